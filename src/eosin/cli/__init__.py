@@ -1,0 +1,1 @@
+"""The commands: one function each; heavy parts are imported inside the function."""

@@ -1,0 +1,90 @@
+"""The program `eosin`: collects the commands and turns every error into a sentence and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+
+import typer
+
+from eosin import __version__
+from eosin.cli import output
+from eosin.errors import EosinError
+
+#: Command -> (module with a function of that name, group in the help).
+COMMANDS = {
+    "doctor": "Start",
+    "demo": "Start",
+    "fetch": "Data",
+    "pack": "Data",
+    "inspect": "Data",
+    "split": "Data",
+    "audit": "Data",
+    "train": "Models",
+    "evaluate": "Models",
+    "predict": "Models",
+    "recipes": "Models",
+    "gap": "Models",
+}
+
+app = typer.Typer(
+    name="eosin",
+    help="From labelled histology patches to a classifier that can be defended.\n\n"
+    "Research and education only, not for diagnosis.",
+    epilog="Start with: eosin demo",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"eosin {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Show the version and exit."
+    ),
+) -> None:
+    """Options before the command."""
+
+
+def _register() -> None:
+    for name, group in COMMANDS.items():
+        module = import_module(f"eosin.cli.{name}")
+        function = getattr(module, name)
+        app.command(name, rich_help_panel=group)(function)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit with 0, 1 (failure), 2 (the user's mistake) or 130 (Ctrl-C)."""
+    _register()
+    try:
+        app(args=arguments, standalone_mode=True)
+    except EosinError as error:
+        output.fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        output.fail("stopped by Ctrl-C", 130)
+    except BrokenPipeError:
+        # The reader of our output went away (for example `| head`).
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        if os.environ.get("EOSIN_DEBUG"):
+            raise
+        output.fail(
+            f"internal error, please report it: {type(error).__name__}: {error} "
+            "(EOSIN_DEBUG=1 shows where)",
+            1,
+        )
+
+
+if __name__ == "__main__":
+    main()

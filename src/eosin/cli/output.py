@@ -1,0 +1,128 @@
+"""What a command prints: a readable result for people or, with --json, one object for programs.
+
+stdout carries the result; progress, notes, warnings and errors go to stderr.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+#: The option every command has.
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+
+_state = {"json": False}
+
+
+def use_json(wanted: bool) -> None:
+    """Remember that this command prints JSON, so that errors do as well. Call it first."""
+    _state["json"] = wanted
+
+
+def stderr() -> Console:
+    """The console for everything that is not the result."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def note(text: str) -> None:
+    """A line for people, on stderr."""
+    stderr().print(text, markup=False)
+
+
+def warn(text: str) -> None:
+    """A warning, on stderr."""
+    stderr().print(f"warning: {text}", style="yellow", markup=False)
+
+
+def result(data: dict[str, Any]) -> None:
+    """The result for programs: one JSON object on stdout; a number that is not finite becomes null."""
+    sys.stdout.write(json.dumps(finite(data), ensure_ascii=False, indent=1, default=str) + "\n")
+
+
+def finite(value: Any) -> Any:
+    """The same value with NaN and infinities replaced by None, as JSON has neither.
+
+    >>> finite({"a": [1.0, float("nan")]})
+    {'a': [1.0, None]}
+    """
+    if isinstance(value, dict):
+        return {str(key): finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    if hasattr(value, "item") and getattr(value, "ndim", 1) == 0:
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def table(
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    right: Sequence[str] = (),
+) -> None:
+    """A table for people, on stdout. ``right`` names the columns that are aligned right."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    drawn = Table(title=title or None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    for name in columns:
+        drawn.add_column(name, justify="right" if name in right else "left", overflow="fold")
+    for row in rows:
+        drawn.add_row(*[str(cell) for cell in row])
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=160)
+    console.print(drawn, markup=False)
+
+
+def say(text: str) -> None:
+    """A line of the result for people, on stdout."""
+    sys.stdout.write(text + "\n")
+
+
+def progress() -> Progress:
+    """A progress bar on stderr with rate and time left; silent where stderr is not a terminal."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=stderr(),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    )
+
+
+def fail(message: str, exit_code: int) -> NoReturn:
+    """Say what went wrong and exit: on stderr for people, as an object on stdout for programs."""
+    stderr().print(f"error: {message}", style="red", markup=False)
+    if _state["json"]:
+        result({"error": message, "exit_code": exit_code})
+    sys.exit(exit_code)

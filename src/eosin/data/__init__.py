@@ -1,0 +1,1 @@
+"""Files -> one packed store -> arrays. NumPy and polars; never torch."""

@@ -1,0 +1,353 @@
+"""PatchStore: a folder with all patches of a data set as one memory-mapped array.
+
+The folder holds
+
+- ``patches.npy``     uint8 [N, H, W, 3], RGB, memory-mapped on opening;
+- ``index.parquet``   one row a patch, in the same order (columns: ``INDEX_SCHEMA``);
+- ``store.json``      format version, class names, patch size, mpp, counts, rejects, digest.
+
+It is written under a temporary name and renamed when complete: it is there whole or not at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from eosin.errors import StoreError
+
+FORMAT = 1
+
+#: One row a patch. ``x``, ``y`` are level-0 pixels of the patch's top-left corner (column, row), null
+#: where unknown; ``width``, ``height`` are the image's size in pixels before padding or resizing;
+#: ``case``, ``slide``, ``part`` (the source's own train/val/test) and ``subtype`` are "" where unknown.
+INDEX_SCHEMA: dict[str, pl.DataType] = {
+    "label": pl.Int16(),
+    "case": pl.String(),
+    "slide": pl.String(),
+    "x": pl.Int32(),
+    "y": pl.Int32(),
+    "width": pl.Int32(),
+    "height": pl.Int32(),
+    "part": pl.String(),
+    "subtype": pl.String(),
+    "source": pl.String(),
+    "digest": pl.String(),
+}
+
+_HEADER_BYTES = 128
+
+
+def pixel_digest(patch: npt.NDArray[np.uint8]) -> str:
+    """The identity of an image's pixels: 128 bits of BLAKE2b over its shape and values, in hex.
+
+    patch: uint8 [H, W, 3].
+
+    >>> pixel_digest(np.zeros((2, 2, 3), np.uint8))[:8]
+    '681bbd4a'
+    """
+    hasher = hashlib.blake2b(repr(patch.shape).encode(), digest_size=16)
+    hasher.update(np.ascontiguousarray(patch))
+    return hasher.hexdigest()
+
+
+class PatchStore:
+    """A packed data set, opened for reading.
+
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with StoreWriter(Path(folder) / "s", classes=["negative", "positive"],
+    ...                      patch_size=(2, 2)) as writer:
+    ...         writer.append(np.zeros((1, 2, 2, 3), np.uint8), [{"label": 1, "case": "A"}])
+    ...     store = PatchStore.open(Path(folder) / "s")
+    ...     len(store), store.classes, store.labels.tolist(), store.cases.tolist()
+    (1, ('negative', 'positive'), [1], ['A'])
+    """
+
+    def __init__(self, path: Path, info: Mapping[str, Any]) -> None:
+        self.path = path
+        #: The whole of store.json.
+        self.info = dict(info)
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> PatchStore:
+        """Open a store folder.
+
+        Raises StoreError when the folder is missing, is not a store, has another format version,
+        or its three files do not agree with each other.
+        """
+        folder = Path(path)
+        if not folder.exists():
+            raise StoreError(f"{folder}: no such store; make one with: eosin pack SOURCE {folder}")
+        try:
+            info = json.loads((folder / "store.json").read_text("utf-8"))
+        except FileNotFoundError:
+            raise StoreError(
+                f"{folder} is not a patch store (it has no store.json); "
+                f"make one with: eosin pack SOURCE STORE"
+            ) from None
+        except (OSError, ValueError) as error:
+            raise StoreError(f"{folder}/store.json cannot be read ({error}); pack again") from None
+        if not isinstance(info, dict) or info.get("format") != FORMAT:
+            found = info.get("format") if isinstance(info, dict) else type(info).__name__
+            raise StoreError(
+                f"{folder}/store.json has format {found!r}, this version reads {FORMAT}; pack again"
+            )
+        store = cls(folder, info)
+        store._check()
+        return store
+
+    def _check(self) -> None:
+        try:
+            shape = self.patches.shape
+            rows = self.index.height
+            expected = (int(self.info["count"]), *self.patch_size, 3)
+            classes = self.classes
+            digest = self.digest
+        except StoreError:
+            raise
+        except (KeyError, TypeError, ValueError) as error:
+            raise StoreError(
+                f"{self.path}/store.json lacks or garbles {error}; pack again"
+            ) from None
+        if shape != expected or rows != expected[0]:
+            raise StoreError(
+                f"{self.path} is damaged: store.json says {expected}, patches.npy holds {shape}, "
+                f"index.parquet {rows} rows; pack again"
+            )
+        if rows and not 0 <= int(self.labels.min()) <= int(self.labels.max()) < len(classes):
+            raise StoreError(
+                f"{self.path} is damaged: labels {self.labels.min()} to {self.labels.max()} "
+                f"for {len(classes)} classes; pack again"
+            )
+        if not isinstance(digest, str):
+            raise StoreError(f"{self.path}/store.json has no digest; pack again")
+
+    def __len__(self) -> int:
+        return int(self.info["count"])
+
+    @cached_property
+    def patches(self) -> npt.NDArray[np.uint8]:
+        """uint8 [N, H, W, 3], memory-mapped, RGB."""
+        path = self.path / "patches.npy"
+        try:
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            # An array of no rows cannot be mapped.
+            with contextlib.suppress(OSError, ValueError, EOFError):
+                array = np.load(path, allow_pickle=False)
+                if array.shape[:1] == (0,):
+                    return np.asarray(array, dtype=np.uint8)
+            raise StoreError(f"{path} cannot be read ({error}); pack again") from None
+        if array.dtype != np.uint8 or array.ndim != 4:
+            raise StoreError(f"{path} holds {array.dtype} {array.shape}, not uint8 [N, H, W, 3]")
+        return array
+
+    @cached_property
+    def index(self) -> pl.DataFrame:
+        """One row a patch, in the order of ``patches``; columns as in INDEX_SCHEMA."""
+        path = self.path / "index.parquet"
+        try:
+            table = pl.read_parquet(path)
+            return table.select([pl.col(name).cast(kind) for name, kind in INDEX_SCHEMA.items()])
+        except (OSError, pl.exceptions.PolarsError) as error:
+            first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise StoreError(f"{path} cannot be read ({first}); pack again") from None
+
+    @cached_property
+    def labels(self) -> npt.NDArray[np.int64]:
+        """int64 [N], indices into ``classes``."""
+        return self.index["label"].to_numpy().astype(np.int64)
+
+    @cached_property
+    def cases(self) -> npt.NDArray[np.str_]:
+        """str [N]; "" where the source does not know the case."""
+        return np.asarray(self.index["case"].to_list(), dtype=np.str_)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in the order of the labels."""
+        return tuple(str(name) for name in self.info["classes"])
+
+    @property
+    def patch_size(self) -> tuple[int, int]:
+        """(height_px, width_px)."""
+        height, width = self.info["patch_size"]
+        return int(height), int(width)
+
+    @property
+    def mpp(self) -> float | None:
+        """Micrometres a pixel, or None where unknown."""
+        value = self.info.get("mpp")
+        return None if value is None else float(value)
+
+    @property
+    def digest(self) -> str:
+        """The identity of the whole: pixels, labels, cases and positions in order."""
+        return str(self.info["digest"])
+
+    @property
+    def cases_known(self) -> bool:
+        """Whether every patch names its case; without it no split can promise disjoint cases."""
+        return bool(self.info["cases_known"])
+
+    @property
+    def made_up(self) -> bool:
+        """Whether the patches are synthetic; every output then says so."""
+        return bool(self.info.get("made_up", False))
+
+
+class StoreWriter:
+    """Writes a store under a temporary name; ``close`` renames it, an error removes it.
+
+    path: the store to make; must not exist unless ``replace``.
+    patch_size: (height_px, width_px) of every patch.
+    info: further keys for store.json (layout, rejects, made_up, ...); may be filled until closing.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        classes: Sequence[str],
+        patch_size: tuple[int, int],
+        mpp: float | None = None,
+        info: Mapping[str, Any] | None = None,
+        replace: bool = False,
+    ) -> None:
+        self.path = Path(path)
+        if self.path.exists() and not replace:
+            raise StoreError(f"{self.path} exists already; choose another name or say --force")
+        if self.path.exists() and not (self.path / "store.json").exists():
+            raise StoreError(f"{self.path} exists and is not a store; it is left as it is")
+        self.classes = list(classes)
+        self.patch_size = patch_size
+        self.mpp = mpp
+        self.info: dict[str, Any] = dict(info or {})
+        self.count = 0
+        self._tables: list[pl.DataFrame] = []
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._folder = Path(
+                tempfile.mkdtemp(prefix=f".{self.path.name}.", suffix=".partial", dir=self.path.parent)
+            )
+            self._file = open(self._folder / "patches.npy", "wb")  # noqa: SIM115
+            self._file.write(b"\0" * _HEADER_BYTES)
+        except OSError as error:
+            raise StoreError(f"{self.path} cannot be written: {error}") from None
+
+    def append(
+        self, patches: npt.NDArray[np.uint8], rows: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Add patches: uint8 [n, H, W, 3], and as many index rows (missing columns get defaults)."""
+        if patches.dtype != np.uint8 or patches.shape[1:] != (*self.patch_size, 3):
+            raise ValueError(f"patches are {patches.dtype} {patches.shape}, not {self.patch_size}")
+        if len(patches) != len(rows):
+            raise ValueError(f"{len(patches)} patches but {len(rows)} rows")
+        self._file.write(np.ascontiguousarray(patches).data)
+        height, width = self.patch_size
+        complete = []
+        for patch, row in zip(patches, rows, strict=True):
+            full = {
+                "case": "", "slide": "", "x": None, "y": None, "width": width, "height": height,
+                "part": "", "subtype": "", "source": "", **row,
+            }  # fmt: skip
+            if "digest" not in full:
+                full["digest"] = pixel_digest(patch)
+            if not full["slide"]:
+                full["slide"] = full["case"]
+            complete.append(full)
+        self._tables.append(pl.DataFrame(complete, schema=INDEX_SCHEMA))
+        self.count += len(patches)
+
+    def close(self) -> PatchStore:
+        """Finish the files, put the folder in its place and open it."""
+        shape = (self.count, *self.patch_size, 3)
+        header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}".encode()
+        self._file.seek(0)
+        self._file.write(b"\x93NUMPY\x01\x00" + (_HEADER_BYTES - 10).to_bytes(2, "little"))
+        self._file.write(header.ljust(_HEADER_BYTES - 11) + b"\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        table = pl.concat([pl.DataFrame(schema=INDEX_SCHEMA), *self._tables])
+        table.write_parquet(self._folder / "index.parquet")
+        labels = table["label"].to_numpy()
+        cases = table["case"]
+        info = {
+            "format": FORMAT,
+            "classes": self.classes,
+            "patch_size": list(self.patch_size),
+            "mpp": self.mpp,
+            "count": self.count,
+            "counts": {
+                name: int((labels == k).sum()) for k, name in enumerate(self.classes)
+            },
+            "cases": cases.filter(cases != "").n_unique(),
+            "cases_known": bool(self.count) and bool((cases != "").all()),
+            "digest": table_digest(table, self.classes),
+            **self.info,
+        }
+        (self._folder / "store.json").write_text(
+            json.dumps(info, indent=1, ensure_ascii=False) + "\n", "utf-8"
+        )
+        os.chmod(self._folder, 0o755)
+        if self.path.exists():
+            old = self._folder.with_suffix(".old")
+            os.replace(self.path, old)
+            os.replace(self._folder, self.path)
+            shutil.rmtree(old)
+        else:
+            os.replace(self._folder, self.path)
+        return PatchStore.open(self.path)
+
+    def abort(self) -> None:
+        """Remove what was written."""
+        self._file.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def __enter__(self) -> StoreWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abort()
+
+
+def table_digest(table: pl.DataFrame, classes: Sequence[str]) -> str:
+    """128 bits of BLAKE2b over classes and the identity of every patch in order, in hex."""
+    hasher = hashlib.blake2b(json.dumps(list(classes)).encode(), digest_size=16)
+    for block in _identity_blocks(table):
+        hasher.update(block)
+    return hasher.hexdigest()
+
+
+def _identity_blocks(table: pl.DataFrame) -> Iterator[bytes]:
+    lines = table.select(
+        pl.concat_str(
+            [pl.col(name).cast(pl.String).fill_null("") for name in
+             ("digest", "label", "case", "slide", "x", "y", "part")],
+            separator="\t",
+        )
+    ).to_series()
+    for start in range(0, len(lines), 65536):
+        yield "\n".join(lines[start : start + 65536].to_list()).encode() + b"\n"

@@ -1,0 +1,118 @@
+"""Every error that eosin raises on purpose, in one tree.
+
+::
+
+    EosinError                     a sentence for a person: what, where, what to do
+    ├── UserError                  exit code 2: the request cannot be carried out as it stands
+    │   ├── SourceError            the thing to pack cannot be read or understood
+    │   ├── StoreError             not a store, or a damaged one
+    │   ├── SplitError             a split that does not fit the store or itself
+    │   ├── RecipeError            an unknown key or a value out of range
+    │   ├── RunError               not a run folder, or a damaged one
+    │   ├── ImageError             an image that cannot be read (one of many: collected, not raised)
+    │   ├── CredentialsError       a download that needs a token, or was refused
+    │   └── MissingExtraError      an optional part is not installed; the message has the line
+    └── FailureError               exit code 1: it was tried and it failed
+        ├── RejectsError           too many images of a source are unusable
+        ├── LeakError              the parts of a split share information
+        ├── DownloadError          connection, checksum or disk
+        └── TrainingError          the loss is not a number, the memory is full, ...
+
+Exit codes: 2 for what the user can mend in the request, 1 for failures, 130 for Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class EosinError(Exception):
+    """A sentence for a person: what was found, where, and what to do."""
+
+    exit_code = 1
+
+
+class UserError(EosinError):
+    """The request cannot be carried out as it stands."""
+
+    exit_code = 2
+
+
+class SourceError(UserError):
+    """The thing to pack cannot be read or understood."""
+
+
+class StoreError(UserError):
+    """Not a patch store, or a damaged one."""
+
+
+class SplitError(UserError):
+    """A split that does not fit the store or itself."""
+
+
+class RecipeError(UserError):
+    """An unknown recipe key or a value out of range."""
+
+
+class RunError(UserError):
+    """Not a run folder, or a damaged one."""
+
+
+class ImageError(UserError):
+    """An image that cannot be read; in a batch of many it is collected, not raised."""
+
+
+class CredentialsError(UserError):
+    """A download that needs a token, or whose token was refused."""
+
+
+class MissingExtraError(UserError):
+    """An optional part is not installed.
+
+    >>> print(MissingExtraError("kaggle", "downloading the Kaggle archive"))
+    downloading the Kaggle archive needs an optional part; install it with: pip install "eosin[kaggle]"
+    """
+
+    def __init__(self, extra: str, purpose: str) -> None:
+        super().__init__(
+            f"{purpose} needs an optional part; install it with: "
+            f'pip install "eosin[{extra}]"'
+        )
+        self.extra = extra
+
+
+class FailureError(EosinError):
+    """It was tried and it failed."""
+
+
+class RejectsError(FailureError):
+    """Too many images of a source are unusable."""
+
+
+class LeakError(FailureError):
+    """The parts of a split share information."""
+
+
+class DownloadError(FailureError):
+    """A download failed: connection, checksum or disk."""
+
+
+class TrainingError(FailureError):
+    """Training cannot go on."""
+
+
+def closest(name: str, known: Iterable[str]) -> str:
+    """A hint that names the closest known words, or all of them when there are few.
+
+    >>> closest("epoch", ["epochs", "batch_size", "seed"])
+    'did you mean epochs?'
+    >>> closest("zzz", ["a", "b"])
+    'known: a, b'
+    """
+    names = sorted(known)
+    matches = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+    if matches:
+        return f"did you mean {' or '.join(matches)}?"
+    shown = ", ".join(names[:30])
+    return f"known: {shown}{', ...' if len(names) > 30 else ''}"

@@ -1,0 +1,1 @@
+"""NumPy in, numbers out; never torch."""

@@ -1,0 +1,1 @@
+"""From a run folder and patches to probabilities."""

@@ -1,0 +1,1 @@
+"""Networks only; they know nothing of files of patches or of training."""

@@ -1,0 +1,1 @@
+"""From a store, a split and a recipe to a run folder."""

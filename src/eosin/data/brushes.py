@@ -71,12 +71,19 @@ def enlarge(field: Map, shape: tuple[int, int]) -> Map:
 
 
 def scatter(
-    rng: Rng, inside: Mask, spacing_px: float, *, jitter: float, keep: float = 1.0
+    rng: Rng,
+    inside: Mask,
+    spacing_px: float,
+    *,
+    jitter: float,
+    keep: float = 1.0,
+    drift_px: float = 0.0,
 ) -> tuple[Map, Map]:
     """Points (x, y) about ``spacing_px`` apart where ``inside`` (bool [H, W]) holds.
 
     jitter: shift from a hexagonal lattice as a share of the spacing; 0 is a crystal, 0.5 disorder.
     keep: share of the points that stay.
+    drift_px: spread by which the points then leave their place, so that borders are not sharp.
     """
     height, width = inside.shape
     rows, columns = int(height / (spacing_px * 0.87)) + 2, int(width / spacing_px) + 2
@@ -91,7 +98,11 @@ def scatter(
         chosen &= rng.random(x.size, dtype=np.float32) < keep
     x, y = x[chosen], y[chosen]
     chosen = inside[y.astype(np.intp), x.astype(np.intp)]
-    return x[chosen], y[chosen]
+    x, y = x[chosen], y[chosen]
+    if drift_px:
+        shift = rng.standard_normal((2, x.size), dtype=np.float32) * np.float32(drift_px)
+        x, y = np.clip(x + shift[0], 0, width - 1), np.clip(y + shift[1], 0, height - 1)
+    return x, y
 
 
 def stamp(shape: tuple[int, int], nuclei: Nuclei) -> Map:

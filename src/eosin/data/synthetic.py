@@ -122,7 +122,7 @@ def write_archive(
 
     def draw(k: int) -> list[tuple[Cut, bytes]]:
         drawn = make_case(
-            names[k], seed, width_px=930 + int(sizes[k, 0]), height_px=740 + int(sizes[k, 1]),
+            names[k], seed, width_px=920 + int(sizes[k, 0]), height_px=745 + int(sizes[k, 1]),
             burden=shares[k],
         )  # fmt: skip
         return [(piece, _png(piece.patch)) for piece in cut(drawn, label_noise=LABEL_NOISE)]

@@ -1,0 +1,157 @@
+"""`eosin fetch`: download a public data set."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from eosin.cli import output
+from eosin.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from eosin.data.downloads import Watcher
+    from eosin.data.fetch import Fetched
+
+IDC_NAME = "breast-histopathology-images.zip"
+
+
+class DataSet(StrEnum):
+    """What can be fetched."""
+
+    IDC = "idc"
+    MNIST = "mnist"
+
+
+def fetch(
+    data_set: Annotated[
+        DataSet,
+        typer.Argument(help="idc (Kaggle, about 3.1 GB, needs a token) or mnist (12 MB)."),
+    ],
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            help=f"File for idc (default {IDC_NAME}), folder for mnist (default mnist).",
+            show_default=False,
+        ),
+    ] = None,
+    mirror: Annotated[
+        list[str] | None,
+        typer.Option("--mirror", help="Folder address to take mnist from; may be repeated."),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Fetch again what is there, and replace it.")
+    ] = False,
+    json_: output.Json = False,
+) -> None:
+    """Download a public data set: the Kaggle breast-histopathology archive or MNIST.
+
+    A broken or stopped download goes on where it ended when the command is run again. The archive
+    is kept as the zip that it is; eosin pack reads it without unpacking.
+
+    Example: eosin fetch idc -o archive.zip
+    """
+    output.use_json(json_)
+    from eosin.data import fetch as sets
+
+    target = _target(data_set, to)
+    if mirror and data_set is DataSet.IDC:
+        raise UserError("--mirror is for mnist; idc comes from Kaggle alone")
+    try:
+        with _bar() as bar:
+            watcher = _watcher(bar)
+            if data_set is DataSet.IDC:
+                fetched = [sets.fetch_idc(target, force=force, watcher=watcher)]
+            else:
+                mirrors = mirror or sets.MNIST_MIRRORS
+                fetched = sets.fetch_mnist(target, mirrors=mirrors, force=force, watcher=watcher)
+    except KeyboardInterrupt:
+        output.fail(
+            "stopped by Ctrl-C; what came so far is kept: run the same command again and it goes "
+            "on from there",
+            130,
+        )
+    _show(data_set, target, fetched, json_)
+
+
+def _target(data_set: DataSet, to: Path | None) -> Path:
+    if data_set is DataSet.MNIST:
+        target = to or Path("mnist")
+        if target.exists() and not target.is_dir():
+            raise UserError(f"{target} is a file; -o names a folder for mnist")
+        return target
+    target = to or Path(IDC_NAME)
+    return target / IDC_NAME if target.is_dir() else target
+
+
+def _show(data_set: DataSet, target: Path, fetched: list[Fetched], json_: bool) -> None:
+    from eosin.data.downloads import amount
+
+    following = f"eosin pack {target} {data_set}.store"
+    if json_:
+        files = [
+            {"path": str(item.path), "size_bytes": item.size_bytes, "new": item.new}
+            for item in fetched
+        ]
+        output.result({"data_set": data_set.value, "files": files, "next": following})
+        return
+    for item in fetched:
+        how = "fetched" if item.new else "already there and complete, not fetched again"
+        output.say(f"{item.path} ({amount(item.size_bytes)}): {how}")
+    output.say(f"Next: {following}")
+
+
+def _bar() -> Progress:
+    """A bar in bytes with rate and time left, on stderr; silent where that is not a terminal."""
+    import sys
+
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=20),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=output.stderr(),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    )
+
+
+def _watcher(bar: Progress) -> Watcher:
+    from eosin.data.downloads import Watcher
+
+    tasks: dict[str, tuple[TaskID, int]] = {}
+
+    class Shown(Watcher):
+        def progress(self, name: str, done: int, total: int | None) -> None:
+            task, before = tasks.get(name, (None, 0))
+            if task is not None and done < before:
+                # Started again from zero: the old bytes must not count in the rate.
+                bar.remove_task(task)
+                task = None
+            if task is None:
+                task = bar.add_task(name, total=total, completed=done)
+            else:
+                bar.update(task, total=total, completed=done)
+            tasks[name] = (task, done)
+
+        def note(self, text: str) -> None:
+            bar.console.print(text, markup=False)
+
+    return Shown()

@@ -1,0 +1,285 @@
+"""A download that survives broken connections: written to NAME.partial, checked, then renamed.
+
+Beside the partial file stands NAME.partial.json with the identity of what is being fetched (the
+server's ETag or date, and the size), so that a later run goes on only with bytes of the same file.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from eosin.data import servers
+from eosin.data.servers import Opener, Patience, TryAgain, answers
+from eosin.errors import DownloadError
+
+CHUNK_BYTES = 1 << 17
+
+#: An attempt that brought this much counts as progress, and the count of failures starts anew.
+_WORTH_BYTES = 1 << 20
+
+
+class DiskError(DownloadError):
+    """The file cannot be written; another server would not help."""
+
+
+class Watcher:
+    """Is told how a download goes; this one keeps silent."""
+
+    def progress(self, name: str, done: int, total: int | None) -> None:
+        """``done`` of ``total`` bytes of the file ``name`` are here (None: size unknown)."""
+
+    def note(self, text: str) -> None:
+        """Something that a person should read: a retry, a restart."""
+
+
+def download(
+    open_at: Opener,
+    target: Path,
+    *,
+    check: Callable[[Path], object],
+    patience: Patience | None = None,
+    watcher: Watcher | None = None,
+) -> None:
+    """Fetch a file to ``target``, going on with what an earlier attempt left beside it.
+
+    check: is given the complete file under its temporary name and raises DownloadError when it is
+    not what was asked for; the temporary file is then removed.
+
+    Raises DownloadError when the attempts are used up or ``check`` refuses, DiskError when the file
+    cannot be written (what came so far is kept), and whatever ``open_at`` raises.
+    """
+    patience = patience or servers.PATIENCE
+    watcher = watcher or Watcher()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = partial_path(target)
+    failures = 0
+    while True:
+        before = _size(partial)
+        try:
+            _attempt(open_at, partial, target.name, patience, watcher)
+            break
+        except TryAgain as error:
+            came = _size(partial) - before
+            failures = 1 if came >= _WORTH_BYTES else failures + 1
+            here = _size(partial)
+            if failures >= patience.attempts:
+                kept = f"; {amount(here)} are kept in {partial}" if here else ""
+                raise DownloadError(
+                    f"{target.name}: {error} ({failures} attempts in a row){kept}. "
+                    "Check the connection and run the same command again; it goes on from there"
+                ) from None
+            wait_s = patience.wait_s(failures, error.wait_s)
+            watcher.note(
+                f"{target.name}: {error} at {amount(here)}; trying again in {wait_s:.0f} s "
+                f"(attempt {failures + 1} of {patience.attempts})"
+            )
+            time.sleep(wait_s)
+    try:
+        check(partial)
+    except DownloadError:
+        discard(partial)
+        raise
+    os.replace(partial, target)
+    _identity_path(partial).unlink(missing_ok=True)
+
+
+def _attempt(
+    open_at: Opener, partial: Path, name: str, patience: Patience, watcher: Watcher
+) -> None:
+    """One request: append what comes to ``partial``; returns when the file is complete."""
+    known = _read_identity(partial)
+    start = _size(partial) if known else 0
+    with open_at(start, known.get("validator"), patience) as response:
+        if response.status_code == 416:
+            if start and _total_of(response) == start:
+                return  # An earlier run was ended between the last byte and the renaming.
+            discard(partial)
+            raise TryAgain("the server has another file than before; starting again from zero")
+        begins, total = _extent(response)
+        identity = {"validator": _validator(response), "total": total}
+        if begins != start or (start and not _same(known, identity)):
+            if begins:
+                discard(partial)
+                raise TryAgain("the server has another file than before; starting again from zero")
+            watcher.note(
+                f"{name}: the file changed or the server sends only whole files; from zero again"
+            )
+            start = 0
+        if start:
+            watcher.note(f"{name}: going on at {amount(start)} of {amount(total or 0)}")
+        else:
+            discard(partial)
+            _identity_path(partial).write_text(json.dumps(identity), "utf-8")
+        if total is not None:
+            _require_space(partial, total, total - start)
+        done = start
+        watcher.progress(name, done, total)
+        with partial.open("ab", buffering=0) as file:
+            for chunk in _pieces(response, name):
+                _write(file, chunk, partial, done, total)
+                done += len(chunk)
+                watcher.progress(name, done, total)
+            os.fsync(file.fileno())
+    if total is not None and done < total:
+        raise TryAgain(f"the connection ended after {amount(done)} of {amount(total)}")
+    if total is not None and done > total:
+        discard(partial)
+        raise TryAgain(f"more came than the {amount(total)} announced; starting again from zero")
+
+
+def _pieces(response: requests.Response, name: str) -> Iterator[bytes]:
+    # Undecoded: a server that calls a .gz file "encoded" would otherwise have it unpacked.
+    stream = response.raw.stream(CHUNK_BYTES, decode_content=False)
+    while True:
+        with answers(name):
+            chunk = next(stream, None)
+        if chunk is None:
+            return
+        yield chunk
+
+
+def _write(file: Any, chunk: bytes, partial: Path, done: int, total: int | None) -> None:
+    rest = memoryview(chunk)
+    try:
+        while rest:
+            rest = rest[file.write(rest) :]
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            _no_space(partial, total, None if total is None else total - done)
+        raise DiskError(
+            f"{partial} cannot be written ({error.strerror or error}); what came so far is kept"
+        ) from None
+
+
+def _require_space(partial: Path, total: int, needed: int) -> None:
+    if shutil.disk_usage(partial.parent).free < needed:
+        _no_space(partial, total, needed)
+
+
+def _no_space(partial: Path, total: int | None, needed: int | None) -> None:
+    free = shutil.disk_usage(partial.parent).free
+    lacking = "" if needed is None else f"{amount(needed)} more are needed, "
+    whole = "" if total is None else f" for a file of {amount(total)}"
+    raise DiskError(
+        f"the disk is full{whole}: {lacking}{amount(free)} are free in "
+        f"{partial.parent.resolve()}. Make room and run the same command again (it goes on with "
+        f"the {amount(_size(partial))} in {partial.name}), or choose another place with -o"
+    )
+
+
+def _extent(response: requests.Response) -> tuple[int, int | None]:
+    """The first byte of the answer's body within the file, and the file's size if it is told."""
+    if response.status_code == 206:
+        match = re.match(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
+        if match:
+            return int(match[1]), int(match[2]) if match[2] != "*" else None
+        return -1, None
+    length = response.headers.get("Content-Length", "")
+    return 0, int(length) if length.isdigit() else None
+
+
+def _total_of(response: requests.Response) -> int | None:
+    match = re.match(r"bytes \*/(\d+)", response.headers.get("Content-Range", ""))
+    return int(match[1]) if match else None
+
+
+def _validator(response: requests.Response) -> str | None:
+    # A weak ETag promises the same meaning, not the same bytes (RFC 9110, section 13.1.5).
+    etag = response.headers.get("ETag", "")
+    if etag and not etag.startswith("W/"):
+        return etag
+    return response.headers.get("Last-Modified")
+
+
+def _same(known: dict[str, Any], now: dict[str, Any]) -> bool:
+    # A 206 need not repeat the ETag, but one that differs is another file.
+    return known.get("total") == now["total"] and (
+        now["validator"] is None or known.get("validator") == now["validator"]
+    )
+
+
+def partial_path(target: Path) -> Path:
+    """Where the bytes are collected until the file is complete.
+
+    >>> partial_path(Path("a.zip")).name
+    'a.zip.partial'
+    """
+    return target.with_name(target.name + ".partial")
+
+
+def discard(partial: Path) -> None:
+    """Remove a partial file and its identity."""
+    partial.unlink(missing_ok=True)
+    _identity_path(partial).unlink(missing_ok=True)
+
+
+def _identity_path(partial: Path) -> Path:
+    return partial.with_name(partial.name + ".json")
+
+
+def _read_identity(partial: Path) -> dict[str, Any]:
+    """What the partial file belongs to; empty where that cannot be told, so that it starts anew."""
+    try:
+        known = json.loads(_identity_path(partial).read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    # Without a validator nothing proves that the rest belongs to the same file.
+    return known if isinstance(known, dict) and known.get("validator") else {}
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def md5_of(path: Path) -> str:
+    """The MD5 of a file in hex: a check against damage, as published with the data."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def looks_like(path: Path) -> str:
+    """What a file that is not the expected one seems to be.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = (Path(folder) / "a").write_text(" <!DOCTYPE html><html>")
+    ...     looks_like(Path(folder) / "a")
+    'a web page (a sign-in or error page, perhaps of a proxy)'
+    """
+    with path.open("rb") as file:
+        head = file.read(512)
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if not head:
+        return "an empty file"
+    if text.startswith((b"<!doctype html", b"<html")):
+        return "a web page (a sign-in or error page, perhaps of a proxy)"
+    if text.startswith((b"<?xml", b"{", b"[")):
+        return "a message of the server: " + head[:120].decode("utf-8", "replace").strip()
+    return "other or damaged data"
+
+
+def amount(count: float) -> str:
+    """A number of bytes for people, in powers of 1000 as disks and networks are sold.
+
+    >>> amount(999), amount(1_648_877), amount(3.1e9)
+    ('999 B', '1.6 MB', '3.1 GB')
+    """
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(count) < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"

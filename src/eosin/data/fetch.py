@@ -1,0 +1,181 @@
+"""The public data sets: the breast-histopathology archive (Kaggle) and MNIST (its mirrors)."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from eosin.data import kaggle
+from eosin.data.downloads import (
+    DiskError,
+    Watcher,
+    amount,
+    download,
+    looks_like,
+    md5_of,
+)
+from eosin.data.servers import open_url
+from eosin.errors import DownloadError, UserError
+
+#: The archive on Kaggle: about 3.1 GB; 277,524 patches, each there twice.
+IDC = "paultimothymooney/breast-histopathology-images"
+
+#: File name -> MD5, as published with the data by its mirrors.
+MNIST = {
+    "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+    "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
+    "t10k-images-idx3-ubyte.gz": "9fb629c4189551a2d022fa330f9573f3",
+    "t10k-labels-idx1-ubyte.gz": "ec29112dd5afa0611ce80d1b7f02629c",
+}
+
+MNIST_MIRRORS = (
+    "https://storage.googleapis.com/cvdf-datasets/mnist/",
+    "https://ossci-datasets.s3.amazonaws.com/mnist/",
+)
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A file that is there and right. ``new`` is False where it was there before."""
+
+    path: Path
+    size_bytes: int
+    new: bool
+
+
+def fetch_idc(target: Path, *, force: bool = False, watcher: Watcher | None = None) -> Fetched:
+    """Download the Kaggle archive to ``target``, as the zip that it is.
+
+    A complete zip that is there already is left alone, unless ``force``.
+
+    Raises MissingExtraError without the Kaggle client, CredentialsError without a token that is
+    accepted, UserError where ``target`` is something else than a zip, DownloadError otherwise.
+    """
+    if target.exists() and not force:
+        try:
+            check_zip(target)
+        except DownloadError as error:
+            raise UserError(
+                f"{error}; it is in the way. Remove it, use --force to replace it, or choose "
+                "another name with -o"
+            ) from None
+        return Fetched(target, target.stat().st_size, new=False)
+    opener = kaggle.open_dataset(IDC, kaggle.require_credentials())
+    download(opener, target, check=check_zip, watcher=watcher)
+    return Fetched(target, target.stat().st_size, new=True)
+
+
+def fetch_mnist(
+    folder: Path,
+    *,
+    mirrors: Sequence[str] = MNIST_MIRRORS,
+    force: bool = False,
+    watcher: Watcher | None = None,
+) -> list[Fetched]:
+    """Download the four MNIST files to ``folder``; the mirrors are tried in turn.
+
+    A file with the right checksum is left alone, unless ``force``; a wrong one is replaced.
+
+    Raises UserError for a mirror that is no web address, DownloadError with the reason of each file
+    and mirror that failed; the files that are right stay.
+    """
+    for mirror in mirrors:
+        if urlsplit(mirror).scheme not in ("http", "https") or not urlsplit(mirror).netloc:
+            raise UserError(f"--mirror {mirror}: not a web address (http:// or https://)")
+    watcher = watcher or Watcher()
+    fetched: list[Fetched] = []
+    failed: list[str] = []
+    usable = list(mirrors)
+    for name, md5 in MNIST.items():
+        target = folder / name
+        if target.exists() and not force and md5_of(target) == md5:
+            fetched.append(Fetched(target, target.stat().st_size, new=False))
+            continue
+        if target.exists() and not force:
+            watcher.note(f"{target} is not the published file (checksum); it is fetched again")
+        reasons = _from_mirrors(usable, name, target, md5, watcher)
+        if reasons is None:
+            fetched.append(Fetched(target, target.stat().st_size, new=True))
+        else:
+            failed += reasons
+    if failed:
+        raise DownloadError(
+            f"{len(MNIST) - len(fetched)} of the {len(MNIST)} MNIST files could not be fetched "
+            "(--mirror names another server):\n  " + "\n  ".join(failed)
+        )
+    return fetched
+
+
+def _from_mirrors(
+    mirrors: list[str], name: str, target: Path, md5: str, watcher: Watcher
+) -> list[str] | None:
+    """None when the file is there, otherwise why each mirror failed; the good one moves ahead."""
+
+    def check(path: Path) -> None:
+        found = md5_of(path)
+        if found != md5:
+            raise DownloadError(
+                f"{name}: wrong checksum {found}, expected {md5}; it is {looks_like(path)}"
+            )
+
+    reasons = []
+    for mirror in list(mirrors):
+        url = mirror.rstrip("/") + "/" + name
+        try:
+            download(open_url(url), target, check=check, watcher=watcher)
+        except DiskError:
+            raise
+        except DownloadError as error:
+            watcher.note(str(error))
+            reasons.append(f"{url}: {error}".replace(f"{url}: {url}", url))
+        else:
+            # The next file starts with the mirror that works.
+            mirrors.remove(mirror)
+            mirrors.insert(0, mirror)
+            return None
+    return reasons
+
+
+# The end of a zip (PKWARE's APPNOTE, 4.3.14 to 4.3.16). zipfile would read the whole directory,
+# half a million members here; the end is enough to tell whether the file is complete.
+_END = struct.Struct("<4s4H2LH")
+_END64_LOCATOR = struct.Struct("<4sLQL")
+_END64 = struct.Struct("<4sQ2H2L4Q")
+_LONGEST_COMMENT = 0xFFFF
+
+
+def check_zip(path: Path) -> int:
+    """Check that a file is a zip from its first to its last byte; the number of members.
+
+    Raises DownloadError when it is something else, or when its end is missing.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        if file.read(4) not in (b"PK\x03\x04", b"PK\x05\x06"):
+            raise DownloadError(f"{path} is not a zip but {looks_like(path)}")
+        tail_start = max(0, size - _END.size - _LONGEST_COMMENT - _END64_LOCATOR.size)
+        file.seek(tail_start)
+        tail = file.read()
+        at = tail.rfind(b"PK\x05\x06")
+        if at < 0 or len(tail) - at < _END.size:
+            raise DownloadError(f"{path} is a zip without its end: it is cut off at {amount(size)}")
+        *_, members, length, offset, _comment = _END.unpack_from(tail, at)
+        end = tail_start + at
+        locator = tail[max(0, at - _END64_LOCATOR.size) : at]
+        if locator[:4] == b"PK\x06\x07":
+            end = _END64_LOCATOR.unpack(locator)[2]
+            file.seek(end)
+            record = file.read(_END64.size)
+            if len(record) < _END64.size or record[:4] != b"PK\x06\x06":
+                raise DownloadError(f"{path} is a damaged zip: its end record is not where it says")
+            *_, members, length, offset = _END64.unpack(record)
+        file.seek(offset)
+        first = file.read(4)
+    if offset + length != end or (members and first != b"PK\x01\x02"):
+        raise DownloadError(
+            f"{path} is a damaged zip: its table of contents is not where its end says"
+        )
+    return int(members)

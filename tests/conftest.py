@@ -1,0 +1,140 @@
+"""Shared by the tests of several rooms."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+
+@dataclass
+class Asked:
+    """One request that reached the server."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+
+    def __getitem__(self, header: str) -> str | None:
+        return self.headers.get(header.lower())
+
+
+@dataclass
+class FileServer:
+    """A web server on 127.0.0.1 with files and planned misbehavior.
+
+    ``faults`` holds, for a path, what the next answers do instead of the file: a status, an integer
+    pair ("drop", n) that ends the body after n bytes, or a function of the handler.
+    """
+
+    files: dict[str, bytes] = field(default_factory=dict)
+    faults: dict[str, list[Any]] = field(default_factory=dict)
+    asked: list[Asked] = field(default_factory=list)
+    etags: bool = True
+    ranges: bool = True
+    port: int = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def of(self, path: str) -> list[Asked]:
+        return [asked for asked in self.asked if asked.path == path]
+
+    def etag(self, path: str) -> str:
+        return f'"{hash(self.files[path]) & 0xFFFFFFFF:x}"'
+
+    def answer(self, handler: BaseHTTPRequestHandler) -> None:
+        path = urlsplit(handler.path).path
+        headers = {name.lower(): value for name, value in handler.headers.items()}
+        self.asked.append(Asked(handler.command, path, headers))
+        if length := headers.get("content-length"):
+            handler.rfile.read(int(length))
+        fault = self.faults[path].pop(0) if self.faults.get(path) else None
+        if callable(fault):
+            fault(handler)
+        elif isinstance(fault, int):
+            self.send(handler, fault, b"refused")
+        elif path not in self.files:
+            self.send(handler, 404, b"nothing here")
+        else:
+            self.send_file(handler, path, headers, fault[1] if fault else None)
+
+    def send_file(
+        self,
+        handler: BaseHTTPRequestHandler,
+        path: str,
+        headers: dict[str, str],
+        drop_after: int | None = None,
+    ) -> None:
+        body, total = self.files[path], len(self.files[path])
+        extra = {"ETag": self.etag(path)} if self.etags else {}
+        status = 200
+        match = re.fullmatch(r"bytes=(\d+)-", headers.get("range", ""))
+        fresh = headers.get("if-range", self.etag(path)) == self.etag(path)
+        if match and self.ranges and fresh:
+            start = int(match[1])
+            if start >= total:
+                self.send(handler, 416, b"", {"Content-Range": f"bytes */{total}"})
+                return
+            body, status = body[start:], 206
+            extra["Content-Range"] = f"bytes {start}-{total - 1}/{total}"
+        self.send(handler, status, body, extra, drop_after)
+
+    def send(
+        self,
+        handler: BaseHTTPRequestHandler,
+        status: int,
+        body: bytes,
+        headers: dict[str, str] | None = None,
+        drop_after: int | None = None,
+    ) -> None:
+        sent = {"Content-Length": str(len(body)), "Connection": "close", **(headers or {})}
+        handler.send_response(status)
+        for name, value in sent.items():
+            handler.send_header(name, value)
+        handler.end_headers()
+        handler.wfile.write(body[:drop_after])
+        handler.wfile.flush()
+        # One request a connection, so that a dropped body is seen as a dropped connection.
+        handler.close_connection = True
+
+
+@pytest.fixture
+def file_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
+    """A FileServer that runs for one test; requests to anywhere else cannot leave the machine."""
+    served = FileServer()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            served.answer(self)
+
+        do_POST = do_GET
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        served.port = server.server_address[1]
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        # Plain requests to any name are sent to this server as a proxy, so the real Kaggle client
+        # finds its service here; encrypted ones go nowhere.
+        for name in ("http_proxy", "HTTP_PROXY"):
+            monkeypatch.setenv(name, served.url)
+        for name in ("https_proxy", "HTTPS_PROXY"):
+            monkeypatch.setenv(name, "http://127.0.0.1:9")
+        for name in ("no_proxy", "NO_PROXY", "all_proxy", "ALL_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        yield served
+        server.shutdown()
+        thread.join()

@@ -64,6 +64,21 @@ def pixel_digest(patch: npt.NDArray[np.uint8]) -> str:
     return hasher.hexdigest()
 
 
+def pixel_digests(patches: npt.NDArray[np.uint8]) -> list[str]:
+    """``pixel_digest`` of each patch of uint8 [N, H, W, 3].
+
+    >>> pixel_digests(np.zeros((1, 2, 2, 3), np.uint8))[0][:8]
+    '681bbd4a'
+    """
+    start = hashlib.blake2b(repr(patches.shape[1:]).encode(), digest_size=16)
+    digests = []
+    for patch in np.ascontiguousarray(patches):
+        hasher = start.copy()
+        hasher.update(patch)
+        digests.append(hasher.hexdigest())
+    return digests
+
+
 class PatchStore:
     """A packed data set, opened for reading.
 
@@ -163,7 +178,9 @@ class PatchStore:
             table = pl.read_parquet(path)
             return table.select([pl.col(name).cast(kind) for name, kind in INDEX_SCHEMA.items()])
         except (OSError, pl.exceptions.PolarsError) as error:
-            first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            first = (
+                str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            )
             raise StoreError(f"{path} cannot be read ({first}); pack again") from None
 
     @cached_property
@@ -228,10 +245,7 @@ class StoreWriter:
         replace: bool = False,
     ) -> None:
         self.path = Path(path)
-        if self.path.exists() and not replace:
-            raise StoreError(f"{self.path} exists already; choose another name or say --force")
-        if self.path.exists() and not (self.path / "store.json").exists():
-            raise StoreError(f"{self.path} exists and is not a store; it is left as it is")
+        self.check(self.path, replace=replace)
         self.classes = list(classes)
         self.patch_size = patch_size
         self.mpp = mpp
@@ -241,36 +255,76 @@ class StoreWriter:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._folder = Path(
-                tempfile.mkdtemp(prefix=f".{self.path.name}.", suffix=".partial", dir=self.path.parent)
+                tempfile.mkdtemp(
+                    prefix=f".{self.path.name}.", suffix=".partial", dir=self.path.parent
+                )
             )
             self._file = open(self._folder / "patches.npy", "wb")  # noqa: SIM115
             self._file.write(b"\0" * _HEADER_BYTES)
         except OSError as error:
             raise StoreError(f"{self.path} cannot be written: {error}") from None
 
+    @staticmethod
+    def check(path: Path, *, replace: bool = False) -> None:
+        """Raise StoreError when a store may not be made at this path."""
+        if path.exists() and not replace:
+            raise StoreError(f"{path} exists already; choose another name or say --force")
+        if path.exists() and not (path / "store.json").exists():
+            raise StoreError(f"{path} exists and is not a store; it is left as it is")
+
     def append(
-        self, patches: npt.NDArray[np.uint8], rows: Sequence[Mapping[str, Any]]
+        self,
+        patches: npt.NDArray[np.uint8],
+        rows: Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]],
     ) -> None:
-        """Add patches: uint8 [n, H, W, 3], and as many index rows (missing columns get defaults)."""
+        """Add patches: uint8 [n, H, W, 3], and their index as n rows or as columns of length n.
+
+        Missing columns get defaults: the store's patch size, digests of the pixels, the case as
+        the slide, "" or null. Raises StoreError when the disk does not take them.
+        """
         if patches.dtype != np.uint8 or patches.shape[1:] != (*self.patch_size, 3):
             raise ValueError(f"patches are {patches.dtype} {patches.shape}, not {self.patch_size}")
-        if len(patches) != len(rows):
-            raise ValueError(f"{len(patches)} patches but {len(rows)} rows")
-        self._file.write(np.ascontiguousarray(patches).data)
-        height, width = self.patch_size
-        complete = []
-        for patch, row in zip(patches, rows, strict=True):
-            full = {
-                "case": "", "slide": "", "x": None, "y": None, "width": width, "height": height,
-                "part": "", "subtype": "", "source": "", **row,
-            }  # fmt: skip
-            if "digest" not in full:
-                full["digest"] = pixel_digest(patch)
-            if not full["slide"]:
-                full["slide"] = full["case"]
-            complete.append(full)
-        self._tables.append(pl.DataFrame(complete, schema=INDEX_SCHEMA))
+        table = self._columns(patches, rows)
+        if table.height != len(patches):
+            raise ValueError(f"{len(patches)} patches but {table.height} rows")
+        try:
+            self._file.write(np.ascontiguousarray(patches).data)
+        except OSError as error:
+            raise StoreError(f"{self.path} cannot be written: {error.strerror}") from None
+        self._tables.append(table)
         self.count += len(patches)
+
+    def _columns(
+        self,
+        patches: npt.NDArray[np.uint8],
+        rows: Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]],
+    ) -> pl.DataFrame:
+        height, width = self.patch_size
+        if isinstance(rows, Mapping):
+            given: dict[str, Sequence[Any]] = dict(rows)
+            count = len(given["label"])
+        else:
+            count = len(rows)
+            defaults: dict[str, Any] = {"width": width, "height": height, "x": None, "y": None}
+            names = {name for row in rows for name in row}
+            given = {
+                name: [row.get(name, defaults.get(name, "")) for row in rows] for name in names
+            }
+        if "digest" not in given:
+            given["digest"] = pixel_digests(patches)
+        full: dict[str, Any] = {
+            "case": [""] * count, "x": [None] * count, "y": [None] * count, "part": [""] * count,
+            "width": [width] * count, "height": [height] * count, "subtype": [""] * count,
+            "source": [""] * count, "slide": [""] * count, **given,
+        }  # fmt: skip
+        table = pl.DataFrame(full, schema=INDEX_SCHEMA)
+        return table.with_columns(
+            pl.when(pl.col("slide") == "").then("case").otherwise("slide").alias("slide")
+        )
+
+    def table(self) -> pl.DataFrame:
+        """The index so far."""
+        return pl.concat([pl.DataFrame(schema=INDEX_SCHEMA), *self._tables])
 
     def close(self) -> PatchStore:
         """Finish the files, put the folder in its place and open it."""
@@ -282,7 +336,7 @@ class StoreWriter:
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
-        table = pl.concat([pl.DataFrame(schema=INDEX_SCHEMA), *self._tables])
+        table = self.table()
         table.write_parquet(self._folder / "index.parquet")
         labels = table["label"].to_numpy()
         cases = table["case"]
@@ -292,9 +346,7 @@ class StoreWriter:
             "patch_size": list(self.patch_size),
             "mpp": self.mpp,
             "count": self.count,
-            "counts": {
-                name: int((labels == k).sum()) for k, name in enumerate(self.classes)
-            },
+            "counts": {name: int((labels == k).sum()) for k, name in enumerate(self.classes)},
             "cases": cases.filter(cases != "").n_unique(),
             "cases_known": bool(self.count) and bool((cases != "").all()),
             "digest": table_digest(table, self.classes),
@@ -315,7 +367,8 @@ class StoreWriter:
 
     def abort(self) -> None:
         """Remove what was written."""
-        self._file.close()
+        with contextlib.suppress(OSError):  # a full disk also fails the last flush
+            self._file.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def __enter__(self) -> StoreWriter:
@@ -327,10 +380,17 @@ class StoreWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if kind is None:
-            self.close()
-        else:
+        if kind is not None:
             self.abort()
+            return
+        try:
+            self.close()
+        except OSError as failed:
+            self.abort()
+            raise StoreError(f"{self.path} cannot be written: {failed.strerror}") from None
+        except BaseException:
+            self.abort()
+            raise
 
 
 def table_digest(table: pl.DataFrame, classes: Sequence[str]) -> str:
@@ -344,8 +404,10 @@ def table_digest(table: pl.DataFrame, classes: Sequence[str]) -> str:
 def _identity_blocks(table: pl.DataFrame) -> Iterator[bytes]:
     lines = table.select(
         pl.concat_str(
-            [pl.col(name).cast(pl.String).fill_null("") for name in
-             ("digest", "label", "case", "slide", "x", "y", "part")],
+            [
+                pl.col(name).cast(pl.String).fill_null("")
+                for name in ("digest", "label", "case", "slide", "x", "y", "part")
+            ],
             separator="\t",
         )
     ).to_series()

@@ -1,0 +1,293 @@
+"""Where encoded images lie: a zip read in place, or a folder. Nothing is ever extracted.
+
+Both offer ``names`` (paths with forward slashes), ``sizes`` (bytes) and ``read(i)``, which may be
+called from several threads and raises ImageError for a member that cannot be had.
+"""
+
+from __future__ import annotations
+
+import bz2
+import os
+import stat
+import struct
+import zlib
+from array import array
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from eosin.errors import ImageError, SourceError
+
+#: The most bytes a member may have: an uncompressed RGBA image of the most pixels.
+MAX_BYTES = 64 << 20
+
+_STORED, _DEFLATED, _BZIP2 = 0, 8, 12
+_END = struct.Struct("<4s4H2LH")
+_END64 = struct.Struct("<4sQ2H2L4Q")
+_ENTRY = struct.Struct("<4s6H3L5H2L")
+_LOCAL = struct.Struct("<4s5H3L2H")
+
+
+class Files(Protocol):
+    """Encoded images by number."""
+
+    names: list[str]
+    sizes: Sequence[int]
+    #: Members that cannot be used, found while listing: (name, reason).
+    refused: list[tuple[str, str]]
+
+    def read(self, i: int) -> bytes:
+        """The bytes of member i."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the source."""
+        ...
+
+
+class ZipFiles:
+    """The members of a zip, read with one ``pread`` each; no lock, any number of threads.
+
+    Python's zipfile takes a lock and some 30 microseconds a member, as long as half a decode.
+    """
+
+    def __init__(self, path: Path, *, max_bytes: int = MAX_BYTES) -> None:
+        self.path = path
+        self.max_bytes = max_bytes
+        self.names: list[str] = []
+        self.sizes = array("Q")
+        self.refused: list[tuple[str, str]] = []
+        self._packed = array("Q")
+        self._offsets = array("Q")
+        self._crcs = array("L")
+        self._methods = array("H")
+        self._flags = array("H")
+        try:
+            self._fd = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        except OSError as error:
+            raise SourceError(f"{path} cannot be opened: {error.strerror}") from None
+        try:
+            self._list()
+        except struct.error:
+            self.close()
+            raise SourceError(_damaged(path, "its directory ends early")) from None
+        except BaseException:
+            self.close()
+            raise
+
+    def _list(self) -> None:
+        start, size, count, shift = self._find_directory()
+        directory = os.pread(self._fd, size, start)
+        if len(directory) != size:
+            raise SourceError(_damaged(self.path, "its directory is cut off"))
+        seen: set[str] = set()
+        position = 0
+        for _ in range(count):
+            fields = _ENTRY.unpack_from(directory, position)
+            if fields[0] != b"PK\x01\x02":
+                raise SourceError(_damaged(self.path, "its directory is garbled"))
+            flags, method = fields[3], fields[4]
+            crc, packed, size = fields[7:10]
+            name_end = position + 46 + fields[10]
+            extra_end = name_end + fields[11]
+            offset = fields[16]
+            raw = directory[position + 46 : name_end]
+            if len(raw) != fields[10]:
+                raise SourceError(_damaged(self.path, "its directory ends early"))
+            name = raw.decode("utf-8" if flags & 0x800 else "cp437", "replace").replace("\\", "/")
+            if 0xFFFFFFFF in (packed, size, offset):
+                extra = directory[name_end:extra_end]
+                size, packed, offset = _large_fields(extra, size, packed, offset)
+            position = extra_end + fields[12]
+            if name.endswith("/"):
+                continue
+            if name in seen:
+                self.refused.append((name, "duplicate name: the zip holds this path twice"))
+                continue
+            seen.add(name)
+            self.names.append(name)
+            self.sizes.append(size)
+            self._packed.append(packed)
+            self._offsets.append(offset + shift if 0 <= offset + shift < 1 << 63 else 1 << 62)
+            self._crcs.append(crc)
+            self._methods.append(method)
+            self._flags.append(flags)
+
+    def _find_directory(self) -> tuple[int, int, int, int]:
+        """(start, bytes, entries, shift of all offsets by what stands before the zip)."""
+        total = os.fstat(self._fd).st_size
+        tail_start = max(0, total - 65_557)
+        tail = os.pread(self._fd, total - tail_start, tail_start)
+        at = tail.rfind(b"PK\x05\x06")
+        if at < 0 or len(tail) - at < 22:
+            raise SourceError(_damaged(self.path, "the directory at its end is missing"))
+        fields = _END.unpack_from(tail, at)
+        disk, entries, size, offset = fields[1], fields[4], fields[5], fields[6]
+        end = tail_start + at
+        if disk not in (0, 0xFFFF):
+            raise SourceError(f"{self.path} is one part of a zip in several parts; join them first")
+        if 0xFFFF in (entries, disk) or 0xFFFFFFFF in (size, offset):
+            locator = os.pread(self._fd, 20, max(0, end - 20))
+            if locator[:4] == b"PK\x06\x07":
+                record = os.pread(
+                    self._fd, 56, struct.unpack_from("<Q", locator, 8)[0] & (2**63 - 1)
+                )
+                large = _END64.unpack(record) if len(record) == 56 else None
+                if large is None or large[0] != b"PK\x06\x06":
+                    raise SourceError(_damaged(self.path, "its large directory is missing"))
+                entries, size, offset = large[7], large[8], large[9]
+                end -= 76
+        start = end - size
+        if start < 0 or size < entries * 46:
+            raise SourceError(_damaged(self.path, "its directory does not fit its size"))
+        return start, size, entries, start - offset
+
+    def read(self, i: int) -> bytes:
+        """The bytes of member i, checked against the directory's size and checksum."""
+        size, packed = self.sizes[i], self._packed[i]
+        if self._flags[i] & 1:
+            raise ImageError("encrypted: the zip asks for a password")
+        if size > self.max_bytes or packed > self.max_bytes:
+            raise ImageError(f"too many bytes: {max(size, packed)}, more than {self.max_bytes}")
+        if size == 0:
+            raise ImageError("empty: a file of 0 bytes")
+        offset = self._offsets[i]
+        # Local extra fields are rarely longer than 64 bytes; a second read fetches the rest.
+        guess = 30 + len(self.names[i]) + 64 + packed
+        block = os.pread(self._fd, guess, offset)
+        if len(block) < 30 or block[:4] != b"PK\x03\x04":
+            raise ImageError("corrupt: no zip member where the directory says")
+        start = 30 + int.from_bytes(block[26:28], "little") + int.from_bytes(block[28:30], "little")
+        data = block[start : start + packed]
+        if len(data) < packed:
+            data = os.pread(self._fd, packed, offset + start)
+            if len(data) < packed:
+                raise ImageError("truncated: the zip ends inside this member")
+        method = self._methods[i]
+        if method != _STORED:
+            data = _inflate(data, method, size)
+        if len(data) != size:
+            more = "more" if len(data) > size else f"{len(data)}"
+            raise ImageError(f"lying header: the zip says {size} bytes, the member has {more}")
+        if zlib.crc32(data) != self._crcs[i]:
+            raise ImageError("corrupt: wrong checksum in the zip")
+        return data
+
+    def same_bytes(self, i: int, j: int) -> bool:
+        """Whether two members cannot differ by the zip's own word: size and checksum."""
+        return self.sizes[i] == self.sizes[j] and self._crcs[i] == self._crcs[j]
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def _damaged(path: Path, what: str) -> str:
+    return (
+        f"{path} is not a whole zip: {what}; it may be truncated by an unfinished download, "
+        "fetch or copy it again"
+    )
+
+
+def _large_fields(extra: bytes, size: int, packed: int, offset: int) -> tuple[int, int, int]:
+    """The 64-bit values of a zip64 entry stand in its extra field, only those that are needed."""
+    position = 0
+    values = [size, packed, offset]
+    while position + 4 <= len(extra):
+        kind, length = struct.unpack_from("<2H", extra, position)
+        if kind == 1:
+            at = position + 4
+            for k, value in enumerate(values):
+                if value == 0xFFFFFFFF and at + 8 <= position + 4 + length <= len(extra):
+                    values[k] = struct.unpack_from("<Q", extra, at)[0] & (2**63 - 1)
+                    at += 8
+            break
+        position += 4 + length
+    return values[0], values[1], values[2]
+
+
+def _inflate(data: bytes, method: int, size: int) -> bytes:
+    """At most one byte more than declared, so that a bomb costs nothing."""
+    try:
+        if method == _DEFLATED:
+            return zlib.decompressobj(-15).decompress(data, size + 1)
+        if method == _BZIP2:
+            return bz2.BZ2Decompressor().decompress(data, size + 1)
+    except (zlib.error, OSError, EOFError) as error:
+        raise ImageError(f"corrupt: the member does not inflate ({error})") from None
+    raise ImageError(f"unsupported compression: zip method {method}; pack with deflate or store")
+
+
+class FolderFiles:
+    """The files below a folder; links that leave it and things that are no files are refused."""
+
+    def __init__(self, path: Path, *, max_bytes: int = MAX_BYTES) -> None:
+        self.path = path
+        self.max_bytes = max_bytes
+        self.names: list[str] = []
+        self.sizes: list[int] = []
+        self.refused: list[tuple[str, str]] = []
+        root = os.path.realpath(path)
+
+        def unreadable(error: OSError) -> None:
+            shown = os.path.relpath(error.filename, path) if error.filename else str(path)
+            self.refused.append((shown, f"unreadable: folder ({error.strerror})"))
+
+        for folder, folders, files in os.walk(path, onerror=unreadable):
+            folders.sort()
+            below = os.path.relpath(folder, path).replace(os.sep, "/")
+            prefix = "" if below == "." else below + "/"
+            self.refused.extend(
+                (prefix + name, "link: a link to a folder is not followed")
+                for name in folders
+                if os.path.islink(os.path.join(folder, name))
+            )
+            for name in sorted(files):
+                self._add(root, os.path.join(folder, name), prefix + name)
+
+    def _add(self, root: str, full: str, name: str) -> None:
+        try:
+            if os.path.islink(full):
+                target = os.path.realpath(full)
+                if os.path.commonpath([root, target]) != root:
+                    self.refused.append((name, "link: it leads out of the folder"))
+                    return
+            found = os.stat(full)
+        except OSError as error:
+            self.refused.append((name, f"unreadable: {error.strerror}"))
+            return
+        if not stat.S_ISREG(found.st_mode):
+            self.refused.append((name, "not a file: a device, pipe or socket"))
+            return
+        # Names that are not UTF-8 would break the index; the file is read by its real name.
+        self.names.append(name)
+        self.sizes.append(found.st_size)
+
+    def read(self, i: int) -> bytes:
+        """The bytes of file i."""
+        return read_file(self.path / self.names[i], self.max_bytes)
+
+    def same_bytes(self, i: int, j: int) -> bool:
+        """Whether two files may be equal, judged by their size."""
+        return self.sizes[i] == self.sizes[j]
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+def read_file(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
+    """The bytes of one file; raises ImageError when it is missing, too large or cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > max_bytes:
+                raise ImageError(f"too many bytes: {size}, more than {max_bytes}")
+            return file.read(max_bytes)
+    except FileNotFoundError:
+        raise ImageError("missing: no such file") from None
+    except OSError as error:
+        raise ImageError(f"unreadable: {error.strerror}") from None
+    except ValueError as error:  # a path with a null byte
+        raise ImageError(f"unreadable: {error}") from None

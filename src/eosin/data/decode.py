@@ -1,0 +1,334 @@
+"""Image files -> uint8 RGB arrays, by stated rules, with nothing taken on trust.
+
+Pixel rules, the same for every format:
+
+- gray is replicated to three channels; a palette is expanded;
+- 16 bits are scaled to 8 by dividing by 257 and rounding (65535 becomes 255);
+- alpha is composited over white; CMYK, YCbCr and the like go through Pillow's ``convert``;
+- the EXIF orientation is ignored: pixels stay as they are stored;
+- of several frames or pages the first is taken.
+
+8-bit RGB PNGs, the common case, are checked and inflated here and filtered back by OpenCV, many in
+one call; all else goes through Pillow, which is the reference. A PNG is refused unless its
+structure, every checksum and the exact amount of pixel data fit its header, so that no decoder
+ever sees damaged data.
+
+An ImageError says ``kind: detail``; the kind is what rejects are counted by.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from eosin.errors import ImageError
+
+#: The most pixels an image may declare: 4096 x 4096.
+MAX_PIXELS = 16_777_216
+
+#: Suffixes that promise an image.
+IMAGE_SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".jp2", ".ppm", ".pgm"}
+)
+
+#: The only Pillow plugins that see a file; none of them starts another program.
+_FORMATS = ("PNG", "JPEG", "MPO", "TIFF", "BMP", "GIF", "WEBP", "JPEG2000", "PPM")
+
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+_DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
+# Start and step of the seven passes of an interlaced PNG (PNG specification, section 8.2).
+_ADAM7 = (
+    (0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2),
+)  # fmt: skip
+_VALID_FILTERS = bytes(range(5))
+_END = b"\0\0\0\0IEND\xaeB`\x82"
+_HEADER = struct.Struct(">II5B")
+_CHUNK = struct.Struct(">I4s")
+
+
+class Scanlines(NamedTuple):
+    """A checked PNG: its size, its still filtered rows, and whether these are plain 8-bit RGB."""
+
+    height: int
+    width: int
+    rows: bytes
+    plain: bool
+    #: The file again with nothing but the chunks that carry pixels.
+    clean: bytes
+    depth: int
+
+
+@contextlib.contextmanager
+def strict_pillow() -> Iterator[None]:
+    """Turn Pillow's warnings into errors, so that a doubtful file is refused and nothing printed."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", module=r"PIL(\.|$)")
+        yield
+
+
+def check_pixels(height: int, width: int, max_pixels: int = MAX_PIXELS) -> None:
+    """Refuse an image by its declared size before anything is decoded.
+
+    >>> check_pixels(50, 50)
+    """
+    if height < 1 or width < 1:
+        raise ImageError(f"empty image: it declares {width}x{height} px")
+    if height * width > max_pixels:
+        raise ImageError(
+            f"too many pixels: it declares {width}x{height}, more than --max-pixels {max_pixels}"
+        )
+
+
+def read_png(data: bytes, max_pixels: int = MAX_PIXELS) -> Scanlines:
+    """Check a PNG from its first to its last byte and inflate its rows.
+
+    Raises ImageError for a broken structure or checksum, for more pixels than allowed, and where
+    the pixel data are fewer or more than the header declares (inflating stops there).
+    """
+    height, width, depth, color, interlaced = _png_header(data, max_pixels)
+    position, end = 33, len(data)
+    parts: list[bytes] = []
+    kept = [data[:33]]
+    while True:
+        if position + 12 > end:
+            raise ImageError(f"truncated: PNG ends after {end} bytes without its end mark")
+        length, kind = _CHUNK.unpack_from(data, position)
+        stop = position + 12 + length
+        if stop > end:
+            name = kind.decode("latin-1")
+            raise ImageError(f"truncated: PNG ends inside its chunk {name!a}")
+        if zlib.crc32(data[position + 4 : stop - 4]) != int.from_bytes(
+            data[stop - 4 : stop], "big"
+        ):
+            raise ImageError(f"corrupt: wrong checksum in PNG chunk {kind.decode('latin-1')!a}")
+        if kind == b"IDAT":
+            parts.append(data[position + 8 : stop - 4])
+        elif kind == b"PLTE" or kind == b"tRNS":
+            kept.append(data[position:stop])
+        elif kind == b"IEND":
+            break
+        elif kind[0] < 97:  # an upper-case first letter: a reader must understand it
+            raise ImageError(f"corrupt: unknown critical PNG chunk {kind.decode('latin-1')!a}")
+        position = stop
+    if not parts:
+        raise ImageError("corrupt: PNG without pixel data")
+    packed = parts[0] if len(parts) == 1 else b"".join(parts)
+    bits = depth * _CHANNELS[color]
+    expected = _expected_bytes(height, width, bits, interlaced)
+    inflater = zlib.decompressobj()
+    try:
+        rows = inflater.decompress(packed, expected + 1)
+    except zlib.error as error:
+        raise ImageError(f"corrupt: PNG pixel data do not inflate ({error})") from None
+    if len(rows) != expected or not inflater.eof:
+        found = "more" if len(rows) > expected else f"{len(rows)}"
+        raise ImageError(
+            f"lying header: {width}x{height} px need {expected} bytes, the PNG holds {found}"
+            + ("" if len(rows) != expected else " and an unfinished stream")
+        )
+    if not interlaced and rows[:: 1 + (width * bits + 7) // 8].translate(None, _VALID_FILTERS):
+        raise ImageError("corrupt: unknown PNG row filter")
+    plain = color == 2 and depth == 8 and not interlaced and len(kept) == 1
+    if plain:
+        clean = data
+    else:
+        clean = b"".join([*kept, _chunk(b"IDAT", packed), _END])
+    return Scanlines(height, width, rows, plain, clean, depth)
+
+
+def _png_header(data: bytes, max_pixels: int) -> tuple[int, int, int, int, int]:
+    if len(data) < 33:
+        raise ImageError(f"truncated: PNG of only {len(data)} bytes")
+    if data[8:16] != b"\0\0\0\rIHDR":
+        raise ImageError("corrupt: PNG does not begin with its header")
+    width, height, depth, color, method, filtering, interlaced = _HEADER.unpack_from(data, 16)
+    if zlib.crc32(data[12:29]) != int.from_bytes(data[29:33], "big"):
+        raise ImageError("corrupt: wrong checksum in PNG chunk 'IHDR'")
+    check_pixels(height, width, max_pixels)
+    if depth not in _DEPTHS.get(color, ()) or method or filtering or interlaced > 1:
+        raise ImageError(f"corrupt: PNG header with depth {depth} and color type {color}")
+    return height, width, depth, color, interlaced
+
+
+def _expected_bytes(height: int, width: int, bits: int, interlaced: int) -> int:
+    if not interlaced:
+        return height * (1 + (width * bits + 7) // 8)
+    total = 0
+    for x, y, step_x, step_y in _ADAM7:
+        columns = (width - x + step_x - 1) // step_x
+        rows = (height - y + step_y - 1) // step_y
+        if columns > 0 and rows > 0:
+            total += rows * (1 + (columns * bits + 7) // 8)
+    return total
+
+
+def _chunk(kind: bytes, body: bytes) -> bytes:
+    return (
+        _CHUNK.pack(len(body), kind) + body + zlib.crc32(body, zlib.crc32(kind)).to_bytes(4, "big")
+    )
+
+
+def unfilter(rows: Sequence[bytes], height: int, width: int) -> npt.NDArray[np.uint8]:
+    """Filtered rows of n plain RGB PNGs of one size -> uint8 [n, height, width, 3].
+
+    They are laid under each other in one PNG and decoded in one call. An unfiltered black row
+    between two images stands for the zeros that the specification puts above a first row, so the
+    pixels are those of n single calls.
+
+    >>> unfilter([bytes([0, 1, 2, 3])], 1, 1).tolist()
+    [[[[1, 2, 3]]]]
+    """
+    blank = bytes(1 + 3 * width)
+    joined = blank.join([*rows, b""])
+    total = len(rows) * (height + 1)
+    header = _HEADER.pack(width, total, 8, 2, 0, 0, 0)
+    png = b"".join(
+        [_SIGNATURE, _chunk(b"IHDR", header), _chunk(b"IDAT", zlib.compress(joined, 0)), _END]
+    )
+    image = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR_RGB)
+    patches = np.asarray(image, np.uint8).reshape(len(rows), height + 1, width, 3)
+    return patches[:, :height]
+
+
+def image_size(data: bytes, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
+    """(height_px, width_px) as the header declares it, without decoding."""
+    if data[:8] == _SIGNATURE:
+        return _png_header(data, max_pixels)[:2]
+    with _opened(data, max_pixels) as image:
+        return image.height, image.width
+
+
+def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.uint8]:
+    """An encoded image -> uint8 [H, W, 3], RGB, by the rules at the top of this file.
+
+    Raises ImageError, with a reason of the form ``kind: detail``.
+
+    >>> decode(b"hello")
+    Traceback (most recent call last):
+    eosin.errors.ImageError: not an image: it begins with b'hello'
+    """
+    if data[:8] == _SIGNATURE:
+        png = read_png(data, max_pixels)
+        if png.plain:
+            return unfilter([png.rows], png.height, png.width)[0]
+        return decode_pillow(png.clean, max_pixels=max_pixels)
+    return decode_pillow(data, max_pixels=max_pixels)
+
+
+@contextlib.contextmanager
+def _opened(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
+    """Pillow's view of a file; whatever goes wrong with it becomes an ImageError."""
+    if not data:
+        raise ImageError("empty: a file of 0 bytes")
+    try:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            check_pixels(image.height, image.width, max_pixels)
+            yield image
+    except ImageError:
+        raise
+    except Image.UnidentifiedImageError:
+        raise ImageError(f"not an image: it begins with {data[:8]!r}") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise ImageError(f"too many pixels: more than --max-pixels {max_pixels}") from None
+    # A decoder that is given hostile bytes may raise anything; it is kept as the cause.
+    except Exception as error:
+        text = str(error).strip().splitlines()
+        kind = "truncated" if text and "truncated" in text[0].lower() else "corrupt"
+        raise ImageError(f"{kind}: {text[0] if text else type(error).__name__}") from error
+
+
+def decode_pillow(data: bytes, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.uint8]:
+    """The reference: an encoded image -> uint8 [H, W, 3], RGB, by Pillow."""
+    with _opened(data, max_pixels) as image:
+        image.load()
+        if _is_deep_color(image, data[24] if len(data) > 24 else 8):
+            # Pillow keeps only the high byte of 16-bit color. The file has just loaded whole.
+            deep = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+            if deep is not None and deep.ndim == 3:
+                order = [2, 1, 0, 3][: deep.shape[2]]
+                return to_rgb(np.asarray(deep)[:, :, order])
+        if image.mode in ("I", "F"):
+            raise ImageError(f"unsupported pixels: 32 bits a channel (mode {image.mode})")
+        if image.mode.startswith("I;16"):
+            return to_rgb(np.asarray(image).astype(np.uint16))
+        if image.has_transparency_data:
+            return to_rgb(np.asarray(image.convert("RGBA")))
+        return np.array(image.convert("RGB"), np.uint8)
+
+
+def _is_deep_color(image: Image.Image, depth: int) -> bool:
+    if image.format == "PNG":
+        return image.mode in ("RGB", "RGBA", "LA") and depth == 16
+    tags = getattr(image, "tag_v2", None)
+    return image.mode in ("RGB", "RGBA") and tags is not None and 16 in tuple(tags.get(258, ()))
+
+
+def to_rgb(pixels: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
+    """Gray, gray + alpha, RGB or RGBA of 8 or 16 bits -> uint8 [..., H, W, 3].
+
+    pixels: uint8 or uint16 [H, W] or [..., H, W, C] with C of 1 to 4.
+
+    >>> to_rgb(np.array([[0, 65535]], np.uint16)).tolist()
+    [[[0, 0, 0], [255, 255, 255]]]
+    >>> to_rgb(np.array([[[10, 20, 30, 0]]], np.uint8)).tolist()
+    [[[255, 255, 255]]]
+    """
+    if pixels.dtype.kind == "u" and pixels.dtype.itemsize == 2:
+        # (v + 128) // 257 is v / 257 rounded, in integers.
+        pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    if pixels.dtype != np.uint8:
+        raise ImageError(f"unsupported pixels: {pixels.dtype} values")
+    values = pixels[..., None] if pixels.ndim == 2 else pixels
+    channels = values.shape[-1]
+    if channels not in (1, 2, 3, 4):
+        raise ImageError(f"unsupported pixels: {channels} channels")
+    color = np.asarray(values[..., : 1 if channels < 3 else 3], np.uint8)
+    if channels in (2, 4):
+        alpha = values[..., -1:].astype(np.uint32)
+        mixed = color.astype(np.uint32) * alpha + 255 * (255 - alpha)
+        color = ((mixed + 127) // 255).astype(np.uint8)
+    if color.shape[-1] == 1:
+        color = np.repeat(color, 3, axis=-1)
+    return np.ascontiguousarray(color)
+
+
+def fit_patch(
+    image: npt.NDArray[np.uint8], size: tuple[int, int], fit: str = "pad"
+) -> npt.NDArray[np.uint8]:
+    """Bring an image to the store's patch size.
+
+    image: uint8 [H, W, 3]; size: (height_px, width_px); fit: ``pad`` puts a smaller image at the
+    top-left of a white patch and refuses a larger one, ``resize`` scales both (by area where it
+    shrinks, else linearly), ``reject`` refuses every other size.
+
+    >>> fit_patch(np.zeros((1, 2, 3), np.uint8), (2, 2))[1, 0].tolist()
+    [255, 255, 255]
+    """
+    height, width = image.shape[:2]
+    if (height, width) == size:
+        return image
+    if fit == "resize":
+        shrinks = height >= size[0] and width >= size[1]
+        method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        return np.asarray(cv2.resize(image, (size[1], size[0]), interpolation=method), np.uint8)
+    if fit == "reject":
+        raise ImageError(f"odd size: {width}x{height} px, not {size[1]}x{size[0]}")
+    if height > size[0] or width > size[1]:
+        raise ImageError(
+            f"too large: {width}x{height} px do not fit {size[1]}x{size[0]}; "
+            "--fit resize scales them, --size sets another size"
+        )
+    patch = np.full((*size, 3), 255, np.uint8)
+    patch[:height, :width] = image
+    return patch

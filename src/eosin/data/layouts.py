@@ -1,0 +1,218 @@
+"""What a path means: label, case and position, for the layouts that patch archives come in.
+
+A layout is a row of ``LAYOUTS``: how it is called, its classes and resolution where these are
+fixed, and a function from a path to an Entry.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from eosin.errors import ImageError, SourceError, closest
+
+#: Top folders that name a part of the data set, and what the index calls it.
+PARTS = {
+    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+
+
+class Entry(NamedTuple):
+    """What a path says about its patch; x, y are level-0 pixels of its top-left corner."""
+
+    label: str
+    case: str = ""
+    x: int | None = None
+    y: int | None = None
+    part: str = ""
+    slide: str = ""
+    subtype: str = ""
+
+
+class Layout(NamedTuple):
+    """One way to name patches."""
+
+    name: str
+    about: str
+    #: None where the layout is not one of paths (tables and arrays).
+    parse: Callable[[str], Entry | None] | None
+    #: Fixed class names in the order of their labels, or None: found in the source.
+    classes: tuple[str, ...] | None = None
+    #: Micrometres a pixel, where the data set has one resolution.
+    mpp: float | None = None
+
+
+_IDC = re.compile(r"(\d+)_idx\d+_x(\d+)_y(\d+)_class(\d)\.png", re.I)
+_BREAKHIS = re.compile(
+    r"SOB_([BM])_([A-Z]+)-(\d+)-([0-9A-Z]+)-(\d+)-\d+\.(?:png|jpe?g|tiff?)", re.I
+)
+_NCT = ("ADI", "BACK", "DEB", "LYM", "MUC", "MUS", "NORM", "STR", "TUM")
+_NCT_FILE = re.compile(rf"({'|'.join(_NCT)})-[0-9A-Za-z]+\.tiff?", re.I)
+_DIGITS = re.compile(r"(\d+)")
+
+
+def natural_key(text: str) -> str:
+    """A sorting key by which x2 comes before x10.
+
+    >>> sorted(["x10", "x9", "x2"], key=natural_key)
+    ['x2', 'x9', 'x10']
+    """
+    pieces = _DIGITS.split(text)
+    pieces[1::2] = [piece.zfill(12) for piece in pieces[1::2]]
+    return "".join(pieces)
+
+
+def parse_idc(path: str) -> Entry | None:
+    """``<case>/<class>/<case>_idx5_x<X>_y<Y>_class<C>.png``; the folders above may be missing.
+
+    >>> parse_idc("8863/0/8863_idx5_x51_y1251_class0.png")
+    Entry(label='negative', case='8863', x=51, y=1251, part='', slide='', subtype='')
+    """
+    folders, _, name = path.rpartition("/")
+    found = _IDC.fullmatch(name)
+    if found is None:
+        return None
+    case, x, y, label = found.groups()
+    if label not in "01":
+        raise ImageError(f"unknown class: class{label} in the file name; IDC has 0 and 1")
+    if folders:
+        above = folders.rsplit("/", 2)
+        if above[-1] in ("0", "1") and above[-1] != label:
+            raise ImageError(f"contradiction: folder {above[-1]}, file name class{label}")
+        if len(above) > 1 and above[-2].isdigit() and above[-2] != case:
+            raise ImageError(f"contradiction: folder of case {above[-2]}, file name of {case}")
+    return Entry("positive" if label == "1" else "negative", case, _position(x), _position(y))
+
+
+def _position(digits: str) -> int:
+    value = int(digits) if len(digits) < 11 else 1 << 31
+    if value >= 1 << 31:
+        raise ImageError(f"impossible position: {digits[:20]}")
+    return value
+
+
+def parse_breakhis(path: str) -> Entry | None:
+    """``SOB_M_DC-14-2523-400-001.png``: class, subtype, case, magnification, number.
+
+    >>> entry = parse_breakhis("40X/SOB_M_DC-14-2523-400-001.png")
+    >>> entry.label, entry.case, entry.subtype
+    ('malignant', '14-2523', 'DC')
+    """
+    folders, _, name = path.rpartition("/")
+    found = _BREAKHIS.fullmatch(name)
+    if found is None:
+        return None
+    label = "benign" if found[1].upper() == "B" else "malignant"
+    named = {folder.lower() for folder in folders.split("/")} & {"benign", "malignant"}
+    if named and label not in named:
+        raise ImageError(f"contradiction: folder {named.pop()}, file name {label}")
+    return Entry(label, f"{found[3]}-{found[4]}", subtype=found[2].upper())
+
+
+def magnification(path: str) -> str:
+    """The magnification in a BreakHis name, or "".
+
+    >>> magnification("SOB_M_DC-14-2523-400-001.png")
+    '400'
+    """
+    found = _BREAKHIS.fullmatch(path.rpartition("/")[2])
+    return found[5] if found else ""
+
+
+def parse_nct(path: str) -> Entry | None:
+    """``TUM/TUM-ABCDEFGH.tif`` of NCT-CRC-HE; no case is known.
+
+    >>> parse_nct("NCT-CRC-HE-100K/TUM/TUM-AAACLDYA.tif").label
+    'TUM'
+    """
+    folders, _, name = path.rpartition("/")
+    found = _NCT_FILE.fullmatch(name)
+    if found is None:
+        return None
+    label, folder = found[1].upper(), folders.rpartition("/")[2].upper()
+    if folder in _NCT and folder != label:
+        raise ImageError(f"contradiction: folder {folder}, file name {label}")
+    return Entry(label)
+
+
+def parse_folders(path: str) -> Entry | None:
+    """``[...]/[train|val|test]/<class>/<anything>``: the folder above a file is its class.
+
+    >>> parse_folders("train/tumor/7.jpg")
+    Entry(label='tumor', case='', x=None, y=None, part='train', slide='', subtype='')
+    """
+    above = path.split("/")[:-1]
+    if not above or above[-1].lower() in PARTS:
+        return None
+    part = next((PARTS[name.lower()] for name in above[:-1] if name.lower() in PARTS), "")
+    return Entry(above[-1], part=part)
+
+
+#: In the order in which they are tried.
+LAYOUTS: dict[str, Layout] = {
+    layout.name: layout
+    for layout in (
+        Layout("idc", "Kaggle breast-histopathology-images: CASE/CLASS/CASE_idx5_xX_yY_classC.png",
+               parse_idc, ("negative", "positive"), 4.0),
+        Layout("breakhis", "BreakHis: SOB_M_DC-14-2523-400-001.png anywhere",
+               parse_breakhis, ("benign", "malignant")),
+        Layout("nct-crc", "NCT-CRC-HE, CRC-VAL-HE: TUM/TUM-XXXXXXXX.tif", parse_nct, _NCT, 0.5),
+        Layout("folders", "[train|val|test]/CLASS/any image", parse_folders),
+        Layout("manifest", "a CSV with path,label[,case,x,y,part,slide,subtype]", None),
+        Layout("idx", "MNIST: train-images-idx3-ubyte[.gz] beside train-labels-idx1-ubyte[.gz]", None),
+        Layout("medmnist", "MedMNIST: an npz with train_images, train_labels, ...", None),
+        Layout("pcam", "PatchCamelyon: *_split_train_x.h5[.gz] beside *_y.h5 and *_meta.csv",
+               None, ("normal", "tumor")),
+    )
+}  # fmt: skip
+
+
+def find_layout(name: str) -> Layout:
+    """The layout of that name; raises SourceError that lists the known ones.
+
+    >>> find_layout("idc").mpp
+    4.0
+    """
+    if name not in LAYOUTS:
+        known = ", ".join(LAYOUTS)
+        raise SourceError(f"unknown layout {name!r}: {closest(name, LAYOUTS)} (known: {known})")
+    return LAYOUTS[name]
+
+
+def detect_layout(paths: Sequence[str]) -> Layout | None:
+    """The first layout that explains at least half of (a sample of) the paths, or None.
+
+    >>> detect_layout(["8863/0/8863_idx5_x51_y1251_class0.png"]).name
+    'idc'
+    """
+    sample = paths[:: max(1, len(paths) // 2000)]
+    for layout in LAYOUTS.values():
+        if layout.parse is None:
+            continue
+        hits = 0
+        for path in sample:
+            try:
+                hits += layout.parse(path) is not None
+            except ImageError:
+                # A contradiction is an opinion about the label; the name has the layout's form.
+                hits += 1
+        if sample and hits * 2 >= len(sample):
+            return layout
+    return None
+
+
+def check_class_names(classes: Sequence[str]) -> None:
+    """Refuse folders that look like case numbers taken for classes.
+
+    >>> check_class_names(["benign", "malignant"])
+    """
+    numeric = all(name.isdigit() for name in classes)
+    if len(classes) > 100 or (numeric and len(classes) > 20):
+        shown = ", ".join(classes[:3])
+        raise SourceError(
+            f"the {len(classes)} folders above the images ({shown}, ...) look like "
+            f"{'case numbers' if numeric else 'cases'}, not classes; name the layout "
+            "(--layout idc for the Kaggle archive) or give a CSV manifest with path,label,case"
+        )

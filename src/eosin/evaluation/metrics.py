@@ -1,0 +1,250 @@
+"""Figures of merit: pure functions from truth and probability to a number.
+
+Conventions, here and in the whole room:
+
+- ``y_true`` is int [N], class numbers from 0; for two classes 1 is positive.
+- ``y_prob`` is float [N] (probability of the positive class) or [N, K] (one column a class).
+- Two classes: a patch is called positive where its probability is at least ``threshold``.
+  More classes: the largest probability wins (the first of equal ones).
+- A figure that is not defined (one class only, no patches, a score that is not a number) is NaN,
+  never 0 and never an exception; ``why_undefined`` has the sentence that goes with it.
+- Macro figures are means over the classes that occur in ``y_true``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from eosin.evaluation.definitions import (
+    BINARY,
+    MULTICLASS,
+    Floats,
+    Ints,
+    checked,
+    figure_names,
+    why_undefined,
+)
+from eosin.evaluation.ranking import (
+    auroc,
+    average_precision,
+    macro_auroc,
+    macro_average_precision,
+    precision_recall_points,
+    ranked_counts,
+    roc_points,
+)
+
+__all__ = [
+    "BINARY",
+    "MULTICLASS",
+    "accuracy",
+    "auroc",
+    "average_precision",
+    "balanced_accuracy",
+    "brier",
+    "checked",
+    "confusion",
+    "f1",
+    "figure",
+    "figure_names",
+    "macro_auroc",
+    "macro_average_precision",
+    "macro_f1",
+    "precision",
+    "precision_recall_points",
+    "predicted",
+    "ranked_counts",
+    "rates",
+    "roc_points",
+    "sensitivity",
+    "specificity",
+    "squared_errors",
+    "why_undefined",
+]
+
+
+def predicted(y_prob: npt.ArrayLike, *, threshold: float = 0.5) -> Ints:
+    """The class each patch is called, int64 [N].
+
+    y_prob: float [N] or [N, 2] (called 1 where the probability is at least ``threshold``), or
+    [N, K] with K > 2 (the largest). Compared in float64, so a threshold means the same everywhere.
+
+    >>> predicted([0.2, 0.5]).tolist()
+    [0, 1]
+    """
+    scores = np.asarray(y_prob, dtype=np.float64)
+    if scores.ndim == 2 and scores.shape[1] > 2:
+        largest: Ints = np.argmax(scores, axis=1).astype(np.int64)
+        return largest
+    if scores.ndim == 2:
+        scores = scores[:, 1]
+    return (scores >= threshold).astype(np.int64)
+
+
+def confusion(y_true: npt.ArrayLike, y_prob: npt.ArrayLike, *, threshold: float = 0.5) -> Ints:
+    """Patches by true class (row) and called class (column), int64 [K, K].
+
+    >>> confusion([0, 1, 1], [0.2, 0.4, 0.9]).tolist()
+    [[1, 0], [1, 1]]
+    """
+    truth, scores = checked(y_true, y_prob)
+    classes = scores.shape[1] if scores.ndim == 2 else 2
+    cells = truth * classes + predicted(scores, threshold=threshold)
+    counts: Ints = np.bincount(cells, minlength=classes**2).astype(np.int64)
+    return counts.reshape(classes, classes)
+
+
+def rates(counts: npt.NDArray[Any]) -> dict[str, Floats]:
+    """Every figure that follows from a confusion matrix, for any number of matrices at once.
+
+    counts: int or float [..., K, K], true class by called class. Returns float64 [...] by name;
+    NaN where a denominator is 0. For two classes F1 is not defined without positives (elsewhere it
+    is often set to 0, which would pull means over cases down).
+
+    >>> rates(np.array([[8, 2], [1, 9]]))["balanced_accuracy"].item()
+    0.8500000000000001
+    """
+    matrix = np.asarray(counts, dtype=np.float64)
+    hits = np.diagonal(matrix, axis1=-2, axis2=-1)
+    per_true, per_called = matrix.sum(-1), matrix.sum(-2)
+    found = {"accuracy": _ratio(hits.sum(-1), per_true.sum(-1))}
+    recall = _ratio(hits, per_true)
+    f1 = _ratio(np.where(per_true > 0, 2 * hits, np.nan), per_true + per_called)
+    if matrix.shape[-1] == 2:
+        found["sensitivity"], found["specificity"] = recall[..., 1], recall[..., 0]
+        found["balanced_accuracy"] = recall.sum(-1) / 2
+        found["precision"] = _ratio(hits, per_called)[..., 1]
+        found["f1"] = f1[..., 1]
+    else:
+        present = np.maximum((per_true > 0).sum(-1), 1)
+        empty = np.where(per_true.sum(-1) > 0, 1.0, np.nan)
+        found["balanced_accuracy"] = np.nansum(recall, axis=-1) / present * empty
+        found["macro_f1"] = np.nansum(f1, axis=-1) / present * empty
+    return found
+
+
+def _ratio(above: npt.NDArray[Any], below: npt.NDArray[Any]) -> Floats:
+    result = np.full(np.shape(below), np.nan)
+    np.divide(above, below, out=result, where=np.asarray(below) > 0)
+    return result
+
+
+def squared_errors(y_true: npt.ArrayLike, y_prob: npt.ArrayLike) -> Floats:
+    """Each patch's contribution to the Brier score, float64 [N].
+
+    >>> squared_errors([0, 1], [0.5, 1.0]).tolist()
+    [0.25, 0.0]
+    """
+    truth, scores = checked(y_true, y_prob)
+    if scores.ndim == 1:
+        return (scores - truth) ** 2
+    errors: Floats = np.sum((scores - np.eye(scores.shape[1])[truth]) ** 2, axis=1)
+    return errors
+
+
+def brier(y_true: npt.ArrayLike, y_prob: npt.ArrayLike) -> float:
+    """Brier score: mean squared error of the probability; lower is better.
+
+    Two classes: mean (p - y)^2 of the positive class, 0 to 1. More classes: Brier's own definition
+    (1950), the sum over the classes of (p_k - [y = k])^2, 0 to 2.
+
+    >>> brier([0, 1], [0.5, 1.0])
+    0.125
+    """
+    if why_undefined("brier", y_true, y_prob):
+        return float("nan")
+    return float(squared_errors(y_true, y_prob).mean())
+
+
+def figure(
+    name: str, y_true: npt.ArrayLike, y_prob: npt.ArrayLike, *, threshold: float = 0.5
+) -> float:
+    """Any figure by its name; NaN where ``why_undefined`` has a sentence.
+
+    Raises ValueError for a name that is not of ``figure_names(y_prob)``.
+
+    >>> figure("sensitivity", [0, 1, 1], [0.2, 0.4, 0.9])
+    0.5
+    """
+    if name not in figure_names(y_prob):
+        raise ValueError(f"no figure {name!r}; there are {', '.join(figure_names(y_prob))}")
+    ranking = {
+        "auroc": auroc,
+        "average_precision": average_precision,
+        "macro_auroc": macro_auroc,
+        "macro_average_precision": macro_average_precision,
+        "brier": brier,
+    }
+    if name in ranking:
+        return ranking[name](y_true, y_prob)
+    if why_undefined(name, y_true, y_prob):
+        return float("nan")
+    return float(rates(confusion(y_true, y_prob, threshold=threshold))[name])
+
+
+def accuracy(y_true: npt.ArrayLike, y_prob: npt.ArrayLike, *, threshold: float = 0.5) -> float:
+    """Share of patches called right.
+
+    >>> accuracy([0, 1], [0.2, 0.4])
+    0.5
+    """
+    return figure("accuracy", y_true, y_prob, threshold=threshold)
+
+
+def balanced_accuracy(
+    y_true: npt.ArrayLike, y_prob: npt.ArrayLike, *, threshold: float = 0.5
+) -> float:
+    """Mean of the recalls of the classes; 0.5 for a constant answer with two classes.
+
+    >>> balanced_accuracy([0, 1, 1], [0.2, 0.4, 0.9])
+    0.75
+    """
+    return figure("balanced_accuracy", y_true, y_prob, threshold=threshold)
+
+
+def sensitivity(y_true: npt.ArrayLike, y_prob: npt.ArrayLike, *, threshold: float = 0.5) -> float:
+    """Share of the positives called positive (recall).
+
+    >>> sensitivity([0, 1, 1], [0.2, 0.4, 0.9])
+    0.5
+    """
+    return figure("sensitivity", y_true, y_prob, threshold=threshold)
+
+
+def specificity(y_true: npt.ArrayLike, y_prob: npt.ArrayLike, *, threshold: float = 0.5) -> float:
+    """Share of the negatives called negative.
+
+    >>> specificity([0, 0, 1], [0.2, 0.6, 0.9])
+    0.5
+    """
+    return figure("specificity", y_true, y_prob, threshold=threshold)
+
+
+def precision(y_true: npt.ArrayLike, y_prob: npt.ArrayLike, *, threshold: float = 0.5) -> float:
+    """Share of the patches called positive that are; not defined where none is called so.
+
+    >>> precision([0, 0, 1], [0.2, 0.6, 0.9])
+    0.5
+    """
+    return figure("precision", y_true, y_prob, threshold=threshold)
+
+
+def f1(y_true: npt.ArrayLike, y_prob: npt.ArrayLike, *, threshold: float = 0.5) -> float:
+    """Harmonic mean of precision and sensitivity of the positive class.
+
+    >>> round(f1([0, 0, 1], [0.2, 0.6, 0.9]), 4)
+    0.6667
+    """
+    return figure("f1", y_true, y_prob, threshold=threshold)
+
+
+def macro_f1(y_true: npt.ArrayLike, y_prob: npt.ArrayLike) -> float:
+    """Mean over the classes that occur of each class's F1.
+
+    >>> macro_f1([0, 1, 2], np.eye(3))
+    1.0
+    """
+    return figure("macro_f1", y_true, y_prob)

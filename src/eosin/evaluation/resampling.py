@@ -1,0 +1,236 @@
+"""Every figure of every bootstrap replicate, without ever building a resampled set of patches.
+
+A replicate draws as many units (cases, or single patches) as there are, with replacement. It is
+kept as a row of weights: how often each unit was drawn. All figures follow from the weights:
+
+- figures of the decision from each unit's confusion counts, by one matrix product;
+- AUROC from U[c, d], the pairs of a positive of unit c above a negative of unit d: it is
+  w U w' / (P N), exact, ties included (Mann-Whitney);
+- average precision from the counts of each unit above every positive score, again a product.
+
+With many units those tables grow too large; then the patches, sorted once, are swept with running
+sums. Both give what scikit-learn gives on the resampled patches, which the tests check.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from eosin.evaluation.definitions import Floats, Ints, figure_names
+from eosin.evaluation.metrics import predicted, rates, squared_errors
+from eosin.evaluation.ranking import ranked_counts
+
+#: Up to so many units the tables of pairs and counts are used (measured: the sweep wins above it).
+TABLE_UNITS = 160
+_BLOCK_ELEMENTS = 1 << 18
+
+
+def draws(units: int, replicates: int, seed: int) -> Iterator[Ints]:
+    """How often each unit is drawn in each replicate: blocks of int64 [B, units].
+
+    The same arguments give the same draws, so two models can be compared replicate by replicate.
+
+    >>> [block.sum(axis=1).tolist() for block in draws(3, 2, seed=0)]
+    [[3, 3]]
+    """
+    for rows, child in _blocks(units, replicates, seed):
+        yield _draw(units, rows, child)
+
+
+def block_size(units: int, replicates: int) -> int:
+    """Replicates handled at once: few enough that a block's arrays stay near the cache.
+
+    >>> block_size(49, 2000), block_size(70000, 2000)
+    (128, 3)
+    """
+    return max(1, min(replicates, 128, _BLOCK_ELEMENTS // max(1, units)))
+
+
+def _blocks(units: int, replicates: int, seed: int) -> list[tuple[int, np.random.SeedSequence]]:
+    """Rows and seed of each block: a block does not depend on which thread draws it, or when."""
+    size = block_size(units, replicates)
+    starts = range(0, replicates, size)
+    seeds = np.random.SeedSequence(seed).spawn(len(starts))
+    return [(min(size, replicates - a), child) for a, child in zip(starts, seeds, strict=True)]
+
+
+def _draw(units: int, rows: int, seed: np.random.SeedSequence) -> Ints:
+    picked = np.random.default_rng(seed).integers(0, units, (rows, units))
+    picked += np.arange(rows)[:, None] * units
+    return np.bincount(picked.ravel(), minlength=rows * units).reshape(rows, units)
+
+
+class _Ranking(Protocol):
+    def figures(self, weights: Floats) -> tuple[Floats, Floats]:
+        """AUROC [B] and average precision [B] for weights float64 [B, units]."""
+
+
+class RankTable:
+    """AUROC and average precision of one class by tables over units: for few units.
+
+    y_true: int [N] of 0 and 1; y_prob: float64 [N]; units: int [N], 0 to ``count`` - 1.
+    """
+
+    def __init__(self, y_true: Ints, y_prob: Floats, units: Ints, count: int) -> None:
+        positive = y_true == 1
+        order = np.argsort(y_prob, kind="stable")
+        above = order[positive[order]]
+        scores, owner = y_prob[above], units[above]
+        distinct, first = np.unique(scores, return_index=True)
+        self.pairs = np.zeros((count, count))
+        #: Positives and all patches of each unit at or above each distinct positive score, [C, G].
+        self.positives = np.zeros((count, len(distinct)))
+        self.all = np.zeros((count, len(distinct)))
+        self.totals = np.zeros((count, 2))
+        for unit in range(count):
+            mine = order[units[order] == unit]
+            p, n = y_prob[mine[positive[mine]]], y_prob[mine[~positive[mine]]]
+            left, right = (
+                np.searchsorted(n, distinct, "left"),
+                np.searchsorted(n, distinct, "right"),
+            )
+            below = np.repeat((left + right) / 2, np.diff(np.append(first, len(scores))))
+            self.pairs[:, unit] = np.bincount(owner, below, count)
+            self.positives[unit] = len(p) - np.searchsorted(p, distinct, "left")
+            self.all[unit] = self.positives[unit] + len(n) - left
+            self.totals[unit] = len(p), len(n)
+
+    def figures(self, weights: Floats) -> tuple[Floats, Floats]:
+        """AUROC [B] and average precision [B] for weights float64 [B, units]; NaN if undefined."""
+        totals = weights @ self.totals
+        p, n = totals[:, 0], totals[:, 1]
+        defined = (p > 0) & (n > 0)
+        wins = np.einsum("rc,rc->r", weights @ self.pairs, weights)
+        hits = weights @ self.positives
+        ratio = weights @ self.all
+        np.divide(hits, ratio, out=ratio, where=ratio > 0)
+        # Scores ascend: what a step holds is the count at it less the count at the next.
+        hits[:, :-1] -= hits[:, 1:]
+        area = np.einsum("rg,rg->r", hits, ratio)
+        return _where(defined, wins, p * n), _where(defined, area, p)
+
+
+class RankSweep:
+    """AUROC and average precision of one class by running sums over sorted patches.
+
+    y_true: int [N] of 0 and 1; y_prob: float64 [N]; units: int [N].
+    """
+
+    def __init__(self, y_true: Ints, y_prob: Floats, units: Ints) -> None:
+        order = np.argsort(-y_prob, kind="stable")
+        self.units = units[order]
+        self.positive = y_true[order].astype(np.int32)
+        _, tp, fp = ranked_counts(y_true, y_prob)
+        last = tp + fp - 1
+        #: Last patch of each run of equal scores, or None where no two scores are equal.
+        self.last = None if len(last) == len(order) else last
+
+    def figures(self, weights: Floats) -> tuple[Floats, Floats]:
+        """AUROC [B] and average precision [B] for weights float64 [B, units]; NaN if undefined."""
+        # int32 holds every count (fewer than 2^31 patches) and halves the memory moved.
+        drawn = weights.astype(np.int32)[:, self.units]
+        every = np.cumsum(drawn, axis=1, dtype=np.int32)
+        drawn *= self.positive
+        hits = np.cumsum(drawn, axis=1, dtype=np.int32)
+        step = drawn
+        if self.last is not None:
+            every, hits = every[:, self.last], hits[:, self.last]
+            step = np.diff(hits, axis=1, prepend=np.int32(0))
+        p = hits[:, -1].astype(np.float64)
+        n = every[:, -1] - p
+        defined = (p > 0) & (n > 0)
+        ratio = np.divide(hits, every, out=np.zeros(hits.shape), where=every > 0)
+        area = np.einsum("rg,rg->r", step, ratio)
+        # Pairs lost: the negatives above each positive, and half of those level with it.
+        misses = every - hits
+        level = np.diff(misses, axis=1, prepend=np.int32(0))
+        lost = np.einsum("rg,rg->r", step, misses - 0.5 * level)
+        return _where(defined, p * n - lost, p * n), _where(defined, area, p)
+
+
+def _where(defined: npt.NDArray[np.bool_], above: Floats, below: Floats) -> Floats:
+    result = np.full(len(above), np.nan)
+    np.divide(above, below, out=result, where=defined)
+    return result
+
+
+def replicate_figures(
+    y_true: Ints,
+    y_prob: Floats,
+    units: Ints,
+    *,
+    threshold: float = 0.5,
+    replicates: int = 2000,
+    seed: int = 0,
+) -> dict[str, Floats]:
+    """Each figure in each bootstrap replicate over units, float64 [replicates] by name.
+
+    y_true: int64 [N]; y_prob: float64 [N] or [N, K], finite; units: int64 [N], 0 to U - 1, the
+    unit (case or patch) that each patch belongs to and is drawn with. NaN where a replicate does
+    not define the figure. The same units, replicates and seed give the same draws.
+
+    >>> y = np.array([0, 1, 0, 1])
+    >>> found = replicate_figures(y, np.array([0.1, 0.8, 0.3, 0.6]), np.array([0, 0, 1, 1]),
+    ...                           replicates=5)
+    >>> found["auroc"].tolist()
+    [1.0, 1.0, 1.0, 1.0, 1.0]
+    """
+    count = int(units.max()) + 1
+    classes = y_prob.shape[1] if y_prob.ndim == 2 else 2
+    cells = _unit_confusions(y_true, y_prob, units, count, classes, threshold)
+    errors = np.stack(
+        [
+            np.bincount(units, squared_errors(y_true, y_prob), count),
+            np.bincount(units, minlength=count),
+        ],
+        axis=1,
+    )
+    rankings: list[_Ranking] = []
+    for k in range(1, 2) if y_prob.ndim == 1 else np.unique(y_true):
+        truth = (y_true == k).astype(np.int64)
+        scores = y_prob if y_prob.ndim == 1 else y_prob[:, k]
+        rankings.append(
+            RankTable(truth, scores, units, count)
+            if count <= TABLE_UNITS
+            else RankSweep(truth, scores, units)
+        )
+
+    def one(block: tuple[int, np.random.SeedSequence]) -> dict[str, Floats]:
+        weights = _draw(count, *block).astype(np.float64)
+        found = rates((weights @ cells).reshape(-1, classes, classes))
+        total = weights @ errors
+        found["brier"] = total[:, 0] / total[:, 1]
+        pairs = [ranking.figures(weights) for ranking in rankings]
+        names = ("auroc", "average_precision")
+        for name, values in zip(names, np.array(pairs).transpose(1, 2, 0), strict=True):
+            found[name if classes == 2 else f"macro_{name}"] = _mean_defined(values)
+        return found
+
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        blocks = list(pool.map(one, _blocks(count, replicates, seed)))
+    return {
+        name: np.concatenate([block[name] for block in blocks]) for name in figure_names(y_prob)
+    }
+
+
+def _unit_confusions(
+    y_true: Ints, y_prob: Floats, units: Ints, count: int, classes: int, threshold: float
+) -> Floats:
+    """Each unit's confusion matrix, flat: float64 [count, K * K]."""
+    cell = y_true * classes + predicted(y_prob, threshold=threshold)
+    flat = np.bincount(units * classes**2 + cell, minlength=count * classes**2)
+    return flat.reshape(count, classes**2).astype(np.float64)
+
+
+def _mean_defined(values: Floats) -> Floats:
+    """Mean over the last axis of what is not NaN; NaN where nothing is."""
+    known = np.isfinite(values)
+    total = np.where(known, values, 0.0).sum(axis=-1)
+    counts = known.sum(axis=-1)
+    return _where(counts > 0, total, counts.astype(np.float64))

@@ -16,7 +16,8 @@
         ├── RejectsError           too many images of a source are unusable
         ├── LeakError              the parts of a split share information
         ├── DownloadError          connection, checksum or disk
-        └── TrainingError          the loss is not a number, the memory is full, ...
+        ├── TrainingError          the loss is not a number, the memory is full, ...
+        └── StoppedError           Ctrl-C or a stop signal (exit code 130); the state is saved
 
 Exit codes: 2 for what the user can mend in the request, 1 for failures, 130 for Ctrl-C.
 """
@@ -76,8 +77,7 @@ class MissingExtraError(UserError):
 
     def __init__(self, extra: str, purpose: str) -> None:
         super().__init__(
-            f"{purpose} needs an optional part; install it with: "
-            f'pip install "eosin[{extra}]"'
+            f'{purpose} needs an optional part; install it with: pip install "eosin[{extra}]"'
         )
         self.extra = extra
 
@@ -100,6 +100,12 @@ class DownloadError(FailureError):
 
 class TrainingError(FailureError):
     """Training cannot go on."""
+
+
+class StoppedError(FailureError):
+    """The user stopped a long job; what was done is saved and the message says how to go on."""
+
+    exit_code = 130
 
 
 def closest(name: str, known: Iterable[str]) -> str:

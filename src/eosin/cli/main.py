@@ -25,7 +25,6 @@ COMMANDS = {
     "evaluate": "Models",
     "predict": "Models",
     "recipes": "Models",
-    "gap": "Models",
 }
 
 app = typer.Typer(

@@ -1,0 +1,100 @@
+"""`eosin predict`: what a trained model says of image files."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from eosin.cli import output
+from eosin.errors import FailureError, UserError
+
+
+def predict(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    images: Annotated[
+        list[Path], typer.Argument(help="Image files, folders of images, or zips of images.")
+    ],
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", help="Refuse images of another size instead of resizing them."),
+    ] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")] = False,
+    precision: Annotated[str, typer.Option(help="fp32 (exact), bf16 or auto.")] = "fp32",
+    json_: output.Json = False,
+) -> None:
+    """Classify image files: probability of each class, and the decision at the run's threshold.
+
+    Images of another size than the model's patches are resized (bilinear, antialiased). A file that
+    cannot be read is a row with its reason; the others go on, and the exit code is 1 in the end.
+
+    Example: eosin predict run patches/ new.png --csv
+    """
+    output.use_json(json_)
+    if csv and json_:
+        raise UserError("choose one of --csv and --json")
+    if precision not in ("fp32", "bf16", "auto"):
+        raise UserError(f"--precision {precision}: choose fp32, bf16 or auto")
+    from eosin.inference.images import predict_images
+    from eosin.inference.predictor import load
+
+    predictor = load(run, precision=precision)
+    marks = [str(mark) for mark in predictor.facts.get("marks", [])]
+    marks += [str(found["sentence"]) for found in predictor.facts.get("diagnoses", [])]
+    for mark in marks:
+        output.warn(mark)
+    rows = []
+    with output.progress() as bar:
+        task = bar.add_task("classifying", total=None, rate="images")
+        for row in predict_images(predictor, images, strict=strict):
+            rows.append(row)
+            bar.update(task, advance=1)
+    bad = [row for row in rows if row.error]
+    resized = sum(row.resized for row in rows)
+    if resized:
+        height, width = predictor.patch_size
+        output.note(f"{resized} image(s) of another size were resized to {width}x{height} pixels")
+    threshold = (predictor.facts.get("threshold") or {}).get("value")
+    if json_:
+        output.result(
+            {
+                "run": str(run),
+                "classes": list(predictor.classes),
+                "threshold": threshold if len(predictor.classes) == 2 else None,
+                "marks": marks,
+                "predictions": [row.as_dict() for row in rows],
+                "errors": len(bad),
+                "intended_use": "Research and education only, not for diagnosis.",
+            }
+        )
+    elif csv:
+        _print_csv([row.as_dict() for row in rows], predictor.classes)
+    else:
+        output.table(
+            "",
+            ["file", *predictor.classes, "decision"],
+            [
+                [row.file, *["-"] * len(predictor.classes), row.error]
+                if row.error
+                else [row.file, *(f"{p:.4f}" for p in row.probabilities.values()), row.decision]
+                for row in rows
+            ],
+            right=list(predictor.classes),
+        )
+        output.note("Research and education only, not for diagnosis.")
+    if bad:
+        if json_:
+            sys.exit(1)
+        raise FailureError(f"{len(bad)} of {len(rows)} image(s) could not be classified")
+
+
+def _print_csv(rows: list[dict[str, Any]], classes: tuple[str, ...]) -> None:
+    import csv
+
+    names = ["file", *(f"p_{name}" for name in classes)]
+    names += ["decision", "height", "width", "resized", "error"]
+    writer = csv.DictWriter(sys.stdout, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)

@@ -1,0 +1,228 @@
+"""`eosin train`: from a store (or an archive) to a trained and evaluated run folder."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from eosin.cli import output
+from eosin.errors import UserError
+
+if TYPE_CHECKING:
+    from eosin.data.splits import Split
+    from eosin.data.store import PatchStore
+    from eosin.training.loop import Reporter
+    from eosin.training.session import Session
+
+
+def train(
+    source: Annotated[
+        Path | None,
+        typer.Argument(help="A store, or anything `eosin pack` reads; it is then packed first."),
+    ] = None,
+    recipe: Annotated[
+        str, typer.Option("--recipe", "-r", help="A name from `eosin recipes`, or a .toml file.")
+    ] = "compact",
+    split: Annotated[
+        str | None,
+        typer.Option(
+            "--split",
+            "-s",
+            help="A split file, or a scheme: case, published, given, patch. "
+            "Default: STORE.split.csv where it exists, else case.",
+        ),
+    ] = None,
+    run: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The run folder to make.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Change the recipe: key=value; repeatable.")
+    ] = None,
+    fold: Annotated[
+        int | None, typer.Option(help="Which fold of a split into folds to test on.")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option("--resume", help="Go on with the unfinished run in this folder.")
+    ] = None,
+    allow_leaks: Annotated[
+        bool, typer.Option("--allow-leaks", help="Train on a leaking split; every output says so.")
+    ] = False,
+    evaluate: Annotated[
+        bool, typer.Option("--evaluate/--no-evaluate", help="Evaluate when training is done.")
+    ] = True,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing run folder.")] = False,
+    json_: output.Json = False,
+) -> None:
+    """Train a classifier, audit its split first, evaluate it afterwards.
+
+    Stopped by Ctrl-C or killed at any moment, it goes on with --resume where it was.
+
+    Example: eosin train idc.store --recipe compact --split published -o run
+    """
+    output.use_json(json_)
+    if resume is not None:
+        if run is not None or split is not None or settings:
+            raise UserError(
+                "--resume RUN goes on with the run as it was; leave out -o, --split, --set"
+            )
+        session = _resumed(resume, source)
+    else:
+        if source is None or run is None:
+            raise UserError("say what to train on and where to: eosin train STORE -o RUN")
+        session = _started(
+            source,
+            recipe,
+            settings or [],
+            split,
+            run,
+            fold=fold,
+            allow_leaks=allow_leaks,
+            force=force,
+        )
+    from eosin.training.session import fit
+
+    for mark in session.marks:
+        output.warn(mark)
+    if resume is not None and session.run.finished:
+        output.note(f"{resume} is finished already")
+        facts = session.run.read_json("model.json")
+    else:
+        with _watching(session) as reporter:
+            facts = fit(session, reporter=reporter, resume=resume is not None)
+    output.note(
+        f"trained {facts['epochs']} epochs in {facts['train_seconds']:.0f} s; {session.run.path}"
+    )
+    if not evaluate:
+        if json_:
+            output.result({"run": str(session.run.path), "model": facts})
+        else:
+            output.say(f"next: eosin evaluate {session.run.path}")
+        return
+    from eosin.cli.evaluate import assess_and_show
+
+    assess_and_show(session, json_=json_)
+
+
+def _started(
+    source: Path, recipe: str, settings: list[str], split: str | None, run: Path, **options: Any
+) -> Session:
+    from eosin.config import read_recipe
+    from eosin.training.session import start
+
+    chosen = read_recipe(recipe, settings)
+    store = _store(source, run)
+    session, _ = start(store, _split(store, split), chosen, run, **options)
+    return session
+
+
+def _resumed(folder: Path, source: Path | None) -> Session:
+    from eosin.training.session import reopen
+
+    return reopen(folder, None if source is None else str(source))
+
+
+def _store(source: Path, run: Path) -> PatchStore:
+    """The store itself, or the one packed from the source beside the run folder."""
+    from eosin.data.store import PatchStore
+
+    if (source / "store.json").exists() or not source.exists():
+        return PatchStore.open(source)
+    path = run.parent / f"{source.stem}.store"
+    if path.exists():
+        output.note(f"using {path}, packed before")
+        return PatchStore.open(path)
+    from eosin.cli.pack import pack_and_show
+
+    return pack_and_show(source, path)
+
+
+def _split(store: PatchStore, wanted: str | None) -> Split:
+    from eosin.data import splits
+
+    beside = store.path.with_name(store.path.name + ".split.csv")
+    schemes = {
+        "case": splits.by_case,
+        "published": splits.by_published,
+        "given": splits.by_given,
+        "patch": splits.by_patch,
+    }
+    if wanted is None and beside.exists():
+        output.note(f"split: {beside}")
+        return splits.read_split(beside)
+    if wanted is None or wanted in schemes:
+        made = schemes[wanted or "case"](store)
+        for text in made.notes:
+            output.note(f"split: {text}")
+        return made
+    if not Path(wanted).exists():
+        raise UserError(
+            f"--split {wanted}: neither a file nor a scheme (case, published, given, patch)"
+        )
+    return splits.read_split(wanted)
+
+
+@contextmanager
+def _watching(session: Session) -> Iterator[Reporter]:
+    """Show progress, and turn Ctrl-C or a stop signal into a checkpoint after the step."""
+    from eosin.training.loop import Reporter
+
+    stopping = {"asked": False}
+
+    def ask(number: int, frame: object) -> None:
+        if stopping["asked"]:
+            raise KeyboardInterrupt
+        stopping["asked"] = True
+        output.note("stopping after this step (once more to stop at once) ...")
+
+    before = {n: signal.signal(n, ask) for n in (signal.SIGINT, signal.SIGTERM)}
+    console = output.stderr()
+    try:
+        with output.progress() as bar:
+            task = bar.add_task("", total=None, rate="")
+            state: dict[str, Any] = {"steps": 1}
+
+            def started(facts: dict[str, Any]) -> None:
+                state.update(facts)
+                console.print(
+                    f"{session.recipe.name}: {facts['parameters']:,} parameters, "
+                    f"{facts['patches']:,} training patches, {facts['epochs']} epochs of "
+                    f"{facts['steps']} steps on {facts['machine']}",
+                    markup=False,
+                )
+                done = facts["epoch"] * facts["steps"] + facts["step"]
+                bar.update(task, total=facts["epochs"] * facts["steps"], completed=done)
+
+            def stepped(epoch: int, step: int, loss: float) -> None:
+                bar.update(
+                    task,
+                    completed=(epoch - 1) * state["steps"] + step,
+                    description=f"epoch {epoch} step {step} loss {loss:.4f}",
+                )
+
+            def epoch_done(row: dict[str, Any]) -> None:
+                left = row["seconds"] / row["epoch"] * (state["epochs"] - row["epoch"])
+                bar.update(task, rate=f"{row['patches_per_second']:.0f} patches/s")
+                text = f"epoch {row['epoch']}/{state['epochs']}  loss {row['loss']:.4f}"
+                if "val_auroc" in row:
+                    text += (
+                        f"  validation AUROC {row['val_auroc']:.4f}  watched "
+                        f"{row['watched_class']} patch {row['watched_probability']:.3f}"
+                    )
+                text += f"  {row['patches_per_second']:.0f} patches/s  left {left:.0f} s"
+                bar.console.print(text, markup=False)
+
+            yield Reporter(
+                started=started,
+                stepped=stepped,
+                epoch_done=epoch_done,
+                warned=output.warn,
+                stop=lambda: stopping["asked"],
+            )
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

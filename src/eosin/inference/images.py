@@ -1,0 +1,141 @@
+"""Predictions for image files: single ones, folders and zips; a bad file is a row with its reason."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from eosin.data.archives import FolderFiles, ZipFiles, read_file
+from eosin.data.decode import IMAGE_SUFFIXES, decode
+from eosin.errors import ImageError, SourceError
+from eosin.inference.predictor import Predictor, decide
+
+_BATCH_PIXELS = 256 * 50 * 50
+
+
+@dataclass(frozen=True)
+class ImagePrediction:
+    """What a model says of one image file, or why it says nothing."""
+
+    file: str
+    #: Class -> probability; empty where there is an error.
+    probabilities: dict[str, float]
+    decision: str
+    #: (height_px, width_px) of the file, and whether it was resized to the model's patch size.
+    size: tuple[int, int] | None
+    resized: bool = False
+    error: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON and CSV."""
+        return {
+            "file": self.file,
+            **{f"p_{name}": value for name, value in self.probabilities.items()},
+            "decision": self.decision or None,
+            "height": self.size[0] if self.size else None,
+            "width": self.size[1] if self.size else None,
+            "resized": self.resized,
+            "error": self.error or None,
+        }
+
+
+def predict_images(
+    predictor: Predictor, paths: Sequence[Path], *, strict: bool = False
+) -> Iterator[ImagePrediction]:
+    """One prediction an image file, in order.
+
+    paths: image files, folders (all images below them) and zips. An image of another size than the
+    model's patches is resized to it (bilinear, antialiased), which changes its scale and, where it is
+    not of the same shape, its proportions; with ``strict`` it is refused instead. A file that cannot
+    be read gives a row with an error.
+    """
+    threshold = (predictor.facts.get("threshold") or {}).get("value")
+    batch: list[tuple[str, npt.NDArray[np.uint8] | None, str]] = []
+    pixels = 0
+    for name, read in _files(paths):
+        image, error = None, ""
+        try:
+            image = decode(read())
+            if strict and image.shape[:2] != predictor.patch_size:
+                height, width = predictor.patch_size
+                error = (
+                    f"{image.shape[1]}x{image.shape[0]} pixels, the model takes {width}x{height} "
+                    "(without --strict it is resized)"
+                )
+                image = None
+        except ImageError as problem:
+            error = str(problem)
+        batch.append((name, image, error))
+        pixels += 0 if image is None else image.shape[0] * image.shape[1]
+        if pixels >= _BATCH_PIXELS or len(batch) >= 1024:
+            yield from _answer(predictor, batch, threshold)
+            batch, pixels = [], 0
+    yield from _answer(predictor, batch, threshold)
+
+
+def _answer(
+    predictor: Predictor,
+    batch: list[tuple[str, npt.NDArray[np.uint8] | None, str]],
+    threshold: float | None,
+) -> Iterator[ImagePrediction]:
+    by_size: dict[tuple[int, ...], list[int]] = {}
+    for k, (_, image, _) in enumerate(batch):
+        if image is not None:
+            by_size.setdefault(image.shape, []).append(k)
+    rows: dict[int, npt.NDArray[np.float32]] = {}
+    for members in by_size.values():
+        stacked = np.stack([image for k in members if (image := batch[k][1]) is not None])
+        rows |= dict(zip(members, predictor.predict(stacked), strict=True))
+    for k, (name, image, error) in enumerate(batch):
+        if image is None:
+            yield ImagePrediction(name, {}, "", None, error=error)
+            continue
+        height, width = image.shape[:2]
+        values = [float(v) for v in rows[k]]
+        yield ImagePrediction(
+            name,
+            dict(zip(predictor.classes, values, strict=True)),
+            decide(rows[k][None], predictor.classes, threshold)[0],
+            (height, width),
+            resized=(height, width) != predictor.patch_size,
+        )
+
+
+def _files(paths: Sequence[Path]) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    for path in paths:
+        if path.is_dir():
+            yield from _members(path, FolderFiles(path))
+        elif path.is_file() and zipfile.is_zipfile(path):
+            files = ZipFiles(path)
+            try:
+                yield from _members(path, files)
+            finally:
+                files.close()
+        else:
+            yield str(path), partial(read_file, path)
+
+
+def _members(
+    path: Path, files: ZipFiles | FolderFiles
+) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    found = 0
+    for number, name in enumerate(files.names):
+        if Path(name).suffix.lower() in IMAGE_SUFFIXES:
+            found += 1
+            yield f"{path}/{name}", partial(files.read, number)
+    for name, reason in files.refused:
+        found += 1
+        yield f"{path}/{name}", partial(_refuse, reason)
+    if not found:
+        raise SourceError(f"{path} holds no image files")
+
+
+def _refuse(reason: str) -> bytes:
+    raise ImageError(reason)

@@ -1,0 +1,223 @@
+"""Classifier: uint8 patches in, logits out, with everything between them inside."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor, nn
+from torch.nn import functional
+
+from eosin.errors import RecipeError, RunError, closest
+from eosin.models.article import ArticleNetwork, ArticleVerbatimNetwork
+from eosin.models.compact import CompactNetwork
+from eosin.models.digits import DigitsNetwork
+
+FORMAT = 1
+
+#: Name -> (class, whether it is told the number of classes, whether it is told the patch size).
+#: A network that is not told the number of classes has one logit and serves two classes.
+NETWORKS: dict[str, tuple[type[nn.Module], bool, bool]] = {
+    "article": (ArticleNetwork, False, True),
+    "article-verbatim": (ArticleVerbatimNetwork, False, True),
+    "digits": (DigitsNetwork, True, True),
+    "compact": (CompactNetwork, True, False),
+}
+
+
+def build_network(
+    name: str,
+    *,
+    classes: int,
+    patch_size: tuple[int, int],
+    arguments: Mapping[str, Any] | None = None,
+) -> nn.Module:
+    """A network by name, with fresh weights.
+
+    Raises RecipeError for an unknown name, an argument it does not take, or a patch size or number
+    of classes it cannot serve.
+    """
+    if name not in NETWORKS:
+        raise RecipeError(f"unknown network {name!r}; {closest(name, NETWORKS)}")
+    kind, takes_classes, takes_size = NETWORKS[name]
+    known = dict(arguments or {})
+    if takes_classes:
+        known["classes"] = classes
+    elif classes != 2:
+        raise RecipeError(f"network {name!r} has one logit and serves two classes, not {classes}")
+    if takes_size:
+        known["patch_size"] = patch_size
+    try:
+        return kind(**known)
+    except (TypeError, ValueError, RuntimeError) as error:
+        text = str(error).replace(f"{kind.__name__}.__init__() ", "")
+        raise RecipeError(
+            f"network {name!r} with arguments {dict(arguments or {})}: {text}"
+        ) from None
+
+
+class Classifier(nn.Module):
+    """Patches as they are stored in, logits out; scaling, resize and temperature are inside.
+
+    forward(patches: uint8 [N, H, W, 3]) -> logits float32 [N, K], K >= 2; softmax gives
+    probabilities. A network with one logit z is used as [0, z], which is the same mathematics as
+    the sigmoid of z. Patches of another size than ``patch_size`` are resized (bilinear, antialiased).
+
+    >>> model = Classifier.build("compact", classes=["negative", "positive"], patch_size=(50, 50))
+    >>> model(torch.zeros(2, 50, 50, 3, dtype=torch.uint8)).shape
+    torch.Size([2, 2])
+    """
+
+    mean: Tensor
+    deviation: Tensor
+    temperature: Tensor
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        architecture: str,
+        arguments: Mapping[str, Any],
+        classes: Sequence[str],
+        patch_size: tuple[int, int],
+        mean: Sequence[float] = (0.0, 0.0, 0.0),
+        deviation: Sequence[float] = (1.0, 1.0, 1.0),
+        temperature: float = 1.0,
+    ) -> None:
+        super().__init__()
+        if len(classes) < 2:
+            raise RecipeError(f"a classifier needs at least two classes, not {list(classes)}")
+        self.network = network
+        self.architecture = architecture
+        self.arguments = dict(arguments)
+        self.classes = tuple(classes)
+        self.patch_size = (int(patch_size[0]), int(patch_size[1]))
+        self.register_buffer("mean", torch.tensor(list(mean), dtype=torch.float32), False)
+        self.register_buffer("deviation", torch.tensor(list(deviation), dtype=torch.float32), False)
+        self.register_buffer("temperature", torch.tensor(temperature, dtype=torch.float32), False)
+
+    @classmethod
+    def build(
+        cls,
+        architecture: str,
+        *,
+        classes: Sequence[str],
+        patch_size: tuple[int, int],
+        arguments: Mapping[str, Any] | None = None,
+        **scaling: Any,
+    ) -> Classifier:
+        """A classifier with fresh weights; ``scaling``: mean, deviation, temperature."""
+        network = build_network(
+            architecture, classes=len(classes), patch_size=patch_size, arguments=arguments
+        )
+        return cls(
+            network,
+            architecture=architecture,
+            arguments=arguments or {},
+            classes=classes,
+            patch_size=patch_size,
+            **scaling,
+        )
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """patches: uint8 [N, H, W, 3]. Returns logits float32 [N, K]."""
+        images = patches.permute(0, 3, 1, 2).float().div(255.0)
+        if images.shape[2:] != self.patch_size:
+            images = functional.interpolate(
+                images, size=self.patch_size, mode="bilinear", antialias=True
+            )
+        images = (images - self.mean[:, None, None]) / self.deviation[:, None, None]
+        logits = self.network(images).float()
+        if logits.shape[1] == 1:
+            logits = torch.cat([torch.zeros_like(logits), logits], dim=1)
+        scaled: Tensor = logits / self.temperature
+        return scaled
+
+    def description(self) -> dict[str, Any]:
+        """What model.json must hold to build this classifier again."""
+        return {
+            "format": FORMAT,
+            "architecture": self.architecture,
+            "arguments": self.arguments,
+            "classes": list(self.classes),
+            "patch_size": list(self.patch_size),
+            "mean": self.mean.tolist(),
+            "deviation": self.deviation.tolist(),
+            "temperature": float(self.temperature),
+            "parameters": sum(p.numel() for p in self.parameters()),
+        }
+
+
+def save_classifier(model: Classifier, folder: Path, **facts: Any) -> None:
+    """Write model.safetensors and model.json (description and ``facts``), each whole or not at all."""
+    weights = {
+        name: value.detach().cpu().contiguous()
+        for name, value in model.network.state_dict().items()
+    }
+    _replace(folder / "model.safetensors", save_tensors(weights))
+    text = json.dumps({**model.description(), **facts}, indent=1, ensure_ascii=False) + "\n"
+    _replace(folder / "model.json", text.encode())
+
+
+def load_classifier(folder: Path) -> tuple[Classifier, dict[str, Any]]:
+    """Read a classifier and its facts. Loading runs no code from the files.
+
+    Raises RunError when a file is missing or damaged, or the weights do not fit the architecture.
+    """
+    try:
+        facts = json.loads((folder / "model.json").read_text("utf-8"))
+        data = (folder / "model.safetensors").read_bytes()
+    except FileNotFoundError as error:
+        name = Path(str(error.filename)).name
+        raise RunError(f"{folder} holds no trained model ({name} is missing)") from None
+    except (OSError, ValueError) as error:
+        raise RunError(f"{folder}/model.json cannot be read ({error})") from None
+    if not isinstance(facts, dict) or facts.get("format") != FORMAT:
+        raise RunError(f"{folder}/model.json is not in format {FORMAT}")
+    try:
+        model = Classifier.build(
+            str(facts["architecture"]),
+            classes=[str(name) for name in facts["classes"]],
+            patch_size=(int(facts["patch_size"][0]), int(facts["patch_size"][1])),
+            arguments=facts["arguments"],
+            mean=[float(v) for v in facts["mean"]],
+            deviation=[float(v) for v in facts["deviation"]],
+            temperature=float(facts["temperature"]),
+        )
+    except RecipeError as error:
+        raise RunError(f"{folder}/model.json: {error}") from None
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise RunError(
+            f"{folder}/model.json is damaged ({type(error).__name__}: {error})"
+        ) from None
+    try:
+        weights = load_tensors(data)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise RunError(f"{folder}/model.safetensors is damaged ({error})") from None
+    expected = model.network.state_dict()
+    for name in sorted(set(expected) | set(weights)):
+        found = tuple(weights[name].shape) if name in weights else "nothing"
+        wanted = tuple(expected[name].shape) if name in expected else "nothing"
+        if found != wanted:
+            raise RunError(
+                f"{folder}/model.safetensors does not fit its model.json: "
+                f"{name} expected {wanted}, found {found}"
+            )
+    model.network.load_state_dict(weights)
+    return model.eval(), facts
+
+
+def _replace(path: Path, data: bytes) -> None:
+    temporary = path.with_name(path.name + ".partial")
+    with open(temporary, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)

@@ -1,0 +1,71 @@
+"""The house network: small, residual, made for two cores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class CompactNetwork(nn.Module):
+    """A residual network whose convolutions are all dense 3x3 with 16-fold channels.
+
+    A strided stem halves the image, so that the expensive stages work at half resolution and below;
+    each later stage doubles the channels and halves the side. Dense 3x3 kernels with channels in
+    multiples of 16 are what a processor's matrix units are best at; depthwise ones are bound by
+    memory.
+
+    widths: channels of the stem and of each stage; blocks: residual blocks of each.
+
+    >>> import torch
+    >>> CompactNetwork(classes=2)(torch.zeros(1, 3, 50, 50)).shape
+    torch.Size([1, 2])
+    """
+
+    def __init__(
+        self,
+        *,
+        classes: int = 2,
+        widths: Sequence[int] = (32, 64, 128, 256),
+        blocks: Sequence[int] = (0, 0, 1, 1),
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if len(widths) != len(blocks) or not widths:
+            raise ValueError(f"widths {list(widths)} and blocks {list(blocks)} differ in length")
+        layers: list[nn.Module] = [_convolution(3, widths[0], kernel=4, stride=2)]
+        for stage, (width, count) in enumerate(zip(widths, blocks, strict=True)):
+            if stage:
+                layers += [_convolution(widths[stage - 1], width), nn.MaxPool2d(2)]
+            layers += [_Residual(width) for _ in range(count)]
+        self.features = nn.Sequential(*layers)
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(widths[-1], classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """images: float [N, 3, H, W], scaled. Returns logits float [N, K]."""
+        pooled = self.features(images).mean((2, 3))
+        logits: Tensor = self.head(self.dropout(pooled))
+        return logits
+
+
+class _Residual(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = _convolution(width, width)
+        self.second = _convolution(width, width, activation=False)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return functional.relu(hidden + self.second(self.first(hidden)))
+
+
+def _convolution(
+    inputs: int, outputs: int, *, kernel: int = 3, stride: int = 1, activation: bool = True
+) -> nn.Sequential:
+    padding = kernel // 2 if stride == 1 else (kernel - stride) // 2
+    layers: list[nn.Module] = [
+        nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=False),
+        nn.BatchNorm2d(outputs),
+    ]
+    return nn.Sequential(*layers, *([nn.ReLU(inplace=True)] if activation else []))

@@ -1,0 +1,121 @@
+"""Shuffled batches straight from the store's array: one gather a batch, no worker processes.
+
+The training patches are held in memory (or on the device) as uint8; the order of every epoch is a
+function of the seed and the epoch's number alone, so that a resumed run sees what it would have seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+
+def seeded(*numbers: int) -> torch.Generator:
+    """A generator whose stream depends on all the numbers (seed, epoch, step, purpose).
+
+    >>> torch.rand(1, generator=seeded(1, 2)).item() == torch.rand(1, generator=seeded(1, 2)).item()
+    True
+    """
+    return torch.Generator().manual_seed(mixed_seed(*numbers))
+
+
+def mixed_seed(*numbers: int) -> int:
+    """One 63-bit seed from several numbers, well mixed."""
+    words = np.random.SeedSequence(list(numbers)).generate_state(1, np.uint64)
+    return int(words[0]) >> 1
+
+
+def take(patches: npt.NDArray[np.uint8], rows: npt.NDArray[np.int64]) -> Tensor:
+    """Copy rows of a memory-mapped array into a tensor: uint8 [n, H, W, 3].
+
+    Rows are read in ascending order, which is what a disk is fast at.
+    """
+    result = np.empty((len(rows), *patches.shape[1:]), dtype=np.uint8)
+    order = np.argsort(rows, kind="stable")
+    for start in range(0, len(rows), 4096):
+        block = order[start : start + 4096]
+        result[block] = patches[rows[block]]
+    return torch.from_numpy(result)
+
+
+class Batches:
+    """Batches of one part of a store.
+
+    patches: uint8 [N, H, W, 3]; labels: int64 [N]; both on the device where they are used.
+    sampling: "shuffle" (each patch once an epoch) or "balanced" (classes drawn equally often).
+
+    >>> data = Batches(torch.zeros(5, 2, 2, 3, dtype=torch.uint8), torch.arange(5), batch_size=2, seed=0)
+    >>> data.steps, sorted(int(i) for _, y in data.epoch(1) for i in y)
+    (3, [0, 1, 2, 3, 4])
+    """
+
+    def __init__(
+        self,
+        patches: Tensor,
+        labels: Tensor,
+        *,
+        batch_size: int,
+        seed: int,
+        sampling: str = "shuffle",
+        drop_last: bool = False,
+    ) -> None:
+        self.patches = patches
+        self.labels = labels
+        self.batch_size = min(batch_size, len(labels))
+        self.seed = seed
+        self.sampling = sampling
+        self.drop_last = drop_last
+
+    @property
+    def steps(self) -> int:
+        """Batches an epoch."""
+        full, rest = divmod(len(self.labels), self.batch_size)
+        return full + (1 if rest and not self.drop_last else 0)
+
+    def order(self, epoch: int) -> Tensor:
+        """Row numbers in the order of an epoch: int64 [N]."""
+        generator = seeded(self.seed, epoch, 0)
+        count = len(self.labels)
+        if self.sampling == "balanced":
+            labels = self.labels.cpu()
+            weights = 1.0 / torch.bincount(labels).clamp(min=1)[labels].double()
+            return torch.multinomial(weights, count, replacement=True, generator=generator)
+        return torch.randperm(count, generator=generator)
+
+    def epoch(self, epoch: int, *, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of an epoch from step ``start`` on: (uint8 [n, H, W, 3], int64 [n])."""
+        order = self.order(epoch).to(self.patches.device)
+        for step in range(start, self.steps):
+            rows = order[step * self.batch_size : (step + 1) * self.batch_size]
+            yield self.patches[rows], self.labels[rows]
+
+
+def input_scaling(patches: Tensor, kind: str) -> tuple[list[float], list[float]]:
+    """Mean and deviation of each channel, of values in 0..1, as the recipe's ``normalize`` says.
+
+    patches: uint8 [N, H, W, 3]. Exact: from the histogram of all values.
+
+    >>> input_scaling(torch.full((1, 2, 2, 3), 255, dtype=torch.uint8), "train")
+    ([1.0, 1.0, 1.0], [1.0, 1.0, 1.0])
+    """
+    if kind == "none":
+        return [0.0] * 3, [1.0] * 3
+    if kind == "half":
+        return [0.5] * 3, [0.5] * 3
+    values = np.arange(256) / 255.0
+    counts = np.zeros((3, 256), dtype=np.int64)
+    pixels = patches.numpy()
+    for start in range(0, len(pixels), 8192):
+        for channel in range(3):
+            block = pixels[start : start + 8192, :, :, channel]
+            counts[channel] += np.bincount(block.ravel(), minlength=256)
+    share = counts / counts.sum(1, keepdims=True)
+    mean = share @ values
+    variance = share @ values**2 - mean**2
+    # A constant channel is left as it is.
+    deviation = np.where(variance > 1e-12, np.sqrt(np.maximum(variance, 1e-12)), 1.0)
+    return mean.tolist(), deviation.tolist()

@@ -1,0 +1,62 @@
+"""resume.pt: the state of a training between two steps, written whole or not at all.
+
+Order, augmentation and dropout are functions of (seed, epoch, step), so the state needs no random
+generators: weights, optimizer, average, position and history are all of it. It is read with
+``weights_only=True``: a hostile file cannot run code.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from eosin.errors import RunError
+
+FORMAT = 1
+
+
+@dataclass
+class Position:
+    """How far training has come."""
+
+    #: Full epochs done, and steps done in the one under way.
+    epoch: int = 0
+    step: int = 0
+    #: Sum of the loss over the steps of the epoch under way, and seconds trained before.
+    loss_sum: float = 0.0
+    seconds: float = 0.0
+    #: The best validation score, its epoch, and the kept weights (empty unless keep = "best").
+    best_score: float = float("-inf")
+    best_epoch: int = 0
+    best_weights: dict[str, Tensor] = field(default_factory=dict)
+
+
+def save_checkpoint(path: Path, position: Position, state: dict[str, Any]) -> None:
+    """Write ``state`` (tensors and plain values) and the position."""
+    temporary = path.with_name(path.name + ".partial")
+    with open(temporary, "wb") as file:
+        torch.save({"format": FORMAT, "position": vars(position), **state}, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def load_checkpoint(path: Path) -> tuple[Position, dict[str, Any]]:
+    """Read what `save_checkpoint` wrote; raises RunError for anything else."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if state["format"] != FORMAT:
+            raise RunError(f"{path} has format {state['format']!r}, this version reads {FORMAT}")
+        return Position(**state.pop("position")), state
+    except FileNotFoundError:
+        raise RunError(f"{path.parent} has no checkpoint (resume.pt) to go on from") from None
+    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError, KeyError, TypeError,
+            AttributeError, ValueError) as error:  # fmt: skip
+        first = str(error).strip().splitlines()[0][:120] if str(error).strip() else "unreadable"
+        raise RunError(f"{path} is not a checkpoint of eosin or is damaged ({first})") from None

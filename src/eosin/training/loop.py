@@ -1,0 +1,347 @@
+"""The training loop: a store, its parts and a recipe in; a run folder with a model out."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from eosin.config import Recipe
+from eosin.data.store import PatchStore
+from eosin.errors import SplitError, StoppedError, TrainingError
+from eosin.models.classifier import Classifier, save_classifier
+from eosin.runs import RunFolder
+from eosin.training.augment import augment
+from eosin.training.batches import Batches, input_scaling, mixed_seed, seeded, take
+from eosin.training.checkpoint import Position, load_checkpoint, save_checkpoint
+from eosin.training.diagnose import (
+    Diagnosis,
+    constant,
+    no_memory,
+    not_finite,
+    unchanged,
+    weights_of,
+)
+from eosin.training.machine import Machine, choose_machine, keep_freed_memory, out_of_memory
+from eosin.training.optimizers import Optimizer, WeightAverage, rate_factor
+from eosin.training.validate import classify, validation_figures
+
+CHECKPOINT_SECONDS = 30.0
+_VALIDATION_BATCH = 512
+
+
+@dataclass
+class Reporter:
+    """Whom the loop tells what happens; every callback may be left out."""
+
+    started: Callable[[dict[str, Any]], None] = lambda facts: None
+    stepped: Callable[[int, int, float], None] = lambda epoch, step, loss: None
+    epoch_done: Callable[[dict[str, Any]], None] = lambda row: None
+    warned: Callable[[str], None] = lambda sentence: None
+    #: Asked after every step; True ends training with a checkpoint.
+    stop: Callable[[], bool] = lambda: False
+
+
+@dataclass
+class Trainer:
+    """One training run.
+
+    parts: row numbers int64 of the store's "train" and, where there is one, "val" part.
+    marks: sentences that every output of the run must carry (a leaking split, made-up data).
+    """
+
+    store: PatchStore
+    parts: Mapping[str, npt.NDArray[np.int64]]
+    recipe: Recipe
+    run: RunFolder
+    marks: tuple[str, ...] = ()
+    reporter: Reporter = field(default_factory=Reporter)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.machine: Machine = choose_machine(self.recipe.precision)
+        self.diagnoses: list[Diagnosis] = []
+        self.position = Position()
+        rows = self.parts.get("train", np.empty(0, np.int64))
+        if len(rows) < 2:
+            raise SplitError(f"the split has {len(rows)} training patches; at least 2 are needed")
+        self.val_rows = self.parts.get("val", np.empty(0, np.int64))
+        patches = take(self.store.patches, rows)
+        labels = torch.from_numpy(self.store.labels[rows])
+        counts = torch.bincount(labels, minlength=len(self.store.classes))
+        self._check_classes(counts)
+        mean, deviation = input_scaling(patches, self.recipe.normalize)
+        torch.manual_seed(mixed_seed(self.recipe.seed, 1))
+        self.model = Classifier.build(
+            self.recipe.network,
+            classes=self.store.classes,
+            patch_size=self.store.patch_size,
+            arguments=self.recipe.arguments,
+            mean=mean,
+            deviation=deviation,
+        ).to(self.machine.device)
+        if self.recipe.channels_last:
+            self.model = self.model.to(memory_format=torch.channels_last)
+        self.optimizer = Optimizer(self.model, self.recipe)
+        decay = self.recipe.average_decay
+        self.average = WeightAverage(self.model, decay) if decay else None
+        self.batches = Batches(
+            patches.to(self.machine.device),
+            labels.to(self.machine.device),
+            batch_size=self.recipe.batch_size,
+            seed=self.recipe.seed,
+            sampling=self.recipe.sampling,
+            drop_last=self.recipe.drop_last,
+        )
+        self.class_weights: Tensor | None = None
+        if self.recipe.class_weights == "balanced":
+            weights = len(labels) / (len(counts) * counts.clamp(min=1).double())
+            self.class_weights = weights.float().to(self.machine.device)
+
+    def fit(self, *, resume: bool = False) -> dict[str, Any]:
+        """Train to the end and save the model; returns the facts that model.json holds.
+
+        Raises TrainingError when the loss is not finite or memory runs out, StoppedError when the
+        reporter asks to stop; in both cases resume.pt holds the state to go on from.
+        """
+        keep_freed_memory()
+        if resume:
+            self._load()
+        self.reporter.started(
+            {
+                "machine": str(self.machine),
+                "parameters": sum(p.numel() for p in self.model.parameters()),
+                "patches": len(self.batches.labels),
+                "epochs": self.recipe.epochs,
+                "steps": self.batches.steps,
+                "epoch": self.position.epoch,
+                "step": self.position.step,
+            }
+        )
+        while self.position.epoch < self.recipe.epochs:
+            self._epoch()
+            if any(d.dead for d in self.diagnoses) and self.recipe.stop_when_dead:
+                break
+            if self._patience_is_over():
+                break
+        return self._finish()
+
+    # One epoch
+
+    def _epoch(self) -> None:
+        position = self.position
+        number = position.epoch + 1
+        first = weights_of(self.model) if number == 1 and not position.step else None
+        total = self.recipe.epochs * self.batches.steps
+        self.model.train()
+        started = saved = time.perf_counter()
+        loss_sum = torch.tensor(position.loss_sum, dtype=torch.float64, device=self.machine.device)
+        for patches, labels in self.batches.epoch(number, start=position.step):
+            done = position.epoch * self.batches.steps + position.step
+            factor = rate_factor(done, total, warmup=self.recipe.warmup, decay=self.recipe.decay)
+            loss = self._step(patches, labels, number, position.step, factor)
+            if self.average:
+                self.average.update(done)
+            loss_sum += loss
+            position.step += 1
+            # Asking a GPU for a number makes it wait: rarely there, always on the processor.
+            if self.machine.device.type == "cpu" or position.step % 50 == 0:
+                value = float(loss)
+                if not np.isfinite(value):
+                    raise TrainingError(not_finite(value, self.recipe, number, position.step))
+                self.reporter.stepped(number, position.step, value)
+            now = time.perf_counter()
+            stop = self.reporter.stop()
+            if stop or now - saved > CHECKPOINT_SECONDS:
+                position.loss_sum = float(loss_sum)
+                position.seconds += now - started
+                started = saved = now
+                self._save()
+            if stop:
+                raise StoppedError(
+                    f"stopped after epoch {number}, step {position.step} of {self.batches.steps}; "
+                    f"go on with: eosin train --resume {self.run.path}"
+                )
+        mean_loss = float(loss_sum) / self.batches.steps
+        if not np.isfinite(mean_loss):
+            raise TrainingError(not_finite(mean_loss, self.recipe, number, self.batches.steps))
+        position.seconds += time.perf_counter() - started
+        if first is not None and (found := unchanged(first, self.model, self.recipe)):
+            self._diagnose(found)
+        row = {
+            "epoch": number,
+            "step": number * self.batches.steps,
+            "loss": mean_loss,
+            "seconds": position.seconds,
+            "patches_per_second": self._patches_so_far(number) / max(position.seconds, 1e-9),
+            "learning_rate_factor": factor,
+        }
+        if len(self.val_rows) and (
+            number % self.recipe.validate_every == 0 or number == self.recipe.epochs
+        ):
+            row.update(self._validate(number))
+        self.run.append_metrics(row)
+        position.epoch, position.step, position.loss_sum = number, 0, 0.0
+        self._save()
+        self.reporter.epoch_done(row)
+
+    def _step(
+        self, patches: Tensor, labels: Tensor, epoch: int, step: int, factor: float
+    ) -> Tensor:
+        recipe = self.recipe
+        # Dropout draws from the global generator; the rest of the program must not notice.
+        torch.manual_seed(mixed_seed(recipe.seed, epoch, step, 2))
+        patches = augment(patches, recipe, seeded(recipe.seed, epoch, step, 3))
+        try:
+            with self.machine.autocast():
+                logits = self.model(patches)
+            loss = self._loss(logits, labels)
+            self.optimizer.set_rate(factor)
+            self.optimizer.zero()
+            loss.backward()  # type: ignore[no-untyped-call]
+            if recipe.clip_norm:
+                torch.nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip_norm)
+            self.optimizer.step()
+        except (RuntimeError, MemoryError) as error:
+            if out_of_memory(error):
+                raise TrainingError(no_memory(recipe, str(self.machine.device))) from None
+            raise
+        return loss.detach()
+
+    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        if self.recipe.loss == "bce_of_log_softmax":
+            return functional.binary_cross_entropy(logits[:, 1] - logits[:, 0], labels.float())
+        return functional.cross_entropy(
+            logits,
+            labels,
+            weight=self.class_weights,
+            label_smoothing=self.recipe.label_smoothing,
+        )
+
+    # Validation
+
+    def _validate(self, epoch: int) -> dict[str, Any]:
+        """Figures of the validation part with the weights that would be kept now."""
+        if self.average:
+            self.average.swap()
+        logits, labels = self._logits(self.val_rows), self.store.labels[self.val_rows]
+        figures, probabilities = validation_figures(logits, labels)
+        if found := constant(probabilities):
+            self._diagnose(found)
+        score = figures["val_auroc"]
+        if score > self.position.best_score or not self.position.best_epoch:
+            self.position.best_score, self.position.best_epoch = score, epoch
+            if self.recipe.keep == "best":
+                self.position.best_weights = copy.deepcopy(self.model.network.state_dict())
+        if self.average:
+            self.average.swap()
+        # The tutorial's habit of watching one image: the first of the last class.
+        watched = int(np.flatnonzero(labels == labels.max())[0])
+        return {
+            **figures,
+            "watched": str(self.store.index["source"][int(self.val_rows[watched])]),
+            "watched_class": self.store.classes[labels[watched]],
+            "watched_probability": float(probabilities[watched, labels[watched]]),
+        }
+
+    def _logits(self, rows: npt.NDArray[np.int64]) -> Tensor:
+        self.model.eval()
+        found = [
+            classify(self.model, take(self.store.patches, block), self.machine)
+            for block in np.split(rows, range(_VALIDATION_BATCH, len(rows), _VALIDATION_BATCH))
+        ]
+        self.model.train()
+        return torch.cat(found)
+
+    # State
+
+    def _save(self) -> None:
+        state: dict[str, Any] = {
+            "network": self.model.network.state_dict(),
+            "optimizer": self.optimizer.state(),
+            "average": self.average.state() if self.average else {},
+            "store": self.store.digest,
+            "diagnoses": [vars(d) for d in self.diagnoses],
+        }
+        try:
+            save_checkpoint(self.run / "resume.pt", self.position, state)
+        except OSError as error:
+            raise TrainingError(f"{self.run / 'resume.pt'} cannot be written ({error})") from None
+
+    def _load(self) -> None:
+        self.position, state = load_checkpoint(self.run / "resume.pt")
+        if state["store"] != self.store.digest:
+            raise TrainingError(
+                f"{self.run.path} was trained on store {state['store'][:12]}, "
+                f"{self.store.path} is {self.store.digest[:12]}"
+            )
+        self.model.network.load_state_dict(state["network"])
+        self.optimizer.load(state["optimizer"])
+        if self.average:
+            self.average.load(state["average"])
+        self.diagnoses = [Diagnosis(**d) for d in state["diagnoses"]]
+        self.run.keep_metrics(self.position.epoch)
+
+    def _finish(self) -> dict[str, Any]:
+        if self.recipe.keep == "best" and self.position.best_weights:
+            self.model.network.load_state_dict(self.position.best_weights)
+        elif self.average:
+            self.average.swap()
+        facts = {
+            "recipe": self.recipe.name,
+            "mpp": self.store.mpp,
+            "made_up": self.store.made_up,
+            "store_digest": self.store.digest,
+            "train_patches": len(self.batches.labels),
+            "epochs": self.position.epoch,
+            "kept_epoch": self.position.best_epoch
+            if self.position.best_weights
+            else self.position.epoch,
+            "train_seconds": round(self.position.seconds, 2),
+            "machine": str(self.machine),
+            "diagnoses": [vars(d) for d in self.diagnoses],
+            "marks": list(self.marks),
+            "intended_use": "Research and education only, not for diagnosis.",
+            **self.facts,
+        }
+        save_classifier(self.model, self.run.path, **facts)
+        return facts
+
+    # Small things
+
+    def _diagnose(self, found: Diagnosis) -> None:
+        if found.name not in {d.name for d in self.diagnoses}:
+            self.diagnoses.append(found)
+            self.reporter.warned(found.sentence)
+
+    def _patience_is_over(self) -> bool:
+        patience = self.recipe.patience
+        return bool(
+            patience
+            and self.position.best_epoch
+            and self.position.epoch - self.position.best_epoch >= patience
+        )
+
+    def _patches_so_far(self, epochs: int) -> int:
+        size, count = self.batches.batch_size, len(self.batches.labels)
+        return epochs * min(self.batches.steps * size, count)
+
+    def _check_classes(self, counts: Tensor) -> None:
+        missing = [
+            name for name, n in zip(self.store.classes, counts.tolist(), strict=True) if not n
+        ]
+        if len(missing) >= len(self.store.classes) - 1:
+            raise SplitError(
+                f"the training part holds one class only (no {', '.join(missing)}); "
+                "a classifier needs at least two: make another split"
+            )
+        if missing:
+            self.reporter.warned(f"no training patch of class {', '.join(missing)}")

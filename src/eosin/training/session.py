@@ -1,0 +1,157 @@
+"""A run from start to trained model: audit, refusal of leaks, the run folder, the trainer."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from eosin.config import Recipe
+from eosin.data.audit import AuditResult, audit
+from eosin.data.splits import Split, read_split, write_split
+from eosin.data.store import PatchStore
+from eosin.errors import LeakError, RunError
+from eosin.runs import RunFolder, environment
+from eosin.training.loop import Reporter, Trainer
+
+MADE_UP = "made-up data: drawn by a program, no figure says anything about tissue"
+
+
+@dataclass(frozen=True)
+class Session:
+    """What a run is made from; kept in the run folder so that it can go on and be repeated."""
+
+    store: PatchStore
+    split: Split
+    fold: int | None
+    parts: Mapping[str, npt.NDArray[np.int64]]
+    recipe: Recipe
+    run: RunFolder
+    marks: tuple[str, ...]
+
+
+def start(
+    store: PatchStore,
+    split: Split,
+    recipe: Recipe,
+    path: str | os.PathLike[str],
+    *,
+    fold: int | None = None,
+    allow_leaks: bool = False,
+    force: bool = False,
+) -> tuple[Session, AuditResult]:
+    """Audit the split and make the run folder.
+
+    Raises LeakError when the parts share information and neither the scheme is ``patch`` nor
+    ``allow_leaks`` is said; RunError when the folder exists; SplitError when the split does not fit.
+    """
+    parts = split.parts(store, fold)
+    result = audit(store, split, fold=fold)
+    if result.leaking and split.scheme != "patch" and not allow_leaks:
+        raise LeakError(
+            f"the split leaks: {'; '.join(result.marks)}. Look at it with: eosin audit {store.path} "
+            "SPLIT; train on it all the same with --allow-leaks, and every output will say so"
+        )
+    marks = [*([MADE_UP] if store.made_up else []), *split.marks, *result.marks]
+    run = RunFolder(path)
+    if force and (run / "recipe.toml").exists():
+        shutil.rmtree(run.path)
+    run.create()
+    run.write_text("recipe.toml", recipe.to_toml())
+    write_split(split, run / "split.csv")
+    run.write_json(
+        "environment.json",
+        {
+            **environment(),
+            "store": {
+                "path": str(store.path.resolve()),
+                "digest": store.digest,
+                "layout": store.info.get("layout"),
+                "patches": len(store),
+            },
+            "fold": fold,
+            "marks": list(dict.fromkeys(marks)),
+            "audit": result.to_dict(),
+        },
+    )
+    _write_seen(run, store, parts)
+    return _session(store, split, fold, recipe, run), result
+
+
+def reopen(path: str | os.PathLike[str], store_path: str | None = None) -> Session:
+    """The session of a run folder, for going on or evaluating.
+
+    store_path: where the store is now; by default where it was.
+    Raises RunError, StoreError or SplitError where something is missing or does not fit.
+    """
+    run = RunFolder.open(path)
+    facts = run.read_json("environment.json")
+    try:
+        recorded = str(facts["store"]["path"])
+        digest, fold = str(facts["store"]["digest"]), facts["fold"]
+    except (KeyError, TypeError):
+        raise RunError(f"{run / 'environment.json'} does not name its store") from None
+    store = PatchStore.open(store_path or recorded)
+    if store.digest != digest:
+        raise RunError(
+            f"{run.path} was made from store {digest[:12]}, but {store.path} is "
+            f"{store.digest[:12]}; say where the store is with --store"
+        )
+    return _session(store, read_split(run / "split.csv"), fold, run.recipe(), run)
+
+
+def fit(
+    session: Session, *, reporter: Reporter | None = None, resume: bool = False
+) -> dict[str, Any]:
+    """Train, or go on training; returns the facts of model.json."""
+    trainer = Trainer(
+        session.store,
+        session.parts,
+        session.recipe,
+        session.run,
+        marks=session.marks,
+        reporter=reporter or Reporter(),
+        facts={"split_scheme": session.split.scheme, "leaking": session.split.leaking},
+    )
+    return trainer.fit(resume=resume)
+
+
+def _session(
+    store: PatchStore, split: Split, fold: int | None, recipe: Recipe, run: RunFolder
+) -> Session:
+    marks = tuple(str(mark) for mark in run.read_json("environment.json")["marks"])
+    return Session(store, split, fold, split.parts(store, fold), recipe, run, marks)
+
+
+def _write_seen(
+    run: RunFolder, store: PatchStore, parts: Mapping[str, npt.NDArray[np.int64]]
+) -> None:
+    rows = np.concatenate([parts["train"], parts["val"]])
+    path = run / "seen.parquet"
+    temporary = Path(f"{path}.partial")
+    store.index.select("case", "digest")[rows].write_parquet(temporary)
+    os.replace(temporary, path)
+
+
+def seen_before(run: RunFolder, store: PatchStore) -> tuple[list[str], int]:
+    """Cases of a store, and number of its patches by pixels, that the run has trained on.
+
+    Training and validation patches both count: the threshold was chosen on the latter.
+    """
+    try:
+        seen = pl.read_parquet(run / "seen.parquet")
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise RunError(
+            f"{run / 'seen.parquet'} cannot be read ({error}), so what the run has seen is unknown"
+        ) from None
+    cases = set(seen["case"].to_list()) - {""}
+    digests = seen["digest"].unique().to_list()
+    shared = sorted(cases & set(store.cases.tolist()))
+    return shared, int(store.index["digest"].is_in(digests).sum())

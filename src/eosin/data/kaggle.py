@@ -23,8 +23,8 @@ from eosin.errors import CredentialsError, DownloadError, MissingExtraError
 
 STEPS = """\
   1. Sign in at kaggle.com, open Settings > API and create a token.
-  2. Save it as ~/.kaggle/kaggle.json (or ~/.kaggle/access_token), or set KAGGLE_API_TOKEN, \
-or KAGGLE_USERNAME and KAGGLE_KEY.
+  2. Save it as ~/.kaggle/kaggle.json (a one-line token as ~/.kaggle/access_token),
+     or set KAGGLE_API_TOKEN, or KAGGLE_USERNAME and KAGGLE_KEY.
   3. Run the same command again."""
 
 

@@ -1,0 +1,143 @@
+"""`eosin doctor`: is this machine ready, and what would make it so."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from eosin.cli import output
+
+if TYPE_CHECKING:
+    from eosin.cli.checks import Check
+
+#: Package -> the name it is imported by, where that is another.
+_MODULES = {"opencv-python-headless": "cv2", "pillow": "PIL", "scikit-learn": "sklearn"}
+
+_PROBE_TIMEOUT_S = 180
+
+
+def doctor(json_: output.Json = False) -> None:
+    """Check Python, torch, devices, memory, disk, packages and the Kaggle token.
+
+    Each row is PASS, WARN or FAIL, or "-" for an optional part that is not installed; what to do
+    stands below. Ends with 1 if anything fails.
+
+    Example: eosin doctor
+    """
+    output.use_json(json_)
+    rows = examine()
+    counts = {status: sum(row.status == status for row in rows) for status in ("FAIL", "WARN")}
+    if json_:
+        checks = [
+            {
+                "name": row.name,
+                "status": row.status,
+                "found": row.found,
+                "remedy": row.remedy,
+                "details": dict(row.details),
+            }
+            for row in rows
+        ]
+        output.result({"checks": checks, "failed": counts["FAIL"], "warned": counts["WARN"]})
+    else:
+        _show(rows, counts)
+    if counts["FAIL"]:
+        raise typer.Exit(1)
+
+
+def _show(rows: list[Check], counts: dict[str, int]) -> None:
+    output.table("", ["check", "", "found"], [(row.name, row.status, row.found) for row in rows])
+    remedies = [row for row in rows if row.remedy]
+    if remedies:
+        output.say("What to do")
+    for row in remedies:
+        output.say(f"  {row.status} {row.name}: " + row.remedy.replace("\n", "\n    "))
+    output.say(f"{counts['FAIL']} failed, {counts['WARN']} with a warning")
+
+
+def examine() -> list[Check]:
+    """All checks of this machine, in the order they are shown."""
+    import os
+    import shutil
+    from importlib.metadata import metadata
+    from pathlib import Path
+
+    from eosin.cli import checks, hardware
+
+    about = metadata("eosin")
+    requirements = about.get_all("Requires-Dist") or []
+    extras = sorted(name for name in about.get_all("Provides-Extra") or [] if name != "all")
+    facts, imports = _probe(requirements)
+    usable, present = hardware.usable_cores()
+    here = Path.cwd()
+    return [
+        checks.python(),
+        checks.eosin(),
+        checks.torch(facts),
+        checks.devices(facts, hardware.nvidia_devices(), os.environ),
+        checks.precision(facts),
+        checks.instructions(*hardware.processor()),
+        checks.threads(facts, usable, present),
+        checks.environment(os.environ, usable),
+        checks.memory(hardware.memory()),
+        checks.disk(here, shutil.disk_usage(here).free, writable=os.access(here, os.W_OK)),
+        checks.temporary_folder(),
+        checks.packages(requirements, imports),
+        *[checks.extra(name, requirements) for name in extras],
+        checks.kaggle_token(),
+    ]
+
+
+def _probe(requirements: list[str]) -> tuple[dict[str, Any], dict[str, str | None]]:
+    """torch's facts, and package -> why it does not import; asked in processes of their own."""
+    import re
+
+    core = [re.split(r"[^\w.-]", text)[0] for text in requirements if "extra ==" not in text]
+    modules = {name: _MODULES.get(name, name.replace("-", "_")) for name in core if name != "torch"}
+    # Both at once: importing is most of what this command waits for.
+    asked = [_start("torch"), _start("import", *modules.values())]
+    torch_lines, import_lines = (_answers(process) for process in asked)
+    return torch_lines["torch"], {
+        name: import_lines.get(module, {}).get("error") for name, module in modules.items()
+    }
+
+
+def _start(*arguments: str) -> Any:
+    import subprocess
+    import sys
+
+    # -P: a file torch.py in the current folder must not be taken for the package.
+    command = [sys.executable, "-P", "-m", "eosin.cli.probe", *arguments]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, encoding="utf-8"
+    )
+
+
+def _answers(process: Any) -> dict[str, dict[str, Any]]:
+    """The probe's lines by name; one that ended or stalled in the middle names what it was at."""
+    import json
+    import signal
+    import subprocess
+
+    reason = ""
+    try:
+        out, _ = process.communicate(timeout=_PROBE_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        out, _ = process.communicate()
+        reason = f"it did not finish in {_PROBE_TIMEOUT_S} s"
+    if not reason and process.returncode:
+        code = process.returncode
+        reason = f"the process ended with {signal.Signals(-code).name if code < 0 else code}"
+    lines: dict[str, dict[str, Any]] = {}
+    for line in out.splitlines():
+        try:
+            said = json.loads(line)
+        except ValueError:  # A package that prints when it is imported.
+            continue
+        if "importing" in said:
+            lines[said["importing"]] = {"error": reason or "it ended the process"}
+        elif "name" in said:
+            lines[said["name"]] = said
+    return lines or {"torch": {"error": reason or "the probe said nothing"}}

@@ -22,13 +22,18 @@ COARSE_PX = 4
 class Look:
     """What is particular to one case; lengths in final pixels, densities as optical density."""
 
+    #: Color vectors, float32 [3]: optical density in R, G, B for one unit of stain.
     hematoxylin: Map
     eosin: Map
+    #: The color of glass, float32 [3], 0 to 255.
     light: Map
     #: Positive: Gaussian blur in final pixels; negative: strength of a sharpening scanner.
     blur: float
+    #: Spread of the sensor's noise in gray values.
     grain: float
+    #: Factor on all lengths of cells.
     cell_size: float
+    #: Invasive nests: distance, size and irregularity of nuclei, how full and how coarse they are.
     nest_spacing_px: float
     nest_radius_px: float
     nest_spread: float
@@ -41,12 +46,14 @@ class Look:
     lymph_radius_px: float
     lymph_spread: float
     lymph_filled: float
+    #: Shares of the area that is not invasive; lymphocytes as a share of the dense part.
     fat_share: float
     dense_share: float
     lymph_share: float
     fiber_contrast: float
     stroma: float
     clefts: float
+    #: Share of the invasive area that holds single fat cells.
     fatty_nests: float
 
 
@@ -60,11 +67,11 @@ def draw_look(rng: Rng) -> Look:
     u = rng.uniform
     return Look(
         hematoxylin=vector((0.66, 0.68, 0.32), 0.07, u(0.85, 1.45)),
-        eosin=vector((0.16, 0.84, 0.52), 0.10, u(0.75, 1.35)),
+        eosin=vector((0.16, 0.84, 0.52), 0.10, u(0.65, 1.2)),
         light=(u(240, 250) + rng.uniform(-3, 3, 3)).astype(np.float32),
         blur=u(-0.7, 0.6),
         grain=u(1.5, 4.0),
-        cell_size=u(0.88, 1.14),
+        cell_size=u(0.8, 1.05),
         nest_spacing_px=u(3.3, 4.1),
         nest_radius_px=u(1.12, 1.65),
         nest_spread=u(0.14, 0.34),
@@ -78,7 +85,7 @@ def draw_look(rng: Rng) -> Look:
         lymph_spread=u(0.06, 0.18),
         lymph_filled=u(0.6, 1.0),
         fat_share=u(0.08, 0.34),
-        dense_share=u(0.3, 0.65),
+        dense_share=u(0.4, 0.72),
         lymph_share=u(0.2, 0.6),
         fiber_contrast=u(0.1, 0.3),
         stroma=u(0.55, 0.85),

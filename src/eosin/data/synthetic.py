@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from eosin.data.madeup import MadeUpCase, make_case
 from eosin.data.store import PatchStore, StoreWriter
-from eosin.errors import StoreError
+from eosin.errors import StoreError, UserError
 
 __all__ = ["NOTICE_NAME", "MadeUpCase", "cut", "make_case", "make_store", "write_archive"]
 
@@ -105,8 +105,9 @@ def write_archive(
     progress: called with (cases done, cases).
 
     Returns the counts: cases, patches, positives, edge_patches, nested, broken, bytes.
-    Raises StoreError when the file cannot be written. The file is there whole or not at all, and
-    the same arguments give the same bytes.
+    Raises UserError for less than one case, StoreError when the file cannot be written. The file is
+    there whole or not at all; the same arguments give the same bytes with the same NumPy and OpenCV
+    on the same kind of processor.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -114,6 +115,10 @@ def write_archive(
     ...     counts["cases"], counts["patches"] == counts["nested"], counts["broken"]
     (1, True, 1)
     """
+    if cases < 1 or broken < 0:
+        raise UserError(
+            f"cases is {cases}, broken is {broken}; at least one case is needed, broken >= 0"
+        )
     target = Path(path)
     names = [str(FIRST_CASE + k) for k in range(cases)]
     shares = burdens(cases, seed)
@@ -134,7 +139,8 @@ def write_archive(
             _add(archive, NOTICE_NAME, NOTICE.encode())
             nested: list[tuple[str, bytes]] = []
             # Map keeps the order of the cases, so the bytes do not depend on the threads.
-            with ThreadPoolExecutor(2) as pool:
+            pool = ThreadPoolExecutor(2)
+            try:
                 for done, pieces in enumerate(pool.map(draw, range(cases))):
                     for piece, png in pieces:
                         member = _member(names[done], piece.x, piece.y, piece.label)
@@ -145,6 +151,8 @@ def write_archive(
                         counts["edge_patches"] += piece.patch.shape[:2] != (50, 50)
                     if progress is not None:
                         progress(done + 1, cases)
+            finally:  # After Ctrl-C the cases not yet begun are not drawn.
+                pool.shutdown(cancel_futures=True)
             for member, data in _broken(names, broken, nested):
                 _add(archive, member, data)
             if nested_copy:
@@ -185,7 +193,7 @@ def _broken(
     """Members with valid names on the grid, far from the sections, that hold no whole image."""
     for k in range(count):
         case = names[k % len(names)]
-        content = (good[k][1][:900], b"", b"this is text, not an image\n")[k % 3]
+        content = (good[k % len(good)][1][:900], b"", b"this is text, not an image\n")[k % 3]
         yield _member(case, 3001 + 50 * k, 3001, 0), content
 
 

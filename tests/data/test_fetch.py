@@ -465,6 +465,21 @@ def test_mnist_every_failure_is_told_and_good_files_stay(
     assert nothing_but(tmp_path, names[0], names[2], names[3])
 
 
+def test_mnist_leaves_a_mirror_that_does_not_answer(
+    file_server: Any, mnist: Any, tmp_path: Path
+) -> None:
+    names = list(mnist)
+    file_server.faults[f"/one/{names[0]}"] = [503] * 9
+    fetch.fetch_mnist(tmp_path, mirrors=mirrors(file_server))
+    assert nothing_but(tmp_path, *names)
+    assert [asked.path for asked in file_server.asked if asked.path.startswith("/one/")] == (
+        [f"/one/{names[0]}"] * 3
+    )
+    file_server.faults[f"/one/{names[0]}"] = [503] * 9
+    with pytest.raises(DownloadError, match="no server left to ask"):
+        fetch.fetch_mnist(tmp_path, mirrors=mirrors(file_server)[:1], force=True)
+
+
 @pytest.mark.parametrize("mirror", ["ftp://a/b", "mnist", "file:///etc", "http://"])
 def test_mnist_mirror_must_be_a_web_address(mirror: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not a web address"):

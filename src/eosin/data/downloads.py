@@ -33,6 +33,10 @@ class DiskError(DownloadError):
     """The file cannot be written; another server would not help."""
 
 
+class GivenUpError(DownloadError):
+    """A server failed again and again; another one may help."""
+
+
 class Watcher:
     """Is told how a download goes; this one keeps silent."""
 
@@ -74,14 +78,15 @@ def download(
             failures = 1 if came >= _WORTH_BYTES else failures + 1
             here = _size(partial)
             if failures >= patience.attempts:
-                kept = f"; {amount(here)} are kept in {partial}" if here else ""
-                raise DownloadError(
+                kept = f"; {amount(here)} are kept in {partial} for the next run" if here else ""
+                raise GivenUpError(
                     f"{target.name}: {error} ({failures} attempts in a row){kept}. "
-                    "Check the connection and run the same command again; it goes on from there"
+                    "Check the connection and run the same command again"
                 ) from None
             wait_s = patience.wait_s(failures, error.wait_s)
+            where = f" at {amount(here)}" if here else ""
             watcher.note(
-                f"{target.name}: {error} at {amount(here)}; trying again in {wait_s:.0f} s "
+                f"{target.name}: {error}{where}; trying again in {wait_s:.0f} s "
                 f"(attempt {failures + 1} of {patience.attempts})"
             )
             time.sleep(wait_s)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from eosin.data import kaggle
+from eosin.data import kaggle, servers
 from eosin.data.downloads import (
     DiskError,
+    GivenUpError,
     Watcher,
     amount,
     download,
@@ -35,6 +36,10 @@ MNIST_MIRRORS = (
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
 )
+
+
+#: A mirror is left sooner than the only server of a file.
+_MIRROR_ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
@@ -121,16 +126,20 @@ def _from_mirrors(
                 f"{name}: wrong checksum {found}, expected {md5}; it is {looks_like(path)}"
             )
 
-    reasons = []
+    reasons = [] if mirrors else [f"{name}: no server left to ask"]
+    patience = replace(servers.PATIENCE, attempts=min(_MIRROR_ATTEMPTS, servers.PATIENCE.attempts))
     for mirror in list(mirrors):
         url = mirror.rstrip("/") + "/" + name
         try:
-            download(open_url(url), target, check=check, watcher=watcher)
+            download(open_url(url), target, check=check, patience=patience, watcher=watcher)
         except DiskError:
             raise
         except DownloadError as error:
-            watcher.note(str(error))
-            reasons.append(f"{url}: {error}".replace(f"{url}: {url}", url))
+            reasons.append(f"{mirror}: {error}".replace(f"{mirror}: {url}", url))
+            watcher.note(reasons[-1])
+            if isinstance(error, GivenUpError):
+                # Waiting for it again with every file would take minutes.
+                mirrors.remove(mirror)
         else:
             # The next file starts with the mirror that works.
             mirrors.remove(mirror)

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 import pytest
+
+if TYPE_CHECKING:
+    from eosin.data.store import PatchStore
+
+REAL = Path(__file__).parents[2] / "shared" / "data"
 
 
 @dataclass
@@ -138,3 +144,48 @@ def file_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
         yield served
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture(scope="session")
+def made_up_store(tmp_path_factory: pytest.TempPathFactory) -> PatchStore:
+    """Eight made-up cases with forty patches each; tests must not change it."""
+    from eosin.data.synthetic import make_store
+
+    return make_store(
+        tmp_path_factory.mktemp("stores") / "made-up.store", cases=8, patches_per_case=40, seed=1
+    )
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """The folder of real data beside the project; the test skips where there is none."""
+    if not REAL.is_dir():
+        pytest.skip("no real data beside the project")
+    return REAL
+
+
+class Outcome(NamedTuple):
+    """What a command left."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def eosin(capfd: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """Run a command line in this process."""
+
+    def run(*words: object) -> Outcome:
+        from eosin.cli.main import main
+
+        capfd.readouterr()
+        try:
+            main([str(word) for word in words])
+            code = 0
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
+        out, err = capfd.readouterr()
+        return Outcome(code, out, err)
+
+    return run

@@ -211,7 +211,8 @@ def _read_toml(name: str) -> dict[str, Any]:
             raise RecipeError(f"{path}: the recipe cannot be read ({error})") from None
     else:
         raise RecipeError(
-            f"{name!r} is neither a built-in recipe nor a .toml file; {closest(name, recipe_names())}"
+            f"{name!r} is neither a built-in recipe nor a .toml file; "
+            f"{closest(name, recipe_names())}"
         )
     try:
         return tomllib.loads(text)

@@ -71,8 +71,8 @@ class CredentialsError(UserError):
 class MissingExtraError(UserError):
     """An optional part is not installed.
 
-    >>> print(MissingExtraError("kaggle", "downloading the Kaggle archive"))
-    downloading the Kaggle archive needs an optional part; install it with: pip install "eosin[kaggle]"
+    >>> print(MissingExtraError("kaggle", "fetching"))
+    fetching needs an optional part; install it with: pip install "eosin[kaggle]"
     """
 
     def __init__(self, extra: str, purpose: str) -> None:

@@ -1,4 +1,4 @@
-"""The program `eosin`: collects the commands and turns every error into a sentence and an exit code."""
+"""The program `eosin`: collects the commands; every error becomes a sentence and an exit code."""
 
 from __future__ import annotations
 
@@ -55,7 +55,10 @@ def _root(
     """Options before the command."""
 
 
-def _register() -> None:
+def register() -> None:
+    """Add the commands to the program; a second call does nothing."""
+    if app.registered_commands:
+        return
     for name, group in COMMANDS.items():
         module = import_module(f"eosin.cli.{name}")
         function = getattr(module, name)
@@ -64,7 +67,7 @@ def _register() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with 0, 1 (failure), 2 (the user's mistake) or 130 (Ctrl-C)."""
-    _register()
+    register()
     try:
         app(args=arguments, standalone_mode=True)
     except EosinError as error:

@@ -46,7 +46,7 @@ def warn(text: str) -> None:
 
 
 def result(data: dict[str, Any]) -> None:
-    """The result for programs: one JSON object on stdout; a number that is not finite becomes null."""
+    """The result for programs: one JSON object on stdout; what is not finite becomes null."""
     sys.stdout.write(json.dumps(finite(data), ensure_ascii=False, indent=1, default=str) + "\n")
 
 

@@ -1,4 +1,4 @@
-"""Predictions for image files: single ones, folders and zips; a bad file is a row with its reason."""
+"""Predictions for image files, folders and zips; a bad file is a row with its reason."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ def predict_images(
 ) -> Iterator[ImagePrediction]:
     """One prediction an image file, in order.
 
-    paths: image files, folders (all images below them) and zips. An image of another size than the
-    model's patches is resized to it (bilinear, antialiased), which changes its scale and, where it is
-    not of the same shape, its proportions; with ``strict`` it is refused instead. A file that cannot
-    be read gives a row with an error.
+    paths: image files, folders (all images below them) and zips. An image of another size than
+    the model's patches is resized to it (bilinear, antialiased), which changes its scale and,
+    where it is not of the same shape, its proportions; with ``strict`` it is refused instead. A
+    file that cannot be read gives a row with an error.
     """
     threshold = (predictor.facts.get("threshold") or {}).get("value")
     batch: list[tuple[str, npt.NDArray[np.uint8] | None, str]] = []

@@ -68,7 +68,8 @@ class Classifier(nn.Module):
 
     forward(patches: uint8 [N, H, W, 3]) -> logits float32 [N, K], K >= 2; softmax gives
     probabilities. A network with one logit z is used as [0, z], which is the same mathematics as
-    the sigmoid of z. Patches of another size than ``patch_size`` are resized (bilinear, antialiased).
+    the sigmoid of z. Patches of another size than ``patch_size`` are resized (bilinear,
+    antialiased).
 
     >>> model = Classifier.build("compact", classes=["negative", "positive"], patch_size=(50, 50))
     >>> model(torch.zeros(2, 50, 50, 3, dtype=torch.uint8)).shape
@@ -156,7 +157,7 @@ class Classifier(nn.Module):
 
 
 def save_classifier(model: Classifier, folder: Path, **facts: Any) -> None:
-    """Write model.safetensors and model.json (description and ``facts``), each whole or not at all."""
+    """Write model.safetensors and model.json (with ``facts``), each whole or not at all."""
     weights = {
         name: value.detach().cpu().contiguous()
         for name, value in model.network.state_dict().items()

@@ -1,7 +1,8 @@
 """Shuffled batches straight from the store's array: one gather a batch, no worker processes.
 
-The training patches are held in memory (or on the device) as uint8; the order of every epoch is a
-function of the seed and the epoch's number alone, so that a resumed run sees what it would have seen.
+The training patches are held in memory (or on the device) as uint8; the order of every epoch is
+a function of the seed and the epoch's number alone, so that a resumed run sees what it would have
+seen.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ class Batches:
     patches: uint8 [N, H, W, 3]; labels: int64 [N]; both on the device where they are used.
     sampling: "shuffle" (each patch once an epoch) or "balanced" (classes drawn equally often).
 
-    >>> data = Batches(torch.zeros(5, 2, 2, 3, dtype=torch.uint8), torch.arange(5), batch_size=2, seed=0)
+    >>> blank = torch.zeros(5, 2, 2, 3, dtype=torch.uint8)
+    >>> data = Batches(blank, torch.arange(5), batch_size=2, seed=0)
     >>> data.steps, sorted(int(i) for _, y in data.epoch(1) for i in y)
     (3, [0, 1, 2, 3, 4])
     """

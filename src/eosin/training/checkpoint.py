@@ -8,7 +8,6 @@ generators: weights, optimizer, average, position and history are all of it. It 
 from __future__ import annotations
 
 import os
-import pickle
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,7 +55,9 @@ def load_checkpoint(path: Path) -> tuple[Position, dict[str, Any]]:
         return Position(**state.pop("position")), state
     except FileNotFoundError:
         raise RunError(f"{path.parent} has no checkpoint (resume.pt) to go on from") from None
-    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError, KeyError, TypeError,
-            AttributeError, ValueError) as error:  # fmt: skip
+    except RunError:
+        raise
+    except Exception as error:
+        # torch's reader refuses what is hostile or garbled with many kinds of exception.
         first = str(error).strip().splitlines()[0][:120] if str(error).strip() else "unreadable"
         raise RunError(f"{path} is not a checkpoint of eosin or is damaged ({first})") from None

@@ -50,13 +50,14 @@ def start(
     """Audit the split and make the run folder.
 
     Raises LeakError when the parts share information and neither the scheme is ``patch`` nor
-    ``allow_leaks`` is said; RunError when the folder exists; SplitError when the split does not fit.
+    ``allow_leaks`` is said; RunError when the folder exists; SplitError when the split does not
+    fit.
     """
     parts = split.parts(store, fold)
     result = audit(store, split, fold=fold)
     if result.leaking and split.scheme != "patch" and not allow_leaks:
         raise LeakError(
-            f"the split leaks: {'; '.join(result.marks)}. Look at it with: eosin audit {store.path} "
+            f"the split leaks: {'; '.join(result.marks)}. See: eosin audit {store.path} "
             "SPLIT; train on it all the same with --allow-leaks, and every output will say so"
         )
     marks = [*([MADE_UP] if store.made_up else []), *split.marks, *result.marks]

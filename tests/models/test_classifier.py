@@ -1,0 +1,158 @@
+"""The Classifier contract: uint8 in, logits out, and files that cannot lie."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from eosin.errors import RecipeError, RunError
+from eosin.models.classifier import NETWORKS, Classifier, load_classifier, save_classifier
+
+PAIR = ["negative", "positive"]
+
+
+def build(name: str, size: int = 50, **options: object) -> Classifier:
+    torch.manual_seed(0)
+    return Classifier.build(name, classes=PAIR, patch_size=(size, size), **options)  # type: ignore[arg-type]
+
+
+def patches(n: int = 3, size: int = 50) -> torch.Tensor:
+    return torch.from_numpy(
+        np.random.default_rng(0).integers(0, 256, (n, size, size, 3), dtype=np.uint8)
+    )
+
+
+@pytest.mark.parametrize("name", sorted(NETWORKS))
+def test_every_network_keeps_the_contract(name: str) -> None:
+    model = build(name).eval()
+    logits = model(patches())
+    assert logits.shape == (3, 2)
+    assert logits.dtype == torch.float32
+
+
+def test_the_articles_network_is_the_tutorials() -> None:
+    model = build("article")
+    shapes = {n: tuple(p.shape) for n, p in model.network.named_parameters() if "weight" in n}
+    assert shapes == {
+        "conv1.weight": (64, 3, 3, 3),
+        "conv2.weight": (128, 64, 3, 3),
+        "conv3.weight": (256, 128, 3, 3),
+        "fc1.weight": (1024, 4096),
+        "fc2.weight": (512, 1024),
+        "fc3.weight": (1, 512),
+    }
+    assert sum(p.numel() for p in model.parameters()) == 5_091_457
+
+
+def test_one_logit_as_two_is_the_sigmoid() -> None:
+    model = build("article").eval()
+    images = patches().permute(0, 3, 1, 2).float() / 255
+    z = model.network(images)[:, 0]
+    two = model(patches())
+    assert torch.allclose(torch.softmax(two, 1)[:, 1], torch.sigmoid(z))
+    labels = torch.tensor([0, 1, 1])
+    assert torch.allclose(
+        functional.cross_entropy(two, labels),
+        functional.binary_cross_entropy_with_logits(z, labels.float()),
+    )
+
+
+def test_verbatim_has_no_gradient() -> None:
+    model = build("article-verbatim")
+    logits = model(patches())
+    assert torch.equal(logits, torch.zeros(3, 2))
+    loss = functional.binary_cross_entropy(logits[:, 1] - logits[:, 0], torch.tensor([1.0, 0, 1]))
+    assert loss.item() == pytest.approx(100 * 2 / 3)
+    loss.backward()
+    assert all(not p.grad.any() for p in model.parameters() if p.grad is not None)
+
+
+def test_scaling_and_temperature_are_inside() -> None:
+    plain = build("compact").eval()
+    scaled = Classifier(
+        plain.network,
+        architecture="compact",
+        arguments={},
+        classes=PAIR,
+        patch_size=(50, 50),
+        mean=[0.5, 0.5, 0.5],
+        deviation=[0.25, 0.5, 1.0],
+        temperature=2.0,
+    ).eval()
+    images = patches().permute(0, 3, 1, 2).float() / 255
+    by_hand = (images - 0.5) / torch.tensor([0.25, 0.5, 1.0])[:, None, None]
+    assert torch.allclose(scaled(patches()), plain.network(by_hand) / 2.0, atol=1e-6)
+
+
+def test_other_sizes_are_resized() -> None:
+    model = build("article").eval()
+    flat = torch.full((1, 83, 61, 3), 120, dtype=torch.uint8)
+    assert torch.allclose(model(flat), model(flat[:, :50, :50]), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "classes", "words"),
+    [
+        ("compcat", {}, PAIR, "did you mean compact"),
+        ("article", {"widht": 3}, PAIR, "widht"),
+        ("article", {}, ["a", "b", "c"], "two classes"),
+        ("compact", {"widths": [8]}, PAIR, "differ in length"),
+        ("compact", {}, ["a"], "at least two classes"),
+    ],
+)
+def test_what_cannot_be_built_says_why(
+    name: str, arguments: dict[str, object], classes: list[str], words: str
+) -> None:
+    with pytest.raises(RecipeError, match=words):
+        Classifier.build(name, classes=classes, patch_size=(50, 50), arguments=arguments)
+
+
+def test_too_small_patches_are_refused() -> None:
+    with pytest.raises(RecipeError, match="22 pixels"):
+        build("article", size=20)
+
+
+def test_saved_and_loaded_answers_the_same(tmp_path: Path) -> None:
+    model = build(
+        "compact", mean=[0.1, 0.2, 0.3], deviation=[1.0, 2.0, 3.0], temperature=1.5
+    ).eval()
+    save_classifier(model, tmp_path, note="kept")
+    loaded, facts = load_classifier(tmp_path)
+    assert facts["note"] == "kept"
+    assert torch.equal(loaded(patches()), model(patches()))
+
+
+def test_damaged_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"model\.json is missing"):
+        load_classifier(tmp_path)
+    save_classifier(build("compact"), tmp_path)
+    facts = json.loads((tmp_path / "model.json").read_text())
+
+    def broken(**changes: object) -> str:
+        (tmp_path / "model.json").write_text(json.dumps({**facts, **changes}))
+        with pytest.raises(RunError) as caught:
+            load_classifier(tmp_path)
+        return str(caught.value)
+
+    assert "format" in broken(format=99)
+    assert "did you mean compact" in broken(architecture="compacd")
+    assert "damaged" in broken(mean="x")
+    assert "damaged" in broken(patch_size=None)
+    wider = broken(arguments={"widths": [16, 64], "blocks": [0, 0]})
+    assert "expected" in wider
+    assert "found" in wider
+    (tmp_path / "model.json").write_text("{")
+    with pytest.raises(RunError, match="cannot be read"):
+        load_classifier(tmp_path)
+    (tmp_path / "model.json").write_text(json.dumps(facts))
+    whole = (tmp_path / "model.safetensors").read_bytes()
+    for data in (b"", b"junk", whole[:-10], pickle.dumps({"a": 1})):
+        (tmp_path / "model.safetensors").write_bytes(data)
+        with pytest.raises(RunError, match="damaged"):
+            load_classifier(tmp_path)

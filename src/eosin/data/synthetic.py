@@ -28,7 +28,7 @@ __all__ = ["NOTICE_NAME", "MadeUpCase", "cut", "make_case", "make_store", "write
 NOTICE_NAME = "MADE_UP.txt"
 NOTICE = """These images are drawn by a program (eosin). They are not tissue and show no patient.
 They teach and test software; nothing learned from them says anything about a disease.
-Labels: 1 where a patch lies in drawn invasive nests, else 0; about 1.5 % of the labels are
+Labels: 1 where a patch lies in drawn invasive nests, else 0; about 1 % of the labels are
 flipped on purpose, as real labels have errors.
 """
 NESTED = "IDC_regular_ps50_idx5"
@@ -38,7 +38,7 @@ FIRST_CASE = 90001
 POSITIVE_SHARE = 0.35
 #: Share of a patch that must be stained for the patch to be kept.
 TISSUE_SHARE = 0.12
-LABEL_NOISE = 0.015
+LABEL_NOISE = 0.01
 
 
 class Cut(NamedTuple):

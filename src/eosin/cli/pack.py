@@ -145,6 +145,8 @@ def parse_share(text: str) -> float | int:
 
 
 def _show(made: PatchStore, seconds: float) -> None:
+    from eosin.data.layouts import plainly
+
     info: dict[str, Any] = made.info
     height, width = made.patch_size
     count = len(made)
@@ -156,7 +158,7 @@ def _show(made: PatchStore, seconds: float) -> None:
     ]
     shown = list(info["counts"].items())
     for name, number in shown[:20]:
-        rows.append((f"class {name}", f"{number:,} ({100 * number / count:.1f} %)"))
+        rows.append((f"class {plainly(name, 60)}", f"{number:,} ({100 * number / count:.1f} %)"))
     if len(shown) > 20:
         rows.append(("further classes", len(shown) - 20))
     other = "resized" if info["fit"] == "resize" else "padded"
@@ -183,6 +185,6 @@ def _show(made: PatchStore, seconds: float) -> None:
     for text in info["notes"]:
         output.say(f"note: {text}")
     for reject in info["rejects"][:5]:
-        output.say(f"rejected {reject['source']}: {reject['reason']}")
+        output.say(f"rejected {plainly(reject['source'])}: {plainly(reject['reason'])}")
     if info["rejects_count"] > 5:
         output.say(f"all {info['rejects_count']:,} rejects are listed in {made.path}/store.json")

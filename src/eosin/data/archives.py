@@ -1,6 +1,6 @@
 """Where encoded images lie: a zip read in place, or a folder. Nothing is ever extracted.
 
-Both offer ``names`` (paths with forward slashes), ``sizes`` (bytes) and ``read(i)``, which may be
+Both offer ``names`` (paths with forward slashes) and ``read(i)``, which may be
 called from several threads and raises ImageError for a member that cannot be had.
 """
 
@@ -12,7 +12,6 @@ import stat
 import struct
 import zlib
 from array import array
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -32,12 +31,15 @@ class Files(Protocol):
     """Encoded images by number."""
 
     names: list[str]
-    sizes: Sequence[int]
     #: Members that cannot be used, found while listing: (name, reason).
     refused: list[tuple[str, str]]
 
     def read(self, i: int) -> bytes:
         """The bytes of member i."""
+        ...
+
+    def same_bytes(self, i: int, j: int) -> bool:
+        """Whether two members may hold the same bytes, judged without reading them."""
         ...
 
     def close(self) -> None:
@@ -126,17 +128,18 @@ class ZipFiles:
         end = tail_start + at
         if disk not in (0, 0xFFFF):
             raise SourceError(f"{self.path} is one part of a zip in several parts; join them first")
-        if 0xFFFF in (entries, disk) or 0xFFFFFFFF in (size, offset):
-            locator = os.pread(self._fd, 20, max(0, end - 20))
-            if locator[:4] == b"PK\x06\x07":
-                record = os.pread(
-                    self._fd, 56, struct.unpack_from("<Q", locator, 8)[0] & (2**63 - 1)
-                )
-                large = _END64.unpack(record) if len(record) == 56 else None
-                if large is None or large[0] != b"PK\x06\x06":
-                    raise SourceError(_damaged(self.path, "its large directory is missing"))
-                entries, size, offset = large[7], large[8], large[9]
-                end -= 76
+        locator = os.pread(self._fd, 20, max(0, end - 20))
+        if locator[:4] == b"PK\x06\x07":
+            at = struct.unpack_from("<Q", locator, 8)[0] & (2**63 - 1)
+            record = os.pread(self._fd, 56, at)
+            if record[:4] != b"PK\x06\x06":
+                # Something stands before the zip: the record lies just before its locator.
+                record = os.pread(self._fd, 56, max(0, end - 76))
+            large = _END64.unpack(record) if len(record) == 56 else None
+            if large is None or large[0] != b"PK\x06\x06":
+                raise SourceError(_damaged(self.path, "its large directory is missing"))
+            entries, size, offset = large[7], large[8], large[9]
+            end -= 76
         start = end - size
         if start < 0 or size < entries * 46:
             raise SourceError(_damaged(self.path, "its directory does not fit its size"))

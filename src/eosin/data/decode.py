@@ -21,6 +21,7 @@ from __future__ import annotations
 import contextlib
 import io
 import struct
+import threading
 import warnings
 import zlib
 from collections.abc import Iterator, Sequence
@@ -29,7 +30,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from eosin.errors import ImageError
 
@@ -42,14 +43,19 @@ IMAGE_SUFFIXES = frozenset(
 )
 
 #: The only Pillow plugins that see a file; none of them starts another program.
-_FORMATS = ("PNG", "JPEG", "MPO", "TIFF", "BMP", "GIF", "WEBP", "JPEG2000", "PPM")
+_FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "JPEG2000", "PPM")
+
+#: Larger images are decoded one at a time, so that a few huge ones cannot fill the memory.
+_LARGE_PX = 1 << 20
+_LARGE = threading.Lock()
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 # Start and step of the seven passes of an interlaced PNG (PNG specification, section 8.2).
 _ADAM7 = (
-    (0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2),
+    (0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2),
+    (0, 1, 1, 2),
 )  # fmt: skip
 _VALID_FILTERS = bytes(range(5))
 _END = b"\0\0\0\0IEND\xaeB`\x82"
@@ -71,7 +77,7 @@ class Scanlines(NamedTuple):
 
 @contextlib.contextmanager
 def strict_pillow() -> Iterator[None]:
-    """Turn Pillow's warnings into errors, so that a doubtful file is refused and nothing printed."""
+    """Turn Pillow's warnings into errors: a doubtful file is refused and nothing printed."""
     with warnings.catch_warnings():
         warnings.filterwarnings("error", module=r"PIL(\.|$)")
         yield
@@ -140,10 +146,7 @@ def read_png(data: bytes, max_pixels: int = MAX_PIXELS) -> Scanlines:
     if not interlaced and rows[:: 1 + (width * bits + 7) // 8].translate(None, _VALID_FILTERS):
         raise ImageError("corrupt: unknown PNG row filter")
     plain = color == 2 and depth == 8 and not interlaced and len(kept) == 1
-    if plain:
-        clean = data
-    else:
-        clean = b"".join([*kept, _chunk(b"IDAT", packed), _END])
+    clean = data if plain else b"".join([*kept, _chunk(b"IDAT", packed), _END])
     return Scanlines(height, width, rows, plain, clean, depth)
 
 
@@ -197,8 +200,8 @@ def unfilter(rows: Sequence[bytes], height: int, width: int) -> npt.NDArray[np.u
         [_SIGNATURE, _chunk(b"IHDR", header), _chunk(b"IDAT", zlib.compress(joined, 0)), _END]
     )
     image = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR_RGB)
-    patches = np.asarray(image, np.uint8).reshape(len(rows), height + 1, width, 3)
-    return patches[:, :height]
+    patches = np.asarray(image, dtype=np.uint8).reshape(len(rows), height + 1, width, 3)
+    return np.asarray(patches[:, :height])
 
 
 def image_size(data: bytes, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
@@ -221,7 +224,8 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.uint8
     if data[:8] == _SIGNATURE:
         png = read_png(data, max_pixels)
         if png.plain:
-            return unfilter([png.rows], png.height, png.width)[0]
+            patch: npt.NDArray[np.uint8] = unfilter([png.rows], png.height, png.width)[0]
+            return patch
         return decode_pillow(png.clean, max_pixels=max_pixels)
     return decode_pillow(data, max_pixels=max_pixels)
 
@@ -232,12 +236,15 @@ def _opened(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
     if not data:
         raise ImageError("empty: a file of 0 bytes")
     try:
+        Image.init()  # naming formats needs every plugin loaded; does nothing the second time
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             check_pixels(image.height, image.width, max_pixels)
-            yield image
+            large = image.height * image.width > _LARGE_PX
+            with _LARGE if large else contextlib.nullcontext():
+                yield image
     except ImageError:
         raise
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise ImageError(f"not an image: it begins with {data[:8]!r}") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise ImageError(f"too many pixels: more than --max-pixels {max_pixels}") from None

@@ -44,6 +44,18 @@ class Layout(NamedTuple):
     mpp: float | None = None
 
 
+def plainly(text: object, most: int = 200) -> str:
+    """A text from a source as it may stand in a sentence: one line, no control characters.
+
+    >>> plainly("a\\nb")
+    'a\\\\nb'
+    """
+    whole = str(text)
+    if not whole.isprintable():
+        whole = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in whole[: 4 * most])
+    return whole if len(whole) <= most else whole[: most - 3] + "..."
+
+
 _IDC = re.compile(r"(\d+)_idx\d+_x(\d+)_y(\d+)_class(\d)\.png", re.I)
 _BREAKHIS = re.compile(
     r"SOB_([BM])_([A-Z]+)-(\d+)-([0-9A-Z]+)-(\d+)-\d+\.(?:png|jpe?g|tiff?)", re.I
@@ -161,10 +173,10 @@ LAYOUTS: dict[str, Layout] = {
         Layout("nct-crc", "NCT-CRC-HE, CRC-VAL-HE: TUM/TUM-XXXXXXXX.tif", parse_nct, _NCT, 0.5),
         Layout("folders", "[train|val|test]/CLASS/any image", parse_folders),
         Layout("manifest", "a CSV with path,label[,case,x,y,part,slide,subtype]", None),
-        Layout("idx", "MNIST: train-images-idx3-ubyte[.gz] beside train-labels-idx1-ubyte[.gz]", None),
+        Layout("idx", "MNIST: train-images-idx3-ubyte[.gz], train-labels-idx1-ubyte[.gz]", None),
         Layout("medmnist", "MedMNIST: an npz with train_images, train_labels, ...", None),
         Layout("pcam", "PatchCamelyon: *_split_train_x.h5[.gz] beside *_y.h5 and *_meta.csv",
-               None, ("normal", "tumor")),
+               None, ("normal", "tumor"), 0.972),
     )
 }  # fmt: skip
 
@@ -210,7 +222,7 @@ def check_class_names(classes: Sequence[str]) -> None:
     """
     numeric = all(name.isdigit() for name in classes)
     if len(classes) > 100 or (numeric and len(classes) > 20):
-        shown = ", ".join(classes[:3])
+        shown = plainly(", ".join(classes[:3]))
         raise SourceError(
             f"the {len(classes)} folders above the images ({shown}, ...) look like "
             f"{'case numbers' if numeric else 'cases'}, not classes; name the layout "

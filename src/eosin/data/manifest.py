@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from eosin.data.archives import MAX_BYTES, read_file
-from eosin.data.layouts import Entry
+from eosin.data.layouts import Entry, plainly
 from eosin.errors import SourceError
 
 _KNOWN = ("path", *Entry._fields)
@@ -56,8 +56,9 @@ def read_manifest(path: Path, *, max_bytes: int = MAX_BYTES) -> Listed:
             rows = csv.DictReader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
             names = [name.strip().lower() for name in rows.fieldnames or []]
             if "path" not in names or "label" not in names:
+                found = plainly(", ".join(names)) or "none"
                 raise SourceError(
-                    f"{path} has the columns {', '.join(names)[:200] or 'none'}; a manifest needs "
+                    f"{path} has the columns {found}; a manifest needs "
                     "path and label, and may have case, x, y, part, slide and subtype"
                 )
             rows.fieldnames = names
@@ -66,7 +67,9 @@ def read_manifest(path: Path, *, max_bytes: int = MAX_BYTES) -> Listed:
                 _add(listed, {name: (row.get(name) or "").strip() for name in _KNOWN}, seen,
                      f"line {rows.line_num}")  # fmt: skip
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SourceError(f"{path} cannot be read as a CSV manifest in UTF-8: {error}") from None
+        raise SourceError(
+            f"{path} cannot be read as a CSV manifest in UTF-8: {plainly(error)}"
+        ) from None
     return listed
 
 

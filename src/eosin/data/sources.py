@@ -28,6 +28,7 @@ from eosin.data.layouts import (
     find_layout,
     magnification,
     natural_key,
+    plainly,
 )
 from eosin.errors import ImageError, SourceError
 
@@ -140,7 +141,7 @@ def _from_manifest(source: Path, include: Sequence[str], max_bytes: int) -> Plan
     listed = manifest.read_manifest(source, max_bytes=max_bytes)
     keep = _filter(include)
     chosen = [i for i, name in enumerate(listed.files.names) if keep(name)]
-    entries = [(name := listed.files.names[i], i, listed.entries[i]) for i in chosen]
+    entries = [(listed.files.names[i], i, listed.entries[i]) for i in chosen]
     if not entries and not listed.rejects:
         raise SourceError(
             f"{source} names no images" + (" that --include keeps" if include else "")
@@ -166,7 +167,7 @@ def _from_paths(source: Path, files: Files, wanted: Layout | None, include: Sequ
     candidates: list[tuple[str, str, int]] = []
     keep = _filter(include)
     for i, name in enumerate(files.names):
-        stem, dot, suffix = name.rpartition(".")
+        _, dot, suffix = name.rpartition(".")
         if not dot or "." + suffix.lower() not in IMAGE_SUFFIXES or _is_litter(name):
             made_up = made_up or name.rpartition("/")[2] == MADE_UP
             ignored += 1
@@ -175,6 +176,9 @@ def _from_paths(source: Path, files: Files, wanted: Layout | None, include: Sequ
         else:
             candidates.append((natural_key(name), name, i))
     for name, reason in files.refused:
+        if not keep(name):
+            excluded += 1
+            continue
         if name.lower().endswith(tuple(IMAGE_SUFFIXES)) or reason.startswith(("link", "unread")):
             rejects.append((name, reason))
         else:
@@ -187,8 +191,8 @@ def _from_paths(source: Path, files: Files, wanted: Layout | None, include: Sequ
     if layout is None or layout.parse is None:
         shown = candidates[0][1] if candidates else rejects[0][0]
         raise SourceError(
-            f"no known layout explains the paths of {source} (such as {shown}); put the images "
-            "into a folder a class, or give a CSV manifest with path,label"
+            f"no known layout explains the paths of {source} (such as {plainly(shown)}); put the "
+            "images into a folder a class, or give a CSV manifest with path,label"
         )
     parse = layout.parse
     entries: list[tuple[str, int, Entry]] = []

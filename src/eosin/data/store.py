@@ -12,12 +12,11 @@ It is written under a temporary name and renamed when complete: it is there whol
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -27,13 +26,17 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from eosin.data.digests import pixel_digest as pixel_digest
+from eosin.data.digests import pixel_digests as pixel_digests
+from eosin.data.digests import table_digest as table_digest
 from eosin.errors import StoreError
 
 FORMAT = 1
 
-#: One row a patch. ``x``, ``y`` are level-0 pixels of the patch's top-left corner (column, row), null
-#: where unknown; ``width``, ``height`` are the image's size in pixels before padding or resizing;
-#: ``case``, ``slide``, ``part`` (the source's own train/val/test) and ``subtype`` are "" where unknown.
+#: One row a patch. ``x``, ``y`` are level-0 pixels of the patch's top-left corner (column, row),
+#: null where unknown; ``width``, ``height`` are the image's size in pixels before padding or
+#: resizing; ``case``, ``slide``, ``part`` (the source's own train/val/test) and ``subtype`` are ""
+#: where unknown.
 INDEX_SCHEMA: dict[str, pl.DataType] = {
     "label": pl.Int16(),
     "case": pl.String(),
@@ -49,34 +52,6 @@ INDEX_SCHEMA: dict[str, pl.DataType] = {
 }
 
 _HEADER_BYTES = 128
-
-
-def pixel_digest(patch: npt.NDArray[np.uint8]) -> str:
-    """The identity of an image's pixels: 128 bits of BLAKE2b over its shape and values, in hex.
-
-    patch: uint8 [H, W, 3].
-
-    >>> pixel_digest(np.zeros((2, 2, 3), np.uint8))[:8]
-    '681bbd4a'
-    """
-    hasher = hashlib.blake2b(repr(patch.shape).encode(), digest_size=16)
-    hasher.update(np.ascontiguousarray(patch))
-    return hasher.hexdigest()
-
-
-def pixel_digests(patches: npt.NDArray[np.uint8]) -> list[str]:
-    """``pixel_digest`` of each patch of uint8 [N, H, W, 3].
-
-    >>> pixel_digests(np.zeros((1, 2, 2, 3), np.uint8))[0][:8]
-    '681bbd4a'
-    """
-    start = hashlib.blake2b(repr(patches.shape[1:]).encode(), digest_size=16)
-    digests = []
-    for patch in np.ascontiguousarray(patches):
-        hasher = start.copy()
-        hasher.update(patch)
-        digests.append(hasher.hexdigest())
-    return digests
 
 
 class PatchStore:
@@ -168,7 +143,7 @@ class PatchStore:
             raise StoreError(f"{path} cannot be read ({error}); pack again") from None
         if array.dtype != np.uint8 or array.ndim != 4:
             raise StoreError(f"{path} holds {array.dtype} {array.shape}, not uint8 [N, H, W, 3]")
-        return array
+        return np.asanyarray(array)
 
     @cached_property
     def index(self) -> pl.DataFrame:
@@ -391,25 +366,3 @@ class StoreWriter:
         except BaseException:
             self.abort()
             raise
-
-
-def table_digest(table: pl.DataFrame, classes: Sequence[str]) -> str:
-    """128 bits of BLAKE2b over classes and the identity of every patch in order, in hex."""
-    hasher = hashlib.blake2b(json.dumps(list(classes)).encode(), digest_size=16)
-    for block in _identity_blocks(table):
-        hasher.update(block)
-    return hasher.hexdigest()
-
-
-def _identity_blocks(table: pl.DataFrame) -> Iterator[bytes]:
-    lines = table.select(
-        pl.concat_str(
-            [
-                pl.col(name).cast(pl.String).fill_null("")
-                for name in ("digest", "label", "case", "slide", "x", "y", "part")
-            ],
-            separator="\t",
-        )
-    ).to_series()
-    for start in range(0, len(lines), 65536):
-        yield "\n".join(lines[start : start + 65536].to_list()).encode() + b"\n"

@@ -1,0 +1,61 @@
+"""The identity of pixels, of single patches and of whole stores."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+
+def pixel_digest(patch: npt.NDArray[np.uint8]) -> str:
+    """The identity of an image's pixels: 128 bits of BLAKE2b over its shape and values, in hex.
+
+    patch: uint8 [H, W, 3].
+
+    >>> pixel_digest(np.zeros((2, 2, 3), np.uint8))[:8]
+    '681bbd4a'
+    """
+    hasher = hashlib.blake2b(repr(patch.shape).encode(), digest_size=16)
+    hasher.update(np.ascontiguousarray(patch).data)
+    return hasher.hexdigest()
+
+
+def pixel_digests(patches: npt.NDArray[np.uint8]) -> list[str]:
+    """``pixel_digest`` of each patch of uint8 [N, H, W, 3].
+
+    >>> pixel_digests(np.zeros((1, 2, 2, 3), np.uint8))[0][:8]
+    '681bbd4a'
+    """
+    start = hashlib.blake2b(repr(patches.shape[1:]).encode(), digest_size=16)
+    digests = []
+    for patch in np.ascontiguousarray(patches):
+        hasher = start.copy()
+        hasher.update(patch.data)
+        digests.append(hasher.hexdigest())
+    return digests
+
+
+def table_digest(table: pl.DataFrame, classes: Sequence[str]) -> str:
+    """128 bits of BLAKE2b over classes and the identity of every patch in order, in hex."""
+    hasher = hashlib.blake2b(json.dumps(list(classes)).encode(), digest_size=16)
+    for block in _identity_blocks(table):
+        hasher.update(block)
+    return hasher.hexdigest()
+
+
+def _identity_blocks(table: pl.DataFrame) -> Iterator[bytes]:
+    lines = table.select(
+        pl.concat_str(
+            [
+                pl.col(name).cast(pl.String).fill_null("")
+                for name in ("digest", "label", "case", "slide", "x", "y", "part")
+            ],
+            separator="\t",
+        )
+    ).to_series()
+    for start in range(0, len(lines), 65536):
+        yield "\n".join(lines[start : start + 65536].to_list()).encode() + b"\n"

@@ -6,6 +6,7 @@ At most so many chunks wait at a time as fit 128 MB, whatever the archive's size
 from __future__ import annotations
 
 import os
+import struct
 from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -98,6 +99,8 @@ def _decode(plan: Plan, start: int, stop: int, settings: Settings) -> Chunk:
     copies = []
     plain: list[int] = []
     rows: list[bytes] = []
+    # How a PNG of the store's size begins: signature, header mark, width and height.
+    usual = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">II", width, height)
     files, members, twins = plan.files, plan.members, plan.twins
     for slot in range(count):
         number = start + slot
@@ -107,9 +110,9 @@ def _decode(plan: Plan, start: int, stop: int, settings: Settings) -> Chunk:
             if leader is not None and _is_copy(plan, number, leader, data):
                 copies.append(number)
                 continue
-            if data[:8] == b"\x89PNG\r\n\x1a\n":
+            if data[:24] == usual:
                 png = read_png(data, settings.max_pixels)
-                if png.plain and (png.height, png.width) == settings.size:
+                if png.plain:
                     plain.append(slot)
                     rows.append(png.rows)
                     kept.append(slot)

@@ -47,7 +47,7 @@ _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "JPEG2000", "PPM")
 
 #: Larger images are decoded one at a time, so that a few huge ones cannot fill the memory.
 _LARGE_PX = 1 << 20
-_LARGE = threading.Lock()
+_LARGE = threading.RLock()
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
@@ -221,13 +221,15 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.uint8
     Traceback (most recent call last):
     eosin.errors.ImageError: not an image: it begins with b'hello'
     """
-    if data[:8] == _SIGNATURE:
+    if data[:8] != _SIGNATURE:
+        return decode_pillow(data, max_pixels=max_pixels)
+    height, width = image_size(data, max_pixels)
+    with _LARGE if height * width > _LARGE_PX else contextlib.nullcontext():
         png = read_png(data, max_pixels)
-        if png.plain:
-            patch: npt.NDArray[np.uint8] = unfilter([png.rows], png.height, png.width)[0]
-            return patch
-        return decode_pillow(png.clean, max_pixels=max_pixels)
-    return decode_pillow(data, max_pixels=max_pixels)
+        if not png.plain:
+            return decode_pillow(png.clean, max_pixels=max_pixels)
+        patch: npt.NDArray[np.uint8] = unfilter([png.rows], height, width)[0]
+        return patch
 
 
 @contextlib.contextmanager

@@ -61,6 +61,16 @@ def pack(
 
     Raises SourceError when the source cannot be read or holds nothing usable, RejectsError when
     too much of it is unusable, StoreError when the store cannot be written. Nothing is left then.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name, value in (("benign", 0), ("malignant", 255)):
+    ...         (Path(folder) / "images" / name).mkdir(parents=True)
+    ...         image = np.full((4, 4, 3), value, np.uint8)
+    ...         _ = cv2.imwrite(f"{folder}/images/{name}/1.png", image)
+    ...     made = pack(f"{folder}/images", f"{folder}/store")
+    ...     made.classes, made.labels.tolist(), made.patches[1, 0, 0].tolist()
+    (('benign', 'malignant'), [0, 1], [255, 255, 255])
     """
     if fit not in FITS:
         raise SourceError(f"unknown --fit {fit!r}; known: {', '.join(FITS)}")

@@ -59,6 +59,7 @@ __all__ = [
     "ranked_counts",
     "rates",
     "roc_points",
+    "score_histogram",
     "sensitivity",
     "specificity",
     "squared_errors",
@@ -143,6 +144,26 @@ def squared_errors(y_true: npt.ArrayLike, y_prob: npt.ArrayLike) -> Floats:
         return (scores - truth) ** 2
     errors: Floats = np.sum((scores - np.eye(scores.shape[1])[truth]) ** 2, axis=1)
     return errors
+
+
+def score_histogram(
+    y_true: npt.ArrayLike, y_prob: npt.ArrayLike, *, bins: int = 40
+) -> tuple[Floats, Ints]:
+    """Patches of each true class by probability of the positive class: what a histogram draws.
+
+    y_true: int [N] of 0 and 1; y_prob: float [N] or [N, 2]; scores outside 0 to 1 or not finite
+    are not counted. Returns edges float64 [bins + 1] and counts int64 [2, bins].
+
+    >>> score_histogram([0, 1, 1], [0.1, 0.6, 0.9], bins=2)[1].tolist()
+    [[1, 0], [0, 2]]
+    """
+    truth, scores = checked(y_true, y_prob)
+    if scores.ndim == 2:
+        raise ValueError(f"a histogram needs two classes; y_prob has {scores.shape[1]}")
+    edges = np.linspace(0, 1, bins + 1)
+    fits = np.isfinite(scores)
+    counts = [np.histogram(scores[fits & (truth == k)], edges)[0] for k in (0, 1)]
+    return edges, np.stack(counts).astype(np.int64)
 
 
 def brier(y_true: npt.ArrayLike, y_prob: npt.ArrayLike) -> float:

@@ -1,0 +1,211 @@
+"""The look of every figure: canvas, colors, marks, and an atomic save. No global plotting state."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Drawing
+
+PathLike = str | os.PathLike[str]
+#: A figure with its interval as in evaluation.json: {value, low, high}.
+Figure = Mapping[str, Any]
+
+#: Apart for every kind of color vision (after Okabe & Ito, 2008), and in gray as well.
+BLUE, ORANGE, GREEN, PURPLE = "#0f5c9c", "#d1602a", "#1b8a6b", "#8a4f9e"
+CYCLE = (BLUE, ORANGE, GREEN, PURPLE, "#b58900", "#4a4a4a")
+INK, QUIET, LINE, PAPER, MARK = "#1d2430", "#5c6675", "#dfe3e8", "#ffffff", "#c01622"
+DPI = 150
+
+
+def canvas(
+    title: str,
+    subtitle: str = "",
+    *,
+    marks: Sequence[str] = (),
+    width_in: float = 7.2,
+    height_in: float = 6.0,
+    panels: int = 1,
+    side_in: float = 0.85,
+    foot_in: float = 0.72,
+    head_in: float = 0.16,
+) -> tuple[Drawing, list[Axes]]:
+    """An empty figure with its heading: title, what the data are, and marks in red.
+
+    Sizes are in inches; panels stand side by side; ``side_in``, ``foot_in`` and
+    ``head_in`` are the room left of, below and above the axes.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure as Drawing
+
+    figure = Drawing(figsize=(width_in, height_in), dpi=DPI, facecolor=PAPER)
+    FigureCanvasAgg(figure)
+    lines = [(title, INK, 15.0, "bold", 0.33)]
+    if subtitle:
+        lines += [(row, QUIET, 10.5, "normal", 0.24) for row in subtitle.split("\n")]
+    if marks:
+        lines.insert(0, (" · ".join(marks), MARK, 11.5, "bold", 0.28))
+    down = 0.16
+    for text, color, size, weight, step in lines:
+        figure.text(
+            0.2 / width_in,
+            1 - down / height_in,
+            text,
+            color=color,
+            fontsize=size,
+            fontweight=weight,
+            va="top",
+            ha="left",
+        )
+        down += step
+    grid = figure.add_gridspec(
+        1,
+        panels,
+        left=side_in / width_in,
+        right=1 - 0.3 / width_in,
+        bottom=foot_in / height_in,
+        top=1 - (down + head_in) / height_in,
+        wspace=0.28,
+    )
+    return figure, [styled(figure.add_subplot(grid[0, k])) for k in range(panels)]
+
+
+def styled(axes: Axes) -> Axes:
+    """Light grid, two spines, readable ticks."""
+    axes.set_facecolor(PAPER)
+    axes.grid(True, color=LINE, linewidth=0.8)
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color("#aab2bd")
+    axes.tick_params(colors=QUIET, labelsize=10.5, length=3)
+    axes.xaxis.label.set(color=INK, fontsize=11.5)
+    axes.yaxis.label.set(color=INK, fontsize=11.5)
+    return axes
+
+
+def save(figure: Drawing, path: str | os.PathLike[str]) -> Path:
+    """Write a PNG under a temporary name and rename it: it is there whole or not at all."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            # No software version in the file: the same numbers give the same bytes.
+            figure.savefig(file, format="png", dpi=DPI, metadata={"Software": None})
+        # mkstemp makes files private; a figure is as readable as its neighbors.
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(name, 0o666 & ~mask)
+        os.replace(name, target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return target
+
+
+def with_interval(name: str, interval: Figure) -> str:
+    """A figure in words: ``AUROC 0.926 (0.912 to 0.937)``.
+
+    interval: {value, low, high} with None where there is no number.
+
+    >>> with_interval("AUROC", {"value": 0.9257, "low": 0.9125, "high": 0.9373})
+    'AUROC 0.926 (0.912 to 0.937)'
+    >>> with_interval("AUROC", {"value": None, "low": None, "high": None})
+    'AUROC not defined'
+    """
+    value, low, high = (interval.get(key) for key in ("value", "low", "high"))
+    if value is None:
+        return f"{name} not defined"
+    if low is None or high is None:
+        return f"{name} {value:.3f} (no interval)"
+    return f"{name} {value:.3f} ({low:.3f} to {high:.3f})"
+
+
+def nothing(axes: Axes, text: str) -> None:
+    """Say in the middle of the axes why there is nothing to draw."""
+    axes.grid(False)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.text(
+        0.5,
+        0.5,
+        text,
+        transform=axes.transAxes,
+        ha="center",
+        va="center",
+        color=QUIET,
+        fontsize=12,
+        wrap=True,
+    )
+
+
+def unit_square(axes: Axes) -> None:
+    """Both axes from 0 to 1, with the same ticks."""
+    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.02))
+    ticks = np.linspace(0, 1, 6)
+    axes.set_xticks(ticks)
+    axes.set_yticks(ticks)
+
+
+def dot(axes: Axes, at: tuple[float, float], text: str, *, left: bool = False) -> None:
+    """A marked point with its words beside it."""
+    axes.plot(
+        *at,
+        "o",
+        color=ORANGE,
+        markersize=10,
+        markeredgecolor=PAPER,
+        markeredgewidth=1.6,
+        zorder=4,
+    )
+    axes.annotate(
+        text,
+        at,
+        xytext=(-14 if left else 16, -14),
+        textcoords="offset points",
+        ha="right" if left else "left",
+        va="top",
+        color="#a8481a",
+        fontsize=10.5,
+        linespacing=1.35,
+    )
+
+
+def statement(axes: Axes, text: str, x: float, y: float, side: str = "right") -> None:
+    """The figure's one number, in words, inside the axes at (x, y) of their size."""
+    axes.text(
+        x,
+        y,
+        text,
+        transform=axes.transAxes,
+        ha=side,
+        va="bottom",
+        color=INK,
+        fontsize=13,
+        fontweight="bold",
+    )
+
+
+def legend(axes: Axes, *, above: bool = False) -> None:
+    """Names of the series: where they hide least, or in a row above the axes."""
+    place: dict[str, Any] = {"loc": "best"}
+    if above:
+        place = {"loc": "lower right", "bbox_to_anchor": (1, 1), "ncols": 2, "borderaxespad": 0.2}
+    drawn = axes.legend(
+        **place,
+        framealpha=0.92,
+        edgecolor="none",
+        facecolor=PAPER,
+        labelcolor=INK,
+        fontsize=10.5,
+    )
+    drawn.set_zorder(5)

@@ -1,0 +1,140 @@
+"""Every figure is drawn, whatever is missing; nothing half-written, no plotting state touched."""
+
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from eosin.evaluation import drawing, figures, metrics
+from eosin.evaluation.drawing import MARK
+from eosin.evaluation.summary import evaluate
+
+HISTORY = [
+    {
+        "epoch": k + 1,
+        "step": 10 * k,
+        "loss": 1 / (k + 1),
+        "val_auroc": 0.5 + 0.1 * k,
+        "val_loss": None if k == 1 else 0.4,
+        "watched": "a.png",
+        "watched_probability": 0.5,
+        "learning_rate_factor": 0.1,
+    }
+    for k in range(3)
+]
+ALL = {
+    "roc.png",
+    "precision_recall.png",
+    "probabilities.png",
+    "confusion.png",
+    "cases.png",
+    "training.png",
+}
+
+
+def evaluated(y, p, cases, classes=("negative", "positive"), **options):
+    return evaluate(y, p, cases, classes=list(classes), replicates=20, **options)
+
+
+def simulated():
+    rng = np.random.default_rng(0)
+    y = (rng.random(200) < 0.4).astype(int)
+    p = 1 / (1 + np.exp(-(rng.normal(0, 1, 200) + 2 * y - 1)))
+    return y, np.stack([1 - p, p], axis=1), np.array([f"c{k % 8}" for k in range(200)])
+
+
+def pixels(path):
+    with Image.open(path) as image:
+        image.load()
+        return np.asarray(image.convert("RGB")).astype(int)
+
+
+def test_all_figures_are_drawn_with_their_marks(tmp_path):
+    y, p, cases = simulated()
+    found = evaluated(y, p, cases, marks=["MADE-UP DATA"])
+    names = figures.draw_all(tmp_path, found, y, p, metrics=HISTORY)
+    assert set(names) == ALL == {path.name for path in tmp_path.iterdir()}
+    red = np.array([int(MARK[k : k + 2], 16) for k in (1, 3, 5)])
+    for name in names:
+        image = pixels(tmp_path / name)
+        assert min(image.shape[:2]) > 500
+        # Red letters stand in the top of every figure, and white paper around them.
+        assert (np.abs(image[:80] - red).max(axis=-1) < 12).sum() > 50, name
+        assert (image[0, 0] == 255).all()
+
+
+def test_without_marks_nothing_is_red(tmp_path):
+    y, p, cases = simulated()
+    figures.draw_all(tmp_path, evaluated(y, p, cases), y, p)
+    image = pixels(tmp_path / "roc.png")
+    red = np.array([int(MARK[k : k + 2], 16) for k in (1, 3, 5)])
+    assert (np.abs(image - red).max(axis=-1) < 12).sum() == 0
+    assert not (tmp_path / "training.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("y", "p", "cases"),
+    [
+        ([], [], []),
+        ([1, 1, 1], [0.2, 0.7, 0.9], ["a", "b", "c"]),
+        ([0, 1, 0], [np.nan, 0.5, 0.1], ["a", "b", "c"]),
+        ([0, 1, 0, 1], [0.5] * 4, ["a", "a", "b", "c"]),
+        ([0, 1, 0, 1], [0.1, 0.5, 0.2, 0.9], None),
+        ([0, 1], [-3.0, 7.0], ["a", "a"]),
+    ],
+    ids=["empty", "one class", "nan", "constant", "no cases", "not probabilities"],
+)
+def test_thin_data_still_gives_readable_files(tmp_path, y, p, cases):
+    found = evaluated(y, p, cases)
+    names = figures.draw_all(tmp_path, found, y, p, metrics=[{"epoch": 1}])
+    assert {"roc.png", "precision_recall.png", "training.png"} <= set(names)
+    for name in names:
+        pixels(tmp_path / name)
+
+
+def test_many_classes(tmp_path):
+    rng = np.random.default_rng(0)
+    names = [f"a rather long tissue name {k}" for k in range(9)]
+    y, p = rng.integers(0, 9, 300), rng.dirichlet(np.ones(9), 300)
+    found = evaluated(y, p, [f"c{k % 5}" for k in range(300)], names)
+    assert set(figures.draw_all(tmp_path, found, y, p)) == {"confusion.png", "cases.png"}
+
+
+def test_more_cases_than_fit_and_names_that_are_long(tmp_path):
+    interval = {"value": 0.8, "low": 0.7, "high": 0.9}
+    row = {"n": 10, "accuracy": interval}
+    rows = [{"case": f"TCGA-A1-A0SB-01Z-00-DX{k}", **row} for k in range(150)]
+    path = figures.cases_figure(tmp_path / "c.png", rows, name="accuracy", overall=interval)
+    assert pixels(path).shape[0] < 4000
+
+
+def test_the_same_numbers_give_the_same_bytes(tmp_path):
+    counts = [[3, 1], [0, 5]]
+    first = figures.confusion_figure(tmp_path / "a.png", counts, ["n", "p"])
+    second = figures.confusion_figure(tmp_path / "b.png", counts, ["n", "p"])
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_a_failed_save_leaves_what_was_there(tmp_path, monkeypatch):
+    path = tmp_path / "a.png"
+    path.write_bytes(b"before")
+    figure, _ = drawing.canvas("title")
+    monkeypatch.setattr(figure, "savefig", lambda *a, **k: (_ for _ in ()).throw(OSError("full")))
+    with pytest.raises(OSError, match="full"):
+        drawing.save(figure, path)
+    assert [file.name for file in tmp_path.iterdir()] == ["a.png"]
+    assert path.read_bytes() == b"before"
+
+
+def test_no_plotting_state(tmp_path):
+    figures.training_curves(tmp_path / "t.png", HISTORY)
+    assert "matplotlib.pyplot" not in sys.modules
+
+
+def test_score_histogram_counts_every_finite_probability():
+    edges, counts = metrics.score_histogram([0, 1, 1, 0], [0.0, 1.0, np.nan, 0.5], bins=4)
+    assert edges.tolist() == [0, 0.25, 0.5, 0.75, 1]
+    assert counts.tolist() == [[1, 0, 1, 0], [0, 0, 0, 1]]
+    with pytest.raises(ValueError, match="two classes"):
+        metrics.score_histogram([0, 1], np.eye(3)[:2])

@@ -128,8 +128,19 @@ def test_a_failed_save_leaves_what_was_there(tmp_path, monkeypatch):
 
 
 def test_no_plotting_state(tmp_path):
+    before = "matplotlib.pyplot" in sys.modules
     figures.training_curves(tmp_path / "t.png", HISTORY)
-    assert "matplotlib.pyplot" not in sys.modules
+    assert ("matplotlib.pyplot" in sys.modules) == before
+
+
+def test_a_mark_that_is_a_sentence_is_wrapped_and_makes_room(tmp_path):
+    mark = "No weight changed in the first epoch, so the network cannot learn anything at all. "
+    short, _ = drawing.canvas("title", marks=["MADE-UP DATA"])
+    long, (axes,) = drawing.canvas("title", "data", marks=["MADE-UP DATA", mark * 4])
+    assert long.get_figheight() > short.get_figheight()
+    written = [text.get_window_extent() for text in long.texts]
+    assert max(box.x1 for box in written) < long.bbox.width
+    assert min(box.y0 for box in written) > axes.get_window_extent().y1
 
 
 def test_score_histogram_counts_every_finite_probability():

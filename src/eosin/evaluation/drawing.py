@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,12 +48,16 @@ def canvas(
 
     figure = Drawing(figsize=(width_in, height_in), dpi=DPI, facecolor=PAPER)
     FigureCanvasAgg(figure)
-    lines = [(title, INK, 15.0, "bold", 0.33)]
-    if subtitle:
-        lines += [(row, QUIET, 10.5, "normal", 0.24) for row in subtitle.split("\n")]
-    if marks:
-        lines.insert(0, (" · ".join(marks), MARK, 11.5, "bold", 0.28))
+    lines = [(row, MARK, 11.5, "bold", 0.25) for row in _wrapped(" · ".join(marks), width_in, 11.5)]
+    lines += [(row, INK, 15.0, "bold", 0.33) for row in _wrapped(title, width_in, 15.0)]
+    lines += [
+        (row, QUIET, 10.5, "normal", 0.22)
+        for given in subtitle.split("\n")
+        for row in _wrapped(given, width_in, 10.5)
+    ]
     down = 0.16
+    height_in += sum(line[-1] for line in lines[3:])
+    figure.set_figheight(height_in)
     for text, color, size, weight, step in lines:
         figure.text(
             0.2 / width_in,
@@ -75,6 +80,12 @@ def canvas(
         wspace=0.28,
     )
     return figure, [styled(figure.add_subplot(grid[0, k])) for k in range(panels)]
+
+
+def _wrapped(text: str, width_in: float, size_pt: float) -> list[str]:
+    """Lines that fit the figure: marks may be whole sentences."""
+    # A bold letter is about 0.64 of its size wide; 72 points are an inch.
+    return textwrap.wrap(text, max(20, int((width_in - 0.4) * 72 / (0.64 * size_pt))))
 
 
 def styled(axes: Axes) -> Axes:

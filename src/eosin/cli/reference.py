@@ -1,0 +1,197 @@
+"""The page docs/reference/cli.md, written from the commands themselves.
+
+    python -m eosin.cli.reference docs/reference/cli.md            # write it: make docs
+    python -m eosin.cli.reference docs/reference/cli.md --check    # exit 1 where it is out of date
+
+Help texts, options and defaults are read from the functions, not from a terminal, so the page is
+the same on every machine and at every width.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import types
+import typing
+from enum import Enum
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple, get_args, get_origin
+
+import typer
+
+from eosin.cli.main import COMMANDS, app, register
+
+HEAD = """\
+# Command line
+
+<!-- Written by `make docs` from the commands; edits here are lost. -->
+
+Research and education only, not for diagnosis.
+
+`eosin COMMAND --help` prints the same. Every command has `--json`: then stdout holds one JSON
+object and nothing else; progress, notes and warnings go to stderr. An error with `--json` is an
+object with `error` and `exit_code`.
+
+| exit code | meaning |
+|---|---|
+| 0 | done |
+| 1 | it was tried and failed: a leak, too many rejects, a download, a bad image among many |
+| 2 | the request cannot be carried out as it stands; the message says what to change |
+| 130 | stopped by Ctrl-C |
+
+`EOSIN_DEBUG=1` shows where an internal error arose.
+"""
+
+_WORDS = {str: "TEXT", int: "INTEGER", float: "NUMBER", Path: "PATH", bool: ""}
+
+
+class Help(NamedTuple):
+    """A docstring taken apart."""
+
+    #: Each one line, or several where the text is indented and so kept as it is.
+    paragraphs: list[str]
+    examples: list[str]
+
+
+def commands() -> dict[str, Any]:
+    """Name -> command, in the order of the help."""
+    register()
+    group: Any = typer.main.get_command(app)
+    return {name: group.commands[name] for name in COMMANDS}
+
+
+def take_apart(docstring: str) -> Help:
+    """The paragraphs of a help text, and the command lines of its example.
+
+    >>> take_apart("Do it.\\n\\nNow or\\nlater.\\n\\nExample: eosin do it\\n    --now")
+    Help(paragraphs=['Do it.', 'Now or later.'], examples=['eosin do it --now'])
+    """
+    paragraphs: list[str] = []
+    examples: list[str] = []
+    for block in docstring.strip().split("\n\n"):
+        lines = block.strip("\n").splitlines()
+        if block.strip().startswith("Example:"):
+            for line in "\n".join(lines).strip().removeprefix("Example:").strip().splitlines():
+                text = line.strip().removesuffix("\\").strip()
+                if text.startswith("eosin ") or not examples:
+                    examples.append(text)
+                else:
+                    examples[-1] += f" {text}"
+        elif lines and lines[0].startswith(" "):
+            paragraphs.append("\n".join(lines))
+        else:
+            paragraphs.append(" ".join(line.strip() for line in lines))
+    return Help(paragraphs, examples)
+
+
+def page() -> str:
+    """The whole page as Markdown."""
+    found = commands()
+    parts = [HEAD]
+    for group in dict.fromkeys(COMMANDS.values()):
+        names = [name for name, its_group in COMMANDS.items() if its_group == group]
+        links = ", ".join(f"[{name}](#eosin-{name})" for name in names)
+        parts.append(f"{group}: {links}\n")
+    parts += [section(name, command) for name, command in found.items()]
+    return "\n".join(parts)
+
+
+def section(name: str, command: Any) -> str:
+    """The part of the page about one command."""
+    text = take_apart(command.help or "")
+    kinds = _kinds(name)
+    arguments = [p for p in command.params if p.param_type_name == "argument"]
+    options = [p for p in command.params if p.param_type_name == "option"]
+    usage = " ".join(["eosin", name, *(_usage(p) for p in arguments), "[OPTIONS]"])
+    lines = [f"## eosin {name}\n"]
+    lines += [f"```\n{p}\n```\n" if p.startswith(" ") else f"{p}\n" for p in text.paragraphs]
+    lines.append(f"Usage: `{usage}`\n")
+    lines.append("\n".join(["Example:\n\n```bash", *text.examples, "```\n"]))
+    if arguments:
+        lines += ["| argument | meaning |", "|---|---|"]
+        lines += [f"| `{p.name.upper()}` | {_cell(_argument(p, kinds))} |" for p in arguments]
+        lines.append("")
+    lines += ["| option | meaning | default |", "|---|---|---|"]
+    for option in options:
+        written = ", ".join(f"`{name}`" for name in _spellings(option, kinds.get(option.name)))
+        lines.append(f"| {_cell(written)} | {_cell(option.help)} | {_cell(_default(option))} |")
+    return "\n".join(lines) + "\n"
+
+
+def _kinds(name: str) -> dict[str, Any]:
+    """Parameter -> its type without None, list and Annotated."""
+    function = getattr(import_module(f"eosin.cli.{name}"), name)
+    return {key: _plain(kind) for key, kind in typing.get_type_hints(function).items()}
+
+
+def _plain(kind: Any) -> Any:
+    if get_origin(kind) in (typing.Union, types.UnionType):
+        kind = next(each for each in get_args(kind) if each is not type(None))
+    return _plain(get_args(kind)[0]) if get_origin(kind) is list else kind
+
+
+def _usage(argument: Any) -> str:
+    dots = "..." if argument.nargs == -1 or argument.multiple else ""
+    name = argument.name.upper() + dots
+    return str(name if argument.required else f"[{name}]")
+
+
+def _argument(argument: Any, kinds: dict[str, Any]) -> str:
+    kind = kinds.get(argument.name)
+    text = str(argument.help or "")
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        choices = ", ".join(f"`{item.value}`" for item in kind)
+        text += f" One of {choices}."
+    return text
+
+
+def _spellings(option: Any, kind: Any) -> list[str]:
+    """How an option is written: long names first, with what follows them."""
+    if option.metavar:
+        value = str(option.metavar)
+    elif isinstance(kind, type) and issubclass(kind, Enum):
+        value = "|".join(str(item.value) for item in kind)
+    else:
+        value = _WORDS.get(kind, "VALUE")
+    names = sorted([*option.opts, *option.secondary_opts], key=lambda name: -name.startswith("--"))
+    if option.is_flag or not value:
+        return names
+    return [f"{name} {value}" if name.startswith("--") else name for name in names]
+
+
+def _default(option: Any) -> str:
+    value = option.default
+    if value is None or value is False or value == [] or callable(value):
+        return ""
+    if value is True:
+        return f"`{option.opts[0]}`"
+    return f"`{value.value if isinstance(value, Enum) else value}`"
+
+
+def _cell(text: str | None) -> str:
+    return " ".join((text or "").split()).replace("|", "\\|")
+
+
+def main(arguments: list[str]) -> int:
+    """Write the page, or with --check say whether it is current; returns the exit code."""
+    check = "--check" in arguments
+    names = [argument for argument in arguments if not argument.startswith("-")]
+    if len(names) != 1 or len(arguments) != 1 + check:
+        print("usage: python -m eosin.cli.reference FILE [--check]", file=sys.stderr)
+        return 2
+    path, text = Path(names[0]), page()
+    if check:
+        if path.is_file() and path.read_text("utf-8") == text:
+            return 0
+        print(f"{path} is out of date; write it again with: make docs", file=sys.stderr)
+        return 1
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".partial")
+    temporary.write_text(text, "utf-8")
+    os.replace(temporary, path)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -17,7 +17,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -119,39 +119,45 @@ class RankTable:
 class RankSweep:
     """AUROC and average precision of one class by running sums over sorted patches.
 
+    Only runs of equal scores that hold a positive add to either figure, so after the running sum
+    over all patches the rest is as long as there are such runs.
+
     y_true: int [N] of 0 and 1; y_prob: float64 [N]; units: int [N].
     """
 
     def __init__(self, y_true: Ints, y_prob: Floats, units: Ints) -> None:
         order = np.argsort(-y_prob, kind="stable")
         self.units = units[order]
-        self.positive = y_true[order].astype(np.int32)
+        self.positives = self.units[y_true[order] == 1]
         _, tp, fp = ranked_counts(y_true, y_prob)
-        last = tp + fp - 1
-        #: Last patch of each run of equal scores, or None where no two scores are equal.
-        self.last = None if len(last) == len(order) else last
+        holds = np.diff(tp, prepend=0) > 0
+        #: Patches before each run's end and before its start, positives before its end: int [G].
+        self.ends, self.hits = (tp + fp)[holds], tp[holds]
+        self.starts = np.append(0, tp + fp)[:-1][holds]
 
     def figures(self, weights: Floats) -> tuple[Floats, Floats]:
         """AUROC [B] and average precision [B] for weights float64 [B, units]; NaN if undefined."""
-        # int32 holds every count (fewer than 2^31 patches) and halves the memory moved.
-        drawn = weights.astype(np.int32)[:, self.units]
-        every = np.cumsum(drawn, axis=1, dtype=np.int32)
-        drawn *= self.positive
-        hits = np.cumsum(drawn, axis=1, dtype=np.int32)
-        step = drawn
-        if self.last is not None:
-            every, hits = every[:, self.last], hits[:, self.last]
-            step = np.diff(hits, axis=1, prepend=np.int32(0))
+        every = _running(weights, self.units)
+        hits = _running(weights, self.positives)[:, self.hits]
         p = hits[:, -1].astype(np.float64)
         n = every[:, -1] - p
         defined = (p > 0) & (n > 0)
-        ratio = np.divide(hits, every, out=np.zeros(hits.shape), where=every > 0)
+        step = np.diff(hits, axis=1, prepend=np.int32(0))
+        above, before = every[:, self.ends], every[:, self.starts]
+        ratio = np.divide(hits, above, out=np.zeros(hits.shape), where=above > 0)
         area = np.einsum("rg,rg->r", step, ratio)
         # Pairs lost: the negatives above each positive, and half of those level with it.
-        misses = every - hits
-        level = np.diff(misses, axis=1, prepend=np.int32(0))
-        lost = np.einsum("rg,rg->r", step, misses - 0.5 * level)
+        lost = np.einsum("rg,rg->r", step, 0.5 * (above - hits + before - (hits - step)))
         return _where(defined, p * n - lost, p * n), _where(defined, area, p)
+
+
+def _running(weights: Floats, units: Ints) -> npt.NDArray[np.int32]:
+    """Running sums, from 0, of the weights of the patches' units: int32 [B, N + 1]."""
+    # int32 holds every count (fewer than 2^31 patches) and halves the memory moved.
+    sums = np.zeros((len(weights), len(units) + 1), np.int32)
+    drawn = np.take(weights.astype(np.int32), units, axis=1)
+    np.cumsum(drawn, axis=1, dtype=np.int32, out=sums[:, 1:])
+    return sums
 
 
 def _where(defined: npt.NDArray[np.bool_], above: Floats, below: Floats) -> Floats:
@@ -203,7 +209,7 @@ def replicate_figures(
 
     def one(block: tuple[int, np.random.SeedSequence]) -> dict[str, Floats]:
         weights = _draw(count, *block).astype(np.float64)
-        found = rates((weights @ cells).reshape(-1, classes, classes))
+        found = rates((cells @ weights.T).T.reshape(-1, classes, classes))
         total = weights @ errors
         found["brier"] = total[:, 0] / total[:, 1]
         pairs = [ranking.figures(weights) for ranking in rankings]
@@ -221,11 +227,16 @@ def replicate_figures(
 
 def _unit_confusions(
     y_true: Ints, y_prob: Floats, units: Ints, count: int, classes: int, threshold: float
-) -> Floats:
-    """Each unit's confusion matrix, flat: float64 [count, K * K]."""
+) -> Any:
+    """Each unit's confusion matrix, flat and sparse: [K * K, count].
+
+    A patch as unit fills one cell of K * K; a dense product would mostly add zeros.
+    """
+    from scipy.sparse import csr_array
+
     cell = y_true * classes + predicted(y_prob, threshold=threshold)
-    flat = np.bincount(units * classes**2 + cell, minlength=count * classes**2)
-    return flat.reshape(count, classes**2).astype(np.float64)
+    ones = np.ones(len(cell))
+    return csr_array((ones, (cell, units)), shape=(classes**2, count))
 
 
 def _mean_defined(values: Floats) -> Floats:

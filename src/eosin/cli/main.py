@@ -67,9 +67,14 @@ def register() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with 0, 1 (failure), 2 (the user's mistake) or 130 (Ctrl-C)."""
-    register()
     try:
+        register()
         app(args=arguments, standalone_mode=True)
+    except SystemExit as stop:
+        # typer ends on Ctrl-C without a word.
+        if stop.code == 130:
+            output.fail("stopped by Ctrl-C", 130)
+        raise
     except EosinError as error:
         output.fail(str(error), error.exit_code)
     except KeyboardInterrupt:

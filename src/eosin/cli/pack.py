@@ -83,13 +83,43 @@ def pack(
     """
     output.use_json(json_)
     import math
-    from time import perf_counter
-
-    from eosin.data.pack import pack as pack_patches
 
     if mpp is not None and not (math.isfinite(mpp) and mpp > 0):
         raise SourceError(f"--mpp {mpp} is not a size; give micrometres a pixel, such as 0.5")
     patch_size, allowed = parse_size(size), parse_share(max_rejects)
+    made, seconds = _pack(
+        source, store, layout=layout, size=patch_size, fit=fit, include=include,
+        max_rejects=allowed, max_pixels=max_pixels, mpp=mpp, force=force, workers=workers,
+    )  # fmt: skip
+    if json_:
+        output.result(
+            {"store": str(store), **made.info, "seconds": seconds, "rate": len(made) / seconds}
+        )
+    else:
+        _show(made, seconds)
+
+
+def pack_and_note(source: Path, store: Path) -> PatchStore:
+    """Pack with the defaults on the way to something else; one line about it on stderr."""
+    made, seconds = _pack(source, store)
+    info = made.info
+    output.note(
+        f"packed {len(made):,} patches of {info['cases']} cases (layout {info['layout']}) into "
+        f"{store} in {seconds:.1f} s: {info['nested_copies']:,} nested copies skipped, "
+        f"{info['rejects_count']} rejected"
+    )
+    for text in info["notes"]:
+        output.note(f"  {text}")
+    if not made.cases_known:
+        output.warn("the source does not say which case a patch is of")
+    return made
+
+
+def _pack(source: Path, store: Path, **options: Any) -> tuple[PatchStore, float]:
+    from time import perf_counter
+
+    from eosin.data.pack import pack as pack_patches
+
     started = perf_counter()
     with output.progress() as bar:
         task = bar.add_task("packing", total=None, rate="")
@@ -98,18 +128,8 @@ def pack(
             rate = done / max(perf_counter() - started, 1e-9)
             bar.update(task, completed=done, total=total, rate=f"{rate:,.0f}/s")
 
-        made = pack_patches(
-            source, store, layout=layout, size=patch_size, fit=fit, include=include,
-            max_rejects=allowed, max_pixels=max_pixels, mpp=mpp, force=force, workers=workers,
-            progress=show,
-        )  # fmt: skip
-    seconds = perf_counter() - started
-    if json_:
-        output.result(
-            {"store": str(store), **made.info, "seconds": seconds, "rate": len(made) / seconds}
-        )
-    else:
-        _show(made, seconds)
+        made = pack_patches(source, store, progress=show, **options)
+    return made, perf_counter() - started
 
 
 def parse_size(text: str | None) -> tuple[int, int] | None:

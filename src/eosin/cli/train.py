@@ -92,7 +92,7 @@ def train(
         output.note(f"{resume} is finished already")
         facts = session.run.read_json("model.json")
     else:
-        with _watching(session) as reporter:
+        with watching(session) as reporter:
             facts = fit(session, reporter=reporter, resume=resume is not None)
     output.note(
         f"trained {facts['epochs']} epochs in {facts['train_seconds']:.0f} s; {session.run.path}"
@@ -136,9 +136,9 @@ def _store(source: Path, run: Path) -> PatchStore:
     if path.exists():
         output.note(f"using {path}, packed before")
         return PatchStore.open(path)
-    from eosin.cli.pack import pack_and_show
+    from eosin.cli.pack import pack_and_note
 
-    return pack_and_show(source, path)
+    return pack_and_note(source, path)
 
 
 def _split(store: PatchStore, wanted: str | None) -> Split:
@@ -167,7 +167,7 @@ def _split(store: PatchStore, wanted: str | None) -> Split:
 
 
 @contextmanager
-def _watching(session: Session) -> Iterator[Reporter]:
+def watching(session: Session) -> Iterator[Reporter]:
     """Show progress, and turn Ctrl-C or a stop signal into a checkpoint after the step."""
     from eosin.training.loop import Reporter
 

@@ -9,12 +9,12 @@ from torch.nn import functional
 
 
 class CompactNetwork(nn.Module):
-    """A residual network whose convolutions are all dense 3x3 with 16-fold channels.
+    """A residual network whose convolutions are all dense 3x3 with channels in multiples of 16.
 
-    A strided stem halves the image, so that the expensive stages work at half resolution and below;
-    each later stage doubles the channels and halves the side. Dense 3x3 kernels with channels in
-    multiples of 16 are what a processor's matrix units are best at; depthwise ones are bound by
-    memory.
+    Each stage widens the channels and halves the side (3x3 convolution, then 2x2 max pooling), so
+    that every stage costs about the same; residual blocks stand only where the side is small. Dense
+    kernels are what a processor's matrix units are best at; depthwise ones are bound by memory. For
+    50x50 patches: 77 million multiply-adds forward, 1.9 million parameters.
 
     widths: channels of the stem and of each stage; blocks: residual blocks of each.
 
@@ -27,14 +27,14 @@ class CompactNetwork(nn.Module):
         self,
         *,
         classes: int = 2,
-        widths: Sequence[int] = (32, 64, 128, 256),
-        blocks: Sequence[int] = (0, 0, 1, 1),
+        widths: Sequence[int] = (16, 32, 64, 128, 256),
+        blocks: Sequence[int] = (0, 0, 1, 1, 1),
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
         if len(widths) != len(blocks) or not widths:
             raise ValueError(f"widths {list(widths)} and blocks {list(blocks)} differ in length")
-        layers: list[nn.Module] = [_convolution(3, widths[0], kernel=4, stride=2)]
+        layers: list[nn.Module] = [_convolution(3, widths[0])]
         for stage, (width, count) in enumerate(zip(widths, blocks, strict=True)):
             if stage:
                 layers += [_convolution(widths[stage - 1], width), nn.MaxPool2d(2)]
@@ -60,12 +60,9 @@ class _Residual(nn.Module):
         return functional.relu(hidden + self.second(self.first(hidden)))
 
 
-def _convolution(
-    inputs: int, outputs: int, *, kernel: int = 3, stride: int = 1, activation: bool = True
-) -> nn.Sequential:
-    padding = kernel // 2 if stride == 1 else (kernel - stride) // 2
+def _convolution(inputs: int, outputs: int, *, activation: bool = True) -> nn.Sequential:
     layers: list[nn.Module] = [
-        nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=False),
+        nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
         nn.BatchNorm2d(outputs),
     ]
     return nn.Sequential(*layers, *([nn.ReLU(inplace=True)] if activation else []))

@@ -2,16 +2,19 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+PIP := $(BIN)/python -m pip install --quiet --no-input --disable-pip-version-check
 
-.PHONY: demo test check lint types format docs lock clean
+.PHONY: demo install test check lint types format docs docs-check lock clean
 
 demo: $(STAMP)  ## the main job on made-up cases, about three minutes on two cores
 	$(BIN)/eosin demo -o demo --force
 
+install: $(STAMP)  ## make .venv and install what requirements.lock names
+
 test: $(STAMP)  ## the whole test suite; the real-data tests run where the data are present
 	$(BIN)/python -m pytest
 
-check: $(STAMP) lint types test  ## format, lint, types, tests and docs: what has to pass before a commit
+check: lint types docs-check test  ## format, lint, types, tests and docs: what has to pass before a commit
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
@@ -24,14 +27,24 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+docs-check: $(STAMP)
+	$(BIN)/python -m eosin.cli.reference docs/reference/cli.md --check
+
 docs: $(STAMP)  ## rewrite the generated pages (the command reference)
 	$(BIN)/python -m eosin.cli.reference docs/reference/cli.md
 
 $(STAMP): requirements.lock pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	touch $(STAMP)
+	@test -x $(BIN)/python || $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "eosin needs Python 3.11 or later; $(PYTHON) is" \
+			"$$($(PYTHON) --version 2>&1 | tail -n 1). Name another: make $(or $(MAKECMDGOALS),test) PYTHON=python3.12" >&2; \
+		exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { \
+		rm -rf .venv; \
+		echo "a virtual environment could not be made; on Debian and Ubuntu: apt install python3-venv" >&2; \
+		exit 1; }
+	$(PIP) -r requirements.lock
+	$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $(STAMP)
 
 # torch is held at the newest release that was tested; raise it here.
 lock: $(STAMP)  ## resolve requirements.lock anew (needs the package registry)

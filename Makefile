@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+PAGES := docs/reference/cli.md docs/reference/recipes.md
 PIP := $(BIN)/python -m pip install --quiet --no-input --disable-pip-version-check
 
 .PHONY: demo install test check lint types format docs docs-check lock clean
@@ -28,10 +29,10 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 
 docs-check: $(STAMP)
-	$(BIN)/python -m eosin.cli.reference docs/reference/cli.md --check
+	$(BIN)/python -m eosin.cli.reference $(PAGES) --check
 
-docs: $(STAMP)  ## rewrite the generated pages (the command reference)
-	$(BIN)/python -m eosin.cli.reference docs/reference/cli.md
+docs: $(STAMP)  ## rewrite the generated pages: commands and recipes
+	$(BIN)/python -m eosin.cli.reference $(PAGES)
 
 $(STAMP): requirements.lock pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

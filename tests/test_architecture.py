@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -159,6 +160,16 @@ def test_an_arrow_that_runs_down_is_allowed(room: str, text: str) -> None:
     assert not [
         why for _, name in imports_of(text, f"eosin.{room}") if (why := problem(room, name))
     ]
+
+
+def test_the_readme_lists_the_rooms_in_this_order() -> None:
+    text = (SOURCE.parents[1] / "README.md").read_text("utf-8")
+    block = text.partition("\nsrc/eosin/\n")[2].partition("```")[0]
+    rooms = re.findall(r"^  (\w+)(?:/|\.py) ", block, re.M)
+    layer = {room: k for k, rooms in enumerate(LAYERS) for room in rooms}
+    assert {room_of(path) for path in files()} <= {*rooms, *ALONE, "", "__main__"}
+    places = [layer[room] for room in rooms if room in layer]
+    assert places == sorted(places)
 
 
 def test_rooms_are_two_levels_and_files_are_short() -> None:

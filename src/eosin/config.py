@@ -63,7 +63,9 @@ class Recipe(BaseModel):
     class_weights: Literal["none", "balanced"] = Field(
         "none", description="Weigh classes by the inverse of their frequency."
     )
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="Share of the truth given to all classes alike; 0 is off."
+    )
 
     # Optimizer
     optimizer: Literal["sgd", "adamw", "muon"] = Field(
@@ -71,7 +73,9 @@ class Recipe(BaseModel):
         description="muon: orthogonalized momentum for convolution and hidden matrices, "
         "AdamW for the rest.",
     )
-    learning_rate: float = Field(0.001, gt=0, le=100)
+    learning_rate: float = Field(
+        0.001, gt=0, le=100, description="Of SGD and AdamW; under muon, for what is no matrix."
+    )
     muon_learning_rate: float = Field(
         0.02, gt=0, le=100, description="For the matrices under muon."
     )

@@ -1,22 +1,24 @@
-"""The page docs/reference/cli.md, written from the commands themselves.
+"""The pages docs/reference/cli.md and recipes.md, written from the commands and recipes themselves.
 
-    python -m eosin.cli.reference docs/reference/cli.md            # write it: make docs
+    python -m eosin.cli.reference docs/reference/cli.md docs/reference/recipes.md    # make docs
     python -m eosin.cli.reference docs/reference/cli.md --check    # exit 1 where it is out of date
 
-Help texts, options and defaults are read from the functions, not from a terminal, so the page is
-the same on every machine and at every width.
+The name of a file says which page it is. Help texts, options and defaults are read from the
+functions, not from a terminal, so a page is the same on every machine and at every width.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import types
 import typing
+from collections.abc import Callable
 from enum import Enum
-from importlib import import_module
+from importlib import import_module, resources
 from pathlib import Path
-from typing import Any, NamedTuple, get_args, get_origin
+from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 import typer
 
@@ -41,6 +43,20 @@ object with `error` and `exit_code`.
 | 130 | stopped by Ctrl-C |
 
 `EOSIN_DEBUG=1` shows where an internal error arose.
+"""
+
+RECIPES_HEAD = """\
+# Recipes
+
+<!-- Written by `make docs` from the recipes; edits here are lost. -->
+
+Research and education only, not for diagnosis.
+
+A recipe is everything that decides a training run besides the data. `eosin train --recipe NAME`
+takes one of these or a TOML file of your own with the same keys; `--set key=value` changes it (for
+an argument of the network: `--set arguments.width=32`). What a recipe does not name has the default
+of the table below. The whole recipe is kept in the run folder.
+`eosin recipes NAME` prints a recipe with the meaning of every key.
 """
 
 _WORDS = {str: "TEXT", int: "INTEGER", float: "NUMBER", Path: "PATH", bool: ""}
@@ -85,8 +101,8 @@ def take_apart(docstring: str) -> Help:
     return Help(paragraphs, examples)
 
 
-def page() -> str:
-    """The whole page as Markdown."""
+def cli_page() -> str:
+    """Every command, its arguments and options, as Markdown."""
     found = commands()
     parts = [HEAD]
     for group in dict.fromkeys(COMMANDS.values()):
@@ -173,24 +189,66 @@ def _cell(text: str | None) -> str:
     return " ".join((text or "").split()).replace("|", "\\|")
 
 
+def recipes_page() -> str:
+    """Every recipe and every key, as Markdown."""
+    from eosin.config import Recipe, read_recipe, recipe_names
+
+    parts = [RECIPES_HEAD]
+    fields = Recipe.model_fields
+    for name in recipe_names():
+        text = (resources.files("eosin") / "recipes" / f"{name}.toml").read_text("utf-8")
+        kept = [line for line in text.splitlines() if not line.startswith(("name =", "about ="))]
+        about = read_recipe(name).about
+        parts.append("\n".join([f"## {name}\n", f"{about}\n", "```toml", *kept, "```\n"]))
+    rows = ["## Keys\n", "| key | default | values | meaning |", "|---|---|---|---|"]
+    for key, field in fields.items():
+        default = json.dumps(field.get_default(call_default_factory=True))
+        rows.append(
+            f"| `{key}` | `{default}` | {_cell(_values(field))} | {_cell(field.description)} |"
+        )
+    return "\n".join([*parts, *rows]) + "\n"
+
+
+def _values(field: Any) -> str:
+    """What a key may hold, in words."""
+    if get_origin(field.annotation) is Literal:
+        return ", ".join(f"`{value}`" for value in get_args(field.annotation))
+    words = {"gt": "above", "ge": "from", "lt": "below", "le": "to"}
+    limits = [
+        f"{word} {getattr(limit, name):,}"
+        for limit in field.metadata
+        for name, word in words.items()
+        if hasattr(limit, name)
+    ]
+    return ", ".join(limits) or {bool: "true, false"}.get(field.annotation, "")
+
+
+#: File name -> what is written there.
+PAGES: dict[str, Callable[[], str]] = {"cli.md": cli_page, "recipes.md": recipes_page}
+
+
 def main(arguments: list[str]) -> int:
-    """Write the page, or with --check say whether it is current; returns the exit code."""
+    """Write the pages, or with --check say whether they are current; returns the exit code."""
     check = "--check" in arguments
-    names = [argument for argument in arguments if not argument.startswith("-")]
-    if len(names) != 1 or len(arguments) != 1 + check:
-        print("usage: python -m eosin.cli.reference FILE [--check]", file=sys.stderr)
+    paths = [Path(argument) for argument in arguments if argument != "--check"]
+    if not paths or any(path.name not in PAGES for path in paths):
+        names = "|".join(PAGES)
+        print(f"usage: python -m eosin.cli.reference FOLDER/{names} ... [--check]", file=sys.stderr)
         return 2
-    path, text = Path(names[0]), page()
-    if check:
-        if path.is_file() and path.read_text("utf-8") == text:
-            return 0
-        print(f"{path} is out of date; write it again with: make docs", file=sys.stderr)
-        return 1
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".partial")
-    temporary.write_text(text, "utf-8")
-    os.replace(temporary, path)
-    return 0
+    stale = [path for path in paths if not _is_current(path)]
+    for path in stale:
+        if check:
+            print(f"{path} is out of date; write it again with: make docs", file=sys.stderr)
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(path.name + ".partial")
+        temporary.write_text(PAGES[path.name](), "utf-8")
+        os.replace(temporary, path)
+    return 1 if check and stale else 0
+
+
+def _is_current(path: Path) -> bool:
+    return path.is_file() and path.read_text("utf-8") == PAGES[path.name]()
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ import polars as pl
 
 from eosin.data.store import PatchStore
 from eosin.errors import RunError
-from eosin.evaluation import baselines, figures
+from eosin.evaluation import figures
+from eosin.evaluation.baselines import BASELINES
 from eosin.evaluation.decisions import Threshold, choose_threshold
 from eosin.evaluation.summary import evaluate
 from eosin.inference.predictor import Predictor, decide, load, predict_rows
@@ -160,14 +161,6 @@ def assess_unseen(
     folder = output or run / f"evaluation-{store.path.name}"
     folder.mkdir(parents=True, exist_ok=True)
     return _write(run, folder, evaluation, store, {"all": rows}, found, threshold)
-
-
-#: Name -> how it is fitted. All see what the network sees, and no more.
-BASELINES: Mapping[str, Callable[..., baselines.Baseline]] = {
-    "base_rate": baselines.base_rate,
-    "color_histogram": baselines.color_histogram,
-    "nearest_neighbours": baselines.nearest_neighbours,
-}
 
 
 def _predict(

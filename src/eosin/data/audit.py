@@ -1,0 +1,309 @@
+"""The leakage audit: what the parts of a split share, and what they should not.
+
+A leak is a case on both sides, the same or nearly the same picture on both sides, or two patches
+that touch each other on a slide and stand on both sides. Labels that contradict each other are a
+warning, consecutive case numbers a hint. No audit sees everything: nothing in an archive ties a
+case to a patient, and a picture moved by a few pixels is found only where its position is known.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from eosin.data.fingerprints import (
+    Fingerprints,
+    fingerprints,
+    reduced_pictures,
+    same_pictures,
+)
+from eosin.data.grid import Rows, field_px, positions, slide_numbers
+from eosin.data.near import MIN_LIKENESS, likeness, near_codes, turned
+from eosin.data.split_file import PARTS, Split, first_names
+from eosin.data.splits import UNKNOWN_CASES
+from eosin.data.store import PatchStore
+
+Severity = Literal["leak", "warning", "hint"]
+Parts = Mapping[str, Rows]
+
+_EXAMPLES = 5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One kind of thing that the parts share."""
+
+    #: shared-cases, exact-copies, near-copies, touching, label-conflicts, unknown-cases,
+    #: consecutive-cases.
+    kind: str
+    severity: Severity
+    #: Cases for the kinds that are about cases, else patches (pictures for label-conflicts).
+    count: int
+    sentence: str
+    #: Pairs of rows of the store's index; empty where the finding is about names.
+    examples: tuple[tuple[int, int], ...] = ()
+    #: Count by pair of parts, such as {"train-test": 12}.
+    pairs: Mapping[str, int] | None = None
+
+
+@dataclass(frozen=True)
+class AuditResult:
+    """Everything an audit found, leaks first."""
+
+    findings: tuple[Finding, ...]
+    #: Patches looked at, by part.
+    compared: Mapping[str, int]
+    #: Patches of one plain color, which no copy search looks at.
+    flat: int
+    #: Patches with too little picture for the search of near copies (flat ones included).
+    sparse: int
+
+    @property
+    def leaking(self) -> bool:
+        """Whether any finding is a leak."""
+        return any(finding.severity == "leak" for finding in self.findings)
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """Sentences that every output made with a leaking split must carry."""
+        return tuple(
+            f"leak: {finding.sentence}" for finding in self.findings if finding.severity == "leak"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as plain values, for JSON."""
+        return {
+            "leaking": self.leaking,
+            "findings": [
+                {
+                    "kind": finding.kind,
+                    "severity": finding.severity,
+                    "count": finding.count,
+                    "sentence": finding.sentence,
+                    "pairs": dict(finding.pairs or {}),
+                    "examples": [list(pair) for pair in finding.examples],
+                }
+                for finding in self.findings
+            ],
+            "compared": dict(self.compared),
+            "flat": self.flat,
+            "sparse": self.sparse,
+            "marks": list(self.marks),
+        }
+
+
+def audit(store: PatchStore, split: Split, *, fold: int | None = None) -> AuditResult:
+    """Search the parts of a split for what they share; what is left out is not looked at.
+
+    fold: for a split into folds, the one to test on.
+    Raises SplitError when the split does not belong to the store or the fold does not exist.
+    """
+    parts = {name: rows for name, rows in split.parts(store, fold).items() if len(rows)}
+    rows = np.concatenate([np.zeros(0, np.int64), *parts.values()])
+    part_of = np.full(len(store), -1, np.int16)
+    for name, members in parts.items():
+        part_of[members] = PARTS.index(name)
+    prints = fingerprints(store, rows)
+    groups = same_pictures(store, prints)
+    found = [
+        shared_cases(store, parts),
+        exact_copies(groups, part_of),
+        near_copies(store, prints, groups, part_of),
+        touching(store, parts),
+        label_conflicts(store, groups),
+        unknown_cases(store, parts),
+        consecutive_cases(store, parts),
+    ]
+    return AuditResult(
+        findings=tuple(finding for finding in found if finding),
+        compared={name: len(members) for name, members in parts.items()},
+        flat=int(prints.flat.sum()),
+        sparse=int(prints.sparse.sum()),
+    )
+
+
+def shared_cases(store: PatchStore, parts: Parts) -> Finding | None:
+    """Cases with patches in more than one part."""
+    cases = {name: set(store.cases[rows].tolist()) - {""} for name, rows in parts.items()}
+    pairs = {
+        f"{one}-{other}": len(cases[one] & cases[other]) for one, other in combinations(cases, 2)
+    }
+    everything: set[str] = set().union(*cases.values())
+    shared = [case for case in everything if sum(case in part for part in cases.values()) > 1]
+    if not shared:
+        return None
+    sentence = (
+        f"{len(shared):,} of {len(everything):,} cases are in more than one part: "
+        f"{first_names(shared)}"
+    )
+    return Finding("shared-cases", "leak", len(shared), sentence, pairs=_nonzero(pairs))
+
+
+def exact_copies(groups: Sequence[Rows], part_of: npt.NDArray[np.int16]) -> Finding | None:
+    """Patches whose picture, turned or not, stands in another part as well."""
+    pairs = [
+        (row, other)
+        for group in groups
+        if len(set(part_of[group].tolist())) > 1
+        for row, other in _across(group.tolist(), part_of)
+    ]
+    return _copies("exact-copies", "the same pixels as one of", pairs, part_of)
+
+
+def near_copies(
+    store: PatchStore,
+    prints: Fingerprints,
+    groups: Sequence[Rows],
+    part_of: npt.NDArray[np.int16],
+) -> Finding | None:
+    """Patches that look like one of another part: close hashes, then pixels that correlate."""
+    exact = {row: number for number, group in enumerate(groups) for row in group.tolist()}
+    busy = np.flatnonzero(~prints.sparse)
+    where = part_of[prints.rows[busy]]
+    pairs: list[tuple[int, int]] = []
+    for early, late in combinations(sorted(set(where.tolist())), 2):
+        table, query = busy[where == early], busy[where == late]
+        for position in range(8):
+            at, to = near_codes(prints.codes[position, query], prints.codes[0, table])
+            rows, others = prints.rows[query[at]], prints.rows[table[to]]
+            alike = _alike(store, rows, others, position)
+            pairs += zip(rows[alike].tolist(), others[alike].tolist(), strict=True)
+    pairs = [pair for pair in pairs if exact.get(pair[0], -1) != exact.get(pair[1], -2)]
+    return _copies("near-copies", "nearly the same picture as one of", pairs, part_of)
+
+
+def _alike(store: PatchStore, rows: Rows, others: Rows, position: int) -> npt.NDArray[np.bool_]:
+    """Whether turning ``rows`` to the position gives the pictures of ``others``: bool [n]."""
+    out = np.zeros(len(rows), np.bool_)
+    for start in range(0, len(rows), 4096):
+        block = slice(start, start + 4096)
+        small = reduced_pictures(store, rows[block])
+        view = np.stack([turned(picture, position) for picture in small]).astype(np.float32)
+        out[block] = likeness(view, reduced_pictures(store, others[block])) >= MIN_LIKENESS
+    return out
+
+
+def touching(store: PatchStore, parts: Parts) -> Finding | None:
+    """Patches that touch or overlap a patch of another part on the same slide."""
+    from scipy.spatial import cKDTree
+
+    x, y, known = positions(store)
+    known = known & ((store.index["slide"] != "") | (store.index["case"] != "")).to_numpy()
+    if not known.any():
+        return None
+    slide = slide_numbers(store)
+    reach = field_px(store)
+    apart = 4.0 * reach + np.ptp(x) + np.ptp(y)
+    points = np.stack([slide * apart, x, y], axis=1)
+    members = {name: rows[known[rows]] for name, rows in parts.items()}
+    pairs: list[tuple[int, int]] = []
+    for early, late in combinations(members, 2):
+        on_both = np.intersect1d(slide[members[early]], slide[members[late]])
+        table, query = (
+            part[np.isin(slide[part], on_both)] for part in (members[early], members[late])
+        )
+        if not len(on_both):
+            continue
+        distance, nearest = cKDTree(points[table]).query(
+            points[query], p=np.inf, distance_upper_bound=reach * 1.0001
+        )
+        close = np.isfinite(distance)
+        pairs += zip(query[close].tolist(), table[nearest[close]].tolist(), strict=True)
+    part_of = np.full(len(store), -1, np.int16)
+    for name, rows in parts.items():
+        part_of[rows] = PARTS.index(name)
+    return _copies("touching", "a neighbor on the slide in", pairs, part_of)
+
+
+def label_conflicts(store: PatchStore, groups: Sequence[Rows]) -> Finding | None:
+    """Pictures that stand in the parts with two different labels."""
+    bad = [group for group in groups if len(set(store.labels[group].tolist())) > 1]
+    if not bad:
+        return None
+    examples = []
+    for group in bad[:_EXAMPLES]:
+        labels = store.labels[group]
+        other = group[labels != labels[0]][0]
+        examples.append((int(group[0]), int(other)))
+    verb = "has" if len(bad) == 1 else "have"
+    sentence = f"{_counted('picture', len(bad))} {verb} two labels for the same pixels"
+    return Finding("label-conflicts", "warning", len(bad), sentence, tuple(examples))
+
+
+def unknown_cases(store: PatchStore, parts: Parts) -> Finding | None:
+    """Patches whose case the source does not know, where there is more than one part."""
+    count = sum(int((store.cases[rows] == "").sum()) for rows in parts.values())
+    if not count or len(parts) < 2:
+        return None
+    return Finding("unknown-cases", "warning", count, UNKNOWN_CASES)
+
+
+def consecutive_cases(store: PatchStore, parts: Parts) -> Finding | None:
+    """Case numbers that follow each other across parts: they may be of one patient."""
+    part_of: dict[tuple[str, int], set[str]] = {}
+    for name, rows in parts.items():
+        for case in set(store.cases[rows].tolist()):
+            match = re.fullmatch(r"(.*?)(\d{1,15})", case)
+            if match:
+                part_of.setdefault((match[1], int(match[2])), set()).add(name)
+    pairs = [
+        (prefix, number)
+        for prefix, number in sorted(part_of)
+        if (prefix, number + 1) in part_of
+        and len(part_of[prefix, number] | part_of[prefix, number + 1]) > 1
+    ]
+    if not pairs:
+        return None
+    shown = first_names([f"{prefix}{number}/{number + 1}" for prefix, number in pairs])
+    verb = "stands" if len(pairs) == 1 else "stand"
+    sentence = (
+        f"{_counted('pair', len(pairs))} of consecutive case numbers {verb} in different parts and "
+        f"may be of one patient: {shown}"
+    )
+    return Finding("consecutive-cases", "hint", len(pairs), sentence)
+
+
+def _across(group: Sequence[int], part_of: npt.NDArray[np.int16]) -> list[tuple[int, int]]:
+    """Every row of a group with one row of each earlier part."""
+    first: dict[int, int] = {}
+    for row in group:
+        first.setdefault(int(part_of[row]), row)
+    return [
+        (row, other) for row in group for part, other in first.items() if part < int(part_of[row])
+    ]
+
+
+def _copies(
+    kind: str, what: str, pairs: Sequence[tuple[int, int]], part_of: npt.NDArray[np.int16]
+) -> Finding | None:
+    """A finding from pairs (row of a later part, row of an earlier part)."""
+    if not pairs:
+        return None
+    by_parts: dict[tuple[int, int], set[int]] = {}
+    for row, other in pairs:
+        by_parts.setdefault((int(part_of[other]), int(part_of[row])), set()).add(row)
+    phrases = [
+        f"{_counted('patch', len(rows))} of {PARTS[late]} {'has' if len(rows) == 1 else 'have'} "
+        f"{what} {PARTS[early]}"
+        for (early, late), rows in sorted(by_parts.items())
+    ]
+    count = len({row for row, _ in pairs})
+    examples = tuple(sorted(set(pairs))[:_EXAMPLES])
+    named = {f"{PARTS[a]}-{PARTS[b]}": len(rows) for (a, b), rows in sorted(by_parts.items())}
+    return Finding(kind, "leak", count, "; ".join(phrases), examples, named)
+
+
+def _counted(noun: str, count: int) -> str:
+    """The noun with its number: "1 patch", "2,000 patches"."""
+    ending = "" if count == 1 else "es" if noun.endswith("ch") else "s"
+    return f"{count:,} {noun}{ending}"
+
+
+def _nonzero(pairs: Mapping[str, int]) -> dict[str, int]:
+    return {name: count for name, count in pairs.items() if count}

@@ -1,0 +1,72 @@
+"""Where patches lie on their slide: the step of their grid, and the picture inside its padding."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from eosin.data.store import PatchStore
+
+Rows = npt.NDArray[np.int64]
+
+#: A step of more patch widths than this is no step of a grid but a gap between a few patches.
+_MAX_STEP = 16
+
+
+def content_sizes(store: PatchStore, rows: Rows) -> tuple[Rows, Rows]:
+    """Height and width in pixels of the picture inside each patch, its padding left away.
+
+    rows: int64 [n] -> int64 [n], int64 [n].
+    """
+    height, width = store.patch_size
+    if store.info.get("fit", "pad") != "pad":
+        return np.full(len(rows), height), np.full(len(rows), width)
+    index = store.index[rows]
+    heights = index["height"].fill_null(height).to_numpy().astype(np.int64).clip(1, height)
+    widths = index["width"].fill_null(width).to_numpy().astype(np.int64).clip(1, width)
+    return heights, widths
+
+
+def slide_numbers(store: PatchStore) -> Rows:
+    """The slide of every patch as a number, int64 [N]; a name in two cases is two slides."""
+    names = np.asarray((store.index["case"] + "\n" + store.index["slide"]).to_list(), dtype=np.str_)
+    return np.unique(names, return_inverse=True)[1].astype(np.int64)
+
+
+def positions(store: PatchStore) -> tuple[Rows, Rows, npt.NDArray[np.bool_]]:
+    """Level-0 pixels x, y of every top-left corner, int64 [N] each, and where known, bool [N].
+
+    Unknown ones are 0.
+    """
+    index = store.index
+    known = (index["x"].is_not_null() & index["y"].is_not_null()).to_numpy()
+    x, y = (index[name].fill_null(0).to_numpy().astype(np.int64) for name in ("x", "y"))
+    return x, y, known
+
+
+def step_px(slides: Rows, x: Rows, y: Rows) -> int:
+    """The greatest step, in level-0 pixels, that all distances on a slide are multiples of.
+
+    slides, x, y: int64 [n]. 0 where no slide has two patches.
+
+    >>> step_px(np.zeros(3, int), np.array([1, 101, 251]), np.array([7, 7, 57]))
+    50
+    """
+    step = 0
+    for values in (x, y):
+        order = np.lexsort((values, slides))
+        steps = np.diff(values[order])[np.diff(slides[order]) == 0]
+        step = int(np.gcd.reduce([step, *np.unique(steps).tolist()]))
+    return step
+
+
+def field_px(store: PatchStore) -> int:
+    """The width, in level-0 pixels, of the field that a patch shows.
+
+    It is the patch's own width, unless the grid's step is larger: then the patch was reduced from a
+    field that wide.
+    """
+    x, y, known = positions(store)
+    wide = max(store.patch_size)
+    step = step_px(slide_numbers(store)[known], x[known], y[known])
+    return step if wide < step <= _MAX_STEP * wide else wide

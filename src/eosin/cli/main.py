@@ -83,6 +83,12 @@ def main(arguments: list[str] | None = None) -> None:
         # The reader of our output went away (for example `| head`).
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:
+        # Most of all a full disk or a folder that may not be written.
+        if os.environ.get("EOSIN_DEBUG"):
+            raise
+        where = f" ({error.filename})" if error.filename else ""
+        output.fail(f"{error.strerror or error}{where}", 1)
     except Exception as error:
         if os.environ.get("EOSIN_DEBUG"):
             raise

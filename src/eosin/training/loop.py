@@ -273,7 +273,8 @@ class Trainer:
         }
         try:
             save_checkpoint(self.run / "resume.pt", self.position, state)
-        except OSError as error:
+        except (OSError, RuntimeError) as error:
+            # torch wraps what goes wrong below it, such as a full disk, in a RuntimeError.
             raise TrainingError(f"{self.run / 'resume.pt'} cannot be written ({error})") from None
 
     def _load(self) -> None:

@@ -1,0 +1,115 @@
+"""The main job on real patches and digits, where they lie beside the project."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from eosin.data.pack import pack
+from eosin.data.store import PatchStore
+
+pytestmark = [pytest.mark.real, pytest.mark.slow]
+Run = Callable[..., Any]
+SAMPLE = Path(__file__).parents[2] / "shared" / "data" / "idc-sample.zip"
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> PatchStore:
+    """The packed sample of the Kaggle archive."""
+    if not SAMPLE.exists():
+        pytest.skip("no real data beside the project")
+    return pack(SAMPLE, tmp_path_factory.mktemp("real") / "idc.store")
+
+
+def test_the_sample_packs_to_its_known_counts(sample: PatchStore) -> None:
+    assert len(sample) == 22_237
+    assert sample.info["cases"] == 150
+    assert sample.info["nested_copies"] == 1_528
+    assert sample.info["rejects_count"] == 0
+    assert sample.cases_known
+    edges = sample.index.filter((pl.col("width") < 50) | (pl.col("height") < 50))
+    assert len(edges) == 111
+
+
+def test_the_published_lists_leave_82_and_29_cases_and_no_leak(
+    eosin: Run, sample: PatchStore, tmp_path: Path
+) -> None:
+    path = tmp_path / "published.csv"
+    found = eosin("split", sample.path, "--by", "published", "-o", path, "--json")
+    assert found.code == 0, found.err
+    parts = {row["part"]: row for row in json.loads(found.out)["parts"]}
+    assert parts["train"]["cases"] == 82
+    assert parts["val"]["cases"] == 29
+    assert parts["test"]["cases"] == 0
+    assert parts["out"]["cases"] == 39
+    assert eosin("audit", sample.path, path).code == 0
+    assert eosin("audit", sample.path, patch_split(eosin, sample, tmp_path)).code == 1
+
+
+def patch_split(eosin: Run, sample: PatchStore, folder: Path) -> Path:
+    path = folder / "patch.csv"
+    assert eosin("split", sample.path, "--by", "patch", "-o", path).code == 0
+    return path
+
+
+def test_unlisted_cases_train_only_when_said_and_leave_a_mark(
+    eosin: Run, sample: PatchStore, tmp_path: Path
+) -> None:
+    path = tmp_path / "all.csv"
+    words = ("split", sample.path, "--by", "published", "--unlisted", "train", "-o", path)
+    found = eosin(*words, "--json")
+    parts = {row["part"]: row for row in json.loads(found.out)["parts"]}
+    assert parts["train"]["cases"] == 82 + 39
+    run = tmp_path / "run"
+    small = ["--set", "arguments.widths=[8]", "--set", "arguments.blocks=[0]", "--set", "epochs=1"]
+    found = eosin("train", sample.path, "-s", path, "-o", run, *small, "--json")
+    assert found.code == 0, found.err
+    assert any("unlisted" in mark or "no list" in mark for mark in json.loads(found.out)["marks"])
+
+
+def test_the_tutorial_as_it_stands_learns_nothing(
+    eosin: Run, sample: PatchStore, tmp_path: Path
+) -> None:
+    found = eosin(
+        "train", sample.path, "-r", "article-verbatim", "-s", "patch", "-o", tmp_path / "run",
+        "--set", "batch_size=512", "--json",
+    )  # fmt: skip
+    assert found.code == 0, found.err
+    result = json.loads(found.out)
+    assert any("no weight changed" in mark for mark in result["marks"])
+    assert result["accuracy"]["value"] == pytest.approx(1 - result["prevalence"])
+    assert result["confusion"][0][1] == result["confusion"][1][1] == 0
+    assert result["auroc"]["value"] == 0.5
+
+
+def test_compact_learns_in_two_epochs(eosin: Run, sample: PatchStore, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    found = eosin("train", sample.path, "-s", "published", "-o", run, "--set", "epochs=2", "--json")
+    assert found.code == 0, found.err
+    result = json.loads(found.out)
+    assert result["auroc"]["value"] > 0.93
+    assert result["auroc"]["low"] < result["auroc"]["value"] < result["auroc"]["high"]
+    assert result["n_cases"] == 29
+    images = eosin("predict", run, SAMPLE.parent / "wsi" / "pathml-smalltif.tif", "--json")
+    assert images.code == 0, images.err
+    assert json.loads(images.out)["predictions"][0]["resized"]
+
+
+def test_digits_learn(eosin: Run, real_data: Path, tmp_path: Path) -> None:
+    store = tmp_path / "mnist.store"
+    assert eosin("pack", real_data / "mnist", store).code == 0
+    found = eosin(
+        "train", store, "-r", "digits", "-s", "given", "-o", tmp_path / "run",
+        "--set", "epochs=1", "--json",
+    )  # fmt: skip
+    assert found.code == 0, found.err
+    result = json.loads(found.out)
+    assert result["part"] == "test"
+    assert result["n_patches"] == 10_000
+    assert result["accuracy"]["value"] > 0.97
+    assert len(result["confusion"]) == 10

@@ -1,0 +1,87 @@
+"""`eosin audit`: what the parts of a split share, and should not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from eosin.cli import output
+from eosin.errors import LeakError
+
+if TYPE_CHECKING:
+    from eosin.data.audit import AuditResult
+    from eosin.data.store import PatchStore
+
+
+def audit(
+    store: Annotated[Path, typer.Argument(help="A store made by eosin pack.")],
+    split: Annotated[Path, typer.Argument(help="A split of it, made by eosin split.")],
+    fold: Annotated[
+        int | None, typer.Option(help="Which fold of a split into folds to test on.")
+    ] = None,
+    json_: output.Json = False,
+) -> None:
+    """Search the parts of a split for what they share; a leak exits with 1.
+
+    Leaks are shared cases, exact copies (turned and flipped ones included), near copies
+    (recompressed, brighter, noisy) and neighbors that touch on a slide. Contradicting labels are a
+    warning, consecutive case numbers a hint. Flat fields are left out of the search for copies.
+
+    Example: eosin audit idc.store idc.store.split.csv
+    """
+    output.use_json(json_)
+    from eosin.data.audit import audit as search
+    from eosin.data.split_file import read_split
+    from eosin.data.store import PatchStore
+
+    opened = PatchStore.open(store)
+    read = read_split(split)
+    result = search(opened, read, fold=fold)
+    if json_:
+        output.result(
+            {
+                "store": str(store), "split": str(split), "scheme": read.scheme, "fold": fold,
+                **result.to_dict(), "split_marks": list(read.marks), "made_up": opened.made_up,
+            }
+        )  # fmt: skip
+        if result.leaking:
+            # The object above is the whole answer; an error would print a second one.
+            raise typer.Exit(LeakError.exit_code)
+        return
+    _show(result, opened, split)
+    if result.leaking:
+        raise LeakError(
+            f"{split} leaks: its parts share information, so figures made with it are too good; "
+            f"split by case with: eosin split {store} --by case"
+        )
+
+
+def _show(result: AuditResult, store: PatchStore, split: Path) -> None:
+    from eosin.data.layouts import plainly
+
+    compared = ", ".join(f"{count:,} {part}" for part, count in result.compared.items())
+    made_up = " (made up: synthetic patches)" if store.made_up else ""
+    rows = [
+        [
+            finding.severity, finding.kind, f"{finding.count:,}", plainly(finding.sentence, 400),
+            ", ".join(f"{row}/{other}" for row, other in finding.examples[:3]),
+        ]
+        for finding in result.findings
+    ]  # fmt: skip
+    title = f"{split}{made_up}"
+    if rows:
+        columns = ["severity", "finding", "count", "what", "rows, such as"]
+        output.table(title, columns, rows, right=["count"])
+    else:
+        output.say(f"{title}: nothing found")
+    output.say(
+        f"compared {compared or 'nothing'} patches; left out of the search for copies: "
+        f"{result.flat:,} flat fields, and {result.sparse - result.flat:,} more with little on "
+        "them for near copies"
+    )
+    if not result.leaking:
+        output.say(
+            "no leak found; nothing ties a case to a patient, so no search can rule that out"
+        )

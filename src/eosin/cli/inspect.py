@@ -1,0 +1,207 @@
+"""`eosin inspect`: what is in a store, in figures and in pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from eosin.cli import output
+from eosin.errors import StoreError, closest
+
+if TYPE_CHECKING:
+    from eosin.data.overview import CaseCounts
+    from eosin.data.store import PatchStore
+
+#: Cases shown from either end where there are more than twice as many.
+_ENDS = 8
+_SHOWN_CLASSES = 20
+
+
+def inspect(
+    store: Annotated[Path, typer.Argument(help="A store made by eosin pack.")],
+    case: Annotated[
+        str | None, typer.Option(help="Put this case together beside its truth map.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="The folder for the pictures.  [default: STORE.pictures]"
+        ),
+    ] = None,
+    all_: Annotated[bool, typer.Option("--all", help="List every case, however many.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the patches that are shown.")] = 0,
+    json_: output.Json = False,
+) -> None:
+    """Show what a store holds: classes, cases, prevalence, rejects, and pictures of it.
+
+    Writes patches.png, a labelled sample of every class; with --case also mosaic-CASE.png, the
+    case put together from the coordinates of its patches beside the map of their labels.
+
+    Example: eosin inspect idc.store --case 8863
+    """
+    output.use_json(json_)
+    from eosin.data import pictures
+    from eosin.data.overview import case_counts
+    from eosin.data.store import PatchStore
+
+    opened = PatchStore.open(store)
+    rows = None if case is None else _rows_of(opened, case)
+    folder = out or opened.path.with_name(f"{opened.path.resolve().name}.pictures")
+    if folder.resolve().is_relative_to(opened.path.resolve()):
+        raise StoreError(f"{folder} lies inside the store; name another folder with -o FOLDER")
+    files: list[Path] = []
+    if len(opened):
+        files.append(pictures.patch_grid(opened, folder / "patches.png", seed=seed))
+    unplaced = ""
+    if case is not None:
+        made, unplaced = _mosaics(opened, case, rows, folder)
+        files += made
+    counts = case_counts(opened)
+    if json_:
+        output.result(_plain(opened, counts, files, unplaced))
+        return
+    _show_facts(opened)
+    _show_classes(opened)
+    if case is not None:
+        counts = [count for count in counts if count.case == case]
+    _show_cases(opened, counts, all_)
+    if unplaced:
+        output.warn(unplaced)
+    for file in files:
+        output.say(f"wrote {file}")
+
+
+def _rows_of(store: PatchStore, case: str) -> Any:
+    import numpy as np
+
+    rows = np.flatnonzero(store.cases == case)
+    if not len(rows) or not case:
+        known = set(store.cases.tolist()) - {""}
+        if not known:
+            raise StoreError(f"{store.path} does not know the case of any patch")
+        raise StoreError(f"no case {case!r} in {store.path}; {closest(case, known)}")
+    return rows
+
+
+def _mosaics(store: PatchStore, case: str, rows: Any, folder: Path) -> tuple[list[Path], str]:
+    """A picture for every slide of the case; and why there is none, or which patches lack one."""
+    import re
+
+    import numpy as np
+
+    from eosin.data import pictures
+    from eosin.data.grid import positions, slide_numbers
+
+    known = positions(store)[2][rows]
+    if not known.any():
+        return [], (
+            f"case {case} cannot be put together: the source gives no coordinates for its "
+            f"{len(rows):,} patches"
+        )
+    slides = slide_numbers(store)[rows]
+    names = store.index["slide"]
+    files: list[Path] = []
+    for slide in np.unique(slides[known]):
+        own = rows[slides == slide]
+        name = names[int(own[0])]
+        stem = case if name in ("", case) else f"{case}-{name}"
+        safe = re.sub(r"[^\w.-]+", "_", stem)[:120]
+        path = folder / f"mosaic-{safe}.png"
+        if path in files:
+            path = folder / f"mosaic-{safe}-{len(files)}.png"
+        files.append(pictures.truth_map(store, own, path))
+    missing = int((~known).sum())
+    return files, f"{missing:,} patches of case {case} have no coordinates" if missing else ""
+
+
+def _show_facts(store: PatchStore) -> None:
+    from eosin.data.layouts import plainly
+    from eosin.data.overview import edge_patches
+
+    info = store.info
+    height, width = store.patch_size
+    known = int(info.get("cases", 0))
+    rows: list[tuple[str, object]] = [
+        ("patches", f"{len(store):,} of {width}x{height} px"),
+        ("cases", f"{known:,}" + ("" if store.cases_known else " (not known for all patches)")),
+        ("layout", plainly(info.get("layout", "unknown"))),
+        ("resolution", "unknown" if store.mpp is None else f"{store.mpp:g} micrometres a pixel"),
+        ("edge patches (other size)", f"{edge_patches(store):,}"),
+        ("nested copies skipped", f"{info.get('nested_copies', 0):,}"),
+        ("repeated pixels", f"{info.get('duplicates', 0):,}"),
+        ("same pixels, two labels", f"{(info.get('conflicts') or {}).get('count', 0):,}"),
+        ("rejects", f"{info.get('rejects_count', 0):,}"),
+    ]
+    for reason, number in (info.get("reject_reasons") or {}).items():
+        rows.append((f"  {plainly(reason)}", f"{number:,}"))
+    rows.append(("digest", store.digest))
+    made_up = " (made up: synthetic patches)" if store.made_up else ""
+    output.table(f"{store.path}{made_up}", ["what", "value"], rows)
+
+
+def _show_classes(store: PatchStore) -> None:
+    import numpy as np
+
+    from eosin.data.layouts import plainly
+
+    counts = np.bincount(store.labels, minlength=len(store.classes))
+    with_case = store.cases != ""
+    rows = []
+    for label, name in enumerate(store.classes[:_SHOWN_CLASSES]):
+        cases = len(np.unique(store.cases[(store.labels == label) & with_case]))
+        share = f"{100 * counts[label] / len(store):.1f}" if len(store) else "-"
+        rows.append([plainly(name, 60), f"{counts[label]:,}", share, f"{cases:,}"])
+    columns = ["class", "patches", "%", "cases with it"]
+    output.table("classes", columns, rows, right=columns[1:])
+    if len(store.classes) > _SHOWN_CLASSES:
+        output.say(f"{len(store.classes) - _SHOWN_CLASSES} further classes: see --json")
+
+
+def _show_cases(store: PatchStore, counts: list[CaseCounts], everything: bool) -> None:
+    from eosin.data.layouts import plainly
+    from eosin.data.overview import quantiles
+
+    if not counts:
+        output.say("cases are unknown: no split of this store can promise disjoint cases")
+        return
+    two = len(store.classes) == 2
+    classes = [plainly(name, 30) for name in store.classes[:10]]
+    share = f"{classes[-1]} %" if two else "most common class %"
+    ordered = sorted(counts, key=lambda count: (-count.share, count.case))
+    rows: list[list[str]] = []
+    for count in ordered:
+        numbers = [f"{number:,}" for number in count.counts[:10]]
+        rows.append(
+            [plainly(count.case, 40), f"{count.patches:,}", *numbers, f"{100 * count.share:.1f}"]
+        )
+    if not everything and len(rows) > 2 * _ENDS + 4:
+        middle = [f"... {len(rows) - 2 * _ENDS:,} more", *[""] * (len(rows[0]) - 1)]
+        rows = [*rows[:_ENDS], middle, *rows[-_ENDS:]]
+    columns = ["case", "patches", *classes, share]
+    output.table(f"cases by {share}", columns, rows, right=columns[1:])
+    if len(counts) > 1:
+        summary = [
+            ["patches", *(f"{value:,.0f}" for value in quantiles([c.patches for c in counts]))],
+            [share, *(f"{100 * value:.1f}" for value in quantiles([c.share for c in counts]))],
+        ]
+        names = ["lowest", "5 %", "25 %", "median", "75 %", "95 %", "highest"]
+        output.table(f"over {len(counts):,} cases", ["", *names], summary, right=names)
+
+
+def _plain(
+    store: PatchStore, counts: list[CaseCounts], files: list[Path], unplaced: str
+) -> dict[str, Any]:
+    from eosin.data.overview import edge_patches
+
+    return {
+        "store": str(store.path),
+        **store.info,
+        "edge_patches": edge_patches(store),
+        "by_case": {
+            count.case: dict(zip(store.classes, count.counts, strict=True)) for count in counts
+        },
+        "unplaced": unplaced or None,
+        "files": [str(file) for file in files],
+    }

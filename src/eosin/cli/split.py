@@ -1,0 +1,172 @@
+"""`eosin split`: share a store out to training, validation and test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from eosin.cli import output
+from eosin.errors import SplitError, closest
+
+if TYPE_CHECKING:
+    from eosin.data.split_file import Split
+    from eosin.data.store import PatchStore
+
+SCHEMES = ("case", "published", "folds", "file", "patch", "given")
+#: Classes that get a column of their own in the table.
+_SHOWN_CLASSES = 10
+
+
+def split(
+    store: Annotated[Path, typer.Argument(help="A store made by eosin pack.")],
+    by: Annotated[
+        str,
+        typer.Option(
+            help="case (whole cases, classes balanced), published (the lists of the "
+            "breast-histopathology archive), folds (cross-validation), file (your own table), "
+            "patch (random patches, as the tutorial: leaks), given (the source's own parts)."
+        ),
+    ] = "case",
+    fractions: Annotated[
+        str | None,
+        typer.Option(metavar="T/V/T", help="For --by case: train/val/test.  [default: 60/20/20]"),
+    ] = None,
+    k: Annotated[
+        int | None, typer.Option("-k", "--folds", help="For --by folds: how many.  [default: 5]")
+    ] = None,
+    unlisted: Annotated[
+        str | None,
+        typer.Option(
+            metavar="out|train",
+            help="For --by published: what becomes of cases in no list; train is marked in every "
+            "later output.  [default: out]",
+        ),
+    ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(help="For --by file: a CSV with case,part or source,part or patch,part."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of what is drawn.")] = 42,
+    out: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The CSV to write.  [default: STORE.split.csv]"),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file of that name.")] = False,
+    json_: output.Json = False,
+) -> None:
+    """Share a store out to training, validation and test.
+
+    Cases stay whole wherever they are known. The split is a CSV that can be read and edited; its
+    header says scheme, seed, store and whether it is known to leak. Nothing ties a case to a
+    patient: parts are disjoint by case, not by patient.
+
+    Example: eosin split idc.store --by case
+    """
+    output.use_json(json_)
+    from eosin.data.split_file import read_split, write_split
+    from eosin.data.split_summary import missing_classes
+    from eosin.data.store import PatchStore
+
+    opened = PatchStore.open(store)
+    target = out or opened.path.with_name(f"{opened.path.resolve().name}.split.csv")
+    _check_target(target, opened, force)
+    made = _make(
+        opened, by, fractions=fractions, k=k, unlisted=unlisted, file=file, seed=seed
+    )  # fmt: skip
+    write_split(made, target)
+    # What a later command will read is what is shown.
+    made = read_split(target)
+    for sentence in missing_classes(made, opened):
+        output.warn(sentence)
+    for mark in made.marks:
+        output.warn(mark)
+    if json_:
+        output.result(_plain(made, opened, target))
+    else:
+        _show(made, opened, target)
+
+
+def _check_target(target: Path, store: PatchStore, force: bool) -> None:
+    if target.is_dir():
+        raise SplitError(f"{target} is a folder; name a file with -o FILE")
+    if target.resolve().is_relative_to(store.path.resolve()):
+        raise SplitError(f"{target} lies inside the store; a split stands beside it")
+    if target.exists() and not force:
+        raise SplitError(f"{target} exists already; say --force, or name another with -o FILE")
+
+
+def _make(
+    store: PatchStore,
+    by: str,
+    *,
+    fractions: str | None,
+    k: int | None,
+    unlisted: str | None,
+    file: Path | None,
+    seed: int,
+) -> Split:
+    """The split asked for; an option that belongs to another scheme is refused, not ignored."""
+    from eosin.data import splits
+
+    if by not in SCHEMES:
+        raise SplitError(f"--by {by!r} is no way to split; {closest(by, SCHEMES)}")
+    said = {"--fractions": fractions, "--folds": k, "--unlisted": unlisted, "--file": file}
+    owner = {"--fractions": "case", "--folds": "folds", "--unlisted": "published", "--file": "file"}
+    for name, value in said.items():
+        if value is not None and owner[name] != by:
+            raise SplitError(f"{name} belongs to --by {owner[name]}, not to --by {by}")
+    match by:
+        case "case":
+            shares = splits.parse_fractions(fractions or "60/20/20")
+            return splits.by_case(store, fractions=shares, seed=seed)
+        case "published":
+            return splits.by_published(store, unlisted=unlisted or "out")
+        case "folds":
+            return splits.by_folds(store, k=5 if k is None else k, seed=seed)
+        case "file":
+            if file is None:
+                raise SplitError("--by file needs your table: --file split.csv")
+            return splits.by_file(store, file)
+        case "patch":
+            return splits.by_patch(store, seed=seed)
+        case _:
+            return splits.by_given(store, seed=seed)
+
+
+def _show(split: Split, store: PatchStore, target: Path) -> None:
+    from eosin.data.layouts import plainly
+    from eosin.data.split_summary import summarize
+
+    classes = [plainly(name, 40) for name in store.classes]
+    shown = classes if len(classes) <= _SHOWN_CLASSES else []
+    # Of two classes the share of the second says it all; of more, every class has its own.
+    shares = [1] if len(classes) == 2 else range(len(shown))
+    columns = ["part", "cases", "patches", *shown, *(f"{classes[label]} %" for label in shares)]
+    rows = []
+    for part in summarize(split, store):
+        counts = [f"{count:,}" for count in part.counts[: len(shown)]]
+        percent = [f"{100 * part.share(label):.1f}" if part.patches else "-" for label in shares]
+        cases = f"{part.cases:,}" if store.cases_known else "?"
+        rows.append([part.part, cases, f"{part.patches:,}", *counts, *percent])
+    made_up = " (made up: synthetic patches)" if store.made_up else ""
+    output.table(f"{target}: split by {split.scheme}{made_up}", columns, rows, right=columns[1:])
+    for note in split.notes:
+        output.say(f"note: {plainly(note, 400)}")
+    fold = " --fold 0" if split.folds else ""
+    output.say(f"next: eosin audit {store.path} {target}{fold}")
+
+
+def _plain(split: Split, store: PatchStore, target: Path) -> dict[str, object]:
+    from eosin.data.split_summary import header_of, summarize
+
+    parts = {
+        part.part: {
+            "cases": part.cases,
+            "patches": part.patches,
+            "counts": dict(zip(store.classes, part.counts, strict=True)),
+        }
+        for part in summarize(split, store)
+    }
+    return {"split": str(target), **header_of(split), "parts": parts, "made_up": store.made_up}

@@ -38,10 +38,10 @@ TORCH_FREE = ("errors", "config", "runs", "data", "evaluation")
 #: Folders that hold no code.
 NO_CODE = ("recipes",)
 
-#: What `import eosin` and `eosin --help` must not load.
+#: What `import eosin` and `eosin --help` must not load. (typer itself may load pydantic.)
 HEAVY = (
-    "torch", "numpy", "polars", "cv2", "matplotlib", "sklearn", "scipy", "PIL", "pydantic",
-    "safetensors", "requests", "h5py", "kagglesdk",
+    "torch", "numpy", "polars", "cv2", "matplotlib", "sklearn", "scipy", "PIL", "safetensors",
+    "requests", "h5py", "kagglesdk",
 )  # fmt: skip
 
 MAX_LINES = 400

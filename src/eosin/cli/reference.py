@@ -131,7 +131,9 @@ def section(name: str, command: Any) -> str:
     lines += ["| option | meaning | default |", "|---|---|---|"]
     for option in options:
         written = ", ".join(f"`{name}`" for name in _spellings(option, kinds.get(option.name)))
-        lines.append(f"| {_cell(written)} | {_cell(option.help)} | {_cell(_default(option))} |")
+        meaning, _, said = _cell(option.help).partition("[default: ")
+        default = f"`{said.rstrip(']')}`" if said else _cell(_default(option))
+        lines.append(f"| {_cell(written)} | {meaning.strip()} | {default} |")
     return "\n".join(lines) + "\n"
 
 

@@ -1,0 +1,80 @@
+"""The Predictor contract over torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from eosin.errors import RunError
+from eosin.inference.predictor import TorchPredictor, decide, load, predict_rows
+from eosin.models.classifier import Classifier, save_classifier
+
+ARGUMENTS = {"widths": [8, 16], "blocks": [0, 1]}
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    model = Classifier.build(
+        "compact", classes=["a", "b", "c"], patch_size=(32, 32), arguments=ARGUMENTS
+    )
+    save_classifier(model, tmp_path, marks=[])
+    return tmp_path
+
+
+def patches(n: int, size: int = 32) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (n, size, size, 3), dtype=np.uint8)
+
+
+def test_probabilities_do_not_depend_on_the_batch(saved: Path) -> None:
+    predictor = load(saved)
+    assert isinstance(predictor, TorchPredictor)
+    many = predictor.predict(patches(11))
+    assert many.shape == (11, 3)
+    assert many.dtype == np.float32
+    assert np.allclose(many.sum(1), 1, atol=1e-5)
+    predictor.batch_size = 3
+    assert np.allclose(predictor.predict(patches(11)), many, atol=1e-6)
+    assert predictor.predict(patches(0)).shape == (0, 3)
+
+
+def test_rows_of_an_array_are_predicted_in_blocks(saved: Path) -> None:
+    predictor = load(saved)
+    rows = np.array([9, 2, 2, 5])
+    found = np.concatenate(list(predict_rows(predictor, patches(10), rows, block=3)))
+    assert np.allclose(found, predictor.predict(patches(10)[rows]), atol=1e-6)
+
+
+def test_bf16_is_close_to_fp32(saved: Path) -> None:
+    exact = load(saved).predict(patches(20))
+    assert np.abs(load(saved, precision="bf16").predict(patches(20)) - exact).max() < 0.02
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        np.zeros((2, 32, 32, 3), np.float32),
+        np.zeros((32, 32, 3), np.uint8),
+        np.zeros((2, 3, 32, 32), np.uint8),
+    ],
+)
+def test_what_is_not_patches_is_refused(saved: Path, wrong: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="not uint8"):
+        load(saved).predict(wrong)
+
+
+def test_an_unfinished_run_says_how_to_go_on(tmp_path: Path) -> None:
+    (tmp_path / "resume.pt").touch()
+    with pytest.raises(RunError, match="--resume"):
+        load(tmp_path)
+
+
+def test_decisions() -> None:
+    two = np.array([[0.8, 0.2], [0.5, 0.5], [0.1, 0.9]])
+    assert decide(two, ["n", "p"], 0.5) == ["n", "p", "p"]
+    assert decide(two, ["n", "p"], None) == ["n", "n", "p"]
+    three = np.array([[0.2, 0.5, 0.3]])
+    assert decide(three, ["a", "b", "c"], 0.1) == ["b"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -145,7 +145,7 @@ def _split(store: PatchStore, wanted: str | None) -> Split:
     from eosin.data import splits
 
     beside = store.path.with_name(store.path.name + ".split.csv")
-    schemes = {
+    schemes: dict[str, Callable[[PatchStore], Split]] = {
         "case": splits.by_case,
         "published": splits.by_published,
         "given": splits.by_given,

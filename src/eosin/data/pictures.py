@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -130,14 +131,16 @@ def heatmap(
     rows: int64 [n], rows of one slide; probabilities: float [n], 0 to 1; NaN is drawn as no patch.
     Raises StoreError as ``truth_map`` does, ValueError when the lengths differ.
     """
-    from matplotlib import colormaps
+    from matplotlib.colors import LinearSegmentedColormap
 
     if len(rows) != len(probabilities):
         raise ValueError(f"{len(rows)} rows but {len(probabilities)} probabilities")
     mosaic = mosaic_image(store, rows, max_px=_PAGE_PX)
     value = dict(zip(np.asarray(rows).tolist(), np.asarray(probabilities).tolist(), strict=True))
     shown = np.array([value[row] for row in mosaic.rows.tolist()], np.float64)
-    scale = colormaps["magma_r"]
+    # The colors of the two classes at the ends, so that the heatmap reads as the truth map does.
+    ends = [CLASS_COLORS[0], "#f4f0ea", CLASS_COLORS[1]]
+    scale = LinearSegmentedColormap.from_list("probability", ends)
     colors = 255 * scale(np.nan_to_num(shown))[:, :3]
     colors[np.isnan(shown)] = EMPTY
     target = store.classes[1] if len(store.classes) == 2 else "the class"
@@ -312,7 +315,9 @@ def _save(figure: Figure, path: Path_) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
         try:
-            with open(handle, "wb") as file:
+            with open(handle, "wb") as file, warnings.catch_warnings():
+                # A letter that the font lacks is drawn as a box; that needs no warning.
+                warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)
                 figure.savefig(file, format="png", dpi=_DPI, metadata={"Software": None})
             os.chmod(name, 0o644)
             os.replace(name, target)

@@ -160,7 +160,8 @@ def by_published(store: PatchStore, *, unlisted: str = "out") -> Split:
     marks = []
     if free:
         fate = "left out" if unlisted == "out" else "added to train"
-        notes.append(f"{len(free)} cases are in no list and are {fate}: {first_names(free)}")
+        verb = "case is in no list and is" if len(free) == 1 else "cases are in no list and are"
+        notes.append(f"{len(free)} {verb} {fate}: {first_names(free)}")
         if unlisted == "train":
             codes |= dict.fromkeys(free, 0)
             marks.append(

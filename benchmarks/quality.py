@@ -24,10 +24,10 @@ import numpy as np
 
 from eosin.config import read_recipe
 from eosin.data.pack import pack
-from eosin.data.splits import Split, by_case, by_given, by_patch, by_published
 from eosin.data.store import PatchStore
 from eosin.inference.assess import assess
 from eosin.runs import environment
+from eosin.splitting.splits import Split, by_case, by_given, by_patch, by_published
 from eosin.training.loop import Reporter
 from eosin.training.session import fit, start
 

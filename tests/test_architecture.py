@@ -20,7 +20,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("config",),
     ("runs",),
-    ("data", "models", "evaluation"),
+    ("data", "models", "evaluation", "fetching"),
+    ("splitting", "synthetic"),
     ("training",),
     ("inference",),
     ("slides",),
@@ -33,7 +34,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 ALONE = ("scratch",)
 
 #: They never import torch, not even inside a function, nor a room that may.
-TORCH_FREE = ("errors", "config", "runs", "data", "evaluation")
+TORCH_FREE = (
+    "errors", "config", "runs", "data", "evaluation", "fetching", "splitting", "synthetic",
+)  # fmt: skip
 
 #: Folders that hold no code.
 NO_CODE = ("recipes",)

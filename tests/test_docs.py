@@ -156,7 +156,7 @@ def test_commands_in_documents_run(tmp_path: Path) -> None:
 
     Only the length of what they do is cut, by the options of ``shorter``.
     """
-    from eosin.data.synthetic import write_archive
+    from eosin.synthetic.archive import write_archive
 
     write_archive(tmp_path / "breast-histopathology-images.zip", cases=5, broken=0)
     shorter = {"train": ["--set", "epochs=1"], "evaluate": ["--replicates", "50"]}

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from eosin.data.splits import by_case, by_folds, by_patch, write_split
 from eosin.data.store import PatchStore
+from eosin.splitting.splits import by_case, by_folds, by_patch, write_split
 
 Run = Callable[..., Any]
 

@@ -20,8 +20,8 @@ from typer.testing import CliRunner
 
 from eosin.cli import output
 from eosin.cli.fetch import fetch as command
-from eosin.data import fetch, servers
 from eosin.errors import CredentialsError, UserError
+from eosin.fetching import fetch, servers
 
 API = "/api/v1/datasets.DatasetApiService/DownloadDataset"
 

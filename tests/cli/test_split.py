@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from eosin.data.split_file import read_split
-from eosin.data.splits import PATCH_RANDOM
 from eosin.data.store import PatchStore
+from eosin.splitting.split_file import read_split
+from eosin.splitting.splits import PATCH_RANDOM
 
 Run = Callable[..., Any]
 

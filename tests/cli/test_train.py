@@ -19,9 +19,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from eosin.data.splits import by_case, by_patch, write_split
 from eosin.data.store import PatchStore
-from eosin.data.synthetic import make_store
+from eosin.splitting.splits import by_case, by_patch, write_split
+from eosin.synthetic.archive import make_store
 
 SMALL = [
     "--set", "arguments.widths=[8,16]", "--set", "arguments.blocks=[0,1]",

@@ -11,8 +11,8 @@ from eosin.cli import output
 from eosin.errors import LeakError
 
 if TYPE_CHECKING:
-    from eosin.data.audit import AuditResult
     from eosin.data.store import PatchStore
+    from eosin.splitting.audit import AuditResult
 
 
 def audit(
@@ -32,9 +32,9 @@ def audit(
     Example: eosin audit idc.store idc.store.split.csv
     """
     output.use_json(json_)
-    from eosin.data.audit import audit as search
-    from eosin.data.split_file import read_split
     from eosin.data.store import PatchStore
+    from eosin.splitting.audit import audit as search
+    from eosin.splitting.split_file import read_split
 
     opened = PatchStore.open(store)
     read = read_split(split)

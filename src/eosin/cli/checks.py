@@ -280,8 +280,8 @@ def _installed(requirements: Iterable[str], extra: str) -> list[tuple[str, str |
 
 def kaggle_token(environ: Mapping[str, str] = os.environ) -> Check:
     """Whether `eosin fetch idc` would find a token; the token itself is never shown."""
-    from eosin.data.kaggle import STEPS, find_credentials
     from eosin.errors import CredentialsError
+    from eosin.fetching.kaggle import STEPS, find_credentials
 
     try:
         found = find_credentials(environ)

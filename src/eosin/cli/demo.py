@@ -14,9 +14,9 @@ from eosin.cli import output
 from eosin.errors import UserError
 
 if TYPE_CHECKING:
-    from eosin.data.splits import Split
     from eosin.data.store import PatchStore
     from eosin.inference.assess import Assessment
+    from eosin.splitting.splits import Split
 
 #: Name -> (recipe, split, settings, what it shows). Shortened so that all fit into three minutes.
 _RUNS: dict[str, tuple[str, str, Sequence[str], str]] = {
@@ -101,7 +101,7 @@ def _prepare(folder: Path, force: bool) -> None:
 
 def _data(folder: Path, cases: int, seed: int) -> PatchStore:
     from eosin.cli.pack import pack_and_note
-    from eosin.data.synthetic import write_archive
+    from eosin.synthetic.archive import write_archive
 
     archive = folder / "made-up.zip"
     output.note(f"drawing {cases} made-up cases in the layout of the Kaggle archive ...")
@@ -114,8 +114,8 @@ def _data(folder: Path, cases: int, seed: int) -> PatchStore:
 
 
 def _splits(store: PatchStore) -> dict[str, Split]:
-    from eosin.data.audit import audit
-    from eosin.data.splits import by_case, by_patch, write_split
+    from eosin.splitting.audit import audit
+    from eosin.splitting.splits import by_case, by_patch, write_split
 
     made = {"case": by_case(store), "patch": by_patch(store)}
     for name, split in made.items():

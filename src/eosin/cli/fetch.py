@@ -14,8 +14,8 @@ from eosin.errors import UserError
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from eosin.data.downloads import Watcher
-    from eosin.data.fetch import Fetched
+    from eosin.fetching.downloads import Watcher
+    from eosin.fetching.fetch import Fetched
 
 IDC_NAME = "breast-histopathology-images.zip"
 
@@ -58,7 +58,7 @@ def fetch(
     Example: eosin fetch idc -o archive.zip
     """
     output.use_json(json_)
-    from eosin.data import fetch as sets
+    from eosin.fetching import fetch as sets
 
     target = _target(data_set, to)
     if mirror and data_set is DataSet.IDC:
@@ -91,7 +91,7 @@ def _target(data_set: DataSet, to: Path | None) -> Path:
 
 
 def _show(data_set: DataSet, target: Path, fetched: list[Fetched], json_: bool) -> None:
-    from eosin.data.downloads import amount
+    from eosin.fetching.downloads import amount
 
     following = f"eosin pack {target} {data_set}.store"
     if json_:
@@ -134,7 +134,7 @@ def _bar() -> Progress:
 
 
 def _watcher(bar: Progress) -> Watcher:
-    from eosin.data.downloads import Watcher
+    from eosin.fetching.downloads import Watcher
 
     tasks: dict[str, tuple[TaskID, int]] = {}
 

@@ -11,8 +11,8 @@ from eosin.cli import output
 from eosin.errors import SplitError, closest
 
 if TYPE_CHECKING:
-    from eosin.data.split_file import Split
     from eosin.data.store import PatchStore
+    from eosin.splitting.split_file import Split
 
 SCHEMES = ("case", "published", "folds", "file", "patch", "given")
 #: Classes that get a column of their own in the table.
@@ -65,9 +65,9 @@ def split(
     Example: eosin split idc.store --by case
     """
     output.use_json(json_)
-    from eosin.data.split_file import read_split, write_split
-    from eosin.data.split_summary import missing_classes
     from eosin.data.store import PatchStore
+    from eosin.splitting.split_file import read_split, write_split
+    from eosin.splitting.split_summary import missing_classes
 
     opened = PatchStore.open(store)
     target = out or opened.path.with_name(f"{opened.path.resolve().name}.split.csv")
@@ -108,7 +108,7 @@ def _make(
     seed: int,
 ) -> Split:
     """The split asked for; an option that belongs to another scheme is refused, not ignored."""
-    from eosin.data import splits
+    from eosin.splitting import splits
 
     if by not in SCHEMES:
         raise SplitError(f"--by {by!r} is no way to split; {closest(by, SCHEMES)}")
@@ -137,7 +137,7 @@ def _make(
 
 def _show(split: Split, store: PatchStore, target: Path) -> None:
     from eosin.data.layouts import plainly
-    from eosin.data.split_summary import summarize
+    from eosin.splitting.split_summary import summarize
 
     classes = [plainly(name, 40) for name in store.classes]
     shown = classes if len(classes) <= _SHOWN_CLASSES else []
@@ -159,7 +159,7 @@ def _show(split: Split, store: PatchStore, target: Path) -> None:
 
 
 def _plain(split: Split, store: PatchStore, target: Path) -> dict[str, object]:
-    from eosin.data.split_summary import header_of, summarize
+    from eosin.splitting.split_summary import header_of, summarize
 
     parts = {
         part.part: {

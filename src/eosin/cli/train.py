@@ -14,8 +14,8 @@ from eosin.cli import output
 from eosin.errors import UserError
 
 if TYPE_CHECKING:
-    from eosin.data.splits import Split
     from eosin.data.store import PatchStore
+    from eosin.splitting.splits import Split
     from eosin.training.loop import Reporter
     from eosin.training.session import Session
 
@@ -142,7 +142,7 @@ def _store(source: Path, run: Path) -> PatchStore:
 
 
 def _split(store: PatchStore, wanted: str | None) -> Split:
-    from eosin.data import splits
+    from eosin.splitting import splits
 
     beside = store.path.with_name(store.path.name + ".split.csv")
     schemes: dict[str, Callable[[PatchStore], Split]] = {

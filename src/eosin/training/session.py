@@ -14,11 +14,11 @@ import numpy.typing as npt
 import polars as pl
 
 from eosin.config import Recipe
-from eosin.data.audit import AuditResult, audit
-from eosin.data.splits import Split, read_split, write_split
 from eosin.data.store import PatchStore
 from eosin.errors import LeakError, RunError
 from eosin.runs import RunFolder, environment
+from eosin.splitting.audit import AuditResult, audit
+from eosin.splitting.splits import Split, read_split, write_split
 from eosin.training.loop import Reporter, Trainer
 
 MADE_UP = "made-up data: drawn by a program, no figure says anything about tissue"

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from eosin.data import kaggle, servers
-from eosin.data.downloads import (
+from eosin.errors import DownloadError, UserError
+from eosin.fetching import kaggle, servers
+from eosin.fetching.downloads import (
     DiskError,
     GivenUpError,
     Watcher,
@@ -18,8 +19,7 @@ from eosin.data.downloads import (
     looks_like,
     md5_of,
 )
-from eosin.data.servers import open_url
-from eosin.errors import DownloadError, UserError
+from eosin.fetching.servers import open_url
 
 #: The archive on Kaggle: about 3.1 GB; 277,524 patches, each there twice.
 IDC = "paultimothymooney/breast-histopathology-images"

@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
-from eosin.data import downloads, fetch, kaggle, servers
-from eosin.data.downloads import Watcher, download, md5_of, partial_path
-from eosin.data.servers import Patience, open_url
 from eosin.errors import CredentialsError, DownloadError, MissingExtraError, UserError
+from eosin.fetching import downloads, fetch, kaggle, servers
+from eosin.fetching.downloads import Watcher, download, md5_of, partial_path
+from eosin.fetching.servers import Patience, open_url
 
 QUICK = Patience(attempts=3, backoff_s=0.01, longest_wait_s=0.02, connect_s=2, read_s=2)
 API = "/api/v1/datasets.DatasetApiService/DownloadDataset"

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from eosin.data.split_file import Split, read_split, split_text, write_split
-from eosin.data.split_summary import summarize
 from eosin.data.store import PatchStore, StoreWriter
 from eosin.errors import SplitError
+from eosin.splitting.split_file import Split, read_split, split_text, write_split
+from eosin.splitting.split_summary import summarize
 
 HEAD = "# eosin split 1\n# scheme: case\n# seed: 42\n# store: abc\n# leaking: no\n"
 

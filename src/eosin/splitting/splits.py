@@ -14,9 +14,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from eosin.data.balance import balanced
-from eosin.data.published import published_parts
-from eosin.data.split_file import (
+from eosin.data.store import PatchStore
+from eosin.errors import SplitError, closest
+from eosin.splitting.balance import balanced
+from eosin.splitting.published import published_parts
+from eosin.splitting.split_file import (
     OUT,
     PARTS,
     Split,
@@ -27,9 +29,7 @@ from eosin.data.split_file import (
     read_table,
     write_split,
 )
-from eosin.data.split_summary import PartSummary, header_of, missing_classes, summarize
-from eosin.data.store import PatchStore
-from eosin.errors import SplitError, closest
+from eosin.splitting.split_summary import PartSummary, header_of, missing_classes, summarize
 
 __all__ = [
     "OUT",

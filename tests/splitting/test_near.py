@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eosin.data import near
-from eosin.data.near import (
+from eosin.splitting import near
+from eosin.splitting.near import (
     hashes,
     likeness,
     luminance,

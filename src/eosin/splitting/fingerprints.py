@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from eosin.data.grid import Rows, content_sizes
-from eosin.data.near import Codes, Floats, luminance, reduced, spectrum, turned, turned_hashes
 from eosin.data.store import PatchStore
+from eosin.splitting.near import Codes, Floats, luminance, reduced, spectrum, turned, turned_hashes
 
 #: Standard deviation of the luminance, in gray levels, below which a field is flat: empty glass or
 #: plain color, alike between any two slides. The flattest of 22,237 real tissue patches has 5.6.

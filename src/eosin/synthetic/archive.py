@@ -18,9 +18,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from eosin.data.madeup import MadeUpCase, make_case
 from eosin.data.store import PatchStore, StoreWriter
 from eosin.errors import StoreError, UserError
+from eosin.synthetic.cases import MadeUpCase, make_case
 
 __all__ = ["NOTICE_NAME", "MadeUpCase", "cut", "make_case", "make_store", "write_archive"]
 

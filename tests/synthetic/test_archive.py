@@ -15,9 +15,9 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from eosin.data import synthetic
-from eosin.data.synthetic import make_case, make_store, write_archive
 from eosin.errors import StoreError, UserError
+from eosin.synthetic import archive as synthetic
+from eosin.synthetic.archive import make_case, make_store, write_archive
 
 LAYOUT = re.compile(
     r"(?P<nested>IDC_regular_ps50_idx5/)?(?P<case>9\d{4})/(?P<folder>[01])/"

@@ -19,9 +19,9 @@ from typing import Any
 
 import requests
 
-from eosin.data import servers
-from eosin.data.servers import Opener, Patience, TryAgain, answers
 from eosin.errors import DownloadError
+from eosin.fetching import servers
+from eosin.fetching.servers import Opener, Patience, TryAgain, answers
 
 CHUNK_BYTES = 1 << 17
 

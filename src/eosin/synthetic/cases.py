@@ -18,9 +18,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from eosin.data import brushes
-from eosin.data.brushes import Glands, Map, Mask, Nuclei, Rng, cells, enlarge, noise, scatter
-from eosin.data.sections import SCALE, Look, Plan, draw_look, draw_plan, thin
+from eosin.synthetic import brushes
+from eosin.synthetic.brushes import Glands, Map, Mask, Nuclei, Rng, cells, enlarge, noise, scatter
+from eosin.synthetic.sections import SCALE, Look, Plan, draw_look, draw_plan, thin
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 Kaggle's client is two packages. ``kaggle``, the command line, signs in while it is imported,
 prints, makes folders and may end the process; its downloader writes under the final name.
 ``kagglesdk``, the layer below that speaks with the service, does none of this. So kagglesdk signs
-in and opens the download here, and eosin.data.downloads writes the body.
+in and opens the download here, and eosin.fetching.downloads writes the body.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import Any, NoReturn
 import requests
 from requests.adapters import HTTPAdapter
 
-from eosin.data.servers import Opener, Patience, TryAgain, answers, range_headers, refuse_status
 from eosin.errors import CredentialsError, DownloadError, MissingExtraError
+from eosin.fetching.servers import Opener, Patience, TryAgain, answers, range_headers, refuse_status
 
 STEPS = """\
   1. Sign in at kaggle.com, open Settings > API and create a token.

@@ -17,17 +17,17 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from eosin.data.fingerprints import (
+from eosin.data.grid import Rows, field_px, positions, slide_numbers
+from eosin.data.store import PatchStore
+from eosin.splitting.fingerprints import (
     Fingerprints,
     fingerprints,
     reduced_pictures,
     same_pictures,
 )
-from eosin.data.grid import Rows, field_px, positions, slide_numbers
-from eosin.data.near import MIN_LIKENESS, likeness, near_codes, turned
-from eosin.data.split_file import PARTS, Split, first_names
-from eosin.data.splits import UNKNOWN_CASES
-from eosin.data.store import PatchStore
+from eosin.splitting.near import MIN_LIKENESS, likeness, near_codes, turned
+from eosin.splitting.split_file import PARTS, Split, first_names
+from eosin.splitting.splits import UNKNOWN_CASES
 
 Severity = Literal["leak", "warning", "hint"]
 Parts = Mapping[str, Rows]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eosin.data.brushes import Map, Mask, Rng, enlarge, noise
+from eosin.synthetic.brushes import Map, Mask, Rng, enlarge, noise
 
 #: Stain maps are painted at this many times the final resolution.
 SCALE = 2

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from eosin.data.split_file import OUT, Split
 from eosin.data.store import PatchStore
+from eosin.splitting.split_file import OUT, Split
 
 
 class PartSummary(NamedTuple):

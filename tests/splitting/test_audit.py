@@ -9,12 +9,17 @@ import cv2
 import numpy as np
 import pytest
 
-from eosin.data import splits
-from eosin.data.audit import AuditResult, Finding, audit
-from eosin.data.fingerprints import canonical_digest, fingerprints, same_pictures, turn_free_keys
-from eosin.data.near import turned
-from eosin.data.split_file import PARTS, Split
 from eosin.data.store import PatchStore, StoreWriter
+from eosin.splitting import splits
+from eosin.splitting.audit import AuditResult, Finding, audit
+from eosin.splitting.fingerprints import (
+    canonical_digest,
+    fingerprints,
+    same_pictures,
+    turn_free_keys,
+)
+from eosin.splitting.near import turned
+from eosin.splitting.split_file import PARTS, Split
 
 SIZE = 32
 

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from eosin.data import splits
-from eosin.data.balance import balanced
-from eosin.data.published import published_parts
-from eosin.data.splits import PATCH_RANDOM, UNKNOWN_CASES, Split
 from eosin.data.store import PatchStore, StoreWriter
 from eosin.errors import SplitError
+from eosin.splitting import splits
+from eosin.splitting.balance import balanced
+from eosin.splitting.published import published_parts
+from eosin.splitting.splits import PATCH_RANDOM, UNKNOWN_CASES, Split
 
 
 def make_store(

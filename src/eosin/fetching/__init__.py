@@ -1,0 +1,1 @@
+"""Downloads that a user asks for: resumable, checked, with a sentence for every refusal."""

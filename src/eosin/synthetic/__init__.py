@@ -1,0 +1,1 @@
+"""Made-up H&E cases: the embedded default of the demo and the tests."""

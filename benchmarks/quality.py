@@ -119,7 +119,7 @@ def gap(store: PatchStore, folder: Path, seeds: list[int], settings: list[str]) 
 
 #: The tutorial's rate of 0.001 without momentum takes all of its 20 epochs to learn at all; a
 #: higher rate shows the same network further on in less time, where it can memorize.
-GAP_SETTINGS = {"article": ["epochs=6", "learning_rate=0.05"], "compact": ["epochs=4"]}
+GAP_SETTINGS = {"article": ["epochs=5", "learning_rate=0.05"], "compact": ["epochs=3"]}
 
 
 def digits(store: PatchStore, folder: Path, seeds: list[int], settings: list[str]) -> list[Row]:

@@ -148,11 +148,11 @@ def file_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
 
 @pytest.fixture(scope="session")
 def made_up_store(tmp_path_factory: pytest.TempPathFactory) -> PatchStore:
-    """Eight made-up cases with forty patches each; tests must not change it."""
+    """Sixteen made-up cases with twenty patches each; tests must not change it."""
     from eosin.synthetic.archive import make_store
 
     return make_store(
-        tmp_path_factory.mktemp("stores") / "made-up.store", cases=8, patches_per_case=40, seed=1
+        tmp_path_factory.mktemp("stores") / "made-up.store", cases=16, patches_per_case=20, seed=1
     )
 
 

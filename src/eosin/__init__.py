@@ -1,4 +1,4 @@
-"""eosin: from labelled histology patches to a classifier that can be defended.
+"""eosin: from labeled histology patches to a classifier that can be defended.
 
 Research and education only, not for diagnosis.
 """

@@ -60,7 +60,7 @@ def test_a_run_folder_is_complete(trained: Path, made_up_store: PatchStore) -> N
     for name in FIGURES:
         figure = evaluation[name]
         assert figure["low"] <= figure["value"] <= figure["high"]
-    assert set(evaluation["baselines"]) == {"base_rate", "color_histogram", "nearest_neighbours"}
+    assert set(evaluation["baselines"]) == {"base_rate", "color_histogram", "nearest_neighbors"}
     table = pl.read_parquet(trained / "predictions.parquet")
     assert set(table["part"].unique()) == {"val", "test"}
     test = table.filter(pl.col("part") == "test")
@@ -272,7 +272,7 @@ def test_predict_reads_files_folders_and_zips_and_keeps_going(
     assert "2 of 14 image(s) could not be classified" in found.err
     assert "resized to 50x50" in found.err
     lines = found.out.splitlines()
-    assert lines[0] == "file,p_negative,p_positive,decision,height,width,resized,error"
+    assert lines[0] == "file,p_negative,p_positive,decision,height,width,resized,error,marks"
     assert len(lines) == 15
     same = [line.split(",")[2] for line in lines[1:12] if line.split(",")[0].endswith("0.png")]
     assert len(same) == 3

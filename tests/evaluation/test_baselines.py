@@ -7,7 +7,7 @@ from eosin.evaluation import baselines
 from eosin.evaluation.baselines import BASELINES, color_features, small_features
 from eosin.evaluation.metrics import auroc, figure, predicted
 
-FITTED = ("color_histogram", "nearest_neighbours")
+FITTED = ("color_histogram", "nearest_neighbors")
 
 
 def colored(n, seed, classes=2):

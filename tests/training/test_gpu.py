@@ -25,7 +25,7 @@ def test_training_on_a_gpu_learns_resumes_and_answers_alike(
     made_up_store: PatchStore, tmp_path: Path
 ) -> None:
     names = np.unique(made_up_store.cases)
-    inside = np.isin(made_up_store.cases, names[:5])
+    inside = np.isin(made_up_store.cases, names[:10])
     parts = {"train": np.flatnonzero(inside), "val": np.flatnonzero(~inside)}
     recipe = read_recipe("compact", ["epochs=10", "batch_size=32"])
     run = RunFolder(tmp_path / "run")

@@ -27,7 +27,7 @@ Parts = Mapping[str, np.ndarray]
 @pytest.fixture
 def parts(made_up_store: PatchStore) -> Parts:
     names = np.unique(made_up_store.cases)
-    inside = np.isin(made_up_store.cases, names[:5])
+    inside = np.isin(made_up_store.cases, names[:10])
     return {"train": np.flatnonzero(inside), "val": np.flatnonzero(~inside)}
 
 

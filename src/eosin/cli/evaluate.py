@@ -73,6 +73,7 @@ def evaluate(
                     opened,
                     output=out,
                     allow_seen=allow_seen,
+                    with_baselines=baselines,
                     progress=lambda done, total: bar.update(task, completed=done),
                     **options,
                 )

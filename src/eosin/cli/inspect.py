@@ -36,7 +36,7 @@ def inspect(
 ) -> None:
     """Show what a store holds: classes, cases, prevalence, rejects, and pictures of it.
 
-    Writes patches.png, a labelled sample of every class; with --case also mosaic-CASE.png, the
+    Writes patches.png, a labeled sample of every class; with --case also mosaic-CASE.png, the
     case put together from the coordinates of its patches beside the map of their labels.
 
     Example: eosin inspect idc.store --case 8863
@@ -127,7 +127,7 @@ def _show_facts(store: PatchStore) -> None:
         ("patches", f"{len(store):,} of {width}x{height} px"),
         ("cases", f"{known:,}" + ("" if store.cases_known else " (not known for all patches)")),
         ("layout", plainly(info.get("layout", "unknown"))),
-        ("resolution", "unknown" if store.mpp is None else f"{store.mpp:g} micrometres a pixel"),
+        ("resolution", "unknown" if store.mpp is None else f"{store.mpp:g} micrometers a pixel"),
         ("edge patches (other size)", f"{edge_patches(store):,}"),
         ("nested copies skipped", f"{info.get('nested_copies', 0):,}"),
         ("repeated pixels", f"{info.get('duplicates', 0):,}"),

@@ -29,7 +29,7 @@ COMMANDS = {
 
 app = typer.Typer(
     name="eosin",
-    help="From labelled histology patches to a classifier that can be defended.\n\n"
+    help="From labeled histology patches to a classifier that can be defended.\n\n"
     "Research and education only, not for diagnosis.",
     epilog="Start with: eosin demo",
     no_args_is_help=True,

@@ -1,4 +1,4 @@
-"""`eosin pack`: from an archive of labelled patches to a store."""
+"""`eosin pack`: from an archive of labeled patches to a store."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def pack(
     ] = 16_777_216,
     mpp: Annotated[
         float | None,
-        typer.Option(help="Micrometres a pixel, where the layout does not know it or is wrong."),
+        typer.Option(help="Micrometers a pixel, where the layout does not know it or is wrong."),
     ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, max=64, help="Decoding threads; all cores by default.")
@@ -70,7 +70,7 @@ def pack(
     force: Annotated[bool, typer.Option("--force", help="Replace a store of that name.")] = False,
     json_: output.Json = False,
 ) -> None:
-    """Pack labelled patches from an archive into one store.
+    """Pack labeled patches from an archive into one store.
 
     The source is read in place, its layout is found and shown, and every image is checked.
     Gray is replicated to three channels, palettes are expanded, alpha is composited over white,
@@ -85,7 +85,7 @@ def pack(
     import math
 
     if mpp is not None and not (math.isfinite(mpp) and mpp > 0):
-        raise SourceError(f"--mpp {mpp} is not a size; give micrometres a pixel, such as 0.5")
+        raise SourceError(f"--mpp {mpp} is not a size; give micrometers a pixel, such as 0.5")
     patch_size, allowed = parse_size(size), parse_share(max_rejects)
     made, seconds = _pack(
         source, store, layout=layout, size=patch_size, fit=fit, include=include,
@@ -173,7 +173,7 @@ def _show(made: PatchStore, seconds: float) -> None:
     rows: list[tuple[str, object]] = [
         ("layout", info["layout"]),
         ("patches", f"{count:,} of {width}x{height} px"),
-        ("resolution", "unknown" if made.mpp is None else f"{made.mpp:g} micrometres a pixel"),
+        ("resolution", "unknown" if made.mpp is None else f"{made.mpp:g} micrometers a pixel"),
         ("cases", f"{info['cases']:,}" + ("" if made.cases_known else " (not known for all)")),
     ]
     shown = list(info["counts"].items())

@@ -70,7 +70,8 @@ def predict(
             }
         )
     elif csv:
-        _print_csv([row.as_dict() for row in rows], predictor.classes)
+        marked = {"marks": "; ".join(marks)}
+        _print_csv([row.as_dict() | marked for row in rows], predictor.classes)
     else:
         output.table(
             "",
@@ -94,7 +95,7 @@ def _print_csv(rows: list[dict[str, Any]], classes: tuple[str, ...]) -> None:
     import csv
 
     names = ["file", *(f"p_{name}" for name in classes)]
-    names += ["decision", "height", "width", "resized", "error"]
+    names += ["decision", "height", "width", "resized", "error", "marks"]
     writer = csv.DictWriter(sys.stdout, names, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)

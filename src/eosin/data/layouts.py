@@ -40,7 +40,7 @@ class Layout(NamedTuple):
     parse: Callable[[str], Entry | None] | None
     #: Fixed class names in the order of their labels, or None: found in the source.
     classes: tuple[str, ...] | None = None
-    #: Micrometres a pixel, where the data set has one resolution.
+    #: Micrometers a pixel, where the data set has one resolution.
     mpp: float | None = None
 
 

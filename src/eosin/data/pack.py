@@ -48,14 +48,14 @@ def pack(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> PatchStore:
-    """Pack labelled patches into a store.
+    """Pack labeled patches into a store.
 
     source: a zip, folder, CSV manifest, npz, IDX or HDF5 file; see ``eosin.data.layouts``.
     store: the folder to make. layout: its name, or None to find it. size: (height_px, width_px)
     of the patches, or None for the most common size of a sample. fit: what happens to other
     sizes: "pad" (white, image at the top-left; larger ones are rejects), "resize" or "reject".
     max_rejects: the share (float below 1) or number (int) of unusable images that is tolerated.
-    max_pixels: the most pixels an image may declare. mpp: micrometres a pixel. include: glob
+    max_pixels: the most pixels an image may declare. mpp: micrometers a pixel. include: glob
     patterns of members to keep. force: replace a store. workers: threads, all cores by default.
     progress: called with (images done, images in all).
 

@@ -1,4 +1,4 @@
-"""Pictures of a store as PNG: a labelled grid of patches, a case beside its truth, or its heatmap.
+"""Pictures of a store as PNG: a labeled grid of patches, a case beside its truth, or its heatmap.
 
 They draw what is in the store and numbers given to them. The colors are apart for every kind of
 color vision and in gray.
@@ -90,7 +90,7 @@ def patch_grid(
             )
             case = _shortened(str(store.cases[row])) or "?"
             words.append((x + _TILE_PX / 2, y + tall + caption / 2, case, naming))
-    size = f"{width} × {height} px" + _micrometres(store)
+    size = f"{width} × {height} px" + _micrometers(store)
     left_out = len(store.classes) - len(classes)
     unknown = "" if store.cases_known else " (? where unknown)"
     more = f"; {left_out} further classes are not shown" if left_out else ""
@@ -186,7 +186,7 @@ def _slide_page(
     height, width = store.patch_size
     row = int(mosaic.rows[0])
     case = str(store.cases[row]) or str(store.index["slide"][row]) or "unknown"
-    size = f"{width} × {height} px" + _micrometres(store)
+    size = f"{width} × {height} px" + _micrometers(store)
     text = f"{len(labels):,} patches of {size}"
     if len(store.classes) == 2:
         positive = int((labels == 1).sum())
@@ -288,7 +288,7 @@ def _legend(axes: Axes, entries: list[tuple[str, str]], mosaic: Mosaic) -> None:
         text.set_parse_math(False)
 
 
-def _micrometres(store: PatchStore) -> str:
+def _micrometers(store: PatchStore) -> str:
     if store.mpp is None:
         return ""
     height, width = (store.mpp * side for side in store.patch_size)

@@ -181,7 +181,7 @@ class PatchStore:
 
     @property
     def mpp(self) -> float | None:
-        """Micrometres a pixel, or None where unknown."""
+        """Micrometers a pixel, or None where unknown."""
         value = self.info.get("mpp")
         return None if value is None else float(value)
 

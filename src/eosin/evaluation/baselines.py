@@ -1,4 +1,4 @@
-"""Three answers that any network must beat: the base rate, color alone, and nearest neighbours.
+"""Three answers that any network must beat: the base rate, color alone, and nearest neighbors.
 
 Each is a function of training, validation and test patches that returns test probabilities with a
 threshold from validation. Training sets are capped (seeded), so they take seconds.
@@ -125,7 +125,7 @@ def color_histogram(
     )
 
 
-def nearest_neighbours(
+def nearest_neighbors(
     train: Patches,
     train_true: npt.ArrayLike,
     val: Patches,
@@ -143,7 +143,7 @@ def nearest_neighbours(
 
     >>> y = np.arange(40) % 2
     >>> patches = np.tile((y * 200).astype(np.uint8)[:, None, None, None], (1, 4, 4, 3))
-    >>> nearest_neighbours(patches, y, patches[:4], y[:4], patches[:2]).y_prob.tolist()
+    >>> nearest_neighbors(patches, y, patches[:4], y[:4], patches[:2]).y_prob.tolist()
     [[1.0, 0.0], [0.0, 1.0]]
     """
     picked, truth, used = _training(train, train_true, classes, seed, MAX_NEAREST)
@@ -258,7 +258,7 @@ _KINDS: dict[str, Callable[[npt.NDArray[np.uint8]], Features]] = {
 BASELINES = {
     "base_rate": base_rate,
     "color_histogram": color_histogram,
-    "nearest_neighbours": nearest_neighbours,
+    "nearest_neighbors": nearest_neighbors,
 }
 
 

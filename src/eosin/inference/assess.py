@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,14 @@ import numpy.typing as npt
 import polars as pl
 
 from eosin.data.store import PatchStore
-from eosin.errors import RunError
+from eosin.errors import EosinError, RunError
 from eosin.evaluation import figures
-from eosin.evaluation.baselines import BASELINES
+from eosin.evaluation.baselines import BASELINES, Baseline
 from eosin.evaluation.decisions import Threshold, choose_threshold
 from eosin.evaluation.summary import evaluate
 from eosin.inference.predictor import Predictor, decide, load, predict_rows
 from eosin.runs import RunFolder
-from eosin.training.session import MADE_UP, Session, seen_before
+from eosin.training.session import MADE_UP, Session, reopen, seen_before
 
 Rows = npt.NDArray[np.int64]
 Progress = Callable[[int, int], None]
@@ -81,15 +81,7 @@ def assess(
     part = "test" if "test" in named else "val"
     chosen = named[part]
     marks = [*session.marks, *_dead(predictor.facts), *([NO_TEST] if part == "val" else [])]
-    others = {}
-    if with_baselines:
-        arrays = [_Rows(store.patches, parts[name]) for name in ("train", "val")]
-        truths = [store.labels[parts[name]] for name in ("train", "val")]
-        for name, method in BASELINES.items():
-            others[name] = method(
-                arrays[0], truths[0], arrays[1], truths[1], _Rows(store.patches, chosen),
-                classes=len(store.classes), seed=seed,
-            )  # fmt: skip
+    others = _baselines(session, _Rows(store.patches, chosen), seed) if with_baselines else {}
     evaluation = evaluate(
         store.labels[chosen],
         found[part],
@@ -114,6 +106,7 @@ def assess_unseen(
     replicates: int = 2000,
     seed: int = 0,
     allow_seen: bool = False,
+    with_baselines: bool = True,
     progress: Progress = lambda done, total: None,
 ) -> Assessment:
     """Evaluate a run on the whole of a store that it has never seen.
@@ -147,6 +140,12 @@ def assess_unseen(
     threshold = (
         Threshold(**saved) if saved else Threshold(0.5, "fixed", "nothing", "none was chosen")
     )
+    others, missing = {}, []
+    if with_baselines:
+        try:
+            others = _baselines(reopen(run.path), _Rows(store.patches, rows), seed)
+        except EosinError as error:
+            missing = [f"no baselines, which need the run's own training patches: {error}"]
     evaluation = evaluate(
         store.labels,
         found["all"],
@@ -155,12 +154,27 @@ def assess_unseen(
         threshold=threshold,
         replicates=replicates,
         seed=seed,
+        baselines=others,
         marks=list(dict.fromkeys([*marks, *_dead(predictor.facts)])),
     )
+    evaluation["warnings"] += missing
     evaluation |= _provenance(run, predictor, store, "all", "unseen store")
     folder = output or run / f"evaluation-{store.path.name}"
     folder.mkdir(parents=True, exist_ok=True)
     return _write(run, folder, evaluation, store, {"all": rows}, found, threshold)
+
+
+def _baselines(session: Session, patches: _Rows, seed: int) -> dict[str, Baseline]:
+    """The simple methods, fitted on what the network was trained on, asked about ``patches``."""
+    store, parts = session.store, session.parts
+    train, val = (_Rows(store.patches, parts[name]) for name in ("train", "val"))
+    truths = [store.labels[each.rows] for each in (train, val)]
+    return {
+        name: method(
+            train, truths[0], val, truths[1], patches, classes=len(store.classes), seed=seed
+        )
+        for name, method in BASELINES.items()
+    }
 
 
 def _predict(
@@ -223,7 +237,9 @@ def _write(
     found: Mapping[str, npt.NDArray[np.float32]],
     threshold: Threshold,
 ) -> Assessment:
-    _write_predictions(folder / "predictions.parquet", store, parts, found, threshold)
+    _write_predictions(
+        folder / "predictions.parquet", store, parts, found, threshold, evaluation["marks"]
+    )
     RunFolder(folder).write_json("evaluation.json", evaluation)
     files = ["evaluation.json", "predictions.parquet"]
     rows = parts[evaluation["part"]]
@@ -243,18 +259,18 @@ def _write_predictions(
     parts: Mapping[str, Rows],
     found: Mapping[str, npt.NDArray[np.float32]],
     threshold: Threshold,
+    marks: Sequence[str],
 ) -> None:
     tables = []
     for name, rows in parts.items():
         index = store.index[rows].select("source", "case", "slide", "x", "y", "label")
         decisions = decide(found[name], store.classes, float(threshold))
+        columns = {f"p_{c}": found[name][:, k] for k, c in enumerate(store.classes)}
+        table = pl.DataFrame({"patch": rows, "part": [name] * len(rows)}).hstack(index)
+        table = table.hstack(pl.DataFrame(columns))
         tables.append(
-            pl.DataFrame({"patch": rows, "part": [name] * len(rows)}).hstack(index).hstack(
-                pl.DataFrame(
-                    {f"p_{c}": found[name][:, k] for k, c in enumerate(store.classes)}
-                )
-            ).with_columns(decision=pl.Series(decisions))
-        )  # fmt: skip
+            table.with_columns(decision=pl.Series(decisions), marks=pl.lit("; ".join(marks)))
+        )
     temporary = path.with_name(path.name + ".partial")
     pl.concat(tables).write_parquet(temporary)
     os.replace(temporary, path)

@@ -21,7 +21,8 @@ Codes = npt.NDArray[np.uint64]
 Floats = npt.NDArray[np.float32]
 
 #: Largest number of differing bits. Of 3,000 real patches, copies within it: 99 % after JPEG of
-#: quality 50, 99 % with Gaussian noise of 5 gray levels, all with 20 gray levels added.
+#: quality 50, 99 % with Gaussian noise of 5 gray levels, 99.9 % with 20 gray levels added, but
+#: 49 % when moved by one pixel.
 MAX_BITS = 5
 #: Smallest correlation of the pixels, reduced to 16 x 16, that makes a candidate a near copy. Among
 #: 22,237 real patches the most alike candidates of two cases reach 0.85; of copies, 99 % reach 0.96

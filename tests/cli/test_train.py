@@ -325,8 +325,8 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_weights(
         if line.startswith("epoch"):
             break
     second.send_signal(signal.SIGINT)
-    rest = second.stderr.read()
-    if second.wait() == 130:
+    _, rest = second.communicate()
+    if second.returncode == 130:
         assert f"--resume {pieces}" in rest
     subprocess.run(
         _command("train", "--resume", pieces, "--no-evaluate"), env=environment, check=True,

@@ -208,3 +208,12 @@ def test_percentile_of_nothing():
     assert (found.low, found.high, found.replicates) == (None, None, 0)
     assert mean_over_cases([]).value is None
     assert mean_over_cases([0.5, 0.7]).low is None
+
+
+@pytest.mark.parametrize("label", [0, 1])
+@pytest.mark.parametrize("scores", [np.full(400, 0.5), np.linspace(0, 1, 400)])
+def test_a_case_of_one_class_has_what_is_defined(label: int, scores: np.ndarray) -> None:
+    found = within_case(np.full(400, label), scores, threshold=0.5, replicates=50, seed=0)
+    assert found["auroc"].value is None
+    assert found["auroc"].low is None
+    assert found["accuracy"].value is not None

@@ -138,8 +138,9 @@ class RankSweep:
     def figures(self, weights: Floats) -> tuple[Floats, Floats]:
         """AUROC [B] and average precision [B] for weights float64 [B, units]; NaN if undefined."""
         every = _running(weights, self.units)
-        hits = _running(weights, self.positives)[:, self.hits]
-        p = hits[:, -1].astype(np.float64)
+        found = _running(weights, self.positives)
+        # Without any positive there is no run that holds one, and ``hits`` has no column.
+        hits, p = found[:, self.hits], found[:, -1].astype(np.float64)
         n = every[:, -1] - p
         defined = (p > 0) & (n > 0)
         step = np.diff(hits, axis=1, prepend=np.int32(0))

@@ -229,6 +229,41 @@ def test_an_existing_run_is_not_overwritten(
     assert (trained / "model.safetensors").read_bytes() == before
 
 
+def test_a_store_that_is_gone_is_named(
+    eosin: Run, trained: Path, made_up_store: PatchStore, tmp_path: Path
+) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(trained, copy)
+    facts = json.loads((copy / "environment.json").read_text())
+    facts["store"]["path"] = str(tmp_path / "moved-away.store")
+    (copy / "environment.json").write_text(json.dumps(facts))
+    found = eosin("evaluate", copy)
+    assert found.code == 2
+    assert "--store STORE" in found.err
+    assert eosin("evaluate", copy, "--store", made_up_store.path, "--no-baselines").code == 0
+
+
+def test_one_command_from_the_zip_to_the_figures(eosin: Run, tmp_path: Path) -> None:
+    from eosin.synthetic.archive import write_archive
+
+    write_archive(tmp_path / "archive.zip", cases=6, seed=3)
+    words = ("train", tmp_path / "archive.zip", *SMALL, "--set", "epochs=1", "--json")
+    found = eosin(*words, "-o", tmp_path / "run")
+    assert found.code == 0, found.err
+    assert json.loads(found.out)["auroc"]["value"] is not None
+    assert "nested copies skipped" in found.err
+    assert (tmp_path / "archive.store").is_dir()
+    again = eosin(*words, "-o", tmp_path / "run2")
+    assert again.code == 0, again.err
+    assert "packed before" in again.err
+    (tmp_path / "archive.zip").rename(tmp_path / "archive.tar")
+    write_archive(tmp_path / "other.zip", cases=2, seed=4)
+    (tmp_path / "archive.store").rename(tmp_path / "other.store")
+    wrong = eosin("train", tmp_path / "other.zip", "-o", tmp_path / "run3", *SMALL)
+    assert wrong.code == 2
+    assert "was packed from archive.zip" in wrong.err
+
+
 def write_images(folder: Path, store: PatchStore, n: int = 5) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{k}.png" for k in range(n)]

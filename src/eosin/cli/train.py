@@ -134,8 +134,14 @@ def _store(source: Path, run: Path) -> PatchStore:
         return PatchStore.open(source)
     path = run.parent / f"{source.stem}.store"
     if path.exists():
+        opened = PatchStore.open(path)
+        if opened.info.get("source") != source.name:
+            raise UserError(
+                f"{path} was packed from {opened.info.get('source')}, not from {source.name}; "
+                "move it away, or pack by hand with: eosin pack"
+            )
         output.note(f"using {path}, packed before")
-        return PatchStore.open(path)
+        return opened
     from eosin.cli.pack import pack_and_note
 
     return pack_and_note(source, path)

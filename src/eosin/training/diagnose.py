@@ -27,7 +27,9 @@ def weights_of(model: nn.Module) -> dict[str, Tensor]:
     return {name: p.detach().clone() for name, p in model.named_parameters()}
 
 
-def unchanged(before: Mapping[str, Tensor], model: nn.Module, recipe: Recipe) -> Diagnosis | None:
+def unchanged(
+    before: Mapping[str, Tensor], model: nn.Module, recipe: Recipe, epoch: int
+) -> Diagnosis | None:
     """Whether not one weight differs from ``before``."""
     if any(not torch.equal(before[name], p) for name, p in model.named_parameters()):
         return None
@@ -38,9 +40,7 @@ def unchanged(before: Mapping[str, Tensor], model: nn.Module, recipe: Recipe) ->
         else "the gradient is 0 everywhere or the learning rate too small to matter: look at the "
         "last layer and the loss"
     )
-    return Diagnosis(
-        "no weight changed", f"no weight changed in the first epoch: {cause}", dead=True
-    )
+    return Diagnosis("no weight changed", f"no weight changed in epoch {epoch}: {cause}", dead=True)
 
 
 def constant(probabilities: npt.NDArray[np.floating]) -> Diagnosis | None:

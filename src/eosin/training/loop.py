@@ -70,6 +70,7 @@ class Trainer:
         self.machine: Machine = choose_machine(self.recipe.precision)
         self.diagnoses: list[Diagnosis] = []
         self.position = Position()
+        self._moved = False
         rows = self.parts.get("train", np.empty(0, np.int64))
         if len(rows) < 2:
             raise SplitError(f"the split has {len(rows)} training patches; at least 2 are needed")
@@ -139,15 +140,14 @@ class Trainer:
     def _epoch(self) -> None:
         position = self.position
         number = position.epoch + 1
-        first = weights_of(self.model) if number == 1 and not position.step else None
-        total = self.recipe.epochs * self.batches.steps
+        # Looked at until weights have moved once; an epoch entered in its middle says nothing.
+        first = weights_of(self.model) if not self._moved and not position.step else None
         self.model.train()
         started = saved = time.perf_counter()
         loss_sum = torch.tensor(position.loss_sum, dtype=torch.float64, device=self.machine.device)
         for patches, labels in self.batches.epoch(number, start=position.step):
             done = position.epoch * self.batches.steps + position.step
-            factor = rate_factor(done, total, warmup=self.recipe.warmup, decay=self.recipe.decay)
-            loss = self._step(patches, labels, number, position.step, factor)
+            loss = self._step(patches, labels, number, position.step, self._rate(done))
             if self.average:
                 self.average.update(done)
             loss_sum += loss
@@ -174,15 +174,17 @@ class Trainer:
         if not np.isfinite(mean_loss):
             raise TrainingError(not_finite(mean_loss, self.recipe, number, self.batches.steps))
         position.seconds += time.perf_counter() - started
-        if first is not None and (found := unchanged(first, self.model, self.recipe)):
-            self._diagnose(found)
+        if first is not None:
+            if found := unchanged(first, self.model, self.recipe, number):
+                self._diagnose(found)
+            self._moved = not found
         row = {
             "epoch": number,
             "step": number * self.batches.steps,
             "loss": mean_loss,
             "seconds": position.seconds,
             "patches_per_second": self._patches_so_far(number) / max(position.seconds, 1e-9),
-            "learning_rate_factor": factor,
+            "learning_rate_factor": self._rate(number * self.batches.steps - 1),
         }
         if len(self.val_rows) and (
             number % self.recipe.validate_every == 0 or number == self.recipe.epochs
@@ -192,6 +194,10 @@ class Trainer:
         position.epoch, position.step, position.loss_sum = number, 0, 0.0
         self._save()
         self.reporter.epoch_done(row)
+
+    def _rate(self, step: int) -> float:
+        total = self.recipe.epochs * self.batches.steps
+        return rate_factor(step, total, warmup=self.recipe.warmup, decay=self.recipe.decay)
 
     def _step(
         self, patches: Tensor, labels: Tensor, epoch: int, step: int, factor: float

@@ -99,6 +99,11 @@ def reopen(path: str | os.PathLike[str], store_path: str | None = None) -> Sessi
         digest, fold = str(facts["store"]["digest"]), facts["fold"]
     except (KeyError, TypeError):
         raise RunError(f"{run / 'environment.json'} does not name its store") from None
+    if store_path is None and not Path(recorded).exists():
+        raise RunError(
+            f"{run.path} was made from the store {recorded}, which is gone; say where it is now: "
+            f"eosin evaluate {run.path} --store STORE, or eosin train STORE --resume {run.path}"
+        )
     store = PatchStore.open(store_path or recorded)
     if store.digest != digest:
         raise RunError(

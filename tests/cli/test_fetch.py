@@ -142,7 +142,9 @@ def test_ctrl_c_keeps_the_partial_and_says_how_to_go_on(idc: bytes, file_server:
         handler.rfile.read(1)
 
     file_server.faults[API] = [stall]
-    code = "import typer; from eosin.cli.fetch import fetch; typer.run(fetch)"
+    # A shell's background jobs ignore the signal, and their children inherit that.
+    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    code = heed + "import typer; from eosin.cli.fetch import fetch; typer.run(fetch)"
     process = subprocess.Popen(
         [sys.executable, "-c", code, "idc", "-o", "a.zip"],
         stdout=subprocess.PIPE,

@@ -86,7 +86,9 @@ def test_rejects_are_shown(tmp_path):
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 def test_ctrl_c_leaves_nothing(tmp_path):
     source = archive(tmp_path / "a.zip", count=6000)
-    command = [sys.executable, "-c", PROGRAM, "pack", source, tmp_path / "out" / "s"]
+    # A shell's background jobs ignore the signal, and their children inherit that.
+    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    command = [sys.executable, "-c", heed + PROGRAM, "pack", source, tmp_path / "out" / "s"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("out/.s.*")) and time.monotonic() < deadline:

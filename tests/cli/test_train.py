@@ -327,6 +327,25 @@ def _command(*words: object) -> list[str]:
     return [sys.executable, "-m", "eosin", *[str(word) for word in words]]
 
 
+def test_killed_before_its_first_checkpoint_it_begins_again(
+    eosin: Run, trained: Path, tmp_path: Path
+) -> None:
+    early = tmp_path / "early"
+    early.mkdir()
+    for name in ("recipe.toml", "split.csv", "environment.json", "seen.parquet"):
+        shutil.copy(trained / name, early / name)
+    # An epoch was noted, but the kill came before its checkpoint.
+    (early / "metrics.jsonl").write_text('{"epoch": 1}\n')
+    found = eosin("train", "--resume", early, "--no-evaluate")
+    assert found.code == 0, found.err
+    assert "begins again" in found.err
+    assert (early / "model.safetensors").read_bytes() == (
+        trained / "model.safetensors"
+    ).read_bytes()
+    rows = (early / "metrics.jsonl").read_text().splitlines()
+    assert len(rows) == len((trained / "metrics.jsonl").read_text().splitlines())
+
+
 @pytest.mark.slow
 def test_killed_at_any_moment_it_goes_on_to_the_same_weights(
     made_up_store: PatchStore, tmp_path: Path

@@ -92,8 +92,12 @@ def train(
         output.note(f"{resume} is finished already")
         facts = session.run.read_json("model.json")
     else:
+        # Killed before its first checkpoint, a run begins again: to the same weights.
+        going_on = resume is not None and (session.run / "resume.pt").exists()
+        if resume is not None and not going_on:
+            output.note(f"{resume} has no checkpoint yet; it begins again from the start")
         with watching(session) as reporter:
-            facts = fit(session, reporter=reporter, resume=resume is not None)
+            facts = fit(session, reporter=reporter, resume=going_on)
     output.note(
         f"trained {facts['epochs']} epochs in {facts['train_seconds']:.0f} s; {session.run.path}"
     )

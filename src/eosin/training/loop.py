@@ -116,6 +116,8 @@ class Trainer:
         keep_freed_memory()
         if resume:
             self._load()
+        else:
+            self.run.keep_metrics(0)
         self.reporter.started(
             {
                 "machine": str(self.machine),

@@ -21,9 +21,11 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("config",),
     ("runs",),
     ("data", "models", "evaluation", "fetching"),
-    ("splitting", "synthetic"),
+    ("splitting", "synthetic", "figures"),
     ("training",),
     ("inference",),
+    ("studies",),
+    ("reporting",),
     ("slides",),
     ("serving",),
     ("cli",),
@@ -36,6 +38,7 @@ ALONE = ("scratch",)
 #: They never import torch, not even inside a function, nor a room that may.
 TORCH_FREE = (
     "errors", "config", "runs", "data", "evaluation", "fetching", "splitting", "synthetic",
+    "figures",
 )  # fmt: skip
 
 #: Folders that hold no code.
@@ -44,7 +47,7 @@ NO_CODE = ("recipes",)
 #: What `import eosin` and `eosin --help` must not load. (typer itself may load pydantic.)
 HEAVY = (
     "torch", "numpy", "polars", "cv2", "matplotlib", "sklearn", "scipy", "PIL", "safetensors",
-    "requests", "h5py", "kagglesdk",
+    "requests", "h5py", "kagglesdk", "captum", "jinja2",
 )  # fmt: skip
 
 MAX_LINES = 400

@@ -14,10 +14,10 @@ import polars as pl
 
 from eosin.data.store import PatchStore
 from eosin.errors import EosinError, RunError
-from eosin.evaluation import figures
 from eosin.evaluation.baselines import BASELINES, Baseline
 from eosin.evaluation.decisions import Threshold, choose_threshold
 from eosin.evaluation.summary import evaluate
+from eosin.figures import charts
 from eosin.inference.predictor import Predictor, decide, load, predict_rows
 from eosin.runs import RunFolder
 from eosin.training.session import MADE_UP, Session, reopen, seen_before
@@ -243,7 +243,7 @@ def _write(
     RunFolder(folder).write_json("evaluation.json", evaluation)
     files = ["evaluation.json", "predictions.parquet"]
     rows = parts[evaluation["part"]]
-    files += figures.draw_all(
+    files += charts.draw_all(
         folder,
         evaluation,
         store.labels[rows],

@@ -15,8 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eosin.evaluation import metrics as numbers
-from eosin.evaluation.curves import precision_recall_figure, roc_curve_figure, training_curves
-from eosin.evaluation.drawing import (
+from eosin.figures.canvas import (
     BLUE,
     INK,
     LINE,
@@ -31,6 +30,7 @@ from eosin.evaluation.drawing import (
     save,
     with_interval,
 )
+from eosin.figures.curves import precision_recall_figure, roc_curve_figure, training_curves
 
 __all__ = [
     "cases_figure",

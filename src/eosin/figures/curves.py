@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from eosin.evaluation.drawing import (
+from eosin.figures.canvas import (
     BLUE,
     CYCLE,
     QUIET,

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from eosin.evaluation import drawing, figures, metrics
-from eosin.evaluation.drawing import MARK
+from eosin.evaluation import metrics
 from eosin.evaluation.summary import evaluate
+from eosin.figures import canvas, charts
+from eosin.figures.canvas import MARK
 
 HISTORY = [
     {
@@ -53,7 +54,7 @@ def pixels(path):
 def test_all_figures_are_drawn_with_their_marks(tmp_path):
     y, p, cases = simulated()
     found = evaluated(y, p, cases, marks=["MADE-UP DATA"])
-    names = figures.draw_all(tmp_path, found, y, p, metrics=HISTORY)
+    names = charts.draw_all(tmp_path, found, y, p, metrics=HISTORY)
     assert set(names) == ALL == {path.name for path in tmp_path.iterdir()}
     red = np.array([int(MARK[k : k + 2], 16) for k in (1, 3, 5)])
     for name in names:
@@ -66,7 +67,7 @@ def test_all_figures_are_drawn_with_their_marks(tmp_path):
 
 def test_without_marks_nothing_is_red(tmp_path):
     y, p, cases = simulated()
-    figures.draw_all(tmp_path, evaluated(y, p, cases), y, p)
+    charts.draw_all(tmp_path, evaluated(y, p, cases), y, p)
     image = pixels(tmp_path / "roc.png")
     red = np.array([int(MARK[k : k + 2], 16) for k in (1, 3, 5)])
     assert (np.abs(image - red).max(axis=-1) < 12).sum() == 0
@@ -87,7 +88,7 @@ def test_without_marks_nothing_is_red(tmp_path):
 )
 def test_thin_data_still_gives_readable_files(tmp_path, y, p, cases):
     found = evaluated(y, p, cases)
-    names = figures.draw_all(tmp_path, found, y, p, metrics=[{"epoch": 1}])
+    names = charts.draw_all(tmp_path, found, y, p, metrics=[{"epoch": 1}])
     assert {"roc.png", "precision_recall.png", "training.png"} <= set(names)
     for name in names:
         pixels(tmp_path / name)
@@ -98,45 +99,45 @@ def test_many_classes(tmp_path):
     names = [f"a rather long tissue name {k}" for k in range(9)]
     y, p = rng.integers(0, 9, 300), rng.dirichlet(np.ones(9), 300)
     found = evaluated(y, p, [f"c{k % 5}" for k in range(300)], names)
-    assert set(figures.draw_all(tmp_path, found, y, p)) == {"confusion.png", "cases.png"}
+    assert set(charts.draw_all(tmp_path, found, y, p)) == {"confusion.png", "cases.png"}
 
 
 def test_more_cases_than_fit_and_names_that_are_long(tmp_path):
     interval = {"value": 0.8, "low": 0.7, "high": 0.9}
     row = {"n": 10, "accuracy": interval}
     rows = [{"case": f"TCGA-A1-A0SB-01Z-00-DX{k}", **row} for k in range(150)]
-    path = figures.cases_figure(tmp_path / "c.png", rows, name="accuracy", overall=interval)
+    path = charts.cases_figure(tmp_path / "c.png", rows, name="accuracy", overall=interval)
     assert pixels(path).shape[0] < 4000
 
 
 def test_the_same_numbers_give_the_same_bytes(tmp_path):
     counts = [[3, 1], [0, 5]]
-    first = figures.confusion_figure(tmp_path / "a.png", counts, ["n", "p"])
-    second = figures.confusion_figure(tmp_path / "b.png", counts, ["n", "p"])
+    first = charts.confusion_figure(tmp_path / "a.png", counts, ["n", "p"])
+    second = charts.confusion_figure(tmp_path / "b.png", counts, ["n", "p"])
     assert first.read_bytes() == second.read_bytes()
 
 
 def test_a_failed_save_leaves_what_was_there(tmp_path, monkeypatch):
     path = tmp_path / "a.png"
     path.write_bytes(b"before")
-    figure, _ = drawing.canvas("title")
+    figure, _ = canvas.canvas("title")
     monkeypatch.setattr(figure, "savefig", lambda *a, **k: (_ for _ in ()).throw(OSError("full")))
     with pytest.raises(OSError, match="full"):
-        drawing.save(figure, path)
+        canvas.save(figure, path)
     assert [file.name for file in tmp_path.iterdir()] == ["a.png"]
     assert path.read_bytes() == b"before"
 
 
 def test_no_plotting_state(tmp_path):
     before = "matplotlib.pyplot" in sys.modules
-    figures.training_curves(tmp_path / "t.png", HISTORY)
+    charts.training_curves(tmp_path / "t.png", HISTORY)
     assert ("matplotlib.pyplot" in sys.modules) == before
 
 
 def test_a_mark_that_is_a_sentence_is_wrapped_and_makes_room(tmp_path):
     mark = "No weight changed in the first epoch, so the network cannot learn anything at all. "
-    short, _ = drawing.canvas("title", marks=["MADE-UP DATA"])
-    long, (axes,) = drawing.canvas("title", "data", marks=["MADE-UP DATA", mark * 4])
+    short, _ = canvas.canvas("title", marks=["MADE-UP DATA"])
+    long, (axes,) = canvas.canvas("title", "data", marks=["MADE-UP DATA", mark * 4])
     assert long.get_figheight() > short.get_figheight()
     written = [text.get_window_extent() for text in long.texts]
     assert max(box.x1 for box in written) < long.bbox.width

@@ -129,12 +129,22 @@ class Classifier(nn.Module):
 
     def forward(self, patches: Tensor) -> Tensor:
         """patches: uint8 [N, H, W, 3]. Returns logits float32 [N, K]."""
+        return self.logits(self.prepare(patches))
+
+    def prepare(self, patches: Tensor) -> Tensor:
+        """Patches as the network sees them: scaled float32 [N, 3, *patch_size].
+
+        patches: uint8 [N, H, W, 3]. The color ``mean`` becomes 0.
+        """
         images = patches.permute(0, 3, 1, 2).float().div(255.0)
         if images.shape[2:] != self.patch_size:
             images = functional.interpolate(
                 images, size=self.patch_size, mode="bilinear", antialias=True
             )
-        images = (images - self.mean[:, None, None]) / self.deviation[:, None, None]
+        return (images - self.mean[:, None, None]) / self.deviation[:, None, None]
+
+    def logits(self, images: Tensor) -> Tensor:
+        """images: float [N, 3, H, W] as ``prepare`` makes them. Returns logits float32 [N, K]."""
         logits = self.network(images).float()
         if logits.shape[1] == 1:
             logits = torch.cat([torch.zeros_like(logits), logits], dim=1)

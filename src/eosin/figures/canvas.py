@@ -1,11 +1,17 @@
-"""The look of every figure: canvas, colors, marks, and an atomic save. No global plotting state."""
+"""The look of every figure: canvas, colors, marks, and an atomic save. No global plotting state.
+
+A path that ends in .svg gives a drawing with real text; inside ``with for_page():`` figures are
+narrow and without title, subtitle and marks, because the page around them has these.
+"""
 
 from __future__ import annotations
 
 import os
 import tempfile
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +31,30 @@ CYCLE = (BLUE, ORANGE, GREEN, PURPLE, "#b58900", "#4a4a4a")
 INK, QUIET, LINE, PAPER, MARK = "#1d2430", "#5c6675", "#dfe3e8", "#ffffff", "#c01622"
 DPI = 150
 
+#: Width in inches of the figures of a page, or 0 where figures stand alone.
+_page_width_in: ContextVar[float] = ContextVar("page_width_in", default=0.0)
+
+
+@contextmanager
+def for_page(width_in: float = 4.6) -> Iterator[None]:
+    """Figures made inside are for a page: ``width_in`` inches wide, letters as large as ever.
+
+    >>> with for_page(4.0):
+    ...     figure, axes = canvas("Not drawn on a page", panels=2)
+    >>> float(figure.get_figwidth()), len(figure.texts)
+    (4.0, 0)
+    """
+    before = _page_width_in.set(width_in)
+    try:
+        yield
+    finally:
+        _page_width_in.reset(before)
+
+
+def on_page() -> bool:
+    """Whether figures are being made for a page."""
+    return bool(_page_width_in.get())
+
 
 def canvas(
     title: str,
@@ -41,11 +71,20 @@ def canvas(
     """An empty figure with its heading: title, what the data are, and marks in red.
 
     Sizes are in inches; panels stand side by side; ``side_in``, ``foot_in`` and
-    ``head_in`` are the room left of, below and above the axes.
+    ``head_in`` are the room left of, below and above the axes. On a page the figure is narrower
+    with the same shape, panels stand one below the other, and the heading is left to the page.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Drawing
 
+    rows, columns = 1, panels
+    if on_page():
+        marks, title, subtitle, rows, columns = (), "", "", panels, 1
+        # A figure made of panels keeps the shape that a panel had.
+        height_in *= _page_width_in.get() / width_in * panels**2
+        width_in = _page_width_in.get()
+        height_in = min(height_in, 3.0 * panels) if panels > 1 else height_in
+        side_in = min(side_in, 0.68)
     figure = Drawing(figsize=(width_in, height_in), dpi=DPI, facecolor=PAPER)
     FigureCanvasAgg(figure)
     lines = [(row, MARK, 11.5, "bold", 0.25) for row in _wrapped(" · ".join(marks), width_in, 11.5)]
@@ -55,7 +94,7 @@ def canvas(
         for given in subtitle.split("\n")
         for row in _wrapped(given, width_in, 10.5)
     ]
-    down = 0.16
+    down = 0.0 if on_page() else 0.16
     height_in += sum(line[-1] for line in lines[3:])
     figure.set_figheight(height_in)
     for text, color, size, weight, step in lines:
@@ -71,15 +110,16 @@ def canvas(
         )
         down += step
     grid = figure.add_gridspec(
-        1,
-        panels,
+        rows,
+        columns,
         left=side_in / width_in,
         right=1 - 0.3 / width_in,
         bottom=foot_in / height_in,
         top=1 - (down + head_in) / height_in,
         wspace=0.28,
+        hspace=0.42,
     )
-    return figure, [styled(figure.add_subplot(grid[0, k])) for k in range(panels)]
+    return figure, [styled(figure.add_subplot(grid[k])) for k in range(panels)]
 
 
 def _wrapped(text: str, width_in: float, size_pt: float) -> list[str]:
@@ -104,14 +144,23 @@ def styled(axes: Axes) -> Axes:
 
 
 def save(figure: Drawing, path: str | os.PathLike[str]) -> Path:
-    """Write a PNG under a temporary name and rename it: it is there whole or not at all."""
+    """Write a PNG, or an SVG where the path ends so; it is there whole or not at all.
+
+    The same numbers give the same bytes. In an SVG the words are words, so that they can be read
+    aloud and take the font of the page around them.
+    """
+    import matplotlib
+
     target = Path(path)
+    kind = "svg" if target.suffix.lower() == ".svg" else "png"
+    # No software version and no date in the file, and no random names.
+    nothing_said = {"png": {"Software": None}, "svg": {"Creator": None, "Date": None}}[kind]
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
     try:
-        with os.fdopen(handle, "wb") as file:
-            # No software version in the file: the same numbers give the same bytes.
-            figure.savefig(file, format="png", dpi=DPI, metadata={"Software": None})
+        words = matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "eosin"})
+        with os.fdopen(handle, "wb") as file, words:
+            figure.savefig(file, format=kind, dpi=DPI, metadata=nothing_said)
         # mkstemp makes files private; a figure is as readable as its neighbors.
         mask = os.umask(0)
         os.umask(mask)
@@ -201,7 +250,7 @@ def statement(axes: Axes, text: str, x: float, y: float, side: str = "right") ->
         ha=side,
         va="bottom",
         color=INK,
-        fontsize=13,
+        fontsize=11 if on_page() else 13,
         fontweight="bold",
     )
 

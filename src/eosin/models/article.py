@@ -30,8 +30,16 @@ class ArticleNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """images: float [N, 3, H, W], scaled. Returns logits float [N, 1]."""
-        hidden = images
-        for convolution in (self.conv1, self.conv2, self.conv3):
+        return self.late(self.early(images))
+
+    def early(self, images: Tensor) -> Tensor:
+        """The first feature map, before pooling: [N, C, H - 2, W - 2]."""
+        return functional.relu(self.conv1(images))
+
+    def late(self, maps: Tensor) -> Tensor:
+        """From the first feature map to logits float [N, 1]."""
+        hidden = functional.max_pool2d(maps, 2)
+        for convolution in (self.conv2, self.conv3):
             hidden = functional.max_pool2d(functional.relu(convolution(hidden)), 2)
         hidden = hidden.flatten(1)
         hidden = functional.relu(self.fc2(functional.relu(self.fc1(hidden))))
@@ -50,9 +58,9 @@ class ArticleVerbatimNetwork(ArticleNetwork):
     0.0
     """
 
-    def forward(self, images: Tensor) -> Tensor:
-        """images: float [N, 3, H, W]. Returns zeros float [N, 1]."""
-        return torch.log_softmax(super().forward(images), dim=1)
+    def late(self, maps: Tensor) -> Tensor:
+        """From the first feature map to zeros float [N, 1]."""
+        return torch.log_softmax(super().late(maps), dim=1)
 
 
 def _after_pooling(side: int) -> int:

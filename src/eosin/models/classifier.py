@@ -21,6 +21,8 @@ from eosin.models.compact import CompactNetwork
 from eosin.models.digits import DigitsNetwork
 
 FORMAT = 1
+#: Tensors of the out-of-scope check; in model.safetensors once it was fitted.
+_SCOPE = ("scope_mean", "scope_whitening")
 
 #: Name -> (class, whether it is told the number of classes, whether it is told the patch size).
 #: A network that is not told the number of classes has one logit and serves two classes.
@@ -79,6 +81,9 @@ class Classifier(nn.Module):
     mean: Tensor
     deviation: Tensor
     temperature: Tensor
+    #: Center [F] and whitening [F, F] of the training patches' texture; None until fitted.
+    scope_mean: Tensor | None
+    scope_whitening: Tensor | None
 
     def __init__(
         self,
@@ -103,6 +108,8 @@ class Classifier(nn.Module):
         self.register_buffer("mean", torch.tensor(list(mean), dtype=torch.float32), False)
         self.register_buffer("deviation", torch.tensor(list(deviation), dtype=torch.float32), False)
         self.register_buffer("temperature", torch.tensor(temperature, dtype=torch.float32), False)
+        self.register_buffer("scope_mean", None, False)
+        self.register_buffer("scope_whitening", None, False)
 
     @classmethod
     def build(
@@ -129,13 +136,10 @@ class Classifier(nn.Module):
 
     def forward(self, patches: Tensor) -> Tensor:
         """patches: uint8 [N, H, W, 3]. Returns logits float32 [N, K]."""
-        return self.logits(self.prepare(patches))
+        return self.scaled(self.network(self.prepare(patches)))
 
     def prepare(self, patches: Tensor) -> Tensor:
-        """Patches as the network sees them: scaled float32 [N, 3, *patch_size].
-
-        patches: uint8 [N, H, W, 3]. The color ``mean`` becomes 0.
-        """
+        """What the network is given: uint8 [N, H, W, 3] to float32 [N, 3, H, W], scaled."""
         images = patches.permute(0, 3, 1, 2).float().div(255.0)
         if images.shape[2:] != self.patch_size:
             images = functional.interpolate(
@@ -143,13 +147,34 @@ class Classifier(nn.Module):
             )
         return (images - self.mean[:, None, None]) / self.deviation[:, None, None]
 
-    def logits(self, images: Tensor) -> Tensor:
-        """images: float [N, 3, H, W] as ``prepare`` makes them. Returns logits float32 [N, K]."""
-        logits = self.network(images).float()
+    def scaled(self, outputs: Tensor) -> Tensor:
+        """Logits float32 [N, K] from what the network gives: float [N, K], or [N, 1]."""
+        logits = outputs.float()
         if logits.shape[1] == 1:
             logits = torch.cat([torch.zeros_like(logits), logits], dim=1)
-        scaled: Tensor = logits / self.temperature
-        return scaled
+        return logits / self.temperature
+
+    def examine(self, patches: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits and texture in one pass: float32 [N, K] and [N, 3 C].
+
+        patches: uint8 [N, H, W, 3]. Texture is what the out-of-scope check looks at: for each of
+        the C channels of the network's early feature map the mean over space, the logarithm of the
+        deviation and that of the mean difference between neighbors. Early maps still know of
+        sharpness and stain; the last ones were trained to forget both (measured: docs/log.md).
+        """
+        early = self.network.early(self.prepare(patches))  # type: ignore[operator]
+        logits = self.scaled(self.network.late(early))  # type: ignore[operator]
+        return logits, _texture(early.float())
+
+    def distance(self, texture: Tensor) -> Tensor | None:
+        """How far from the training patches, float32 [N]; about 1 for those. None where not fitted.
+
+        texture: float32 [N, F] from ``examine``. Mahalanobis distance over the square root of F.
+        """
+        if self.scope_mean is None or self.scope_whitening is None:
+            return None
+        whitened = (texture - self.scope_mean) @ self.scope_whitening
+        return whitened.square().mean(1).sqrt()
 
     def description(self) -> dict[str, Any]:
         """What model.json must hold to build this classifier again."""
@@ -166,12 +191,28 @@ class Classifier(nn.Module):
         }
 
 
+#: Below it a deviation is no longer told from none; pixels scaled to about 1 differ by more.
+_FLOOR = 1e-3
+
+
+def _texture(maps: Tensor) -> Tensor:
+    """Mean, log deviation and log neighbor difference of each channel: [N, C, h, w] to [N, 3 C]."""
+    across = (maps[..., 1:] - maps[..., :-1]).square().mean((2, 3)).sqrt()
+    down = (maps[..., 1:, :] - maps[..., :-1, :]).square().mean((2, 3)).sqrt()
+    deviation = maps.var((2, 3), correction=0).sqrt()
+    spreads = torch.stack([deviation, across + down], dim=1)
+    return torch.cat([maps.mean((2, 3)), (spreads + _FLOOR).log().flatten(1)], dim=1)
+
+
 def save_classifier(model: Classifier, folder: Path, **facts: Any) -> None:
     """Write model.safetensors and model.json (with ``facts``), each whole or not at all."""
     weights = {
         name: value.detach().cpu().contiguous()
         for name, value in model.network.state_dict().items()
     }
+    for name in _SCOPE:
+        if (value := getattr(model, name)) is not None:
+            weights[name] = value.detach().cpu().contiguous()
     _replace(folder / "model.safetensors", save_tensors(weights))
     text = json.dumps({**model.description(), **facts}, indent=1, ensure_ascii=False) + "\n"
     _replace(folder / "model.json", text.encode())
@@ -212,6 +253,11 @@ def load_classifier(folder: Path) -> tuple[Classifier, dict[str, Any]]:
         weights = load_tensors(data)
     except (SafetensorError, ValueError, KeyError) as error:
         raise RunError(f"{folder}/model.safetensors is damaged ({error})") from None
+    scope = {name: weights.pop(name) for name in _SCOPE if name in weights}
+    if scope and not _fits_together(scope):
+        raise RunError(f"{folder}/model.safetensors: its out-of-scope tensors do not fit together")
+    for name, value in scope.items():
+        setattr(model, name, value)
     expected = model.network.state_dict()
     for name in sorted(set(expected) | set(weights)):
         found = tuple(weights[name].shape) if name in weights else "nothing"
@@ -223,6 +269,11 @@ def load_classifier(folder: Path) -> tuple[Classifier, dict[str, Any]]:
             )
     model.network.load_state_dict(weights)
     return model.eval(), facts
+
+
+def _fits_together(scope: Mapping[str, Tensor]) -> bool:
+    sizes = [tuple(scope[name].shape) for name in _SCOPE if name in scope]
+    return len(sizes) == 2 and len(sizes[0]) == 1 and sizes[1] == sizes[0] * 2
 
 
 def _replace(path: Path, data: bytes) -> None:

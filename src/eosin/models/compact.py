@@ -40,12 +40,25 @@ class CompactNetwork(nn.Module):
                 layers += [_convolution(widths[stage - 1], width), nn.MaxPool2d(2)]
             layers += [_Residual(width) for _ in range(count)]
         self.features = nn.Sequential(*layers)
+        #: Where the first pooling stands among the features.
+        self.pooling = next(
+            (k for k, layer in enumerate(layers) if isinstance(layer, nn.MaxPool2d)), len(layers)
+        )
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(widths[-1], classes)
 
     def forward(self, images: Tensor) -> Tensor:
         """images: float [N, 3, H, W], scaled. Returns logits float [N, K]."""
-        pooled = self.features(images).mean((2, 3))
+        return self.late(self.early(images))
+
+    def early(self, images: Tensor) -> Tensor:
+        """The feature map before the first pooling, [N, C, H, W]."""
+        maps: Tensor = self.features[: self.pooling](images)
+        return maps
+
+    def late(self, maps: Tensor) -> Tensor:
+        """From the map before the first pooling to logits float [N, K]."""
+        pooled = self.features[self.pooling :](maps).mean((2, 3))
         logits: Tensor = self.head(self.dropout(pooled))
         return logits
 

@@ -25,8 +25,15 @@ class DigitsNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """images: float [N, 3, H, W]; their mean over channels is used. Returns logits [N, K]."""
-        hidden = images.mean(1, keepdim=True)
-        for convolution in (self.conv1, self.conv2):
-            hidden = functional.max_pool2d(functional.relu(convolution(hidden)), 2)
+        return self.late(self.early(images))
+
+    def early(self, images: Tensor) -> Tensor:
+        """The first feature map, before pooling: [N, C, H - 4, W - 4]."""
+        return functional.relu(self.conv1(images.mean(1, keepdim=True)))
+
+    def late(self, maps: Tensor) -> Tensor:
+        """From the first feature map to logits float [N, K]."""
+        hidden = functional.max_pool2d(maps, 2)
+        hidden = functional.max_pool2d(functional.relu(self.conv2(hidden)), 2)
         logits: Tensor = self.fc2(functional.relu(self.fc1(hidden.flatten(1))))
         return logits

@@ -1,0 +1,299 @@
+"""Differences between models on the same patches, with intervals from the same bootstrap draws.
+
+Two models that are measured on the same cases fail on the same hard ones. Drawing the cases once
+for all models and taking the difference inside each draw removes what they have in common, so the
+interval of the difference is narrower than the intervals of the two figures suggest (Efron &
+Tibshirani, An Introduction to the Bootstrap, 1993, chapters 8 and 13).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from eosin.evaluation.definitions import Floats, Ints, checked, figure_names, why_undefined
+from eosin.evaluation.intervals import LEVEL, MIN_CASES, Interval, Units, percentile_interval
+from eosin.evaluation.metrics import figure
+from eosin.evaluation.resampling import replicate_figures
+
+#: What is compared for two classes; a lower Brier score is the better one.
+COMPARED = (
+    "auroc",
+    "average_precision",
+    "balanced_accuracy",
+    "f1",
+    "sensitivity",
+    "specificity",
+    "brier",
+)
+#: Figures that a threshold does not touch.
+_OF_SCORES = {"auroc", "average_precision", "brier"}
+#: Below so many replicates outside the widened interval its ends are mostly chance.
+_LEAST_OUTSIDE = 5
+
+Thresholds = float | npt.ArrayLike
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A figure of one model less that of the first, over the same draws of the same cases."""
+
+    interval: Interval
+    #: Two-sided, from the draws: twice the smaller share of them that lie on one side of 0 (the
+    #: observed difference counted among them). It is the level at which the interval touches 0.
+    p: float | None
+    #: The interval at level 1 - 0.05 / comparisons (Bonferroni); None for a single comparison.
+    widened: Interval | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON.
+
+        >>> Difference(Interval(0.1, 0.0, 0.2, 50), 0.04, None).as_dict()
+        {'value': 0.1, 'low': 0.0, 'high': 0.2, 'p': 0.04, 'widened': None, 'note': ''}
+        """
+        wide = None
+        if self.widened is not None:
+            wide = {"low": self.widened.low, "high": self.widened.high}
+        return {
+            **self.interval.as_dict(), "p": self.p, "widened": wide, "note": self.interval.note
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Paired:
+    """Figures of every model, and the differences of all but the first to the first."""
+
+    figures: Mapping[str, Mapping[str, Interval]]
+    differences: Mapping[str, Mapping[str, Difference]]
+    #: Level of the widened intervals; equal to ``level`` for a single comparison.
+    widened_level: float
+    note: str = ""
+
+
+def paired_differences(
+    y_true: npt.ArrayLike,
+    y_probs: Mapping[str, npt.ArrayLike],
+    units: Units,
+    thresholds: Mapping[str, Thresholds],
+    *,
+    replicates: int = 2000,
+    seed: int = 0,
+    level: float = LEVEL,
+) -> Paired:
+    """Each model's figures less the first one's, with intervals over the same draws of cases.
+
+    y_true: int [N]; y_probs: name -> float [N] or [N, K], the first name is the reference; units:
+    of ``resampling_units``; thresholds: name -> one number, or float [N], one for every patch (as
+    cross-validation has, where each fold has its own). Not used for more than two classes.
+    Raises ValueError where lengths or numbers of classes differ, a threshold is missing, or fewer
+    than two models are given.
+
+    >>> from eosin.evaluation.intervals import resampling_units
+    >>> y, cases = [0, 1] * 6, list("aabbccddeeff")
+    >>> found = paired_differences(y, {"one": [0.5] * 12, "two": [0.1, 0.9] * 6},
+    ...                            resampling_units(cases, 12), {"one": 0.5, "two": 0.5},
+    ...                            replicates=50)
+    >>> found.differences["two"]["auroc"].interval.as_dict()
+    {'value': 0.5, 'low': 0.5, 'high': 0.5}
+    """
+    if len(y_probs) < 2:
+        raise ValueError(f"{len(y_probs)} model(s) given; a comparison needs at least two")
+    if missing := [name for name in y_probs if name not in thresholds]:
+        raise ValueError(f"no threshold is given for {', '.join(missing)}")
+    models = {name: checked(y_true, prob) for name, prob in y_probs.items()}
+    shapes = {scores.shape for _, scores in models.values()}
+    if len(shapes) > 1:
+        raise ValueError(f"the models differ in patches or classes: shapes {sorted(shapes)}")
+    measured = {
+        name: _measure(truth, scores, thresholds[name], units, replicates, seed)
+        for name, (truth, scores) in models.items()
+    }
+    note = _few(units)
+    names = compared_figures(next(iter(models.values()))[1])
+    figures = {
+        name: {key: _interval(found[key], level, note or units.note) for key in names}
+        for name, found in measured.items()
+    }
+    first, *others = measured
+    wide = 1 - (1 - level) / len(others)
+    differences = {
+        name: {
+            key: _difference(
+                measured[name][key], measured[first][key], len(others), level, wide,
+                note or units.note,
+            )
+            for key in names
+        }
+        for name in others
+    }  # fmt: skip
+    return Paired(figures, differences, wide, note)
+
+
+def compared_figures(y_prob: npt.ArrayLike) -> tuple[str, ...]:
+    """The figures that are compared for these probabilities.
+
+    >>> compared_figures([0.1, 0.9])[-1]
+    'brier'
+    """
+    names = figure_names(y_prob)
+    return COMPARED if "auroc" in names else names
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    value: float
+    #: float64 [replicates], or None where there are no draws.
+    samples: Floats | None
+    why: str
+
+
+def _measure(
+    truth: Ints, scores: Floats, threshold: Thresholds, units: Units, replicates: int, seed: int
+) -> dict[str, _Measured]:
+    """Value and replicates of every figure; a reason where a figure has no value."""
+    names = compared_figures(scores)
+    finite = bool(len(truth)) and bool(np.isfinite(scores).all())
+    drawn = finite and not _few(units)
+    options: dict[str, Any] = {"replicates": replicates, "seed": seed}
+    cut = np.asarray(threshold, np.float64)
+    if cut.ndim and cut.shape != truth.shape:
+        raise ValueError(f"{cut.size} thresholds for {len(truth)} patches; give one or one each")
+    # A threshold of its own for every patch: what it decides is a score of 0 or 1, cut at 0.5.
+    called = (scores >= cut).astype(np.float64) if cut.ndim and scores.ndim == 1 else scores
+    at = 0.5 if cut.ndim else float(cut)
+    samples: dict[str, Floats] = {}
+    if drawn:
+        samples = replicate_figures(truth, scores, units.codes, threshold=at, **options)
+        if called is not scores:
+            samples |= {
+                key: value
+                for key, value in replicate_figures(truth, called, units.codes, **options).items()
+                if key not in _OF_SCORES
+            }
+    found = {}
+    for key in names:
+        used = scores if key in _OF_SCORES or not finite else called
+        value = figure(key, truth, used, threshold=at)
+        why = "" if np.isfinite(value) else why_undefined(key, truth, scores) or f"{key} undefined"
+        found[key] = _Measured(value, samples.get(key), why)
+    return found
+
+
+def _few(units: Units) -> str:
+    if units.count >= MIN_CASES:
+        return ""
+    what = units.kind if units.count != 1 else {"cases": "case", "patches": "patch"}[units.kind]
+    return f"{units.count} {what}: an interval over {units.kind} needs at least {MIN_CASES}"
+
+
+def _interval(found: _Measured, level: float, note: str) -> Interval:
+    if found.why:
+        return Interval(None, None, None, 0, found.why)
+    if found.samples is None:
+        return Interval(found.value, None, None, 0, note)
+    return percentile_interval(found.value, found.samples, level=level, note=note)
+
+
+def _difference(
+    one: _Measured, first: _Measured, comparisons: int, level: float, wide: float, note: str
+) -> Difference:
+    if why := one.why or first.why:
+        return Difference(Interval(None, None, None, 0, why), None, None)
+    value = one.value - first.value
+    if one.samples is None or first.samples is None:
+        return Difference(Interval(value, None, None, 0, note), None, None)
+    samples = one.samples - first.samples
+    interval = percentile_interval(value, samples, level=level, note=note)
+    widened = None
+    if comparisons > 1:
+        widened = percentile_interval(value, samples, level=wide, note=_thin(samples, wide))
+    return Difference(interval, two_sided_p(samples), widened)
+
+
+def two_sided_p(samples: Floats) -> float | None:
+    """The level at which the percentile interval of these differences just touches 0.
+
+    samples: float64 [replicates], differences; NaN is left out. Never below 2 / (replicates + 1):
+    so many draws cannot show less. Efron & Tibshirani 1993, section 15.4, with the observed set
+    counted as one more draw (Davison & Hinkley 1997, section 4.2).
+
+    >>> two_sided_p(np.array([0.1, 0.2, -0.1, 0.3, 0.2, 0.1, 0.4, 0.1, 0.2]))
+    0.4
+    """
+    known = samples[np.isfinite(samples)]
+    if not len(known):
+        return None
+    below, above = np.count_nonzero(known <= 0), np.count_nonzero(known >= 0)
+    return float(min(1.0, 2 * (1 + min(below, above)) / (1 + len(known))))
+
+
+def _thin(samples: Floats, level: float) -> str:
+    outside = np.isfinite(samples).sum() * (1 - level) / 2
+    if outside >= _LEAST_OUTSIDE:
+        return ""
+    return f"only {outside:.1f} draws lie outside each end; take more replicates"
+
+
+def sentence(
+    name: str,
+    reference: str,
+    difference: Difference,
+    *,
+    what: str = "AUROC",
+    on: str,
+    lower_is_better: bool = False,
+    widened_level: float | None = None,
+) -> str:
+    """What may be said about a difference, no more.
+
+    name, reference: what is compared; on: the patches, such as "29 cases (5,685 patches)";
+    widened_level: the level of the widened interval, where several comparisons are made.
+
+    >>> sentence("b", "a", Difference(Interval(0.02, -0.01, 0.05, 2000), 0.2, None), on="9 cases")
+    'On 9 cases b has a higher AUROC than a by 0.020 (-0.010 to 0.050): the interval includes 0, \
+so these cases do not show which is better.'
+    """
+    value, low, high = difference.interval.value, difference.interval.low, difference.interval.high
+    if value is None:
+        return f"On {on} {name} and {reference} cannot be compared: {difference.interval.note}."
+    side = "the same" if value == 0 else "a higher" if value > 0 else "a lower"
+    joined = "as" if value == 0 else "than"
+    # Said as "by so much": where the difference is negative, its size and interval are turned.
+    ends = None if low is None or high is None else (low, high) if value >= 0 else (-high, -low)
+    size = "" if value == 0 else f" by {_number(abs(value))}"
+    start = f"On {on} {name} has {side} {what} {joined} {reference}{size}"
+    if ends is None or low is None or high is None:
+        return (
+            f"{start}; there is no interval ({difference.interval.note}), so no more can be said."
+        )
+    shown = f"({_number(ends[0])} to {_number(ends[1])})"
+    better = "" if not lower_is_better else " (lower is better)"
+    if low <= 0 <= high:
+        said = "the interval includes 0, so these cases do not show which is better"
+    else:
+        said = (
+            "the interval excludes 0, so the difference is unlikely to be chance over cases of "
+            "this kind"
+        )
+        wide = difference.widened
+        if wide is not None and wide.low is not None and wide.high is not None and widened_level:
+            if wide.low <= 0 <= wide.high:
+                said = (
+                    "the interval excludes 0, but widened for the number of comparisons "
+                    f"({100 * widened_level:.4g} %) it includes 0, so these cases do not show "
+                    "which is better"
+                )
+            else:
+                said += (
+                    f"; widened for the number of comparisons ({100 * widened_level:.4g} %) it "
+                    "still does"
+                )
+    return f"{start}{better} {shown}: {said}."
+
+
+def _number(value: float) -> str:
+    return f"{value:.3f}" if round(value, 3) else "0.000"

@@ -36,8 +36,12 @@ class Threshold:
         return asdict(self)
 
 
-#: What each rule makes as large as possible, from confusion matrices [M, 2, 2].
-RULES: dict[str, Callable[[Ints], Floats]] = {
+#: What a threshold is judged by: figures float [M], or float [M, R] with the most important first,
+#: from confusion matrices int [M, 2, 2]; what is not a number cannot be chosen.
+Merit = Callable[[Ints], Floats]
+
+#: What each rule makes as large as possible.
+RULES: dict[str, Merit] = {
     "balanced_accuracy": lambda counts: rates(counts)["balanced_accuracy"],
     "f1": lambda counts: rates(counts)["f1"],
 }
@@ -63,6 +67,24 @@ def choose_threshold(
     """
     if rule not in RULES:
         raise ValueError(f"no rule {rule!r}; there are {', '.join(sorted(RULES))}")
+    return best_threshold(y_true, y_prob, RULES[rule], rule=rule, chosen_on=chosen_on)
+
+
+def best_threshold(
+    y_true: npt.ArrayLike,
+    y_prob: npt.ArrayLike,
+    merit: Merit,
+    *,
+    rule: str,
+    chosen_on: str = "validation",
+) -> Threshold:
+    """The threshold with the greatest merit, among the candidates of ``choose_threshold``.
+
+    y_true: int [N] of 0 and 1; y_prob: float [N] or [N, 2]; rule: the name it goes by.
+
+    >>> best_threshold([0, 1], [0.25, 0.75], lambda counts: counts[:, 1, 1], rule="found").value
+    0.5
+    """
     truth, scores = checked(y_true, y_prob)
     if scores.ndim == 2:
         raise ValueError(f"a threshold needs two classes; y_prob has {scores.shape[1]}")
@@ -74,10 +96,13 @@ def choose_threshold(
     # Row 0 calls nothing positive; row i calls the i highest distinct scores positive.
     tp, fp = np.append(0, tp), np.append(0, fp)
     counts = np.stack([fp[-1] - fp, fp, tp[-1] - tp, tp], axis=-1).reshape(-1, 2, 2)
+    worth = np.asarray(merit(counts), dtype=np.float64).reshape(len(counts), -1)
     # Rounding must not decide between equals: sums of two ratios differ in the last bits.
-    merit = np.round(np.nan_to_num(RULES[rule](counts), nan=-1.0), 12)
-    best = int(np.argmax(merit))
-    return Threshold(_between(distinct, best), rule, chosen_on)
+    worth = np.nan_to_num(worth, nan=-np.inf).round(12)
+    best = np.arange(len(worth))
+    for column in worth.T:
+        best = best[column[best] == column[best].max()]
+    return Threshold(_between(distinct, int(best[0])), rule, chosen_on)
 
 
 def _between(distinct: Floats, called: int) -> float:

@@ -1,0 +1,1 @@
+"""Many runs together: cross-validation, the leakage gap, and runs compared."""

@@ -1,0 +1,181 @@
+"""Pictures of a study: patches with words under them, and the gap as pairs of dots."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from eosin.data.store import PatchStore
+from eosin.figures.canvas import BLUE, INK, MARK, ORANGE, PAPER, QUIET, canvas, save
+
+Path_ = str | os.PathLike[str]
+
+_ACROSS = 8
+_TILE_PX, _GAP_PX, _CAPTION_PX = 120, 12, 54
+_WIDTH_IN, _SIDE_IN = 10.4, 0.25
+
+
+def suspects_gallery(
+    store: PatchStore, suspects: Mapping[str, Any], path: Path_, marks: Sequence[str] = ()
+) -> Path:
+    """Draw label suspects, each with its case, its label and what the model says instead.
+
+    suspects: the key "suspects" of crossval.json, its rows naming rows of the store.
+    """
+    rows = suspects["rows"]
+    captions = [
+        (
+            row["case"] or "case unknown",
+            f"labeled {row['label']}",
+            f"{row['suggested']} {row['probability']:.3f}",
+        )
+        for row in rows
+    ]
+    shown = "" if len(rows) == suspects["total"] else f", the {len(rows)} most contradicted shown"
+    return patch_sheet(
+        store,
+        [row["patch"] for row in rows],
+        captions,
+        path,
+        title=f"Label suspects of {store.path.name}",
+        subtitle=f"{suspects['total']:,} of {suspects['of']:,} patches{shown}; under each its "
+        "case, its label, and the class that the out-of-fold model gives with its probability. "
+        "For a person to look at: nothing was removed or relabeled.",
+        marks=marks,
+    )
+
+
+def patch_sheet(
+    store: PatchStore,
+    rows: Sequence[int],
+    captions: Sequence[Sequence[str]],
+    path: Path_,
+    *,
+    title: str,
+    subtitle: str = "",
+    marks: Sequence[str] = (),
+) -> Path:
+    """Draw patches in lines of eight, each with up to three lines of words under it.
+
+    rows: rows of the store; captions: one a patch, the last line stands out. Raises ValueError
+    where the lengths differ or there is nothing to draw.
+    """
+    if not len(rows) or len(rows) != len(captions):
+        raise ValueError(f"{len(rows)} patches with {len(captions)} captions cannot be drawn")
+    sheet, places = _sheet(store, rows)
+    high, wide = sheet.shape[:2]
+    panel_in = (_WIDTH_IN - _SIDE_IN - 0.3) * high / wide
+    figure, (axes,) = canvas(
+        title,
+        subtitle,
+        marks=_short(marks),
+        width_in=_WIDTH_IN,
+        height_in=panel_in + 1.75,
+        side_in=_SIDE_IN,
+        foot_in=0.3,
+    )
+    axes.imshow(sheet, interpolation="antialiased", extent=(0, wide, high, 0), aspect="equal")
+    axes.set_anchor("NW")
+    axes.set_axis_off()
+    for (x, y), lines in zip(places, captions, strict=True):
+        for number, text in enumerate(lines):
+            last = number == len(lines) - 1
+            axes.text(
+                x + _TILE_PX / 2,
+                y + 11 + 15 * number,
+                _fitting(text),
+                color=MARK if last else INK if not number else QUIET,
+                fontsize=7.6,
+                fontweight="bold" if last else "normal",
+                ha="center",
+                va="center",
+                parse_math=False,
+            )
+    return save(figure, path)
+
+
+def _sheet(
+    store: PatchStore, rows: Sequence[int]
+) -> tuple[npt.NDArray[np.uint8], list[tuple[int, int]]]:
+    """The picture uint8 [h, w, 3], and the lower left corner (x, y) in px of every patch in it."""
+    import cv2
+
+    height, width = store.patch_size
+    tall = max(1, round(_TILE_PX * height / width))
+    step = tall + _CAPTION_PX + _GAP_PX
+    lines = -(-len(rows) // _ACROSS)
+    sheet = np.full((lines * step, _ACROSS * (_TILE_PX + _GAP_PX) - _GAP_PX, 3), 255, np.uint8)
+    how = cv2.INTER_AREA if width > _TILE_PX else cv2.INTER_NEAREST
+    places = []
+    for number, row in enumerate(rows):
+        x, y = (number % _ACROSS) * (_TILE_PX + _GAP_PX), (number // _ACROSS) * step
+        patch = np.ascontiguousarray(store.patches[row])
+        sheet[y : y + tall, x : x + _TILE_PX] = cv2.resize(
+            patch, (_TILE_PX, tall), interpolation=how
+        )
+        places.append((x, y + tall))
+    return sheet, places
+
+
+def _fitting(text: str, most: int = 22) -> str:
+    shown = "".join(c if c.isprintable() else "?" for c in text)
+    return shown if len(shown) <= most else shown[: most - 1] + "…"
+
+
+def _short(marks: Sequence[str], most: int = 3) -> list[str]:
+    """The first few marks: a picture is no place for all of fifteen runs."""
+    kept = [mark if len(mark) <= 160 else mark[:159] + "…" for mark in marks[:most]]
+    return [*kept, f"and {len(marks) - most} more"] if len(marks) > most else kept
+
+
+def gap_dots(
+    path: Path_,
+    panels: Sequence[Mapping[str, Any]],
+    *,
+    title: str,
+    subtitle: str = "",
+    marks: Sequence[str] = (),
+) -> Path:
+    """Draw one panel a method: for every seed its case-disjoint and patch-random figure, joined.
+
+    panels: {"name", "pairs": [(seed, case_disjoint, patch_random)], "words"}; figures may be None.
+    """
+    figure, drawn = canvas(
+        title,
+        subtitle,
+        marks=_short(marks),
+        width_in=3.4 * len(panels) + 1.0,
+        height_in=5.6,
+        panels=len(panels),
+        side_in=0.75,
+        foot_in=0.55,
+        head_in=0.95,
+    )
+    known = [v for panel in panels for pair in panel["pairs"] for v in pair[1:] if v is not None]
+    low, high = (min(known), max(known)) if known else (0.0, 1.0)
+    room = max(0.01, 0.12 * (high - low))
+    for axes, panel in zip(drawn, panels, strict=True):
+        pairs = [pair for pair in panel["pairs"] if None not in pair]
+        for _, one, two in pairs:
+            axes.plot([0, 1], [one, two], color="#aab2bd", linewidth=1.4, zorder=2)
+        for place, color in ((1, BLUE), (2, ORANGE)):
+            axes.plot(
+                [place - 1] * len(pairs), [pair[place] for pair in pairs], "o", color=color,
+                markersize=9, markeredgecolor=PAPER, markeredgewidth=1.3, zorder=3,
+            )  # fmt: skip
+        axes.set(xlim=(-0.45, 1.45), ylim=(low - room, high + room))
+        axes.set_xticks([0, 1], ["case-disjoint", "patch-random"])
+        axes.tick_params(axis="x", colors=INK, length=0)
+        axes.grid(visible=False, axis="x")
+        axes.set_title(panel["name"], loc="left", color=INK, fontsize=12, fontweight="bold", pad=34)
+        axes.text(
+            0, 1.03, panel["words"], transform=axes.transAxes, color=QUIET, fontsize=9.6,
+            ha="left", va="bottom",
+        )  # fmt: skip
+    drawn[0].set_ylabel(panels[0].get("figure", "AUROC"))
+    return save(figure, path)

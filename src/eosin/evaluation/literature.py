@@ -1,0 +1,312 @@
+"""Published results on the breast-histopathology archive, and whether a run compares with them.
+
+A figure stands beside a published one only where it was measured in the same way: on the 49 test
+cases of the published lists, or by five folds over all 279 cases. Everything else has a reason.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+LISTS, FOLDS = "published lists", "5 folds"
+#: Patches that may be missing (files that cannot be read, exact duplicates that were dropped)
+#: before figures no longer stand beside published ones: 1 in 1,000, 51 of the 51,439 of the lists.
+SHORTFALL = 0.001
+
+
+class ListedCase(Protocol):
+    """One case of the archive or of a list, as in splitting.published."""
+
+    @property
+    def case(self) -> str: ...
+    @property
+    def part(self) -> str:
+        """ "train", "val", "test", or "" for a case in no list."""
+
+    @property
+    def n_negative(self) -> int | None: ...
+    @property
+    def n_positive(self) -> int | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedResult:
+    """One published result: figures between 0 and 1, None where it has none."""
+
+    name: str
+    source: str
+    #: What was measured on which cases.
+    protocol: str
+    #: LISTS or FOLDS: results of one group were measured in the same way.
+    group: str
+    f1: float | None = None
+    balanced_accuracy: float | None = None
+    auroc: float | None = None
+    auprc: float | None = None
+    remark: str = ""
+
+
+_TEST = "the 49 published test cases"
+_CROSS = "5 folds over all 279 cases of the archive"
+_UNTRACED = "quoted without a source: the publication was not traced"
+
+#: Oldest first, folds last.
+RESULTS: tuple[PublishedResult, ...] = (
+    PublishedResult(
+        "Cruz-Roa 2014",
+        "Cruz-Roa et al., Automatic detection of invasive ductal carcinoma in whole slide images "
+        "with convolutional neural networks, SPIE Medical Imaging 9041, 2014",
+        _TEST,
+        LISTS,
+        f1=0.7180,
+        balanced_accuracy=0.8423,
+    ),
+    PublishedResult(
+        "Janowczyk & Madabhushi 2016",
+        "Janowczyk and Madabhushi, Deep learning for digital pathology image analysis: a "
+        "comprehensive tutorial with selected use cases, J Pathol Inform 7:29, 2016, "
+        "doi:10.4103/2153-3539.186902",
+        _TEST,
+        LISTS,
+        f1=0.7648,
+        balanced_accuracy=0.8468,
+    ),
+    PublishedResult(
+        "Romero 2019",
+        "Romero, Tang and Kadoury, Multi-level batch normalization in deep networks for invasive "
+        "ductal carcinoma cell discrimination in histopathology images, IEEE ISBI 2019, "
+        "doi:10.1109/ISBI.2019.8759410, arXiv:1901.03684",
+        _TEST,
+        LISTS,
+        balanced_accuracy=0.89,
+        remark="its F1 of 0.90 is left out: at 27.5 % positive patches and a balanced accuracy of "
+        "0.89 the F1 of the positive class is at most 0.88, so it must be another F1",
+    ),
+    PublishedResult("EfficientNet-B0", _UNTRACED, _CROSS, FOLDS, auprc=0.883),
+    PublishedResult("ConvNeXt-T features + SVM", _UNTRACED, _CROSS, FOLDS, auroc=0.926),
+)
+
+#: Name in the table -> names that a run's figures may have.
+_FIGURES = {
+    "f1": ("f1",),
+    "balanced_accuracy": ("balanced_accuracy",),
+    "auroc": ("auroc",),
+    "auprc": ("auprc", "average_precision"),
+}
+
+
+def highest_f1(balanced_accuracy: float, prevalence: float) -> float:
+    """The highest F1 of the positive class that a balanced accuracy allows at a prevalence.
+
+    F1 = 2 p s / (p s + p + (1 - p)(1 - t)) with prevalence p, sensitivity s and specificity t.
+    With s + t fixed it only rises or only falls with t, so it is highest at an end of t's range.
+
+    >>> round(highest_f1(0.89, 0.275), 3)
+    0.876
+    """
+    total = 2 * balanced_accuracy
+
+    def f1(specificity: float) -> float:
+        sensitivity = total - specificity
+        false = (1 - prevalence) * (1 - specificity)
+        return 2 * prevalence * sensitivity / (prevalence * sensitivity + prevalence + false)
+
+    return max(f1(min(1.0, total)), f1(max(0.0, total - 1)))
+
+
+def compare_with_published(
+    scheme: str,
+    part: str,
+    cases: Iterable[str],
+    n_patches: int,
+    published: Sequence[ListedCase],
+    figures: Mapping[str, Any],
+    *,
+    made_up: bool = False,
+    unlisted_trained: bool = False,
+    folds: int | None = None,
+) -> dict[str, Any]:
+    """The "published" key of evaluation.json: published results, and this run where it compares.
+
+    scheme: of the split ("published", "case", "folds", "patch", ...); part: the measured one
+    ("test", "val", or "all" for out-of-fold predictions, which count as test);
+    cases: names of the measured cases, each once or more; n_patches: how many were measured;
+    published: the lists with the archive's patch counts; figures: name -> number or Interval dict;
+    unlisted_trained: cases in no list were trained on; folds: how many, for scheme "folds".
+
+    Returns ``comparable``, ``reason`` (why not, or what is short), ``rows`` (one a result, each
+    with its own ``comparable``), ``run`` (this run's figures as {value, low, high}, None where it
+    does not compare) and ``missing``: cases of the protocol that were not measured, and patches.
+    Up to 1 patch in 1,000 may be missing, which is then said; one missing case is too many.
+
+    >>> from typing import NamedTuple
+    >>> Case = NamedTuple("Case", [("case", str), ("part", str), ("n_negative", int),
+    ...                            ("n_positive", int)])
+    >>> lists = [Case("1", "test", 70, 30), Case("2", "train", 10, 10)]
+    >>> found = compare_with_published("published", "test", ["1"], 100, lists, {"f1": 0.7})
+    >>> found["comparable"], found["run"]["f1"]["value"], found["missing"]
+    (True, 0.7, {'cases': [], 'patches': 0})
+    >>> compare_with_published("case", "test", ["1"], 100, lists, {})["reason"]
+    'not comparable: the split is not that of the published lists (it is by case)'
+    """
+    measured = {str(case) for case in cases} - {""}
+    held = {c.case: _patches(c) for c in published if _patches(c) is not None}
+    group = FOLDS if scheme == "folds" else LISTS
+    wanted = {c.case for c in published if c.case in held and (group == FOLDS or c.part == "test")}
+    reason = _why_not(scheme, part, measured, held, wanted, made_up, folds)
+    if not reason and unlisted_trained and group == LISTS:
+        reason = "not comparable: cases in no list were trained on as well"
+    missing: dict[str, Any] = {"cases": [], "patches": 0}
+    same_data = not made_up and bool(measured & set(held))
+    if same_data and scheme in ("published", "folds"):
+        # On another part every case of the protocol is missing, which is what there is to know.
+        absent = sorted(wanted - measured)
+        here = n_patches if part in ("test", "all") else 0
+        missing = {
+            "cases": absent,
+            "patches": max(0, sum(held[case] or 0 for case in wanted) - here),
+        }
+    if not reason:
+        reason = _shortfall(missing, n_patches, held, wanted)
+    comparable = not reason.startswith("not comparable")
+    note = _lists_note(published)
+    return {
+        "comparable": comparable,
+        "reason": reason,
+        "note": note,
+        "rows": [
+            {
+                "name": result.name,
+                "source": result.source,
+                "f1": result.f1,
+                "balanced_accuracy": result.balanced_accuracy,
+                "auroc": result.auroc,
+                "auprc": result.auprc,
+                "protocol": result.protocol,
+                "remark": result.remark,
+                "comparable": comparable and result.group == group,
+            }
+            for result in RESULTS
+        ],
+        "run": {name: _figure(figures, known) for name, known in _FIGURES.items()}
+        if comparable
+        else None,
+        "missing": missing,
+    }
+
+
+def _why_not(
+    scheme: str,
+    part: str,
+    measured: set[str],
+    held: Mapping[str, int | None],
+    wanted: set[str],
+    made_up: bool,
+    folds: int | None,
+) -> str:
+    """Why figures of this split, part and data cannot stand beside published ones, or ""."""
+    no = "not comparable: "
+    if made_up:
+        return f"{no}the data are made up"
+    if not measured:
+        return f"{no}the measured patches have no case names, so nobody can say which they are"
+    other = measured - set(held)
+    if len(other) == len(measured):
+        return f"{no}this is another data set, none of its cases is in the published archive"
+    if scheme not in ("published", "folds"):
+        name = {"case": "by case", "patch": "by patch"}.get(scheme, repr(scheme))
+        return f"{no}the split is not that of the published lists (it is {name})"
+    if part not in ("test", "all"):
+        word = {"val": "validation", "train": "training"}.get(part, part)
+        return (
+            f"{no}measured on the {word} cases; the published results are of the "
+            f"{len(wanted)} {'cases of 5 folds' if scheme == 'folds' else 'published test cases'}"
+        )
+    if scheme == "folds" and folds != 5:
+        many = "an unknown number" if folds is None else str(folds)
+        return f"{no}the published cross-validations have 5 folds, this one has {many}"
+    if other:
+        return f"{no}{_cases(len(other))} not in the published archive ({_first(other)})"
+    if extra := measured - wanted:
+        return f"{no}{_cases(len(extra))} not in the published test list ({_first(extra)})"
+    if absent := wanted - measured:
+        what = "cases of the archive" if scheme == "folds" else "published test cases"
+        verb = "is" if len(absent) == 1 else "are"
+        return f"{no}{len(absent)} of the {len(wanted)} {what} {verb} missing ({_first(absent)})"
+    return ""
+
+
+def _shortfall(
+    missing: Mapping[str, Any],
+    n_patches: int,
+    held: Mapping[str, int | None],
+    wanted: set[str],
+) -> str:
+    """A sentence on patches that are missing or too many, or ""; the cases are all there."""
+    expected = sum(held[case] or 0 for case in wanted)
+    if n_patches > expected:
+        return (
+            f"not comparable: {n_patches:,} patches were measured, but the archive has "
+            f"{expected:,} of these cases; some stand in the store twice"
+        )
+    short = missing["patches"]
+    if short > SHORTFALL * expected:
+        return (
+            f"not comparable: {short:,} of the {expected:,} patches of these cases are missing; "
+            "a sample of their patches is easier or harder than all of them"
+        )
+    if short:
+        return f"comparable, but {short:,} of {expected:,} patches are missing"
+    return ""
+
+
+def _lists_note(published: Sequence[ListedCase]) -> str:
+    """What the lists name but the archive lacks: nothing that a run could mend."""
+    absent = [c for c in published if c.part and _patches(c) is None]
+    if not absent:
+        return ""
+    words = {"train": "training", "val": "validation", "test": "test"}
+    by_list = [
+        f"{', '.join(sorted(c.case for c in absent if c.part == part))} of the {word} list"
+        for part, word in words.items()
+        if any(c.part == part for c in absent)
+    ]
+    test = sum(c.part == "test" for c in published)
+    whole = not any(c.part == "test" for c in absent)
+    return (
+        f"the archive lacks {' and '.join(by_list)}"
+        + (f"; all {test} cases of the test list are in it" if whole else "")
+        + "; the published results are of the lists as their authors had them"
+    )
+
+
+def _patches(case: ListedCase) -> int | None:
+    if case.n_negative is None or case.n_positive is None:
+        return None
+    return case.n_negative + case.n_positive
+
+
+def _figure(figures: Mapping[str, Any], names: Sequence[str]) -> dict[str, float | None]:
+    """{value, low, high} from a number or an Interval dict; None for what is not finite."""
+    found: Any = next((figures[name] for name in names if name in figures), None)
+    if not isinstance(found, Mapping):
+        found = {"value": found}
+    return {key: _finite(found.get(key)) for key in ("value", "low", "high")}
+
+
+def _finite(value: Any) -> float | None:
+    if value is None or not math.isfinite(float(value)):
+        return None
+    return float(value)
+
+
+def _cases(count: int) -> str:
+    return f"{count} measured case is" if count == 1 else f"{count} measured cases are"
+
+
+def _first(names: set[str]) -> str:
+    shown = sorted(names)[:5]
+    return ", ".join(shown) + (", ..." if len(names) > len(shown) else "")

@@ -84,7 +84,7 @@ def crossval(
     allow_leaks: bool = False,
     force: bool = False,
     replicates: int = 2000,
-    again: str = "the same command",
+    again: str = "eosin crossval",
     watch: Watch = unwatched,
     said: Callable[[str], None] = lambda text: None,
 ) -> CrossValidation:
@@ -130,6 +130,7 @@ def crossval(
         "recipe": recipe.model_dump(),
         "store": plan["store"],
         "split": {"scheme": "folds", "k": k, "seed": split_seed, "notes": list(split.notes)},
+        "command": again,
         "environment": environment(),
         "intended_use": "Research and education only, not for diagnosis.",
     }

@@ -1,0 +1,124 @@
+"""`eosin gap`: how much too good a patch-random split makes the same recipe look."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from eosin.cli import output
+
+if TYPE_CHECKING:
+    from eosin.studies.gap import Gap
+
+
+def gap(
+    store: Annotated[Path, typer.Argument(help="A store made by eosin pack.")],
+    folder: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder of the runs and results; it goes on.")
+    ],
+    recipe: Annotated[
+        str, typer.Option("--recipe", "-r", help="A name from `eosin recipes`, or a .toml file.")
+    ] = "compact",
+    seeds: Annotated[
+        int, typer.Option(min=1, help="Seeds of split and training: the recipe's and following.")
+    ] = 3,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Change the recipe: key=value; repeatable.")
+    ] = None,
+    replicates: Annotated[int, typer.Option(min=10, help="Bootstrap replicates.")] = 2000,
+    allow_leaks: Annotated[
+        bool,
+        typer.Option(
+            "--allow-leaks",
+            help="Go on though the case-disjoint split leaks; every output says so.",
+        ),
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Start anew in a folder that was begun otherwise.")
+    ] = False,
+    json_: output.Json = False,
+) -> None:
+    """Measure the leakage gap: one recipe under a patch-random and a case-disjoint split.
+
+    The parts of both splits hold equally many patches. Two runs a seed, and two methods without
+    training beside them. Said again after Ctrl-C or a crash, the same command goes on where it
+    was. Writes gap.json, gap.png and the page gap.md.
+
+    Example: eosin gap idc.store --recipe compact --seeds 3 --set epochs=3 -o gap
+    """
+    output.use_json(json_)
+    from eosin.cli.crossval import command, end, going_on
+    from eosin.cli.train import watching
+    from eosin.config import read_recipe
+    from eosin.data.store import PatchStore
+    from eosin.studies.gap import gap as measure_gap
+
+    chosen = read_recipe(recipe, settings or [])
+    again = command(["gap", store, "-r", recipe, "--seeds", seeds], settings, folder, allow_leaks)
+    with going_on(again):
+        found = measure_gap(
+            PatchStore.open(store),
+            chosen,
+            folder,
+            seeds=seeds,
+            allow_leaks=allow_leaks,
+            force=force,
+            replicates=replicates,
+            again=again,
+            watch=watching,
+            said=output.note,
+        )
+    if json_:
+        output.result({**found.result, "folder": str(found.folder), "files": list(found.files)})
+    else:
+        _show(found)
+    end(found.failed, again)
+
+
+def _show(found: Gap) -> None:
+    from eosin.cli.crossval import value
+    from eosin.studies.gap_page import name_of
+
+    result = found.result
+    for mark in result["marks"]:
+        output.warn(mark)
+    rows = []
+    for method, each in result["methods"].items():
+        for name in result["figures"]:
+            pairs = [row[name] for row in each["per_seed"]]
+            means = []
+            for side in ("case_disjoint", "patch_random"):
+                known = [pair[side] for pair in pairs if pair[side] is not None]
+                means.append(value(sum(known) / len(known) if known else None))
+            difference = each["differences"][name]
+            shown = "-"
+            if difference["low"] is not None:
+                shown = f"{difference['low']:+.4f} to {difference['high']:+.4f}"
+            by_seed = "  ".join(
+                "-" if pair["difference"] is None else f"{pair['difference']:+.3f}"
+                for pair in pairs
+            )
+            size = difference["value"]
+            rows.append(
+                [
+                    method.replace("_", " "),
+                    name_of(name),
+                    *means,
+                    "-" if size is None else f"{size:+.4f}",
+                    shown,
+                    by_seed,
+                ]
+            )
+    seeds = len(result["seeds"])
+    output.table(
+        f"test figures under both splits, mean of {seeds} seed{'s' * (seeds > 1)}",
+        ["method", "figure", "case-disjoint", "patch-random", "difference", "95 % interval",
+         "by seed"],
+        rows,
+        right=["case-disjoint", "patch-random", "difference"],
+    )  # fmt: skip
+    output.say(result["sentence"])
+    output.say(f"interval: {result['interval']['method']}")
+    output.say(f"written to {found.folder}: {', '.join(found.files)}")

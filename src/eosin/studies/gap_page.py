@@ -1,0 +1,169 @@
+"""The leakage gap in words: one sentence, and a page in Markdown that can stand in a manual."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+_NAMES = {
+    "auroc": "AUROC",
+    "average_precision": "average precision",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_auroc": "AUROC, mean of classes",
+    "macro_average_precision": "average precision, mean of classes",
+}
+
+
+def name_of(figure: str) -> str:
+    """A figure's name for people.
+
+    >>> name_of("auroc")
+    'AUROC'
+    """
+    return _NAMES.get(figure, figure.replace("_", " "))
+
+
+def sentence(result: Mapping[str, Any], recipe: str) -> str:
+    """What may be said of the network's gap, no more.
+
+    result: gap.json, with "methods", "figures", "seeds", "n_patches" and "n_cases".
+    """
+    figure = result["figures"][0]
+    found = result["methods"]["network"]["differences"][figure]
+    seeds = len(result["seeds"])
+    on = (
+        f"On {result['n_patches']:,} patches of {result['n_cases']:,} cases, with "
+        f"{seeds} seed{'s' * (seeds > 1)} and splits of equal size,"
+    )
+    if found["value"] is None:
+        return f"{on} the gap of {recipe} has no value: {found['note']}."
+    side = "higher" if found["value"] >= 0 else "lower"
+    text = (
+        f"{on} {recipe} tested on a patch-random split shows {_article(figure)} "
+        f"{name_of(figure)} "
+        f"{abs(found['value']):.3f} {side} than on a case-disjoint one"
+    )
+    if found["low"] is None:
+        return f"{text}; there is no interval ({found['note']}), so no more can be said."
+    low, high = found["low"], found["high"]
+    if found["value"] < 0:
+        low, high = -high, -low
+    shown = f"(95 % interval {low:.3f} to {high:.3f})"
+    if found["low"] <= 0 <= found["high"]:
+        return (
+            f"{text} {shown}: the interval includes 0, so these runs do not show that the "
+            "patch-random split is too optimistic for this recipe."
+        )
+    if found["value"] > 0:
+        return (
+            f"{text} {shown}: about this much of the patch-random figure is owed to having seen "
+            "other patches of the same cases, and will not be found on new cases."
+        )
+    return f"{text} {shown}: the patch-random split is not the more optimistic one here."
+
+
+def _article(figure: str) -> str:
+    return "an" if name_of(figure).startswith("A") else "a"
+
+
+def page(result: Mapping[str, Any]) -> str:
+    """The page: what was done, the table, the sentence, the limits, how to repeat it."""
+    figures = result["figures"]
+    recipe = result.get("recipe", {})
+    lines = ["# The leakage gap", ""]
+    for mark in result["marks"]:
+        lines += [f"> **{mark}**", ""]
+    lines += [result["sentence"], "", "![Pairs of test figures under both splits](gap.png)", ""]
+    lines += [
+        "## What was done",
+        "",
+        f"For each of {len(result['seeds'])} seeds the store ({result['n_patches']:,} patches of "
+        f"{result['n_cases']:,} cases) was shared out twice: by whole cases, and by patches drawn "
+        "at random, cut so that training, validation and test hold exactly as many patches as "
+        f"under the first. The same recipe (`{recipe.get('name', '')}`, "
+        f"{recipe.get('epochs', '?')} epochs) was trained on both with the same seed. Thresholds "
+        "were chosen on validation. Two methods without a network were fitted on the same parts: "
+        "color alone (logistic regression on color histograms) and nearest neighbors, which shows "
+        "the leak without any training.",
+        "",
+        "| seed | train | validation | test |",
+        "| --: | --: | --: | --: |",
+        *(
+            f"| {row['seed']} | {row['train']:,} | {row['val']:,} | {row['test']:,} |"
+            for row in result["sizes"]
+        ),
+        "",
+        "## What was found",
+        "",
+    ]
+    for figure in figures:
+        lines += _table(result, figure)
+    level = 100 * result["interval"]["level"]
+    lines += [
+        "## How to read it",
+        "",
+        f"The {level:.0f} % interval is a {result['interval']['method']} "
+        f"({result['interval']['replicates']:,} replicates). Test parts share cases between seeds "
+        "and between the two splits, which the drawing ignores: that makes it rather too wide. "
+        "Few seeds show too little of the spread between seeds: that makes it rather too narrow, "
+        "so each seed's own difference stands in the tables. The two test parts are different "
+        "patches; part of a single seed's difference is which cases fell into its test part.",
+        "",
+        "The case-disjoint figure is the one that speaks about new cases. Nothing ties a case to "
+        "a patient, so even it may be somewhat too good. The gap depends on the store, the recipe "
+        "and how long it trains: a network that memorizes more gains more from a leak.",
+        "",
+        "## How to repeat it",
+        "",
+        "```",
+        command(result),
+        "```",
+        "",
+        f"Store `{str(result['store']['digest'])[:12]}`, eosin "
+        f"{result['environment']['eosin']}, torch "
+        f"{result['environment']['packages'].get('torch', '?')}, "
+        f"{result['environment']['machine'].get('processor', '?')}.",
+        "",
+        result["intended_use"],
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def command(result: Mapping[str, Any]) -> str:
+    """The command that was said, without the folders of the machine it was said on."""
+    words = shlex.split(result["command"])
+    return shlex.join(w.rstrip("/").rpartition("/")[2] if w.startswith("/") else w for w in words)
+
+
+def _table(result: Mapping[str, Any], figure: str) -> list[str]:
+    """One figure: a row a method and seed, then the mean difference with its interval."""
+    lines = [
+        f"### {name_of(figure)[0].upper()}{name_of(figure)[1:]}",
+        "",
+        "| method | seed | case-disjoint | patch-random | difference |",
+        "| --- | --: | --: | --: | --: |",
+    ]
+    for method, found in result["methods"].items():
+        label = method.replace("_", " ")
+        for row in found["per_seed"]:
+            each = row[figure]
+            lines.append(
+                f"| {label} | {row['seed']} | {_cell(each['case_disjoint'])} | "
+                f"{_cell(each['patch_random'])} | {_signed(each['difference'])} |"
+            )
+        mean = found["differences"][figure]
+        shown = _signed(mean["value"])
+        if mean["low"] is not None:
+            shown += f" ({_signed(mean['low'])} to {_signed(mean['high'])})"
+        lines.append(f"| **{label}** | mean | | | **{shown}** |")
+    return [*lines, ""]
+
+
+def _cell(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _signed(value: float | None) -> str:
+    return "-" if value is None else f"{value:+.4f}"

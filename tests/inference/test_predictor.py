@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from eosin.errors import RunError
-from eosin.inference.predictor import TorchPredictor, decide, load, predict_rows
+from eosin.inference.predictor import TorchPredictor, load, predict_rows
 from eosin.models.classifier import Classifier, save_classifier
 
 ARGUMENTS = {"widths": [8, 16], "blocks": [0, 1]}
@@ -72,9 +72,26 @@ def test_an_unfinished_run_says_how_to_go_on(tmp_path: Path) -> None:
         load(tmp_path)
 
 
-def test_decisions() -> None:
-    two = np.array([[0.8, 0.2], [0.5, 0.5], [0.1, 0.9]])
-    assert decide(two, ["n", "p"], 0.5) == ["n", "p", "p"]
-    assert decide(two, ["n", "p"], None) == ["n", "n", "p"]
-    three = np.array([[0.2, 0.5, 0.3]])
-    assert decide(three, ["a", "b", "c"], 0.1) == ["b"]
+def test_the_check_comes_with_the_model(saved: Path) -> None:
+    predictor = load(saved)
+    assert predictor.examine(patches(3))[1] is None
+    logits, texture = predictor.read(patches(40), np.arange(40))
+    assert np.allclose(predictor.examine(patches(40))[0].argmax(1), logits.argmax(1))
+    width = texture.shape[1]
+    predictor.model.scope_mean = torch.from_numpy(texture.mean(0))
+    predictor.model.scope_whitening = torch.eye(width)
+    save_classifier(predictor.model, saved, marks=[])
+    distances = load(saved).examine(patches(40))[1]
+    assert distances is not None
+    wanted = np.sqrt(((texture - texture.mean(0)) ** 2).mean(1))
+    assert np.allclose(distances, wanted, atol=1e-5)
+    assert load(saved).examine(patches(0))[1] is not None
+
+
+def test_a_damaged_check_is_named(saved: Path) -> None:
+    model = load(saved).model
+    model.scope_mean = torch.zeros(4)
+    model.scope_whitening = torch.zeros(5, 5)
+    save_classifier(model, saved)
+    with pytest.raises(RunError, match="do not fit together"):
+        load(saved)

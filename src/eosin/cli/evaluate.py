@@ -10,7 +10,9 @@ import typer
 from eosin.cli import output
 
 if TYPE_CHECKING:
-    from eosin.inference.assess import Assessment
+    from eosin.data.store import PatchStore
+    from eosin.inference.records import Assessment
+    from eosin.reporting.report import Written
     from eosin.training.session import Session
 
 _PRECISION = "fp32 is exact and the reference; bf16 is faster where the machine is good at it."
@@ -40,12 +42,25 @@ def evaluate(
             "--allow-seen", help="Evaluate on cases seen in training; every output says so."
         ),
     ] = False,
+    refer_error: Annotated[
+        float, typer.Option(help="Promise: at most this share of the automatic answers is wrong.")
+    ] = 0.05,
+    refer_confidence: Annotated[
+        float, typer.Option(help="How sure the promise must be, between 0 and 1.")
+    ] = 0.9,
+    cost_ratio: Annotated[
+        float, typer.Option(help="What a missed positive costs, in false alarms.")
+    ] = 5.0,
+    report: Annotated[
+        bool, typer.Option("--report/--no-report", help="Write report.html and MODEL_CARD.md.")
+    ] = True,
     json_: output.Json = False,
 ) -> None:
     """Evaluate a run on the test part of its split, or on a store that it has never seen.
 
-    The threshold comes from the validation part alone. Each figure has a 95 % interval by bootstrap
-    over cases. Writes evaluation.json, predictions.parquet and figures.
+    Temperature, operating points, the refer band and the out-of-scope threshold are fitted on the
+    validation part alone and kept in the model. Each figure has a 95 % interval by bootstrap over
+    cases. Writes evaluation.json, predictions.parquet, figures, report.html and MODEL_CARD.md.
 
     Example: eosin evaluate run --store hospital-b.store
     """
@@ -54,6 +69,11 @@ def evaluate(
 
     if precision not in ("fp32", "bf16", "auto"):
         raise UserError(f"--precision {precision}: choose fp32, bf16 or auto")
+    for name, value in (("error", refer_error), ("confidence", refer_confidence)):
+        if not 0 < value < 1:
+            raise UserError(f"--refer-{name} {value:g}: give a number between 0 and 1")
+    if not 0 < cost_ratio < float("inf"):
+        raise UserError(f"--cost-ratio {cost_ratio:g}: give a number above 0")
     from eosin.data.store import PatchStore
     from eosin.runs import RunFolder
     from eosin.training.session import reopen
@@ -64,7 +84,14 @@ def evaluate(
         opened = PatchStore.open(store)
         own = folder.read_json("environment.json").get("store", {}).get("digest")
         if opened.digest != own:
-            from eosin.inference.assess import assess_unseen
+            from eosin.inference.unseen import assess_unseen
+
+            if (refer_error, refer_confidence, cost_ratio) != (0.05, 0.9, 5.0):
+                raise UserError(
+                    "--refer-error, --refer-confidence and --cost-ratio act on what is fitted on "
+                    f"the run's own validation part: give them to eosin evaluate {run}, without "
+                    "--store, before this"
+                )
 
             with output.progress() as bar:
                 task = bar.add_task("predicting", total=len(opened), rate="patches")
@@ -77,14 +104,17 @@ def evaluate(
                     progress=lambda done, total: bar.update(task, completed=done),
                     **options,
                 )
-            _show(found, json_)
+            _show(found, _report(found, opened) if report else None, json_)
             return
+    from eosin.inference.fitting import Wishes
+
     session = reopen(run, None if store is None else str(store))
-    assess_and_show(session, json_=json_, with_baselines=baselines, **options)
+    options["wishes"] = Wishes(refer_error, refer_confidence, cost_ratio)
+    assess_and_show(session, json_=json_, with_baselines=baselines, report=report, **options)
 
 
-def assess_and_show(session: Session, *, json_: bool, **options: Any) -> None:
-    """Evaluate a run on its own split, with progress, and print the result."""
+def assess_and_show(session: Session, *, json_: bool, report: bool = True, **options: Any) -> None:
+    """Evaluate a run on its own split, with progress, write its report and print the result."""
     from eosin.inference.assess import assess
 
     with output.progress() as bar:
@@ -94,13 +124,30 @@ def assess_and_show(session: Session, *, json_: bool, **options: Any) -> None:
             progress=lambda done, total: bar.update(task, completed=done, total=total),
             **options,
         )
-    _show(found, json_)
+    _show(found, _report(found, session.store) if report else None, json_)
 
 
-def _show(found: Assessment, json_: bool) -> None:
+def _report(found: Assessment, store: PatchStore) -> Written:
+    from eosin.reporting.report import write_report
+
+    report = write_report(found.folder, store=store)
+    for problem in report.problems:
+        output.warn(f"report: {problem}")
+    return report
+
+
+def _show(found: Assessment, report: Written | None, json_: bool) -> None:
     result = found.evaluation
+    files = [*found.files, *(["report.html", "MODEL_CARD.md"] if report else [])]
     if json_:
-        output.result({**result, "folder": str(found.folder), "files": list(found.files)})
+        output.result(
+            {
+                **result,
+                "folder": str(found.folder),
+                "files": files,
+                "report": None if report is None else str(report.path),
+            }
+        )
         return
     for mark in result["marks"]:
         output.warn(mark)
@@ -124,7 +171,34 @@ def _show(found: Assessment, json_: bool) -> None:
         output.say(
             f"threshold {point['value']:.4f} ({point['rule']}, chosen on {point['chosen_on']})"
         )
-    output.say(f"written to {found.folder}: {', '.join(found.files)}")
+    _show_trust(result)
+    output.say(f"written to {found.folder}: {', '.join(files)}")
+    if report is not None:
+        output.say(f"open {report.path}")
+
+
+def _show_trust(result: dict[str, Any]) -> None:
+    """Calibration, refer band and out-of-scope check, a line each."""
+    calibration = result["calibration"]
+    methods = calibration["methods"]
+    before, after = (methods[name]["ece"] for name in ("before", "temperature"))
+    said = calibration["note"] or f"temperature {calibration['temperature']:.3f}"
+    output.say(f"calibration error {_value(before)}, calibrated {_value(after)} ({said})")
+    if "referral" in result:
+        output.say(result["referral"]["sentence"])
+    scope = result["scope"]
+    if scope["note"]:
+        output.say(f"out of scope: {scope['note']}")
+    else:
+        probes = ", ".join(f"{row['name']} {_share(row['flagged'])}" for row in scope["probes"])
+        output.say(f"out of scope: {_share(scope['flagged'])} of these patches; of {probes}")
+    suspects = result["suspects"]
+    if suspects["total"]:
+        output.say(f"{suspects['total']} of {suspects['of']} labels look wrong to the model")
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"
 
 
 _FIGURES = {

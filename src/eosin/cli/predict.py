@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from eosin.cli import output
 from eosin.errors import FailureError, UserError
+
+if TYPE_CHECKING:
+    from eosin.inference.images import ImagePrediction
 
 
 def predict(
@@ -25,8 +28,10 @@ def predict(
     precision: Annotated[str, typer.Option(help="fp32 (exact), bf16 or auto.")] = "fp32",
     json_: output.Json = False,
 ) -> None:
-    """Classify image files: probability of each class, and the decision at the run's threshold.
+    """Classify image files: probability of each class, and the decision.
 
+    The decision is a class, "refer" where the probability lies in the band that the run hands to a
+    person, or "out of scope" where a patch is unlike everything that the run was trained on.
     Images of another size than the model's patches are resized (bilinear, antialiased). A file that
     cannot be read is a row with its reason; the others go on, and the exit code is 1 in the end.
 
@@ -56,13 +61,17 @@ def predict(
     if resized:
         height, width = predictor.patch_size
         output.note(f"{resized} image(s) of another size were resized to {width}x{height} pixels")
-    threshold = (predictor.facts.get("threshold") or {}).get("value")
+    facts = predictor.facts
+    threshold = (facts.get("threshold") or {}).get("value")
+    _notes(facts, rows)
     if json_:
         output.result(
             {
                 "run": str(run),
                 "classes": list(predictor.classes),
                 "threshold": threshold if len(predictor.classes) == 2 else None,
+                "referral": facts.get("referral"),
+                "scope": facts.get("scope"),
                 "marks": marks,
                 "predictions": [row.as_dict() for row in rows],
                 "errors": len(bad),
@@ -91,11 +100,31 @@ def predict(
         raise FailureError(f"{len(bad)} of {len(rows)} image(s) could not be classified")
 
 
+def _notes(facts: dict[str, Any], rows: list[ImagePrediction]) -> None:
+    """What a reader of the decisions must know, on stderr."""
+    from eosin.inference.answers import OUT_OF_SCOPE, REFER
+
+    referred = sum(row.decision == REFER for row in rows)
+    outside = sum(row.decision == OUT_OF_SCOPE for row in rows)
+    referral = facts.get("referral") or {}
+    if referred:
+        output.note(
+            f"{referred} image(s) are for a person: of the others at most "
+            f"{referral['level']:.0%} should be wrong ({referral['assumption']})"
+        )
+    elif referral and referral.get("high") is None:
+        output.note(f"nothing is referred to a person: {referral.get('note') or 'no band'}")
+    if outside:
+        output.note(f"{outside} image(s) are unlike all training patches and were not classified")
+    if not facts.get("scope"):
+        output.note("the run has no out-of-scope check; eosin evaluate makes one")
+
+
 def _print_csv(rows: list[dict[str, Any]], classes: tuple[str, ...]) -> None:
     import csv
 
     names = ["file", *(f"p_{name}" for name in classes)]
-    names += ["decision", "height", "width", "resized", "error", "marks"]
+    names += ["distance", "decision", "height", "width", "resized", "error", "marks"]
     writer = csv.DictWriter(sys.stdout, names, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)

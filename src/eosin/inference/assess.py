@@ -1,11 +1,8 @@
-"""Assess a run: predict, choose the threshold on validation, and write every figure."""
+"""Assess a run: predict, fit on validation what is fitted there, and measure it."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,14 +10,29 @@ import numpy.typing as npt
 import polars as pl
 
 from eosin.data.store import PatchStore
-from eosin.errors import EosinError, RunError
-from eosin.evaluation.baselines import BASELINES, Baseline
-from eosin.evaluation.decisions import Threshold, choose_threshold
+from eosin.errors import RunError
+from eosin.evaluation.decisions import Threshold
+from eosin.evaluation.intervals import resampling_units
+from eosin.evaluation.scope import KEPT, scope_threshold
 from eosin.evaluation.summary import evaluate
-from eosin.figures import charts
-from eosin.inference.predictor import Predictor, decide, load, predict_rows
+from eosin.inference.answers import Answers
+from eosin.inference.fitting import Fitted, Judged, Wishes, cross_judge, fit, judge
+from eosin.inference.measure import suspect_section, trust_sections
+from eosin.inference.predictor import TorchPredictor, load
+from eosin.inference.records import (
+    Assessment,
+    StoreRows,
+    baselines_for,
+    diagnosed,
+    prediction_table,
+    provenance,
+    published_section,
+    write_assessment,
+)
+from eosin.inference.scope import TOO_FEW, fit_scope, probe_scope
+from eosin.models.classifier import save_classifier
 from eosin.runs import RunFolder
-from eosin.training.session import MADE_UP, Session, reopen, seen_before
+from eosin.training.session import Session
 
 Rows = npt.NDArray[np.int64]
 Progress = Callable[[int, int], None]
@@ -29,29 +41,7 @@ NO_TEST = (
     "the split has no test part: these figures are on the validation part, on which the threshold "
     "was chosen, so they are somewhat too good"
 )
-
-
-@dataclass(frozen=True)
-class Assessment:
-    """What an assessment found and where it was written."""
-
-    evaluation: dict[str, Any]
-    folder: Path
-    files: tuple[str, ...]
-
-
-class _Rows:
-    """Some rows of a memory-mapped array, read when asked for: uint8 [n, H, W, 3]."""
-
-    def __init__(self, patches: npt.NDArray[np.uint8], rows: Rows) -> None:
-        self.patches = patches
-        self.rows = rows
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: Any) -> npt.NDArray[np.uint8]:
-        return np.asarray(self.patches[self.rows[index]])
+NO_VALIDATION = "there is no validation part to choose a threshold on"
 
 
 def assess(
@@ -61,12 +51,14 @@ def assess(
     replicates: int = 2000,
     seed: int = 0,
     with_baselines: bool = True,
+    wishes: Wishes | None = None,
     progress: Progress = lambda done, total: None,
 ) -> Assessment:
     """Evaluate a run on the test part of its own store; writes into the run folder.
 
-    The threshold is chosen on the validation part and stored in model.json. Without a test part the
-    figures are those of the validation part, and say so.
+    The temperature, the operating points, the refer band and the out-of-scope threshold are fitted
+    on the validation part and kept in the model; ``wishes`` says what the band must promise.
+    Without a test part the figures are those of the validation part, and say so.
     """
     store, run, parts = session.store, session.run, session.parts
     predictor = load(run.path, precision=precision)
@@ -75,202 +67,162 @@ def assess(
         raise RunError(
             f"{run.path}: its split has neither validation nor test patches to evaluate on"
         )
-    found = _predict(predictor, store, named, progress)
-    threshold = _threshold(store, parts["val"], found.get("val"))
-    _store_threshold(run, predictor, threshold)
+    # What is fitted here replaces what was fitted before.
+    predictor.model.temperature.fill_(1.0)
+    has_scope = fit_scope(predictor, store, parts["train"], seed=seed)
+    logits, distances = _read(predictor, store, named, has_scope, progress)
+    wanted = wishes or Wishes()
+    fitted = _fit(store, parts["val"], logits.get("val"), wanted)
+    limit = scope_threshold(distances["val"]) if has_scope and "val" in named else None
     part = "test" if "test" in named else "val"
     chosen = named[part]
-    marks = [*session.marks, *_dead(predictor.facts), *([NO_TEST] if part == "val" else [])]
-    others = _baselines(session, _Rows(store.patches, chosen), seed) if with_baselines else {}
+    judged, fitting = _judge(store, chosen, logits[part], fitted, part, wanted, seed)
+    probabilities = {name: fitted.temperature.apply(given) for name, given in logits.items()}
+    marks = [
+        *session.marks,
+        *diagnosed(predictor.facts),
+        *([NO_TEST] if part == "val" else []),
+    ]
+    others = (
+        baselines_for(session, StoreRows(store.patches, chosen), seed) if with_baselines else {}
+    )
     evaluation = evaluate(
         store.labels[chosen],
-        found[part],
+        probabilities[part],
         store.cases[chosen],
         classes=store.classes,
-        threshold=threshold,
+        threshold=fitted.threshold,
         replicates=replicates,
         seed=seed,
         baselines=others,
         marks=list(dict.fromkeys(marks)),
     )
-    evaluation |= _provenance(session.run, predictor, store, part, session.split.scheme)
-    return _write(run, run.path, evaluation, store, named, found, threshold)
-
-
-def assess_unseen(
-    run: RunFolder,
-    store: PatchStore,
-    *,
-    output: Path | None = None,
-    precision: str = "fp32",
-    replicates: int = 2000,
-    seed: int = 0,
-    allow_seen: bool = False,
-    with_baselines: bool = True,
-    progress: Progress = lambda done, total: None,
-) -> Assessment:
-    """Evaluate a run on the whole of a store that it has never seen.
-
-    Raises RunError when a case or the pixels of a patch were trained on (unless ``allow_seen``,
-    which every output then says), or when the classes differ.
-    """
-    predictor = load(run.path, precision=precision)
-    if predictor.classes != store.classes:
-        raise RunError(
-            f"{run.path} knows the classes {list(predictor.classes)}, {store.path} has "
-            f"{list(store.classes)}; they must be the same, in the same order"
-        )
-    marks = [MADE_UP] if store.made_up else []
-    cases, patches = seen_before(run, store)
-    if cases or patches:
-        what = (
-            f"{len(cases)} case(s) ({', '.join(cases[:5])}{', ...' if len(cases) > 5 else ''}) and "
-            f"{patches} patch(es) of {store.path} were seen in training"
-        )
-        if not allow_seen:
-            raise RunError(
-                f"{what}: figures on them would be too good. Leave them out, or say --allow-seen "
-                "and every output will say so"
-            )
-        marks.append(f"seen in training: {what}")
-    marks += [str(mark) for mark in predictor.facts.get("marks", [])]
-    rows = np.arange(len(store))
-    found = _predict(predictor, store, {"all": rows}, progress)
-    saved = predictor.facts.get("threshold")
-    threshold = (
-        Threshold(**saved) if saved else Threshold(0.5, "fixed", "nothing", "none was chosen")
-    )
-    others, missing = {}, []
-    if with_baselines:
-        try:
-            others = _baselines(reopen(run.path), _Rows(store.patches, rows), seed)
-        except EosinError as error:
-            missing = [f"no baselines, which need the run's own training patches: {error}"]
-    evaluation = evaluate(
-        store.labels,
-        found["all"],
-        store.cases,
-        classes=store.classes,
-        threshold=threshold,
+    evaluation |= provenance(run, predictor, store, part, session.split.scheme)
+    evaluation["fitting"] = fitting
+    evaluation |= trust_sections(
+        store.labels[chosen],
+        judged,
+        store.cases[chosen],
+        temperature=float(fitted.temperature),
+        note=fitted.temperature.note,
+        points=fitted.points,
+        band=fitted.band,
+        part=part,
         replicates=replicates,
         seed=seed,
-        baselines=others,
-        marks=list(dict.fromkeys([*marks, *_dead(predictor.facts)])),
     )
-    evaluation["warnings"] += missing
-    evaluation |= _provenance(run, predictor, store, "all", "unseen store")
-    folder = output or run / f"evaluation-{store.path.name}"
-    folder.mkdir(parents=True, exist_ok=True)
-    return _write(run, folder, evaluation, store, {"all": rows}, found, threshold)
-
-
-def _baselines(session: Session, patches: _Rows, seed: int) -> dict[str, Baseline]:
-    """The simple methods, fitted on what the network was trained on, asked about ``patches``."""
-    store, parts = session.store, session.parts
-    train, val = (_Rows(store.patches, parts[name]) for name in ("train", "val"))
-    truths = [store.labels[each.rows] for each in (train, val)]
-    return {
-        name: method(
-            train, truths[0], val, truths[1], patches, classes=len(store.classes), seed=seed
+    if limit is None:
+        evaluation["scope"] = {"note": NO_VALIDATION if has_scope else TOO_FEW, "probes": []}
+    else:
+        evaluation["scope"] = probe_scope(
+            predictor, store, chosen, distances[part], limit, seed=seed
         )
-        for name, method in BASELINES.items()
-    }
+    seen = np.concatenate(list(named.values()))
+    evaluation["suspects"] = suspect_section(
+        store, seen, np.concatenate([probabilities[name] for name in named])
+    )
+    evaluation["published"] = published_section(
+        session.split.scheme, store, chosen, evaluation, trained=parts["train"]
+    )
+    evaluation["audit"] = run.read_json("environment.json").get("audit")
+    facts = _keep(run, predictor, fitted, limit)
+    answers = Answers.of(facts, store.classes)
+    tables = [
+        prediction_table(store, name, rows, probabilities[name], distances.get(name), answers)
+        for name, rows in named.items()
+    ]
+    return write_assessment(run, run.path, evaluation, store, pl.concat(tables))
 
 
-def _predict(
-    predictor: Predictor, store: PatchStore, parts: Mapping[str, Rows], progress: Progress
-) -> dict[str, npt.NDArray[np.float32]]:
+def _read(
+    predictor: TorchPredictor,
+    store: PatchStore,
+    parts: Mapping[str, Rows],
+    has_scope: bool,
+    progress: Progress,
+) -> tuple[dict[str, npt.NDArray[np.float32]], dict[str, npt.NDArray[np.float32]]]:
+    """Logits and distances of each part."""
     total, done = sum(map(len, parts.values())), 0
-    found = {}
+
+    def stepped(patches: int) -> None:
+        nonlocal done
+        done += patches
+        progress(done, total)
+
+    logits, distances = {}, {}
     for name, rows in parts.items():
-        blocks = []
-        for block in predict_rows(predictor, store.patches, rows):
-            blocks.append(block)
-            done += len(block)
-            progress(done, total)
-        found[name] = np.concatenate(blocks)
-    return found
+        logits[name], texture = predictor.read(store.patches, rows, progress=stepped)
+        if has_scope:
+            distances[name] = predictor.distances(texture)
+    return logits, distances
 
 
-def _threshold(
-    store: PatchStore, rows: Rows, probabilities: npt.NDArray[np.float32] | None
-) -> Threshold:
-    if len(store.classes) != 2:
-        return Threshold(0.5, "most probable class", "nothing")
-    if probabilities is None:
-        return Threshold(
-            0.5, "fixed", "nothing", "there is no validation part to choose a threshold on"
+def _fit(
+    store: PatchStore, rows: Rows, logits: npt.NDArray[np.float32] | None, wishes: Wishes
+) -> Fitted:
+    classes = len(store.classes)
+    given = np.empty((0, classes), np.float32) if logits is None else logits
+    units = resampling_units(store.cases[rows], len(rows))
+    fitted = fit(store.labels[rows], given, units, wishes=wishes)
+    if logits is not None or classes > 2:
+        return fitted
+    points = {
+        name: Threshold(0.5, point.rule, "nothing", NO_VALIDATION)
+        for name, point in fitted.points.items()
+    }
+    return Fitted(fitted.temperature, fitted.isotonic, points, fitted.band)
+
+
+def _judge(
+    store: PatchStore,
+    rows: Rows,
+    logits: npt.NDArray[np.float32],
+    fitted: Fitted,
+    part: str,
+    wishes: Wishes,
+    seed: int,
+) -> tuple[Judged, dict[str, Any]]:
+    """Probabilities and decisions of the measured patches, and the "fitting" part."""
+    what = "Temperature, operating points and refer band"
+    if part == "test":
+        sentence = (
+            f"{what} were fitted on the validation part and applied unchanged to the test part."
         )
-    return choose_threshold(store.labels[rows], probabilities)
-
-
-def _store_threshold(run: RunFolder, predictor: Predictor, threshold: Threshold) -> None:
-    if len(predictor.classes) == 2:
-        facts = run.read_json("model.json")
-        facts["threshold"] = threshold.as_dict()
-        run.write_json("model.json", facts)
-
-
-def _dead(facts: Mapping[str, Any]) -> list[str]:
-    return [str(found["sentence"]) for found in facts.get("diagnoses", [])]
-
-
-def _provenance(
-    run: RunFolder, predictor: Predictor, store: PatchStore, part: str, scheme: str
-) -> dict[str, Any]:
-    return {
-        "run": str(run.path),
-        "part": part,
-        "split": scheme,
-        "store": {"path": str(store.path), "digest": store.digest, "patches": len(store)},
-        "recipe": predictor.facts.get("recipe"),
-        "intended_use": "Research and education only, not for diagnosis.",
+        judged, groups = judge(fitted, logits), 0
+    else:
+        units = resampling_units(store.cases[rows], len(rows))
+        judged, groups = cross_judge(store.labels[rows], logits, units, wishes=wishes, seed=seed)
+        sentence = (
+            f"{what} were fitted and measured on the validation part, as there is no test part: "
+            + (
+                f"its cases were shared out to {groups} groups, and each group was judged by what "
+                "was fitted on the others. The model keeps what was fitted on all of them."
+                if groups
+                else "with one case, on the same patches, so what is measured is too good."
+            )
+        )
+    return judged, {
+        "fitted_on": "val",
+        "measured_on": part,
+        "cross_fitted": groups,
+        "sentence": sentence,
     }
 
 
-def _write(
-    run: RunFolder,
-    folder: Path,
-    evaluation: dict[str, Any],
-    store: PatchStore,
-    parts: Mapping[str, Rows],
-    found: Mapping[str, npt.NDArray[np.float32]],
-    threshold: Threshold,
-) -> Assessment:
-    _write_predictions(
-        folder / "predictions.parquet", store, parts, found, threshold, evaluation["marks"]
-    )
-    RunFolder(folder).write_json("evaluation.json", evaluation)
-    files = ["evaluation.json", "predictions.parquet"]
-    rows = parts[evaluation["part"]]
-    files += charts.draw_all(
-        folder,
-        evaluation,
-        store.labels[rows],
-        found[evaluation["part"]],
-        metrics=run.metrics() if folder == run.path else [],
-    )
-    return Assessment(evaluation, folder, tuple(files))
-
-
-def _write_predictions(
-    path: Path,
-    store: PatchStore,
-    parts: Mapping[str, Rows],
-    found: Mapping[str, npt.NDArray[np.float32]],
-    threshold: Threshold,
-    marks: Sequence[str],
-) -> None:
-    tables = []
-    for name, rows in parts.items():
-        index = store.index[rows].select("source", "case", "slide", "x", "y", "label")
-        decisions = decide(found[name], store.classes, float(threshold))
-        columns = {f"p_{c}": found[name][:, k] for k, c in enumerate(store.classes)}
-        table = pl.DataFrame({"patch": rows, "part": [name] * len(rows)}).hstack(index)
-        table = table.hstack(pl.DataFrame(columns))
-        tables.append(
-            table.with_columns(decision=pl.Series(decisions), marks=pl.lit("; ".join(marks)))
-        )
-    temporary = path.with_name(path.name + ".partial")
-    pl.concat(tables).write_parquet(temporary)
-    os.replace(temporary, path)
+def _keep(
+    run: RunFolder, predictor: TorchPredictor, fitted: Fitted, limit: float | None
+) -> dict[str, Any]:
+    """Store what was fitted in the model; returns the new content of model.json."""
+    model = predictor.model
+    model.temperature.fill_(float(fitted.temperature))
+    facts = {k: v for k, v in predictor.facts.items() if k not in model.description()}
+    two = len(predictor.classes) == 2
+    facts |= {
+        "threshold": fitted.threshold.as_dict() if two else None,
+        "operating_points": {name: point.as_dict() for name, point in fitted.points.items()},
+        "referral": fitted.band.as_dict(),
+        "scope": None if limit is None else {"threshold": limit, "kept": KEPT},
+    }
+    save_classifier(model, run.path, **facts)
+    predictor.facts = run.read_json("model.json")
+    return predictor.facts

@@ -15,7 +15,8 @@ import numpy.typing as npt
 from eosin.data.archives import FolderFiles, ZipFiles, read_file
 from eosin.data.decode import IMAGE_SUFFIXES, decode
 from eosin.errors import ImageError, SourceError
-from eosin.inference.predictor import Predictor, decide
+from eosin.inference.answers import Answers
+from eosin.inference.predictor import Predictor
 
 _BATCH_PIXELS = 256 * 50 * 50
 
@@ -27,17 +28,21 @@ class ImagePrediction:
     file: str
     #: Class -> probability; empty where there is an error.
     probabilities: dict[str, float]
+    #: A class, "refer", "out of scope", or "" where there is an error.
     decision: str
     #: (height_px, width_px) of the file, and whether it was resized to the model's patch size.
     size: tuple[int, int] | None
     resized: bool = False
     error: str = ""
+    #: From the training patches; about 1 for those. None where the model has no such check.
+    distance: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON and CSV."""
         return {
             "file": self.file,
             **{f"p_{name}": value for name, value in self.probabilities.items()},
+            "distance": self.distance,
             "decision": self.decision or None,
             "height": self.size[0] if self.size else None,
             "width": self.size[1] if self.size else None,
@@ -56,7 +61,7 @@ def predict_images(
     where it is not of the same shape, its proportions; with ``strict`` it is refused instead. A
     file that cannot be read gives a row with an error.
     """
-    threshold = (predictor.facts.get("threshold") or {}).get("value")
+    answers = Answers.of(predictor.facts, predictor.classes)
     batch: list[tuple[str, npt.NDArray[np.uint8] | None, str]] = []
     pixels = 0
     for name, read in _files(paths):
@@ -75,36 +80,40 @@ def predict_images(
         batch.append((name, image, error))
         pixels += 0 if image is None else image.shape[0] * image.shape[1]
         if pixels >= _BATCH_PIXELS or len(batch) >= 1024:
-            yield from _answer(predictor, batch, threshold)
+            yield from _answer(predictor, batch, answers)
             batch, pixels = [], 0
-    yield from _answer(predictor, batch, threshold)
+    yield from _answer(predictor, batch, answers)
 
 
 def _answer(
     predictor: Predictor,
     batch: list[tuple[str, npt.NDArray[np.uint8] | None, str]],
-    threshold: float | None,
+    answers: Answers,
 ) -> Iterator[ImagePrediction]:
     by_size: dict[tuple[int, ...], list[int]] = {}
     for k, (_, image, _) in enumerate(batch):
         if image is not None:
             by_size.setdefault(image.shape, []).append(k)
-    rows: dict[int, npt.NDArray[np.float32]] = {}
+    rows: dict[int, tuple[npt.NDArray[np.float32], float | None, str]] = {}
     for members in by_size.values():
         stacked = np.stack([image for k in members if (image := batch[k][1]) is not None])
-        rows |= dict(zip(members, predictor.predict(stacked), strict=True))
+        found, distances = predictor.examine(stacked)
+        apart = [None] * len(members) if distances is None else distances.tolist()
+        decided = answers.decide(found, distances)
+        rows |= dict(zip(members, zip(found, apart, decided, strict=True), strict=True))
     for k, (name, image, error) in enumerate(batch):
         if image is None:
             yield ImagePrediction(name, {}, "", None, error=error)
             continue
         height, width = image.shape[:2]
-        values = [float(v) for v in rows[k]]
+        probabilities, distance, decision = rows[k]
         yield ImagePrediction(
             name,
-            dict(zip(predictor.classes, values, strict=True)),
-            decide(rows[k][None], predictor.classes, threshold)[0],
+            dict(zip(predictor.classes, probabilities.tolist(), strict=True)),
+            decision,
             (height, width),
             resized=(height, width) != predictor.patch_size,
+            distance=distance,
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -29,6 +29,15 @@ class Predictor(Protocol):
         """patches: uint8 [N, H, W, 3]. Returns probabilities float32 [N, K]."""
         ...
 
+    def examine(
+        self, patches: npt.NDArray[np.uint8]
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32] | None]:
+        """Probabilities float32 [N, K], and the distance from the training patches float32 [N].
+
+        The distance is None where the model has no out-of-scope check.
+        """
+        ...
+
 
 class TorchPredictor:
     """A run folder, answered by torch.
@@ -52,21 +61,68 @@ class TorchPredictor:
         self.batch_size = batch_size
         keep_freed_memory()
 
-    @torch.inference_mode()
     def predict(self, patches: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """patches: uint8 [N, H, W, 3], any H and W. Returns probabilities float32 [N, K]."""
+        return self.examine(patches)[0]
+
+    def examine(
+        self, patches: npt.NDArray[np.uint8]
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32] | None]:
+        """Probabilities float32 [N, K], and the distance from the training patches float32 [N].
+
+        patches: uint8 [N, H, W, 3]. The distance is None where the model has no such check.
+        """
         if patches.dtype != np.uint8 or patches.ndim != 4 or patches.shape[3] != 3:
             raise ValueError(f"patches are {patches.dtype} {patches.shape}, not uint8 [N, H, W, 3]")
-        result = np.empty((len(patches), len(self.classes)), dtype=np.float32)
-        for start in range(0, len(patches), self.batch_size):
-            block = np.array(patches[start : start + self.batch_size])
-            with self.machine.autocast():
-                logits = self.model(torch.from_numpy(block).to(self.machine.device))
-            result[start : start + len(block)] = torch.softmax(logits.float(), 1).cpu().numpy()
+        logits, texture = self.read(patches, np.arange(len(patches)))
+        return (
+            torch.softmax(torch.from_numpy(logits), 1).numpy(),
+            None if self.model.scope_mean is None else self.distances(texture),
+        )
+
+    @torch.inference_mode()
+    def read(
+        self,
+        patches: npt.NDArray[np.uint8],
+        rows: npt.NDArray[np.int64],
+        *,
+        progress: Callable[[int], None] = lambda patches: None,
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Logits float32 [n, K] and texture float32 [n, F] of some rows of an array.
+
+        patches: uint8 [N, H, W, 3], may be memory-mapped; rows: int64 [n]; progress is told how
+        many were read just now.
+        """
+        logits = np.empty((len(rows), len(self.classes)), np.float32)
+        textures = []
+        for start in range(0, max(1, len(rows)), self.batch_size):
+            chosen = rows[start : start + self.batch_size]
+            block = torch.from_numpy(np.array(patches[chosen])).to(self.machine.device)
+            if len(chosen):
+                with self.machine.autocast():
+                    found, texture = self.model.examine(block)
+                logits[start : start + len(chosen)] = found.float().cpu().numpy()
+                textures.append(texture.float().cpu().numpy())
+            progress(len(chosen))
+        return logits, np.concatenate(textures) if textures else np.empty((0, 0), np.float32)
+
+    @torch.inference_mode()
+    def distances(self, texture: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """How far patches are from the training patches, float32 [N]; about 1 for those.
+
+        texture: float32 [N, F] from ``read``. Raises ValueError where the model has no such check.
+        """
+        if not len(texture):
+            return np.empty(0, np.float32)
+        given = torch.from_numpy(texture).to(self.machine.device)
+        found = self.model.distance(given)
+        if found is None:
+            raise ValueError("the model has no out-of-scope check")
+        result: npt.NDArray[np.float32] = found.cpu().numpy()
         return result
 
 
-def load(path: str | os.PathLike[str], *, precision: str = "fp32") -> Predictor:
+def load(path: str | os.PathLike[str], *, precision: str = "fp32") -> TorchPredictor:
     """The predictor of a run folder.
 
     Raises RunError where the folder is missing, training has not finished, or a file is damaged.
@@ -94,20 +150,3 @@ def predict_rows(
     """Probabilities of rows of a memory-mapped array, block by block: float32 [<= block, K]."""
     for start in range(0, len(rows), block):
         yield predictor.predict(np.asarray(patches[rows[start : start + block]]))
-
-
-def decide(
-    probabilities: npt.NDArray[np.floating], classes: Sequence[str], threshold: float | None
-) -> list[str]:
-    """The class that a threshold on the last of two classes gives, or the most probable one.
-
-    probabilities: float [N, K].
-
-    >>> decide(np.array([[0.7, 0.3], [0.4, 0.6]]), ["negative", "positive"], 0.25)
-    ['positive', 'positive']
-    """
-    if len(classes) == 2 and threshold is not None:
-        chosen = (probabilities[:, 1] >= threshold).astype(int)
-    else:
-        chosen = probabilities.argmax(1)
-    return [classes[k] for k in chosen]

@@ -1,0 +1,84 @@
+"""What a model answers: a class, "refer" (to a person), or "out of scope"."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from eosin.evaluation.referral import Band
+from eosin.evaluation.scope import out_of_scope
+
+REFER = "refer"
+OUT_OF_SCOPE = "out of scope"
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The rules by which a model answers, as its model.json holds them.
+
+    A patch unlike the training patches is out of scope. Of the others, those inside the refer band
+    are for a person, and those outside it are answered by the band. Without a band the threshold
+    answers (two classes), or the most probable class.
+    """
+
+    classes: tuple[str, ...]
+    threshold: float | None = None
+    band: Band | None = None
+    #: Distance beyond which a patch is out of scope.
+    scope: float | None = None
+
+    @classmethod
+    def of(cls, facts: Mapping[str, Any], classes: Sequence[str]) -> Answers:
+        """From model.json; what an older model lacks is left out.
+
+        >>> Answers.of({"threshold": {"value": 0.5}}, ["n", "p"]).threshold
+        0.5
+        """
+        referral = facts.get("referral")
+        return cls(
+            tuple(classes),
+            (facts.get("threshold") or {}).get("value"),
+            Band.from_dict(referral) if referral else None,
+            (facts.get("scope") or {}).get("threshold"),
+        )
+
+    def called(self, probabilities: npt.ArrayLike) -> list[str]:
+        """The class that the threshold gives, or the most probable one: [N] names.
+
+        probabilities: float [N, K].
+
+        >>> Answers(("n", "p"), 0.25).called([[0.7, 0.3], [0.8, 0.2]])
+        ['p', 'n']
+        """
+        given = np.asarray(probabilities)
+        if len(self.classes) == 2 and self.threshold is not None:
+            chosen = (given[:, 1] >= self.threshold).astype(int)
+        else:
+            chosen = given.argmax(1)
+        return [self.classes[k] for k in chosen]
+
+    def decide(
+        self, probabilities: npt.ArrayLike, distances: npt.ArrayLike | None = None
+    ) -> list[str]:
+        """A class name, "refer" or "out of scope" for each patch: [N].
+
+        probabilities: float [N, K]; distances: float [N] from the training patches, or None.
+
+        >>> Answers(("n", "p"), 0.5, scope=2.0).decide([[0.7, 0.3], [0.1, 0.9]], [1.0, 3.0])
+        ['n', 'out of scope']
+        """
+        answers = self.called(probabilities)
+        if self.band is not None and self.band.high is not None:
+            names = (*self.classes, REFER)  # -1 is the last one
+            answers = [names[k] for k in self.band.decide(probabilities)]
+        if distances is not None and self.scope is not None:
+            outside = out_of_scope(distances, self.scope)
+            answers = [
+                OUT_OF_SCOPE if out else answer
+                for answer, out in zip(answers, outside, strict=True)
+            ]
+        return answers

@@ -10,19 +10,19 @@ from sklearn.metrics import brier_score_loss, log_loss
 
 from eosin.evaluation import reliability
 from eosin.evaluation.calibration import (
-    HIGHEST,
-    LOWEST,
     Isotonic,
     Temperature,
     expected_calibration_error,
     fit_isotonic,
     fit_temperature,
     measure_calibration,
+    say_calibration,
     softmax,
 )
 from eosin.evaluation.intervals import resampling_units
 from eosin.evaluation.metrics import brier
 from eosin.evaluation.resampling import draws
+from eosin.evaluation.temperature import HIGHEST, LOWEST
 from eosin.evaluation.totals import few_units, replicate_totals, totals
 
 
@@ -287,6 +287,58 @@ def test_the_interval_of_the_error_holds_it_though_replicates_lie_higher():
     plain = np.abs(sums[:, 1]).sum(1) / sums[:, 0].sum(1)
     assert plain.mean() > found["value"]
     assert 0 <= found["low"] < found["value"] < found["high"] < np.quantile(plain, 0.975)
+
+
+def test_fitted_on_half_of_the_cases_it_is_truer_on_the_others():
+    y, logits, cases = made_up(8000, cases=40, slope=0.4)
+    half = np.isin(cases, [str(k) for k in range(20)])
+    fitted = fit_temperature(y[half], logits[half])
+    isotonic = fit_isotonic(y[half], softmax(logits[half]))
+    p = softmax(logits[~half])
+    methods = {
+        "before": p,
+        "temperature": fitted.apply(logits[~half]),
+        "isotonic": isotonic.apply(p),
+    }
+    units = resampling_units(cases[~half], int((~half).sum()))
+    found = measure_calibration(y[~half], methods, units, replicates=200)
+    for name in ("temperature", "isotonic"):
+        assert found[name]["ece"]["value"] < found["before"]["ece"]["value"] / 3
+        assert found[name]["brier_change"]["high"] < 0
+    assert "brier_change" not in found["before"]
+    said = say_calibration(found)
+    assert said.startswith("The temperature takes the calibration error from 0.1")
+    assert said.endswith("so it helps here.")
+    turned = {"before": found["temperature"], "temperature": found["before"]}
+    assert say_calibration(turned).endswith(").")
+
+
+def test_a_change_for_the_worse_and_none_are_said():
+    y, logits, cases = made_up()
+    units, p = resampling_units(cases, len(y)), softmax(logits)
+    worse = {"before": p, "temperature": softmax(logits, temperature=0.2)}
+    found = measure_calibration(y, worse, units, replicates=100)
+    assert say_calibration(found).endswith("so it does harm here.")
+    found = measure_calibration(y, {"before": p, "temperature": p}, units, replicates=100)
+    assert "leaves the calibration error at" in say_calibration(found)
+    assert say_calibration(found).endswith("so it changes nothing here.")
+    assert say_calibration({}) == say_calibration({"before": found["before"]}) == ""
+
+
+def test_the_change_is_that_of_the_same_draws():
+    y, logits, cases = made_up(500)
+    units = resampling_units(cases, len(y))
+    p, q = softmax(logits)[:, 1], softmax(logits, temperature=2)[:, 1]
+    found = measure_calibration(y, {"before": p, "temperature": q}, units, replicates=50)
+    cells = np.zeros(len(y), int)
+    errors = [np.ones(len(y)), (q - y) ** 2 - (p - y) ** 2]
+    sums = replicate_totals(errors, cells, 1, units, replicates=50)[..., 0]
+    low, high = np.quantile(sums[:, 1] / sums[:, 0], [0.025, 0.975])
+    assert found["temperature"]["brier_change"] == {
+        "value": pytest.approx(errors[1].mean()),
+        "low": pytest.approx(low),
+        "high": pytest.approx(high),
+    }
 
 
 def test_more_classes_say_so():

@@ -129,7 +129,7 @@ def test_empty_sections_say_why(tmp_path, drawings):
     assert "There are no validation cases." in said[2]
     assert all(path.stat().st_size for path in paths)
     with canvas.for_page(4.3):
-        all_three(tmp_path, {}, curve, {})
+        all_three(tmp_path, {}, {"note": "defined for two classes only"}, {})
     for figure in drawings:
         everything_fits(figure)
 

@@ -104,15 +104,17 @@ def choose_operating_points(
         return {name: Threshold(0.5, name, chosen_on, note) for name in POINTS}
     found = {}
     for name, point in POINTS.items():
+        # The ratio goes where the threshold goes: into model.json, and from there to the label.
+        rule = f"{name} ({_costs(cost_ratio)})" if name == "least_cost" else name
         chosen = best_threshold(
-            y_true, y_prob, point.merit(cost_ratio), rule=name, chosen_on=chosen_on
+            y_true, y_prob, point.merit(cost_ratio), rule=rule, chosen_on=chosen_on
         )
         if not chosen.note:
             called = apply_threshold(y_prob, chosen)
             if called.all() or not called.any():
                 every = "every patch" if called.all() else "no patch"
                 note = f"the rule is met best by calling {every} positive"
-                chosen = Threshold(chosen.value, name, chosen_on, note)
+                chosen = Threshold(chosen.value, rule, chosen_on, note)
         found[name] = chosen
     return found
 
@@ -189,7 +191,6 @@ def operating_points(
     units: Units,
     *,
     default: str = "balanced_accuracy",
-    cost_ratio: float = COST_RATIO,
     replicates: int = 2000,
     seed: int = 0,
 ) -> list[dict[str, Any]]:
@@ -197,8 +198,7 @@ def operating_points(
 
     y_true: int [N] of 0 and 1; called: name -> int [N] of 0 and 1, the decisions; thresholds: name
     -> where they come from; units: of the same N patches; default: the name of the point that the
-    model decides by; cost_ratio: the one that the thresholds were chosen with, for the label.
-    Raises ValueError for lengths that differ or a name without a threshold.
+    model decides by. Raises ValueError for lengths that differ or a name without a threshold.
 
     >>> from eosin.evaluation.intervals import resampling_units
     >>> points = {"f1": Threshold(0.5, "f1")}
@@ -216,8 +216,7 @@ def operating_points(
         found = measure_operating_point(y_true, decided, units, replicates=replicates, seed=seed)
         point = thresholds[name]
         label = POINTS[name].label if name in POINTS else name.replace("_", " ")
-        if name == "least_cost":
-            label += f" (a missed positive costs as much as {_ratio(cost_ratio)})"
+        label += point.rule.removeprefix(name) if point.rule.startswith(f"{name} (") else ""
         if said := _aim(name, found["figures"], point):
             found["sentence"] = f"{found['sentence']} {said}".strip()
         notes = dict.fromkeys(text for text in (point.note, found["note"]) if text)
@@ -333,8 +332,8 @@ def _are(count: float) -> str:
     return "is" if _few(count) in ("1", "fewer than 1") else "are"
 
 
-def _ratio(cost_ratio: float) -> str:
-    return f"{cost_ratio:g} false alarm{'s' * (cost_ratio != 1)}"
+def _costs(ratio: float) -> str:
+    return f"a missed positive costs as much as {ratio:g} false alarm{'s' * (ratio != 1)}"
 
 
 def _aim(name: str, figures: Mapping[str, Mapping[str, float | None]], point: Threshold) -> str:

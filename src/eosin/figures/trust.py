@@ -136,9 +136,9 @@ def decision_curve_figure(
     figure, (axes,) = canvas(
         title, subtitle, marks=marks, height_in=6.9, foot_in=1.12, head_in=_room(2)
     )
-    at = _floats(curve["thresholds"])
+    at = _floats(curve.get("thresholds") or [])
     if not len(at):
-        nothing(axes, _sentence(curve["note"], "No curve."))
+        nothing(axes, _sentence(curve.get("note") or "", "No curve."))
         return save(figure, path)
     model, everyone, low, high = (
         _floats(curve[key]) for key in ("model", "treat_all", "low", "high")
@@ -207,11 +207,13 @@ def risk_coverage_figure(
         return save(figure, path)
     level = referral.get("level")
     tops = [float(np.nanmax(risk)), *([1.6 * float(level)] if level is not None else [])]
+    name = "error"
     if len(high) == len(coverage) and np.isfinite(high).any():
         axes.fill_between(coverage, low, high, color=BLUE, alpha=0.16, linewidth=0)
+        name = "error, with its interval"
         # A few decisions make a wide band at the left; it may be cut off there.
         tops.append(float(np.nanquantile(high, 0.9)))
-    axes.plot(coverage, risk, color=BLUE, linewidth=2.4, label="error, with its interval", zorder=3)
+    axes.plot(coverage, risk, color=BLUE, linewidth=2.4, label=name, zorder=3)
     if level is not None:
         said = f"promised: at most {level:.3g}"
         if referral.get("confidence") is not None:

@@ -84,7 +84,7 @@ def canvas(
         height_in *= _page_width_in.get() / width_in * panels**2
         width_in = _page_width_in.get()
         height_in = min(height_in, 3.0 * panels) if panels > 1 else height_in
-        side_in = min(side_in, 0.68)
+        side_in, foot_in = min(side_in, 0.68), foot_in - 0.16
     figure = Drawing(figsize=(width_in, height_in), dpi=DPI, facecolor=PAPER)
     FigureCanvasAgg(figure)
     lines = [(row, MARK, 11.5, "bold", 0.25) for row in _wrapped(" · ".join(marks), width_in, 11.5)]
@@ -241,7 +241,12 @@ def dot(axes: Axes, at: tuple[float, float], text: str, *, left: bool = False) -
 
 
 def statement(axes: Axes, text: str, x: float, y: float, side: str = "right") -> None:
-    """The figure's one number, in words, inside the axes at (x, y) of their size."""
+    """The figure's one number, in words, inside the axes at (x, y) of their size.
+
+    On a page the words beside the figure say it.
+    """
+    if on_page():
+        return
     axes.text(
         x,
         y,
@@ -250,7 +255,7 @@ def statement(axes: Axes, text: str, x: float, y: float, side: str = "right") ->
         ha=side,
         va="bottom",
         color=INK,
-        fontsize=11 if on_page() else 13,
+        fontsize=13,
         fontweight="bold",
     )
 

@@ -1,0 +1,59 @@
+"""`eosin report`: the page that says what a run found, made anew; and as a PDF."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from eosin.cli import output
+
+
+def report(
+    run: Annotated[
+        Path, typer.Argument(help="An evaluated run folder, or an evaluation-... folder in it.")
+    ],
+    store: Annotated[
+        Path | None,
+        typer.Option(help="Where the evaluated store is now, if it has moved; for the pictures."),
+    ] = None,
+    pdf: Annotated[
+        bool, typer.Option("--pdf", help="Print it to report.pdf as well; needs Chromium.")
+    ] = False,
+    json_: output.Json = False,
+) -> None:
+    """Write report.html and MODEL_CARD.md anew from the files of an evaluated run.
+
+    The page is one file that needs no network. `eosin train` and `eosin evaluate` make it as well.
+    A part whose data are missing is a sentence that says so. --pdf uses a Chromium on this machine,
+    or the program named in EOSIN_CHROMIUM.
+
+    Example: eosin report run --pdf
+    """
+    output.use_json(json_)
+    from eosin.reporting.browser import find_browser, print_pdf
+    from eosin.reporting.report import write_report
+
+    # Before the work: without a browser there is nothing to wait for.
+    browser = find_browser() if pdf else None
+    written = write_report(run, store=store)
+    for problem in written.problems:
+        output.warn(problem)
+    printed = (
+        print_pdf(written.path, written.path.with_suffix(".pdf"), browser=browser) if pdf else None
+    )
+    card = written.path.with_name("MODEL_CARD.md")
+    files = [path for path in (written.path, card, printed) if path is not None and path.is_file()]
+    if json_:
+        output.result(
+            {
+                "report": str(written.path),
+                "pdf": None if printed is None else str(printed),
+                "files": [str(path) for path in files],
+                "problems": list(written.problems),
+            }
+        )
+        return
+    for path in files:
+        output.say(f"written: {path} ({path.stat().st_size / 1e6:.1f} MB)")

@@ -247,11 +247,13 @@ def sentence(
     on: str,
     lower_is_better: bool = False,
     widened_level: float | None = None,
+    few: str = "",
 ) -> str:
     """What may be said about a difference, no more.
 
     name, reference: what is compared; on: the patches, such as "29 cases (5,685 patches)";
-    widened_level: the level of the widened interval, where several comparisons are made.
+    widened_level: the level of the widened interval, where several comparisons are made; few: such
+    as "3 cases" where they are too few for the interval to be relied on.
 
     >>> sentence("b", "a", Difference(Interval(0.02, -0.01, 0.05, 2000), 0.2, None), on="9 cases")
     'On 9 cases b has a higher AUROC than a by 0.020 (-0.010 to 0.050): the interval includes 0, \
@@ -274,6 +276,12 @@ so these cases do not show which is better.'
     better = "" if not lower_is_better else " (lower is better)"
     if low <= 0 <= high:
         said = "the interval includes 0, so these cases do not show which is better"
+    elif few:
+        # All of three cases agree by chance once in four times; no draw of them can show that.
+        said = (
+            f"the interval excludes 0, but {few} are too few to rely on it, so this does not yet "
+            "show which is better"
+        )
     else:
         said = (
             "the interval excludes 0, so the difference is unlikely to be chance over cases of "

@@ -152,7 +152,7 @@ RESULTS = (
 def run_name(name: str) -> bool:
     """Whether a folder is called as the runs of a study are.
 
-    >>> run_name("seed0-fold3"), run_name("seed2-patch"), run_name("notes"), run_name(str(Path()))
+    >>> run_name("seed0-fold3"), run_name("seed2-patch"), run_name("notes"), run_name("seed-fold1")
     (True, True, False, False)
     """
     head, _, tail = name.partition("-")

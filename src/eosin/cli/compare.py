@@ -1,0 +1,68 @@
+"""`eosin compare`: which of several runs is better on the same cases, and what may be said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from eosin.cli import output
+
+
+def compare(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN RUN...",
+            help="Evaluated runs, or folders of eosin crossval; all are compared with the first.",
+        ),
+    ],
+    folder: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Folder for compare.json and compare.md."),
+    ] = None,
+    replicates: Annotated[int, typer.Option(min=10, help="Bootstrap replicates.")] = 2000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
+    allow_seen: Annotated[
+        bool,
+        typer.Option(
+            "--allow-seen",
+            help="Compare though a run has learned from the cases; every output says so.",
+        ),
+    ] = False,
+    json_: output.Json = False,
+) -> None:
+    """Compare runs on the patches that all were measured on, with intervals of the differences.
+
+    Cases are drawn once for all runs (paired bootstrap). Each run keeps its own threshold.
+
+    Example: eosin compare article compact
+    """
+    output.use_json(json_)
+    from eosin.studies.compare import compare as compare_runs
+    from eosin.studies.compare import difference_rows
+
+    result = compare_runs(
+        runs, allow_seen=allow_seen, replicates=replicates, seed=seed, folder=folder
+    )
+    if json_:
+        output.result(result)
+        return
+    for mark in result["marks"]:
+        output.warn(mark)
+    for name, rows in difference_rows(result).items():
+        output.table(
+            f"{name} less {result['reference']}, {result['common']['patches']:,} patches"
+            + (f" of {result['common']['cases']:,} cases" if result["common"]["cases"] else ""),
+            ["figure", result["reference"], name, "difference", "95 % interval", "p"],
+            rows,
+            right=[result["reference"], name, "difference", "p"],
+        )
+    for text in result["warnings"]:
+        output.note(f"note: {text}")
+    output.note(f"note: {result['interval']['p']}.")
+    for text in result["sentences"]:
+        output.say(text)
+    if folder is not None:
+        output.say(f"written to {folder}: compare.json, compare.md")

@@ -1,0 +1,199 @@
+"""What can be compared: an evaluated run, an evaluation on another store, a cross-validation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from eosin.data.store import PatchStore
+from eosin.errors import RunError, StoreError
+from eosin.runs import RunFolder
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Predictions of one run on what it was measured on."""
+
+    name: str
+    path: Path
+    #: run or crossval.
+    kind: str
+    classes: tuple[str, ...]
+    #: patch, case, label, threshold (null for more than two classes) and p_<class>.
+    table: pl.DataFrame
+    store_path: str
+    store_digest: str
+    #: Cases that the run has learned from; a cross-validation judges no case that it learned.
+    learned: frozenset[str]
+    #: Pixel digests of the patches that the run has learned from.
+    pixels: frozenset[str]
+    marks: tuple[str, ...]
+    #: What the interval does not hold: "one training run", "mean of 3 training seeds".
+    training: str
+
+    def probabilities(self, rows: npt.NDArray[np.int64]) -> Floats:
+        """float64 [n, K] of rows of the table."""
+        found: Floats = self.table[rows].select([f"p_{c}" for c in self.classes]).to_numpy()
+        return found.astype(np.float64)
+
+
+def read_entries(paths: Sequence[str | Path]) -> list[Entry]:
+    """Read what is to be compared, each under a name of its own.
+
+    Raises RunError where a folder is none of the three kinds, was not evaluated, or is damaged.
+    """
+    given = [Path(path) for path in paths]
+    resolved = [path.resolve() for path in given]
+    for place, path in enumerate(resolved):
+        if path in resolved[:place]:
+            raise RunError(f"{given[place]} is named twice; a run cannot be compared with itself")
+    entries = [_read(path) for path in given]
+    names = _names(resolved)
+    return [
+        Entry(**{**vars(entry), "name": name}) for entry, name in zip(entries, names, strict=True)
+    ]
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """The last part of each path, or as many more as it takes to tell them apart.
+
+    >>> _names([Path("/a/b/run"), Path("/a/c/run")])
+    ['b/run', 'c/run']
+    """
+    for count in range(1, max(len(path.parts) for path in paths)):
+        names = ["/".join(path.parts[-count:]) for path in paths]
+        if len(set(names)) == len(names):
+            return names
+    return [str(path) for path in paths]
+
+
+def _read(path: Path) -> Entry:
+    if not path.is_dir():
+        raise RunError(f"{path}: no such run folder; make one with: eosin train STORE -o {path}")
+    if (path / "crossval.json").is_file():
+        return _crossval(path)
+    if (path / "evaluation.json").is_file():
+        return _run(path)
+    if (path / "gap.json").is_file():
+        raise RunError(f"{path} is a study of the gap, which has compared its own runs: gap.md")
+    if (path / "plan.json").is_file():
+        raise RunError(f"{path} is a study without result yet; say its command again to go on")
+    if (path / "recipe.toml").is_file():
+        raise RunError(f"{path} has not been evaluated; first say: eosin evaluate {path}")
+    raise RunError(
+        f"{path} is neither an evaluated run nor a cross-validation (it has no evaluation.json "
+        "and no crossval.json)"
+    )
+
+
+def _run(path: Path) -> Entry:
+    facts = RunFolder(path).read_json("evaluation.json")
+    try:
+        part = str(facts["part"])
+        classes = tuple(str(name) for name in facts["classes"])
+        store = facts["store"]
+        threshold = (facts.get("threshold") or {}).get("value")
+        marks = tuple(str(mark) for mark in facts["marks"])
+        digest, where = str(store["digest"]), str(store["path"])
+    except (KeyError, TypeError) as error:
+        raise RunError(f"{path / 'evaluation.json'} lacks {error}; evaluate again") from None
+    table = _table(path, classes).with_columns(threshold=pl.lit(threshold, pl.Float64))
+    measured = table.filter(pl.col("part") == part)
+    run = path if (path / "seen.parquet").is_file() else Path(str(facts.get("run", path)))
+    # Measured on validation, a run has still not trained on it; the figures carry their own mark.
+    apart = 0 if part != "val" else len(measured)
+    cases, pixels = _learned(run, apart)
+    return Entry(
+        name=path.name,
+        path=path,
+        kind="run",
+        classes=classes,
+        table=measured.drop("part"),
+        store_path=where,
+        store_digest=digest,
+        learned=cases,
+        pixels=pixels,
+        marks=marks,
+        training="one training run",
+    )
+
+
+def _crossval(path: Path) -> Entry:
+    facts = RunFolder(path).read_json("crossval.json")
+    try:
+        classes = tuple(str(name) for name in facts["classes"])
+        store, marks = facts["store"], tuple(str(mark) for mark in facts["marks"])
+        digest, where, seeds = str(store["digest"]), str(store["path"]), len(facts["seeds"])
+    except (KeyError, TypeError) as error:
+        raise RunError(f"{path / 'crossval.json'} lacks {error}; say its command again") from None
+    return Entry(
+        name=path.name,
+        path=path,
+        kind="crossval",
+        classes=classes,
+        table=_table(path, classes),
+        store_path=where,
+        store_digest=digest,
+        learned=frozenset(),
+        pixels=frozenset(),
+        marks=marks,
+        training="one training run a fold"
+        if seeds == 1
+        else f"mean of {seeds} training seeds a fold",
+    )
+
+
+def _table(path: Path, classes: Sequence[str]) -> pl.DataFrame:
+    file = path / "predictions.parquet"
+    wanted = ["patch", "case", "label", *(f"p_{name}" for name in classes)]
+    try:
+        table = pl.read_parquet(file)
+        extra = [name for name in ("part", "threshold") if name in table.columns]
+        found = table.select([*wanted, *extra])
+    except (OSError, pl.exceptions.PolarsError) as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise RunError(f"{file} cannot be read ({first}); evaluate again") from None
+    if found.select(pl.any_horizontal(pl.col(wanted).is_null().any())).item():
+        raise RunError(f"{file} lacks values of some patches; evaluate again")
+    if found["patch"].n_unique() != len(found) and "part" not in extra:
+        raise RunError(f"{file} names a patch twice; evaluate again")
+    return found
+
+
+def _learned(run: Path, apart: int) -> tuple[frozenset[str], frozenset[str]]:
+    """Cases and pixel digests that a run has learned from.
+
+    apart: rows at the end of seen.parquet to leave out: the validation part, which comes last
+    there, where the run was measured on it.
+    """
+    file = run / "seen.parquet"
+    try:
+        seen = pl.read_parquet(file)
+        seen = seen.head(len(seen) - apart)
+        return (
+            frozenset(seen["case"].unique().to_list()) - {""},
+            frozenset(seen["digest"].unique().to_list()),
+        )
+    except (OSError, pl.exceptions.PolarsError) as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise RunError(
+            f"{file} cannot be read ({first}), so what the run has learned from is unknown"
+        ) from None
+
+
+def pixels_of(entry: Entry) -> list[str] | None:
+    """The pixel digest of every row of the entry's table, or None where its store is gone."""
+    try:
+        store = PatchStore.open(entry.store_path)
+    except StoreError:
+        return None
+    if store.digest != entry.store_digest:
+        return None
+    return [str(d) for d in store.index["digest"][entry.table["patch"].to_numpy()].to_list()]

@@ -1,0 +1,122 @@
+"""`eosin explain`: which parts of an image a trained model's score depends on."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from eosin.cli import output
+from eosin.errors import FailureError, UserError
+
+
+def explain(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    images: Annotated[
+        list[Path], typer.Argument(help="Image files, folders of images, or zips of images.")
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The sheet to write (PNG).")] = Path(
+        "explanation.png"
+    ),
+    method: Annotated[str, typer.Option(help="grad-cam, occlusion or both.")] = "both",
+    target: Annotated[
+        str | None, typer.Option(help="The class to explain; by default the decided one.")
+    ] = None,
+    json_: output.Json = False,
+) -> None:
+    """Show what the score of each image depends on, as a sheet of maps laid over the images.
+
+    Grad-CAM weighs the network's last feature map; occlusion covers one window after another and
+    measures how far the score falls. Maps show what the score depends on, not where tumor is. A
+    sheet holds 64 images; how many more were left out is said. A file that cannot be read is a row
+    with its reason, and the exit code is 1 in the end.
+
+    Example: eosin explain run patches/ -o sheet.png
+    """
+    output.use_json(json_)
+    if method not in ("grad-cam", "occlusion", "both"):
+        raise UserError(f"--method {method}: choose grad-cam, occlusion or both")
+    if out.suffix.lower() != ".png" or out.is_dir():
+        raise UserError(f"-o {out}: name a file that ends with .png")
+    from eosin.inference.explain import CAVEAT, METHODS, feature_layer
+    from eosin.inference.predictor import TorchPredictor, load
+    from eosin.inference.sheet import NOT_FOR_DIAGNOSIS, draw_sheet, explain_images
+
+    predictor = load(run)
+    if not isinstance(predictor, TorchPredictor):
+        raise UserError(f"{run} cannot be explained: its network is not open; give a run folder")
+    methods = METHODS if method == "both" else tuple(m for m in METHODS if m == method)
+    notes = []
+    if "grad-cam" in methods:
+        try:
+            feature_layer(predictor.model)
+        except UserError as reason:
+            if method != "both":
+                raise
+            notes.append(str(reason))
+            methods = ("occlusion",)
+    marks = [str(mark) for mark in predictor.facts.get("marks", [])]
+    marks += [str(found["sentence"]) for found in predictor.facts.get("diagnoses", [])]
+    for mark in [*marks, *notes]:
+        output.warn(mark)
+    rows, left_out = explain_images(predictor, images, methods=methods, target=target)
+    bad = [row.prediction for row in rows if row.prediction.error]
+    sheet = None
+    if len(bad) < len(rows):
+        sheet = draw_sheet(
+            rows, out, predictor=predictor, name=run.resolve().name, methods=methods, marks=marks,
+            left_out=left_out,
+        )  # fmt: skip
+    if left_out:
+        output.note(
+            f"{left_out:,} image(s) were left out: a sheet holds {len(rows)}; "
+            "name fewer images for another sheet"
+        )
+    if json_:
+        output.result(
+            {
+                "run": str(run),
+                "classes": list(predictor.classes),
+                "methods": list(methods),
+                "sheet": None if sheet is None else str(sheet),
+                "images": [row.as_dict() for row in rows],
+                "left_out": left_out,
+                "errors": len(bad),
+                "marks": marks,
+                "notes": notes,
+                "caveat": CAVEAT,
+                "intended_use": NOT_FOR_DIAGNOSIS,
+            }
+        )
+    else:
+        output.table(
+            "",
+            ["file", "decision", "explained", "probability", *(f"{m} peak" for m in methods)],
+            [
+                [row.prediction.file, row.prediction.error, *["-"] * (2 + len(methods))]
+                if row.prediction.error
+                else [
+                    row.prediction.file,
+                    row.prediction.decision,
+                    row.target,
+                    f"{row.prediction.probabilities[row.target]:.4f}",
+                    *(_place(row.maps[m].facts.peak) for m in methods),
+                ]
+                for row in rows
+            ],
+            right=["probability"],
+        )
+        if sheet is not None:
+            output.say(f"sheet: {sheet}")
+        output.note(CAVEAT)
+        output.note(NOT_FOR_DIAGNOSIS)
+    if bad:
+        if json_:
+            sys.exit(1)
+        raise FailureError(f"{len(bad)} of {len(rows)} image(s) could not be explained")
+
+
+def _place(peak: tuple[float, float] | None) -> str:
+    return "empty map" if peak is None else f"x {peak[0]:.0f}, y {peak[1]:.0f}"

@@ -242,7 +242,7 @@ def _heading(
         reading += f" Grad-CAM has {across} x {height} cells here, enlarged."
     count = f"{shown} image{'s' if shown != 1 else ''}"
     if left_out:
-        count += f"; {left_out:,} more were left out (a sheet holds {MOST})"
+        count += f"; {left_out:,} more were left out, not even read (a sheet holds {MOST})"
     given = [(mark, MARK, 9.5, "bold", 28) for mark in marks]
     given += [(f"What the score of {_clean(name)} depends on", INK, 14.0, "bold", 40)]
     given += [(count, QUIET, 9.0, "normal", 26), (CAVEAT, INK, 9.5, "bold", 28)]
@@ -285,7 +285,7 @@ def _words(row: Explained) -> Iterator[tuple[str, dict[str, Any], int]]:
     occluded = row.maps.get("occlusion")
     small = partial(textwrap.wrap, width=48)
     if occluded is not None and occluded.largest > 0:
-        text = f"covering what matters most: about {covered(chance, occluded.largest):.3f}"
+        text = f"most important part covered: about {covered(chance, occluded.largest):.3f}"
         yield text, {"color": QUIET, "fontsize": 7.5}, 18
     for method, drawn in row.maps.items():
         for line in small(f"{NAMES[method]}: {drawn.note}") if drawn.note else ():

@@ -20,6 +20,17 @@ import numpy.typing as npt
 from eosin.data.grid import Rows
 from eosin.data.mosaic import EMPTY, Mosaic, mosaic_image
 from eosin.data.store import PatchStore
+from eosin.data.tints import (
+    CLASS_COLORS,
+    PROBABILITY_COLORS,
+    Image,
+    gray_name,
+    label_colors,
+    painted,
+    probability_colors,
+    scale_bar,
+    shortened,
+)
 from eosin.errors import StoreError
 
 if TYPE_CHECKING:
@@ -27,13 +38,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Path_ = str | os.PathLike[str]
-Image = npt.NDArray[np.uint8]
 
 INK, QUIET, MARK = "#1d2430", "#5c6675", "#c01622"
-#: After Okabe & Ito 2008, "Color universal design"; the second is the one that must catch the eye.
-CLASS_COLORS = (
-    "#0f5c9c", "#d1602a", "#1b8a6b", "#8a4f9e", "#b58900", "#4fa3d1", "#4a4a4a", "#d78fb5",
-)  # fmt: skip
 MADE_UP = "MADE-UP DATA"
 NOT_FOR_DIAGNOSIS = "Research and education only, not for diagnosis."
 
@@ -88,7 +94,7 @@ def patch_grid(
             sheet[y : y + tall, x : x + _TILE_PX] = cv2.resize(
                 patch, (_TILE_PX, tall), interpolation=how
             )
-            case = _shortened(str(store.cases[row])) or "?"
+            case = shortened(str(store.cases[row])) or "?"
             words.append((x + _TILE_PX / 2, y + tall + caption / 2, case, naming))
     size = f"{width} × {height} px" + _micrometers(store)
     left_out = len(store.classes) - len(classes)
@@ -109,8 +115,7 @@ def truth_map(store: PatchStore, rows: Rows, path: Path_) -> Path:
     """
     mosaic = mosaic_image(store, rows, max_px=_PAGE_PX)
     labels = store.labels[mosaic.rows]
-    colors = np.array([_rgb(CLASS_COLORS[k % len(CLASS_COLORS)]) for k in range(8)])
-    truth = _painted(mosaic, colors[labels % len(colors)], 0.62)
+    truth = painted(mosaic, label_colors(labels), 0.62)
     counts = np.bincount(labels, minlength=len(store.classes))
     figure, (left, right) = _slide_page(store, mosaic, truth, "labels")
     _bar(left, store, mosaic)
@@ -119,7 +124,7 @@ def truth_map(store: PatchStore, rows: Rows, path: Path_) -> Path:
         for k in np.argsort(-counts, kind="stable")[:6]
         if counts[k]
     ]
-    _legend(right, [*sorted(entries, key=lambda e: e[1]), (_hex(EMPTY), "no patch")], mosaic)
+    _legend(right, [*sorted(entries, key=lambda e: e[1]), (gray_name(EMPTY), "no patch")], mosaic)
     return _save(figure, path)
 
 
@@ -138,18 +143,14 @@ def heatmap(
     mosaic = mosaic_image(store, rows, max_px=_PAGE_PX)
     value = dict(zip(np.asarray(rows).tolist(), np.asarray(probabilities).tolist(), strict=True))
     shown = np.array([value[row] for row in mosaic.rows.tolist()], np.float64)
-    # The colors of the two classes at the ends, so that the heatmap reads as the truth map does.
-    ends = [CLASS_COLORS[0], "#f4f0ea", CLASS_COLORS[1]]
-    scale = LinearSegmentedColormap.from_list("probability", ends)
-    colors = 255 * scale(np.nan_to_num(shown))[:, :3]
-    colors[np.isnan(shown)] = EMPTY
     target = store.classes[1] if len(store.classes) == 2 else "the class"
     figure, (left, right) = _slide_page(
-        store, mosaic, _painted(mosaic, colors, 0.75), f"probability of {target}"
+        store, mosaic, painted(mosaic, probability_colors(shown), 0.75), f"probability of {target}"
     )
     _bar(left, store, mosaic)
     high, wide = mosaic.image.shape[:2]
     ramp = right.inset_axes((0.0, -0.085 * wide / high, 0.55, 0.035 * wide / high))
+    scale = LinearSegmentedColormap.from_list("probability", list(PROBABILITY_COLORS))
     ramp.imshow(np.linspace(0, 1, 256)[None], aspect="auto", cmap=scale, extent=(0, 1, 0, 1))
     ramp.set(yticks=[], xticks=[0, 0.25, 0.5, 0.75, 1])
     ramp.tick_params(colors=INK, labelsize=9, length=2)
@@ -169,16 +170,6 @@ def _sample(store: PatchStore, label: int, count: int, rng: np.random.Generator)
     return np.asarray(rows[np.argsort(turn, kind="stable")[:count]], np.int64)
 
 
-def _painted(mosaic: Mosaic, colors: npt.NDArray[np.floating], strength: float) -> Image:
-    """The mosaic in pale gray with every patch tinted: colors float [n, 3], 0 to 255."""
-    gray = mosaic.image.mean(axis=2, keepdims=True)
-    pale = np.repeat(255 - 0.75 * (255 - gray), 3, axis=2)
-    out = np.full(mosaic.image.shape, float(EMPTY))
-    for (x0, y0, x1, y1), color in zip(mosaic.boxes.tolist(), colors, strict=True):
-        out[y0:y1, x0:x1] = (1 - strength) * pale[y0:y1, x0:x1] + strength * color
-    return np.asarray(np.rint(out), np.uint8)
-
-
 def _slide_page(
     store: PatchStore, mosaic: Mosaic, beside: Image, what: str
 ) -> tuple[Figure, list[Axes]]:
@@ -194,7 +185,7 @@ def _slide_page(
     if mosaic.reduced > 1.0:
         text += f"; drawn {mosaic.reduced:.3g} times smaller"
     figure, axes = _page(
-        store, f"Case {_shortened(case, 40)}", text, [mosaic.image, beside], 11.6, foot_in=0.75
+        store, f"Case {shortened(case, 40)}", text, [mosaic.image, beside], 11.6, foot_in=0.75
     )
     for panel, name in zip(axes, ("put together from its patches", what), strict=True):
         panel.set_title(name, loc="left", color=INK, fontsize=11, parse_math=False)
@@ -256,21 +247,17 @@ def _page(
 
 def _bar(axes: Axes, store: PatchStore, mosaic: Mosaic) -> None:
     """A scale bar under the picture, of a round length; nothing where the resolution is unknown."""
-    if store.mpp is None:
+    found = scale_bar(store, mosaic)
+    if found is None:
         return
+    length_px, text = found
     wide = mosaic.image.shape[1]
-    um_a_px = store.mpp * mosaic.reduced
-    lengths = (10_000, 5000, 2000, 1000, 500, 200, 100, 50, 20, 10)
-    length = next((um for um in lengths if um / um_a_px <= wide / 3), None)
-    if length is None:
-        return
     down = mosaic.image.shape[0] + 0.05 * wide
     axes.plot(
-        [0, length / um_a_px], [down, down], color=INK, linewidth=3, clip_on=False,
+        [0, length_px], [down, down], color=INK, linewidth=3, clip_on=False,
         solid_capstyle="butt", scalex=False, scaley=False,
     )  # fmt: skip
-    text = f"{length // 1000} mm" if length >= 1000 else f"{length} µm"
-    axes.text(length / um_a_px + 0.02 * wide, down, text, color=INK, fontsize=10, va="center")
+    axes.text(length_px + 0.02 * wide, down, text, color=INK, fontsize=10, va="center")
 
 
 def _legend(axes: Axes, entries: list[tuple[str, str]], mosaic: Mosaic) -> None:
@@ -279,7 +266,7 @@ def _legend(axes: Axes, entries: list[tuple[str, str]], mosaic: Mosaic) -> None:
     high, wide = mosaic.image.shape[:2]
     handles = [Patch(facecolor=color, edgecolor="#9aa3ad", linewidth=0.5) for color, _ in entries]
     drawn = axes.legend(
-        handles, [_shortened(text, 40) for _, text in entries], loc="upper left",
+        handles, [shortened(text, 40) for _, text in entries], loc="upper left",
         bbox_to_anchor=(0.0, -0.012 * wide / high), ncols=min(4, len(entries)), frameon=False,
         borderaxespad=0.3, handlelength=1.1, handleheight=1.1, columnspacing=1.4,
         labelcolor=INK, fontsize=10,
@@ -293,19 +280,6 @@ def _micrometers(store: PatchStore) -> str:
         return ""
     height, width = (store.mpp * side for side in store.patch_size)
     return f", about {width:.3g} × {height:.3g} µm at {store.mpp:g} µm a pixel"
-
-
-def _shortened(text: str, most: int = 16) -> str:
-    shown = "".join(c if c.isprintable() else "?" for c in text)
-    return shown if len(shown) <= most else shown[: most - 1] + "…"
-
-
-def _rgb(color: str) -> tuple[int, int, int]:
-    return int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16)
-
-
-def _hex(gray: int) -> str:
-    return f"#{gray:02x}{gray:02x}{gray:02x}"
 
 
 def _save(figure: Figure, path: Path_) -> Path:

@@ -1,0 +1,330 @@
+"""Galleries: the most confident errors and the label suspects, with what the model looked at.
+
+Each picture has up to three tiles: the patch, the same with its explanation, and the patch in its
+surroundings, framed; a field of 50 pixels alone can hardly be judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from eosin.data.grid import Rows, content_sizes, field_px, positions, slide_numbers
+from eosin.data.mosaic import EMPTY
+from eosin.data.store import PatchStore
+from eosin.data.tints import shortened
+from eosin.errors import UserError
+from eosin.reporting.pictures import GALLERY_BYTES, MADE_UP, Draft, Gallery, Image, within
+
+if TYPE_CHECKING:
+    from eosin.models.classifier import Classifier
+
+#: Height of a tile in pixels: twice what a phone shows of it.
+TILE_PX = 228
+PER_CASE = 2
+COLUMNS = 3
+_GAP_PX = 10
+_WIDEST = 2.0
+#: The frame around the patch in its surroundings: light in a dark casing, on any tissue.
+_FRAME, _CASING = (255, 221, 51), (20, 24, 36)
+
+PATCH = "the patch"
+MAP = "what the call depends on (Grad-CAM: in color and inside the line most, pale least)"
+AROUND = "its surroundings, the patch framed"
+
+
+def error_gallery(
+    store: PatchStore,
+    table: pl.DataFrame,
+    model: Classifier | None = None,
+    *,
+    most: int = 12,
+    budget_bytes: int = GALLERY_BYTES,
+) -> Gallery:
+    """The wrong calls that the model was surest of, at most two a case.
+
+    table: rows of predictions.parquet of the measured part: ``patch`` (row of the store), ``label``
+    (number of the class), ``p_<class>`` and ``decision``; patches that the model did not call
+    (referred, out of scope) are no errors. With two classes half are called positive wrongly and
+    half are missed, as far as there are so many. model: for the maps; without one, or with one
+    that answers the same whatever it sees, there are none and the note says so.
+    Raises ValueError where the table has rows that the store lacks.
+    """
+    if not table.height:
+        return Gallery([], "There are no predictions to draw.", COLUMNS)
+    patches = _checked(store, table["patch"].to_numpy().astype(np.int64))
+    chosen, calls, sure, total = _worst(store, table, most)
+    if not len(chosen):
+        return Gallery([], "Among the patches that the model called there is no error.", COLUMNS)
+    rows = patches[chosen]
+    captions = [
+        f"called {_class(store, call)} ({p:.2f}), labeled {_class(store, store.labels[row])}"
+        for row, call, p in zip(rows.tolist(), calls.tolist(), sure.tolist(), strict=True)
+    ]
+    first = f"The most confident of {total:,} errors, at most {PER_CASE} a case."
+    if total <= len(rows):
+        first = f"All {total:,} errors." if total > 1 else "The only error."
+    return _gallery(store, rows, calls, captions, model, first, budget_bytes)
+
+
+def suspect_gallery(
+    store: PatchStore,
+    suspects: Mapping[str, Any],
+    model: Classifier | None = None,
+    *,
+    most: int = 12,
+    budget_bytes: int = GALLERY_BYTES,
+) -> Gallery:
+    """Patches whose label the out-of-fold model contradicts most, worst first, two a case.
+
+    suspects: "suspects" of evaluation.json; the map is of the class that is suggested.
+    """
+    found: list[Mapping[str, Any]] = []
+    unknown = 0
+    for row in suspects.get("rows") or []:
+        place = row.get("patch")
+        if isinstance(place, int) and 0 <= place < len(store):
+            found.append(row)
+        else:
+            unknown += 1
+    if not found:
+        reason = str(suspects.get("note") or "")
+        return Gallery([], reason or "No label is contradicted.", COLUMNS)
+    keep = _few_a_case([str(store.cases[row["patch"]]) for row in found], most)
+    chosen = [found[k] for k in keep]
+    rows = np.array([row["patch"] for row in chosen], np.int64)
+    names = {name: k for k, name in reversed(list(enumerate(store.classes)))}
+    targets = np.array([names.get(str(row.get("suggested")), -1) for row in chosen], np.int64)
+    captions = []
+    for row in chosen:
+        sure = row.get("probability")
+        said = f" ({sure:.2f})" if isinstance(sure, int | float) and np.isfinite(sure) else ""
+        captions.append(
+            f"labeled {shortened(str(row.get('label')), 40)}, "
+            f"the model says {shortened(str(row.get('suggested')), 40)}{said}"
+        )
+    total = suspects.get("total") or len(found)
+    of = suspects.get("of")
+    first = f"{len(rows)} of {total:,} labels in doubt"
+    first += f" among {of:,} patches" if isinstance(of, int) else ""
+    first += f", the most doubtful first, at most {PER_CASE} a case."
+    if unknown:
+        first += f" {unknown} more are not in this store."
+    return _gallery(store, rows, targets, captions, model, first, budget_bytes)
+
+
+def _worst(store: PatchStore, table: pl.DataFrame, most: int) -> tuple[Rows, Rows, Any, int]:
+    """Places in the table, called classes, their probabilities, and how many errors there are."""
+    codes = {name: k for k, name in reversed(list(enumerate(store.classes)))}
+    calls = np.array([codes.get(word, -1) for word in table["decision"].to_list()], np.int64)
+    labels = store.labels[table["patch"].to_numpy()]
+    columns = [pl.col(f"p_{name}").cast(pl.Float64) for name in store.classes]
+    values = table.select(columns).to_numpy()
+    sure = values[np.arange(len(calls)), np.maximum(calls, 0)]
+    wrong = np.flatnonzero((calls >= 0) & (calls != labels) & np.isfinite(sure))
+    order = wrong[np.argsort(-sure[wrong], kind="stable")]
+    cases = store.cases[table["patch"].to_numpy()]
+    if len(store.classes) == 2:
+        sides = [order[calls[order] == kind] for kind in (1, 0)]
+        found = [
+            side[_few_a_case([str(case) for case in cases[side]], most)].tolist() for side in sides
+        ]
+        # Half each; where one side has fewer, the other may have more.
+        half = most // 2
+        left = max(half, most - len(found[1]))
+        picked = found[0][:left]
+        picked += found[1][: most - len(picked)]
+    else:
+        picked = order[_few_a_case([str(case) for case in cases[order]], most)].tolist()
+    chosen = np.array(picked, np.int64)
+    return chosen, calls[chosen], sure[chosen], len(wrong)
+
+
+def _few_a_case(cases: Sequence[str], most: int) -> list[int]:
+    """The first places with at most ``PER_CASE`` of one case; an unknown case limits nothing.
+
+    >>> _few_a_case(["a", "a", "a", "b"], 3)
+    [0, 1, 3]
+    """
+    seen: dict[str, int] = {}
+    kept: list[int] = []
+    for k, case in enumerate(cases):
+        if len(kept) == most:
+            break
+        seen[case] = seen.get(case, 0) + 1
+        if not case or seen[case] <= PER_CASE:
+            kept.append(k)
+    return kept
+
+
+def _gallery(
+    store: PatchStore,
+    rows: Rows,
+    targets: Rows,
+    captions: Sequence[str],
+    model: Classifier | None,
+    first: str,
+    budget_bytes: int,
+) -> Gallery:
+    overlays, why = _overlays(store, rows, targets, model)
+    places = _Places(store)
+    # All pictures of a gallery have the same tiles, so that they stand in line.
+    shown = [PATCH, *([MAP] if overlays else [])]
+    shown += [AROUND] if any(len(places.near(row)) > 1 for row in rows.tolist()) else []
+    drafts = []
+    for number, (row, caption) in enumerate(zip(rows.tolist(), captions, strict=True)):
+        tiles = [_content(store, row)]
+        tiles += [overlays[number]] if overlays else []
+        tiles += [places.around(row)] if AROUND in shown else []
+        where = _where(store, row)
+        alt = f"Side by side: {'; '.join(shown)}."
+        image = _row([_tile(store, tile) for tile in tiles])
+        drafts.append(Draft(image, where, f"{where}, {caption}. {alt}", f"{where}: {caption}"))
+    pictures, left_out = within(drafts, budget_bytes)
+    note = f"{first} From left to right: {'; '.join(shown)}." if len(shown) > 1 else first
+    made_up = MADE_UP if store.made_up else ""
+    parts = [part for part in (made_up, note, why, left_out) if part]
+    return Gallery(pictures, " ".join(parts), COLUMNS)
+
+
+def _overlays(
+    store: PatchStore, rows: Rows, targets: Rows, model: Classifier | None
+) -> tuple[list[Image], str]:
+    """The explained patches, or none and the reason; targets below 0: the most probable class."""
+    if model is None:
+        return [], "There are no explanation maps, because the model is not there."
+    from eosin.inference.explain import CAVEAT, explain, overlay
+
+    patches = np.ascontiguousarray(store.patches[rows])
+    chosen = np.where(targets >= 0, targets, store.labels[rows])
+    try:
+        maps = explain(model, patches, target=chosen.tolist(), method="grad-cam")
+    except UserError:
+        # Networks without a feature map that lies on the patch.
+        maps = explain(model, patches, target=chosen.tolist(), method="occlusion")
+    if not (maps > 0).any():
+        return [], (
+            "There are no explanation maps: no part of these patches moves the model's score."
+        )
+    heights, widths = content_sizes(store, rows)
+    drawn = []
+    for patch, found, high, wide in zip(patches, maps, heights, widths, strict=True):
+        inside, shown = patch[:high, :wide], found[:high, :wide]
+        side = max(TILE_PX, round(TILE_PX * max(high, wide) / min(high, wide)))
+        square = overlay(inside, shown, side_px=side)
+        # The overlay is a square with the patch in its middle: take the patch out of it.
+        scale = side / max(high, wide)
+        tall, across = max(1, round(high * scale)), max(1, round(wide * scale))
+        top, left = (side - tall) // 2, (side - across) // 2
+        drawn.append(square[top : top + tall, left : left + across])
+    return drawn, CAVEAT
+
+
+class _Places:
+    """Finds what lies around a patch on its slide."""
+
+    def __init__(self, store: PatchStore) -> None:
+        self.store = store
+        self.x, self.y, self.known = positions(store)
+        self.slides = slide_numbers(store) if self.known.any() else np.zeros(len(store), np.int64)
+        self.field = field_px(store) if self.known.any() else max(store.patch_size)
+
+    def near(self, row: int) -> Rows:
+        """Rows of the patch and of those that share or touch its field: int64 [n]."""
+        store = self.store
+        named = bool(store.cases[row]) or bool(store.index["slide"][row])
+        if not self.known[row] or not named:
+            return np.array([row])
+        reach = 2 * self.field
+        close = self.known & (abs(self.x - self.x[row]) < reach)
+        close &= (abs(self.y - self.y[row]) < reach) & (self.slides == self.slides[row])
+        return np.flatnonzero(close)
+
+    def around(self, row: int) -> Image:
+        """The 3 x 3 fields around a patch, as far as they are in the store, the patch framed."""
+        store, rows = self.store, self.near(row)
+        dx, dy = self.x[rows] - self.x[row], self.y[rows] - self.y[row]
+        height, width = store.patch_size
+        scale = max(height, width) / self.field
+        out = np.full((3 * height, 3 * width, 3), EMPTY, np.uint8)
+        heights, widths = content_sizes(store, rows)
+        # The patch itself last, so that overlapping neighbors do not cover it.
+        for k in sorted(range(len(rows)), key=lambda k: rows[k] == row):
+            top = height + round(int(dy[k]) * scale)
+            left = width + round(int(dx[k]) * scale)
+            picture = store.patches[rows[k], : heights[k], : widths[k]]
+            cut = picture[max(0, -top) :, max(0, -left) :]
+            top, left = max(0, top), max(0, left)
+            cut = cut[: max(0, 3 * height - top), : max(0, 3 * width - left)]
+            out[top : top + cut.shape[0], left : left + cut.shape[1]] = cut
+        own = int(np.flatnonzero(rows == row)[0])
+        return _framed(out, (width, height, width + int(widths[own]), height + int(heights[own])))
+
+
+def _framed(image: Image, box: tuple[int, int, int, int]) -> Image:
+    """The picture twice as large or more, with a frame around the box: left, top, right, bottom."""
+    import cv2
+
+    scale = max(2, -(-TILE_PX // image.shape[0]))
+    size = (image.shape[1] * scale, image.shape[0] * scale)
+    out = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_CUBIC), np.uint8)
+    left, top, right, bottom = (side * scale for side in box)
+    thin = max(1, round(out.shape[0] / 100))
+    for color, thickness in ((_CASING, 3 * thin), (_FRAME, thin)):
+        cv2.rectangle(out, (left, top), (right - 1, bottom - 1), color, thickness)
+    return out
+
+
+def _content(store: PatchStore, row: int) -> Image:
+    heights, widths = content_sizes(store, np.array([row]))
+    return np.ascontiguousarray(store.patches[row, : heights[0], : widths[0]])
+
+
+def _tile_size(store: PatchStore) -> tuple[int, int]:
+    """(height_px, width_px) of a tile: a patch of the store, but never very wide."""
+    height, width = store.patch_size
+    return TILE_PX, round(TILE_PX * min(_WIDEST, max(1 / _WIDEST, width / height)))
+
+
+def _tile(store: PatchStore, image: Image) -> Image:
+    """The picture as large as fits a tile, in its middle: smooth upward, averaged downward."""
+    import cv2
+
+    height, width = _tile_size(store)
+    scale = min(height / image.shape[0], width / image.shape[1])
+    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+    how = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA
+    drawn = cv2.resize(np.ascontiguousarray(image), size, interpolation=how)
+    out = np.full((height, width, 3), EMPTY, np.uint8)
+    top, left = (height - size[1]) // 2, (width - size[0]) // 2
+    out[top : top + size[1], left : left + size[0]] = drawn
+    return out
+
+
+def _row(tiles: Sequence[Image]) -> Image:
+    height, width = tiles[0].shape[:2]
+    out = np.full((height, len(tiles) * (width + _GAP_PX) - _GAP_PX, 3), 255, np.uint8)
+    for k, tile in enumerate(tiles):
+        left = k * (width + _GAP_PX)
+        out[:, left : left + width] = tile
+    return out
+
+
+def _checked(store: PatchStore, patches: Rows) -> Rows:
+    if not 0 <= patches.min() <= patches.max() < len(store):
+        raise ValueError(f"predictions of rows up to {patches.max()}, the store has {len(store)}")
+    return patches
+
+
+def _class(store: PatchStore, number: int) -> str:
+    return shortened(store.classes[int(number)], 40)
+
+
+def _where(store: PatchStore, row: int) -> str:
+    case = shortened(str(store.cases[row]), 40)
+    x, y = store.index["x"][row], store.index["y"][row]
+    name = f"case {case}" if case else f"patch {row:,}"
+    return name if x is None or y is None else f"{name}, x {x} y {y}"

@@ -1,0 +1,170 @@
+"""Panels with a heading and a legend, put together to one picture that a phone can show as well."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from eosin.data.tints import PROBABILITY_COLORS, rgb
+
+if TYPE_CHECKING:
+    from PIL.ImageDraw import ImageDraw
+    from PIL.ImageFont import FreeTypeFont
+
+Image = npt.NDArray[np.uint8]
+
+INK, QUIET, EDGE = "#1d2430", "#4d5766", "#9aa3ad"
+
+#: Widths of the picture's parts in pixels. Letters are large: on a phone the picture is shown at
+#: about a quarter of this size.
+PANEL_PX = 780
+_GAP, _TITLE, _LETTERS, _LINE, _SWATCH = 40, 44, 36, 52, 34
+
+
+@dataclass(frozen=True)
+class Key:
+    """One entry of a legend: a color and its words."""
+
+    color: str
+    text: str
+    #: Stripes of this color over the first.
+    stripes: str = ""
+    #: Whether the color is a line around a place, not its tint.
+    line: bool = False
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A picture with a heading; below it a legend, a color ramp or a scale bar."""
+
+    title: str
+    #: uint8 [H, W, 3].
+    image: Image
+    keys: Sequence[Key] = field(default=())
+    #: Words at the ends of the probability's color ramp.
+    ramp: tuple[str, str] | None = None
+    #: Pixels of ``image``, and the words, of a scale bar.
+    bar: tuple[float, str] | None = None
+
+
+def compose(panels: Sequence[Panel], *, columns: int = 2) -> Image:
+    """Put panels of one size together, ``columns`` in a row: uint8 [H, W, 3].
+
+    Tall pictures are drawn narrower, so that a screen can show the whole.
+    Raises ValueError where the panels' pictures differ in size.
+    """
+    from PIL import Image as Pillow
+    from PIL import ImageDraw
+
+    sizes = {panel.image.shape for panel in panels}
+    if len(sizes) != 1:
+        raise ValueError(f"panels of one size are needed, not {sorted(sizes)}")
+    high, wide = panels[0].image.shape[:2]
+    scale = min(PANEL_PX / wide, 1.3 * PANEL_PX / high)
+    drawn = [_scaled(panel.image, scale) for panel in panels]
+    tall = drawn[0].shape[0]
+    head = _TITLE + 22
+    rows = [range(k, min(k + columns, len(panels))) for k in range(0, len(panels), columns)]
+    measure = ImageDraw.Draw(Pillow.new("RGB", (8, 8)))
+    feet = [max(_foot(measure, panels[k], 0, 0, scale) for k in row) for row in rows]
+    height = sum(feet) + len(rows) * (head + tall) + (len(rows) - 1) * _GAP + _GAP // 2
+    sheet = Pillow.new("RGB", (columns * PANEL_PX + (columns - 1) * _GAP, height), "#ffffff")
+    draw = ImageDraw.Draw(sheet)
+    top = 0
+    for row, foot in zip(rows, feet, strict=True):
+        for place, k in enumerate(row):
+            left = place * (PANEL_PX + _GAP)
+            bold = _font(_TITLE, True)
+            draw.text((left, top), _cut(draw, panels[k].title, bold, PANEL_PX), INK, bold)
+            sheet.paste(Pillow.fromarray(drawn[k]), (left, top + head))
+            _foot(draw, panels[k], left, top + head + tall, scale)
+        top += head + tall + foot + _GAP
+    return np.asarray(sheet, np.uint8)
+
+
+def _foot(draw: ImageDraw, panel: Panel, left: int, top: int, scale: float) -> int:
+    """Draw what stands below a panel; returns its height in pixels."""
+    font = _font(_LETTERS)
+    start, top = top, top + 14
+    middle = top + _LINE // 2
+    if panel.bar:
+        length, text = panel.bar
+        draw.rectangle((left, middle - 4, left + length * scale, middle + 4), fill=INK)
+        draw.text((left + length * scale + 16, middle), text, INK, font, anchor="lm")
+        top += _LINE
+    if panel.ramp:
+        low, high = panel.ramp
+        at = left + draw.textlength(low, font) + 14
+        end = at + 320
+        for x in range(int(at), int(end)):
+            share = (x - int(at)) / (end - at)
+            draw.line((x, middle - 15, x, middle + 15), fill=_ramp_color(share))
+        draw.text((left, middle), low, INK, font, anchor="lm")
+        draw.text((end + 14, middle), high, INK, font, anchor="lm")
+        top += _LINE
+    at = float(left)
+    for k, key in enumerate(panel.keys):
+        text = _cut(draw, key.text, font, PANEL_PX - _SWATCH - 14)
+        width = _SWATCH + 14 + draw.textlength(text, font)
+        if k and at + width > left + PANEL_PX:
+            at, top = float(left), top + _LINE
+        middle = top + _LINE // 2
+        box = (at, middle - _SWATCH // 2, at + _SWATCH, middle + _SWATCH // 2)
+        if key.line:
+            draw.rectangle(box, fill="#ffffff", outline=key.color, width=5)
+        else:
+            draw.rectangle(box, fill=key.color, outline=EDGE, width=2)
+        if key.stripes:
+            _stripes(draw, box, key.stripes)
+        draw.text((at + _SWATCH + 14, middle), text, INK, font, anchor="lm")
+        at += width + 36
+    return top + (_LINE if panel.keys else 0) - start
+
+
+def _stripes(draw: ImageDraw, box: tuple[float, float, float, float], color: str) -> None:
+    x0, y0, x1, y1 = (int(side) for side in box)
+    for x in range(x0 + 2, x1 - 1):
+        for y in range(y0 + 2, y1 - 1):
+            if (x + y) % 11 < 4:
+                draw.point((x, y), fill=color)
+
+
+def _scaled(image: Image, scale: float) -> Image:
+    import cv2
+
+    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(image, size, interpolation=how), np.uint8)
+
+
+def _cut(draw: ImageDraw, text: str, font: FreeTypeFont, room: float) -> str:
+    """Text that is not wider than ``room`` pixels."""
+    if draw.textlength(text, font) <= room:
+        return text
+    while text and draw.textlength(text + "…", font) > room:
+        text = text[:-1]
+    return text + "…"
+
+
+def _ramp_color(share: float) -> tuple[int, int, int]:
+    stops = np.array([rgb(color) for color in PROBABILITY_COLORS])
+    at = np.linspace(0, 1, len(stops))
+    red, green, blue = (round(float(np.interp(share, at, stops[:, k]))) for k in range(3))
+    return red, green, blue
+
+
+@cache
+def _font(size_px: int, bold: bool = False) -> FreeTypeFont:
+    """A font that matplotlib brings along: the same letters on every machine."""
+    import matplotlib
+    from PIL import ImageFont
+
+    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
+    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name
+    return ImageFont.truetype(str(path), size_px)

@@ -5,9 +5,8 @@ rule where probabilities are calibrated (Chow, On optimum recognition error and 
 1970). The cut is found by risk control over cases (risk_control.py).
 
 The promise is of the share of wrong answers on patches of new cases in the long run. A test part is
-a sample of them, so the error seen there lies on both sides of it; the interval says how far.
-
-Measured (benchmarks/referral.py, confidence 0.9): see ``choose_band``.
+a sample of them, so the error seen there lies on either side of it; its interval says how far.
+The cases must be new to the model: where training stopped on them, the promise is a little bold.
 """
 
 from __future__ import annotations
@@ -145,7 +144,7 @@ def choose_band(
     y_true: int [N]; y_prob: float [N] or [N, K], calibrated; cases: [N] names, Units, or None.
     With probability ``confidence`` over the draw of the validation cases, the share of wrong ones
     among all answers on patches of new cases is at most ``level``.
-    method "cases": t-test over cases with two bad ones added (see the top of the file), and at
+    method "cases": t-test over cases with two bad ones added (risk_control.py says why), and at
     least as cautious as the exact binomial test over answers. "hoeffding-bentkus": free of any
     approximation, but of another share: the mean over cases of the share wrong of a case's answers,
     each case weighing the same; it takes hundreds of cases.

@@ -6,9 +6,17 @@ the same as E[Z] > 0 for Z = wrong answers of a case - level x answers of that c
 before the first that is not rejected is kept, and the chance that any kept cut is wrong stays
 under 1 - confidence without dividing it among the cuts.
 
-**What is exchangeable is the case.** Tests that take patches as independent promise far too much
-(benchmarks/referral.py). Nor is a plain t-test over cases enough: cases differ in size and a few
-are far harder than the rest, so a sample seldom holds as many bad cases as there are.
+**What is exchangeable is the case.** A test that takes patches as independent promises far too
+much. Nor is a plain t-test over cases enough: cases differ in size and a few are far harder than
+the rest, so a sample seldom holds as many bad cases as there are. Two bad cases are therefore
+added to those that were seen before the t-test.
+
+Measured at confidence 0.9 (benchmarks/referral.py and its results; a calibration without a band
+counts as held). Simulated with known truth, beta-distributed difficulty, 10 to 1,500 patches a
+case, 15 to 100 cases, levels 0.05 and 0.1: by patch the promise held in 0.43 to 0.61 of
+calibrations, with the plain t-test in 0.65 to 0.86, with the bad cases in 0.91 to 0.98. Where
+difficulty grows with size, or 1 case in 20 fails and the level is 0.05, in 0.85 to 0.96: no test
+knows of cases that the sample does not hold. On real patches, halves of 68 cases: 0.63, 0.90, 0.99.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ def test_a_run_folder_is_complete(trained: Path, made_up_store: PatchStore) -> N
     test = table.filter(pl.col("part") == "test")
     assert len(test) == evaluation["n_patches"]
     called = (test["p_positive"] >= evaluation["threshold"]["value"]).cast(pl.Int64)
-    assert (called == (test["decision"] == "positive").cast(pl.Int64)).all()
+    assert (called == (test["called"] == "positive").cast(pl.Int64)).all()
     accuracy = float((called == test["label"]).mean())  # type: ignore[arg-type]
     assert accuracy == pytest.approx(evaluation["accuracy"]["value"])
     assert not set(test["case"]) & set(pl.read_parquet(trained / "seen.parquet")["case"])
@@ -140,7 +140,7 @@ def test_verbatim_is_the_base_rate(eosin: Run, made_up_store: PatchStore, tmp_pa
     assert result["sensitivity"]["value"] == 0
     assert any("no weight changed" in mark for mark in result["marks"])
     assert any("patch-random" in mark for mark in result["marks"])
-    decisions = pl.read_parquet(tmp_path / "run" / "predictions.parquet")["decision"]
+    decisions = pl.read_parquet(tmp_path / "run" / "predictions.parquet")["called"]
     assert set(decisions) == {"negative"}
 
 

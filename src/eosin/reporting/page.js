@@ -2,7 +2,7 @@
 // The page is whole without this: it opens what is folded before printing, and marks in the
 // contents the section that is being read.
 addEventListener("beforeprint", () => {
-  for (const one of document.querySelectorAll("details:not([open])")) {
+  for (const one of document.querySelectorAll("details:not([open]):not(.case)")) {
     one.open = true;
     one.dataset.wasClosed = "";
   }

@@ -86,6 +86,10 @@ def test_everything_measured_is_in_the_card() -> None:
         assert said in text, said
 
 
+def test_the_date_stands_in_the_environment() -> None:
+    assert "2026-11-22" in model_card({}, MODEL, {"date": "2026-11-22"}, {})
+
+
 def test_nothing_known_is_still_a_card() -> None:
     text = model_card({}, {}, {}, {})
     assert re.findall(r"^## (.*)$", text, re.M) == HEADINGS

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from eosin.data.store import PatchStore, StoreWriter
+from eosin.errors import UserError
 from eosin.models.classifier import Classifier
 from eosin.reporting.galleries import PER_CASE, TILE_PX, error_gallery, suspect_gallery
 
@@ -120,6 +121,25 @@ def test_a_dead_model_gives_no_maps_and_a_sentence(tmp_path: Path, model: Classi
     found = error_gallery(store, table(store, {7: 0.9}), dead)
     assert [tiles(each.data_uri) for each in found.items] == [2]
     assert "no part of these patches moves the model's score" in found.note
+
+
+def test_a_network_without_a_feature_map_is_explained_by_occlusion(
+    tmp_path: Path, model: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from eosin.inference import explain as room
+
+    whole = room.explain
+
+    def without_maps(*given: Any, method: str, **more: Any) -> Any:
+        if method == "grad-cam":
+            raise UserError("no feature map")
+        return np.ones_like(whole(*given, method="occlusion", **more))
+
+    monkeypatch.setattr(room, "explain", without_maps)
+    store = make(tmp_path)
+    found = error_gallery(store, table(store, {7: 0.9}), model)
+    assert "(occlusion:" in found.note
+    assert "occlusion" in found.items[0].alt
 
 
 def test_referred_patches_and_scores_that_are_no_numbers_are_no_errors(tmp_path: Path) -> None:

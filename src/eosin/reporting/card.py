@@ -56,8 +56,8 @@ def model_card(
     """MODEL_CARD.md: the card as Markdown that hostile names cannot break.
 
     evaluation, model, environment: the run's JSON files, or {} where one is missing; recipe: its
-    keys and values; date: of the run, as it is to be shown. A part whose facts are missing is a
-    sentence that says so.
+    keys and values; date: of the run, by default "date" of the environment. A part whose facts are
+    missing is a sentence that says so.
 
     >>> print(model_card({}, {"architecture": "compact|2"}, {}, {}).splitlines()[0])
     # Model card: compact\\|2
@@ -82,7 +82,7 @@ def card_facts(
 ) -> list[CardPart]:
     """The card as plain values, in the order of the page; arguments as for ``model_card``."""
     return [
-        _what(model, recipe, date),
+        _what(model, recipe, date or str(environment.get("date") or "")),
         CardPart("Intended use", [str(model.get("intended_use") or INTENDED_USE)]),
         _not_for(model, evaluation),
         _data(evaluation, model, environment),

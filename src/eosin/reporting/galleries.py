@@ -20,6 +20,7 @@ from eosin.errors import UserError
 from eosin.reporting.pictures import GALLERY_BYTES, MADE_UP, Draft, Gallery, Image, within
 
 if TYPE_CHECKING:
+    from eosin.inference.maps import Method
     from eosin.models.classifier import Classifier
 
 #: Height of a tile in pixels: twice what a phone shows of it.
@@ -32,7 +33,8 @@ _WIDEST = 2.0
 _FRAME, _CASING = (255, 221, 51), (20, 24, 36)
 
 PATCH = "the patch"
-MAP = "what the call depends on (Grad-CAM: in color and inside the line most, pale least)"
+MAP = "what the call depends on ({}: in color and inside the line most, pale least)"
+METHODS = {"grad-cam": "Grad-CAM", "occlusion": "occlusion"}
 AROUND = "its surroundings, the patch framed"
 
 
@@ -169,10 +171,10 @@ def _gallery(
     first: str,
     budget_bytes: int,
 ) -> Gallery:
-    overlays, why = _overlays(store, rows, targets, model)
+    overlays, method, why = _overlays(store, rows, targets, model)
     places = _Places(store)
     # All pictures of a gallery have the same tiles, so that they stand in line.
-    shown = [PATCH, *([MAP] if overlays else [])]
+    shown = [PATCH, *([MAP.format(METHODS[method])] if overlays else [])]
     shown += [AROUND] if any(len(places.near(row)) > 1 for row in rows.tolist()) else []
     drafts = []
     for number, (row, caption) in enumerate(zip(rows.tolist(), captions, strict=True)):
@@ -192,23 +194,27 @@ def _gallery(
 
 def _overlays(
     store: PatchStore, rows: Rows, targets: Rows, model: Classifier | None
-) -> tuple[list[Image], str]:
-    """The explained patches, or none and the reason; targets below 0: the most probable class."""
+) -> tuple[list[Image], Method, str]:
+    """The explained patches, or none; the method; what must be said of it, or why there are none.
+
+    targets: int64 [n]; where below 0 the label's class is explained.
+    """
+    method: Method = "grad-cam"
     if model is None:
-        return [], "There are no explanation maps, because the model is not there."
+        return [], method, "There are no explanation maps, because the model is not there."
     from eosin.inference.explain import CAVEAT, explain, overlay
 
     patches = np.ascontiguousarray(store.patches[rows])
     chosen = np.where(targets >= 0, targets, store.labels[rows])
     try:
-        maps = explain(model, patches, target=chosen.tolist(), method="grad-cam")
+        maps = explain(model, patches, target=chosen.tolist(), method=method)
     except UserError:
-        # Networks without a feature map that lies on the patch.
-        maps = explain(model, patches, target=chosen.tolist(), method="occlusion")
+        # The network has no feature map that lies on the patch.
+        method = "occlusion"
+        maps = explain(model, patches, target=chosen.tolist(), method=method)
     if not (maps > 0).any():
-        return [], (
-            "There are no explanation maps: no part of these patches moves the model's score."
-        )
+        why = "There are no explanation maps: no part of these patches moves the model's score."
+        return [], method, why
     heights, widths = content_sizes(store, rows)
     drawn = []
     for patch, found, high, wide in zip(patches, maps, heights, widths, strict=True):
@@ -220,7 +226,7 @@ def _overlays(
         tall, across = max(1, round(high * scale)), max(1, round(wide * scale))
         top, left = (side - tall) // 2, (side - across) // 2
         drawn.append(square[top : top + tall, left : left + across])
-    return drawn, CAVEAT
+    return drawn, method, CAVEAT
 
 
 class _Places:

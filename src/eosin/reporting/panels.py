@@ -24,7 +24,7 @@ INK, QUIET, EDGE = "#1d2430", "#4d5766", "#9aa3ad"
 #: Widths of the picture's parts in pixels. Letters are large: on a phone the picture is shown at
 #: about a quarter of this size.
 PANEL_PX = 780
-_GAP, _TITLE, _LETTERS, _LINE, _SWATCH = 40, 44, 36, 52, 34
+_GAP, _TITLE, _LETTERS, _LINE, _SWATCH = 40, 46, 40, 56, 36
 
 
 @dataclass(frozen=True)

@@ -206,7 +206,7 @@ def risk_coverage_figure(
         nothing(axes, _sentence(referral.get("note") or "", "No curve."))
         return save(figure, path)
     level = referral.get("level")
-    tops = [float(np.nanmax(risk)), *([1.6 * float(level)] if level is not None else [])]
+    tops = [float(np.nanmax(risk)), *([1.1 * float(level)] if level is not None else [])]
     name = "error"
     if len(high) == len(coverage) and np.isfinite(high).any():
         axes.fill_between(coverage, low, high, color=BLUE, alpha=0.16, linewidth=0)
@@ -226,6 +226,8 @@ def risk_coverage_figure(
         xlabel="Coverage: share decided automatically",
         ylabel="Error among these",
     )
+    # Few ticks, so that their labels are short enough for a page.
+    axes.locator_params(axis="y", nbins=5)
     _mark_achieved(axes, referral, top)
     _key(axes)
     return save(figure, path)
@@ -250,22 +252,20 @@ def _mark_achieved(axes: Axes, referral: Mapping[str, Any], top: float) -> None:
     x, y = ((achieved.get(key) or {}).get("value") for key in ("coverage", "error"))
     if x is None or y is None:
         return
-    words = f"achieved: error {y:.3f}\nat coverage {x:.3f}"
-    if y > 0.3 * top:
-        dot(axes, (x, y), words, left=x > 0.5)
-        return
-    # Low in the figure the words would run over the axis: they go above the point.
     dot(axes, (x, y), "")
+    # Errors rise to the right, so what lies above and left of the curve is free.
+    high = y > 0.8 * top
     axes.annotate(
-        words,
+        f"achieved: error {y:.3f}\nat coverage {x:.3f}",
         (x, y),
-        xytext=(-14 if x > 0.5 else 14, 14),
+        xytext=(-14 if x > 0.5 else 14, 0 if high else 14),
         textcoords="offset points",
         ha="right" if x > 0.5 else "left",
-        va="bottom",
+        va="center" if high else "bottom",
         color="#a8481a",
         fontsize=10.5,
         linespacing=1.35,
+        bbox={"facecolor": PAPER, "alpha": 0.75, "edgecolor": "none", "pad": 1},
     )
 
 

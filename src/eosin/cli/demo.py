@@ -15,7 +15,7 @@ from eosin.errors import UserError
 
 if TYPE_CHECKING:
     from eosin.data.store import PatchStore
-    from eosin.inference.assess import Assessment
+    from eosin.inference.records import Assessment
     from eosin.splitting.splits import Split
 
 #: Shortened to fit into three minutes: fewer epochs than the tutorial's 20, with momentum instead.
@@ -50,6 +50,8 @@ def demo(
     Example: eosin demo -o demo
     """
     output.use_json(json_)
+    from eosin.reporting.report import write_report
+
     begun = time.perf_counter()
     _prepare(folder, force)
     store = _data(folder, cases, seed)
@@ -60,6 +62,10 @@ def demo(
         found[name] = _run(
             store, splits[scheme], recipe, [*changes, *(settings or [])], _folder(folder, name)
         )
+    output.note("writing the reports ...")
+    for assessment in found.values():
+        for problem in write_report(assessment.folder, store=store).problems:
+            output.warn(f"report: {problem}")
     pictures = _pictures(store, splits["case"], folder)
     seconds = time.perf_counter() - begun
     rows = {name: _row(each.evaluation, _RUNS[name][3]) for name, each in found.items()}
@@ -88,7 +94,7 @@ def _folder(folder: Path, name: str) -> Path:
     return folder / "runs" / name.replace(", ", "-").replace(" ", "-")
 
 
-_LOOK = ("evaluation.json", "roc.png", "cases.png")
+_LOOK = ("report.html", "evaluation.json")
 
 
 def _prepare(folder: Path, force: bool) -> None:

@@ -224,6 +224,36 @@ def test_an_error_in_one_section_stays_in_it(make_run, monkeypatch):
     assert "Precision and recall" in page.text
 
 
+def emptied(value: Any) -> Any:
+    """The same structure without a single number."""
+    if isinstance(value, dict):
+        return {key: emptied(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [emptied(item) for item in value] if value and isinstance(value[0], dict) else []
+    return None if isinstance(value, float | int) and not isinstance(value, bool) else value
+
+
+def test_sections_without_numbers_are_sentences(make_run):
+    keys = (
+        "calibration", "operating_points", "decision_curve", "referral", "scope", "suspects",
+        "published", "auroc", "average_precision", "cases", "confusion", "intervals",
+    )  # fmt: skip
+
+    def empty(evaluation):
+        for key in keys:
+            evaluation[key] = emptied(evaluation[key])
+        evaluation["confusion"] = None
+        evaluation["cases"] = []
+
+    folder = make_run(empty)
+    written = write_report(folder)
+    page = opened(folder)
+    sound(page)
+    assert [p for p in written.problems if "could not be made" in p] == []
+    assert re.findall(r".{40}None.{20}", page.text) == []
+    assert "nan" not in page.text.split()
+
+
 def test_damaged_files_are_sentences(make_run):
     folder = make_run()
     (folder / "predictions.parquet").write_bytes(b"PAR1 no")
@@ -314,7 +344,7 @@ def test_the_plain_verdict():
         ({"audit": {"leaking": True}}, "of a split that leaks", "The split leaks"),
         ({"marks": ["seen in training: 2 cases"]}, "some of which", "Seen in training"),
         ({"marks": ["made-up data: drawn"]}, "says nothing of tissue", "Made-up data"),
-        ({"marks": ["something else"]}, "ranks a positive patch", "Mark"),
+        ({"marks": ["something else"]}, "ranks a positive patch", "Note"),
         ({"classes": ["benign", "odd"]}, "a patch of “odd” above one of “benign”", None),
         ({"auroc": {"value": None}, "undefined": {"auroc": "one class"}}, "One class.", None),
         ({"auroc": None}, "There is no verdict", None),

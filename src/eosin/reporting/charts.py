@@ -138,15 +138,18 @@ def reliability(material: Material) -> Drawing:
     """The reliability diagram, before and after calibration."""
     from eosin.figures import trust
 
-    evaluation = _two_classes(material)
+    evaluation = material.evaluation
     found = _given(evaluation, "calibration", "measures how far probabilities can be believed")
     says = calibration_sentence(found)
+    share = "that is positive" if material.binary else "called right"
     return Drawing(
         "Reliability",
         drawn(
             "reliability",
-            lambda path: trust.reliability_figure(path, found["methods"]),
-            alt=f"Reliability diagram of {_patches(evaluation)}: share that is positive against "
+            lambda path: trust.reliability_figure(
+                path, found["methods"], classes=len(material.classes)
+            ),
+            alt=f"Reliability diagram of {_patches(evaluation)}: share {share} against "
             f"probability. {says}",
         ),
         says,
@@ -255,6 +258,9 @@ def calibration_sentence(found: Mapping[str, Any]) -> str:
         return sentence(str(found["note"]))
     methods = found.get("methods") or {}
     before, after = (methods.get(name) or {} for name in ("before", "temperature"))
+    if not known((after.get("ece") or {}).get("value")):
+        why = next((str(one["note"]) for one in methods.values() if one.get("note")), "")
+        return sentence(why) or "The calibration error is not defined."
     text = f"Expected calibration error {in_words(after.get('ece'))}"
     if known((before.get("ece") or {}).get("value")):
         text += f" after temperature scaling, {in_words(before['ece'])} before"

@@ -258,6 +258,8 @@ def _published(found: Mapping[str, Any] | None, evaluation: Mapping[str, Any]) -
         text = f"Missing of the published cases: {count(len(absent), 'case')}"
         text += f" ({listed(absent)})" if absent else ""
         blocks.append(Text(f"{text}, {count(missing.get('patches', 0), 'patch', 'patches')}."))
+    if found.get("note"):
+        blocks.append(Text(sentence(str(found["note"])), quiet=True))
     if rows:
         blocks.append(
             Table(
@@ -286,7 +288,9 @@ def scope(material: Material) -> Section:
         key=lambda probe: float(probe["auroc"]),
         default=None,
     )
-    says = f"{percent(found.get('flagged'))} of the measured patches are marked as out of scope"
+    says = "The share of measured patches out of scope is not known"
+    if known(found.get("flagged")):
+        says = f"{percent(found['flagged'])} of the measured patches are marked as out of scope"
     if worst:
         says += (
             f"; of foreign input, the hardest to tell is {worst.get('name')} "

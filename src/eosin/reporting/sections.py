@@ -132,7 +132,7 @@ def _calibration(methods: dict[str, Any], found: dict[str, Any]) -> More:
     ]
     columns = ["", *heads.values(), *(part.replace("_", " ") for part in parts)]
     note = (
-        f"{found.get('bins', '')} groups of equal size. Brier score = reliability - resolution + "
+        f"{count(found.get('bins'), 'group')} of equal size. Brier score = reliability - resolution + "
         "uncertainty + what is lost within the groups; low reliability and high resolution are "
         "good. Isotonic regression is fitted for comparison and not used."
     )
@@ -164,8 +164,8 @@ def errors(report: Report) -> Section:
     table = material.needed_table()
     gallery = error_gallery(material.needed_store(), table, report.model)
     says = (
-        "The errors of which the model was surest. Where the maps are bright, the network looked "
-        "to come to its answer; a map is a hint, not a reason."
+        "The errors of which the model was surest. A map shows on which part of the patch the "
+        "answer depended; it is a hint, not a reason."
     )
     return _gallery("errors", "Confident errors", says, gallery)
 
@@ -182,10 +182,12 @@ def suspects(report: Report) -> Section:
     if not rows:
         why = sentence(str(found.get("note") or "No label is contradicted"))
         raise MissingPart(why)
+    looked = f" of {found['of']:,}" if known(found.get("of")) else ""
+    total = found.get("total")
     says = (
-        f"{count(found.get('total', len(rows)), 'patch', 'patches')} of {found.get('of', 0):,} "
-        "carry a label that a model contradicts with confidence. They are shown, not dropped: "
-        "whether the label or the model is wrong, a person decides."
+        f"{count(total if known(total) else len(rows), 'patch', 'patches')}{looked} carry a label "
+        "that a model contradicts with confidence. They are shown, not dropped: whether the label "
+        "or the model is wrong, a person decides."
     )
     blocks: list[object] = []
     if material.store is None:
@@ -301,8 +303,8 @@ def reproduce(report: Report) -> Section:
 def _seeds(report: Report) -> str:
     said = [f"training {report.recipe['seed']}"] if "seed" in report.recipe else []
     how = report.material.evaluation.get("intervals") or {}
-    if "seed" in how:
-        said.append(f"bootstrap {how['seed']} with {int(how.get('replicates', 0)):,} replicates")
+    if known(how.get("seed")):
+        said.append(f"bootstrap {how['seed']}, {count(how.get('replicates'), 'replicate')}")
     return f"Seeds: {', '.join(said)}." if said else ""
 
 

@@ -118,7 +118,7 @@ def _head(mark: str, dead: Sequence[str]) -> str:
         ("no weight changed", DEAD),
         ("constant predictions", DEAD),
     )
-    return next((head for start, head in beginnings if mark.lower().startswith(start)), "Mark")
+    return next((head for start, head in beginnings if mark.lower().startswith(start)), "Note")
 
 
 def _leaking(evaluation: Mapping[str, Any]) -> bool:

@@ -18,6 +18,7 @@ Any run can be reproduced from its folder and the store.
 
 from __future__ import annotations
 
+import datetime
 import importlib.metadata
 import json
 import math
@@ -146,12 +147,14 @@ def environment() -> dict[str, Any]:
         "scikit-learn",
         "polars",
         "safetensors",
+        "captum",
     ):
         try:
             packages[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             packages[name] = "not installed"
     return {
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "eosin": __version__,
         "python": platform.python_version(),
         "packages": packages,

@@ -195,7 +195,7 @@ def test_equal_scores_of_a_dead_model(tmp_path: Path) -> None:
     path = session.run / "model.safetensors"
     from safetensors.numpy import load_file, save_file
 
-    weights = {name: 0 * value for name, value in load_file(path).items()}
+    weights = {name: np.zeros_like(value) for name, value in load_file(path).items()}
     save_file(weights, path)
     found = assess(session, replicates=50, with_baselines=False)
     assert any("same score" in word for word in found.evaluation["warnings"])

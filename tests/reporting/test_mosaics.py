@@ -86,7 +86,10 @@ def test_referred_and_out_of_scope_are_counted_and_no_errors(tmp_path: Path) -> 
     (view,), _ = case_views(store, given.with_columns(decision=pl.Series(words)))
     assert (view.calls < 0).sum() == 3
     (one,) = case_mosaics(store, given.with_columns(decision=pl.Series(words))).items
-    assert "0 k0 patches called k1, 1 k1 missed, 2 referred, 1 out of scope." in one.caption
+    assert (
+        "0 k0 patches called k1, 1 k1 missed among the patches that were answered, 2 referred, 1 out of scope."
+        in one.caption
+    )
 
 
 def test_a_sample_of_a_case_says_so(tmp_path: Path) -> None:

@@ -180,10 +180,9 @@ def _show(found: Assessment, report: Written | None, json_: bool) -> None:
 def _show_trust(result: dict[str, Any]) -> None:
     """Calibration, refer band and out-of-scope check, a line each."""
     calibration = result["calibration"]
-    methods = calibration["methods"]
-    before, after = (methods[name]["ece"] for name in ("before", "temperature"))
-    said = calibration["note"] or f"temperature {calibration['temperature']:.3f}"
-    output.say(f"calibration error {_value(before)}, calibrated {_value(after)} ({said})")
+    said = calibration["note"] or calibration["sentence"]
+    if said:
+        output.say(f"calibration: {said}")
     if "referral" in result:
         output.say(result["referral"]["sentence"])
     scope = result["scope"]

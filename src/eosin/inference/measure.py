@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from eosin.data.store import PatchStore
 from eosin.evaluation.benefit import decision_curve
-from eosin.evaluation.calibration import measure_calibration
+from eosin.evaluation.calibration import measure_calibration, say_calibration
 from eosin.evaluation.decisions import Threshold
 from eosin.evaluation.intervals import resampling_units
 from eosin.evaluation.operating import operating_points
@@ -48,12 +48,14 @@ def trust_sections(
     drawn: dict[str, Any] = {"replicates": replicates, "seed": seed}
     two = judged.after.shape[1] == 2
     methods = {"before": judged.before, "temperature": judged.after, "isotonic": judged.isotonic}
+    calibrated = measure_calibration(y_true, methods, units, **drawn)
     found: dict[str, Any] = {
         "calibration": {
             "temperature": temperature,
             "note": note,
+            "sentence": say_calibration(calibrated),
             "bins": BINS,
-            "methods": measure_calibration(y_true, methods, units, **drawn),
+            "methods": calibrated,
         }
     }
     if two:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 #: Height of a tile in pixels: twice what a phone shows of it.
 TILE_PX = 228
 PER_CASE = 2
+#: A Grad-CAM of fewer cells a side often covers the whole patch; that of compact has 3.
+LEAST_MAP = 6
 COLUMNS = 3
 _GAP_PX = 10
 _WIDEST = 2.0
@@ -66,9 +68,14 @@ def error_gallery(
         f"called {_class(store, call)} ({p:.2f}), labeled {_class(store, store.labels[row])}"
         for row, call, p in zip(rows.tolist(), calls.tolist(), sure.tolist(), strict=True)
     ]
-    first = f"The most confident of {total:,} errors, at most {PER_CASE} a case."
+    among = (
+        " among the patches that were answered"
+        if (~table["decision"].is_in(list(store.classes))).any()
+        else ""
+    )
+    first = f"The most confident of {total:,} errors{among}, at most {PER_CASE} a case."
     if total <= len(rows):
-        first = f"All {total:,} errors." if total > 1 else "The only error."
+        first = f"All {total:,} errors{among}." if total > 1 else f"The only error{among}."
     return _gallery(store, rows, calls, captions, model, first, budget_bytes)
 
 
@@ -199,19 +206,14 @@ def _overlays(
 
     targets: int64 [n]; where below 0 the label's class is explained.
     """
-    method: Method = "grad-cam"
     if model is None:
-        return [], method, "There are no explanation maps, because the model is not there."
+        return [], "grad-cam", "There are no explanation maps, because the model is not there."
     from eosin.inference.explain import CAVEAT, explain, overlay
 
+    method = _method(model)
     patches = np.ascontiguousarray(store.patches[rows])
     chosen = np.where(targets >= 0, targets, store.labels[rows])
-    try:
-        maps = explain(model, patches, target=chosen.tolist(), method=method)
-    except UserError:
-        # The network has no feature map that lies on the patch.
-        method = "occlusion"
-        maps = explain(model, patches, target=chosen.tolist(), method=method)
+    maps = explain(model, patches, target=chosen.tolist(), method=method)
     if not (maps > 0).any():
         why = "There are no explanation maps: no part of these patches moves the model's score."
         return [], method, why
@@ -227,6 +229,17 @@ def _overlays(
         top, left = (side - tall) // 2, (side - across) // 2
         drawn.append(square[top : top + tall, left : left + across])
     return drawn, method, CAVEAT
+
+
+def _method(model: Classifier) -> Method:
+    """Grad-CAM where the last feature map can show a place, else occlusion, which takes longer."""
+    from eosin.inference.explain import feature_layer
+
+    try:
+        _, size = feature_layer(model)
+    except UserError:
+        return "occlusion"
+    return "grad-cam" if min(size) >= LEAST_MAP else "occlusion"
 
 
 class _Places:

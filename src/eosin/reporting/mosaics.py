@@ -383,7 +383,9 @@ def _caption(store: PatchStore, view: CaseView, threshold: float | None) -> str:
             f"{int((wrong & (view.calls == 1)).sum()):,} {negative} patches called {positive}, "
             f"{int((wrong & (view.calls == 0)).sum()):,} {positive} missed"
         )
-        if threshold is not None:
+        if not called.all():
+            errors += " among the patches that were answered"
+        elif threshold is not None:
             errors += f" at threshold {threshold:.3f}"
     else:
         first += "."

@@ -21,6 +21,7 @@ from eosin.errors import EosinError, FailureError, LeakError, SplitError, Stoppe
 from eosin.evaluation.decisions import choose_threshold
 from eosin.evaluation.suspects import find_suspects
 from eosin.studies import series as series_module
+from eosin.studies.compare import compare
 from eosin.studies.crossval import CrossValidation, crossval
 from eosin.training.loop import Reporter
 from eosin.training.session import Session, reopen
@@ -209,6 +210,42 @@ def test_a_run_that_fails_does_not_lose_the_others(
     assert predictions(folder).equals(predictions(folds.folder))
 
 
+def test_a_damaged_model_costs_its_own_run_only(
+    folds: CrossValidation, made_up_store: PatchStore, tiny: Recipe, tmp_path: Path,
+    no_pictures: None,
+) -> None:  # fmt: skip
+    folder = copied(folds, tmp_path / "folds")
+    (folder / "seed0-fold1" / "model.safetensors").write_bytes(b"short")
+    (folder / "seed0-fold1" / "measured.npz").write_bytes(b"PK damaged")
+    # What was kept of another one is damaged as well, but can be made again.
+    (folder / "seed0-fold2" / "measured.npz").write_bytes(b"PK damaged")
+    found = crossval(made_up_store, tiny, folder, k=3, replicates=20)
+    assert list(found.failed) == ["seed0-fold1"]
+    assert [row["fold"] for row in found.result["per_fold"]] == [0, 2]
+    whole = predictions(folds.folder).filter(pl.col("fold") != 1)
+    assert predictions(folder).drop("marks").equals(whole.drop("marks"))
+
+
+def test_three_classes(tiny: Recipe, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    labels = np.tile(np.arange(3), 36)
+    patches = rng.integers(0, 120, (108, 50, 50, 3)).astype(np.uint8)
+    patches += (50 * labels[:, None, None, None]).astype(np.uint8)
+    rows = [{"label": y, "case": f"c{k // 12}"} for k, y in enumerate(labels.tolist())]
+    with StoreWriter(tmp_path / "s", classes=["a", "b", "c"], patch_size=(50, 50)) as writer:
+        writer.append(patches, rows)
+    found = crossval(PatchStore.open(tmp_path / "s"), tiny, tmp_path / "f", k=3, replicates=20)
+    assert "macro_auroc" in found.result["pooled"]
+    assert found.result["per_fold"][0]["threshold"] is None
+    table = predictions(tmp_path / "f")
+    named = table.select("p_a", "p_b", "p_c").to_numpy().argmax(axis=1)
+    assert ["abc"[k] for k in named] == table["decision"].to_list()
+    json.dumps(found.result, allow_nan=False)
+    pair = compare([tmp_path / "f", shutil.copytree(tmp_path / "f", tmp_path / "g")], replicates=20)
+    assert pair["differences"]["g"]["macro_auroc"]["value"] == 0
+    assert "the same AUROC, mean of classes" in pair["sentences"][0]
+
+
 def test_more_seeds_are_added(
     folds: CrossValidation, made_up_store: PatchStore, tiny: Recipe, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch, no_pictures: None,
@@ -293,6 +330,8 @@ def test_force_starts_anew_but_never_removes_what_is_not_its_own(
     with pytest.raises(UserError, match="something else"):
         crossval(made_up_store, tiny, other, k=3, force=True)
     assert (other / "thesis.tex").exists()
+    with pytest.raises(UserError, match="inside the store"):
+        crossval(made_up_store, tiny, made_up_store.path / "folds", k=3)
     with pytest.raises(UserError, match="is a file"):
         crossval(made_up_store, tiny, other / "thesis.tex", k=3)
 

@@ -117,7 +117,7 @@ def crossval(
     if not series.finished:
         first = next(iter(series.failed.values()))
         raise FailureError(f"not one of {len(planned)} runs finished; the first failed: {first}")
-    said("predicting what each model has not seen")
+    said("computing figures and intervals")
     folds = [
         found for fold in range(k) if (found := _fold(store, series, fold, numbers)) is not None
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from eosin import __version__
@@ -48,6 +49,9 @@ def open_study(
     Raises UserError where the folder holds something else, or a study of another plan.
     """
     folder = RunFolder(path)
+    store = Path(plan["store"]["path"])
+    if folder.path.resolve() != store and folder.path.resolve().is_relative_to(store):
+        raise UserError(f"{folder.path} lies inside the store; name a folder beside it")
     exists = folder.path.exists()
     if exists and not folder.path.is_dir():
         raise UserError(f"{folder.path} is a file; name a folder with -o FOLDER")

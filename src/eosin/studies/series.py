@@ -85,7 +85,7 @@ def run_series(
     watch: Watch = unwatched,
     said: Callable[[str], None] = lambda text: None,
 ) -> Series:
-    """Make every planned run that is not finished yet, each in a folder of its name.
+    """Make and measure every planned run that is not finished yet, in a folder of its name.
 
     again: the command that goes on, for the sentence of StoppedError; said: told what comes next.
     A run that fails is collected with its cause and the next one begins. Raises StoppedError at
@@ -109,6 +109,8 @@ def run_series(
                 session, going_on = _begun_or_new(path, store, plan, allow_leaks)
                 with clock.running(), watch(session) as reporter:
                     fit(session, reporter=reporter, resume=going_on)
+            # Here, so that a damaged model costs its own run only.
+            measured(session)
             series.finished[plan.name] = session
         except StoppedError:
             raise StoppedError(

@@ -49,10 +49,19 @@ def operating(material: Material) -> Section:
     blocks: list[object] = []
     if points:
         blocks.append(Points(points))
-        says = (
-            f"{count(len(points), 'threshold')} chosen beforehand on validation patches, applied "
-            "unchanged: what each finds, what it misses, and what it costs in false alarms."
+        crossed = (evaluation.get("fitting") or {}).get("cross_fitted")
+        how = (
+            "each case judged by what was chosen on other cases"
+            if crossed
+            else "chosen beforehand on validation patches and applied unchanged"
         )
+        says = (
+            f"{count(len(points), 'threshold')}, {how}: what each finds, what it misses, and what "
+            "it costs in false alarms."
+        )
+        if crossed:
+            text = "The thresholds written are those that the model keeps, chosen on all cases."
+            blocks.append(Text(text, quiet=True))
     else:
         cut = evaluation.get("threshold") or {}
         says = (

@@ -11,6 +11,7 @@ from eosin.reporting.blocks import (
     Findings,
     Forest,
     Heading,
+    List,
     MissingPart,
     More,
     Section,
@@ -242,7 +243,7 @@ def _published(found: Mapping[str, Any] | None, evaluation: Mapping[str, Any]) -
         rows.append(["this run", *(measured(evaluation.get(key)) for key in keys), ""])
     rows += [
         [
-            (str(row.get("name", "")), str(row.get("source") or "")),
+            str(row.get("name", "")),
             *(number(row.get(name), 4) if known(row.get(name)) else NONE for name in names),
             str(row.get("protocol", "")),
         ]
@@ -270,6 +271,10 @@ def _published(found: Mapping[str, Any] | None, evaluation: Mapping[str, Any]) -
                 strong=frozenset({0}) if found.get("comparable") else frozenset(),
             )
         )
+    rows_with = [row for row in found.get("rows") or () if row.get("source")]
+    sources = [f"{row.get('name')}: {row['source']}" for row in rows_with]
+    if sources:
+        blocks.append(More("Sources", [List([sentence(source) for source in sources])]))
     return blocks
 
 

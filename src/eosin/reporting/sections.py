@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -132,9 +133,9 @@ def _calibration(methods: dict[str, Any], found: dict[str, Any]) -> More:
     ]
     columns = ["", *heads.values(), *(part.replace("_", " ") for part in parts)]
     note = (
-        f"{count(found.get('bins'), 'group')} of equal size. Brier score = reliability - resolution + "
-        "uncertainty + what is lost within the groups; low reliability and high resolution are "
-        "good. Isotonic regression is fitted for comparison and not used."
+        f"{count(found.get('bins'), 'group')} of equal size. Brier score = reliability - "
+        "resolution + uncertainty + what is lost within the groups; low reliability "
+        "and high resolution are good. Isotonic regression is fitted for comparison and not used."
     )
     table = Table("Calibration, before and after", columns, rows, note=note)
     return More("Calibration in numbers", [table])
@@ -272,7 +273,7 @@ def reproduce(report: Report) -> Section:
     versions = {"eosin": facts.get("eosin"), "Python": facts.get("python")}
     versions |= facts.get("packages") or {}
     rows = [[name, str(version)] for name, version in versions.items() if version]
-    store = facts.get("store") or evaluation.get("store") or {}
+    store = evaluation.get("store") or facts.get("store") or {}
     rows += [
         [name, str(value)]
         for name, value in (
@@ -286,7 +287,9 @@ def reproduce(report: Report) -> Section:
     ]
     seeds = _seeds(report)
     lines = [str(facts["command"])] if facts.get("command") else []
-    lines += [f"eosin evaluate {material.run}", f"eosin report {material.folder}"]
+    run, folder = shlex.quote(str(material.run)), shlex.quote(str(material.folder))
+    other = f" --store {shlex.quote(str(store.get('path')))}" if folder != run else ""
+    lines += [f"eosin evaluate {run}{other}", f"eosin report {folder}"]
     blocks: list[object] = [
         Code("The commands", lines),
         Table("Versions and machine", ["", "found"], rows, words=frozenset({1})),

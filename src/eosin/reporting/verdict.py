@@ -79,11 +79,15 @@ LEAK, MADE_UP, DEAD, FEW, NO_TEST, SEEN, ONE_CLASS = (
 def _cautions(
     evaluation: Mapping[str, Any], diagnoses: Sequence[Mapping[str, Any]]
 ) -> tuple[Caution, ...]:
-    """The gravest first; every mark is there, word for word."""
+    """The gravest first; every mark is there."""
     dead = [str(found.get("sentence", "")) for found in diagnoses]
     found: dict[str, Caution] = {}
     for mark in map(str, evaluation.get("marks") or ()):
-        found[mark] = Caution(_head(mark, dead), sentence(mark.removeprefix("leak: ")))
+        head, text = _head(mark, dead), mark
+        # The heading says these words already.
+        for beginning in ("leak: ", "made-up data: ", "seen in training: "):
+            text = text.removeprefix(beginning)
+        found[mark] = Caution(head, sentence(text))
     for text in dead:
         found.setdefault(text, Caution(DEAD, sentence(text)))
     kinds = {caution.head for caution in found.values()}

@@ -106,7 +106,7 @@ def test_a_failed_run_ends_with_1_and_its_cause(
     words = ["crossval", made_up_store.path, "-k", 3, "-o", folder, *TINY, "--replicates", 50]
     found = eosin(*words)
     assert found.code == 1
-    assert "seed0-fold2 failed: OSError" in found.err
+    assert "seed0-fold2 failed and is left out: OSError" in found.err
     assert "only these are made by: eosin crossval" in found.err
     assert "AUROC" in found.out
     assert "Traceback" not in found.err

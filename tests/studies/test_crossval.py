@@ -221,6 +221,7 @@ def test_a_damaged_model_costs_its_own_run_only(
     (folder / "seed0-fold2" / "measured.npz").write_bytes(b"PK damaged")
     found = crossval(made_up_store, tiny, folder, k=3, replicates=20)
     assert list(found.failed) == ["seed0-fold1"]
+    assert "remove" in found.failed["seed0-fold1"]
     assert [row["fold"] for row in found.result["per_fold"]] == [0, 2]
     whole = predictions(folds.folder).filter(pl.col("fold") != 1)
     assert predictions(folder).drop("marks").equals(whole.drop("marks"))

@@ -120,12 +120,13 @@ def going_on(again: str) -> Iterator[None]:
 
 
 def end(failed: dict[str, str], again: str) -> None:
-    """Exit 1 where runs failed, each with its cause."""
+    """Exit 1 where runs failed; their causes were said when it happened and stand in the marks."""
     if not failed:
         return
-    for name, why in failed.items():
-        output.warn(f"{name} failed: {why}")
-    output.note(f"once the cause is mended, only these are made by: {again}")
+    output.note(
+        f"{len(failed)} failed ({', '.join(failed)}); once the cause is mended, only these are "
+        f"made by: {again}"
+    )
     raise typer.Exit(1)
 
 

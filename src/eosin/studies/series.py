@@ -125,6 +125,8 @@ def run_series(
             # A full disk, a device that went away: the other runs must not be lost to it.
             series.failed[plan.name] = f"{type(error).__name__}: {error}"
         if plan.name in series.failed:
+            if RunFolder(path).finished:
+                series.failed[plan.name] += f"; remove {path} and the run is made again"
             said(f"{plan.title} failed: {series.failed[plan.name]}")
     return series
 

@@ -26,8 +26,9 @@ from typing import Any
 import numpy as np
 from bootstrap import hardware
 
-from eosin.evaluation.benefit import decision_curve
-from eosin.evaluation.calibration import (
+from eosin.evaluation.intervals import Units, resampling_units
+from eosin.trust.benefit import decision_curve
+from eosin.trust.calibration import (
     expected_calibration_error,
     fit_isotonic,
     fit_temperature,
@@ -35,9 +36,8 @@ from eosin.evaluation.calibration import (
     say_calibration,
     softmax,
 )
-from eosin.evaluation.intervals import Units, resampling_units
-from eosin.evaluation.reliability import equal_mass
-from eosin.evaluation.totals import replicate_totals
+from eosin.trust.reliability import equal_mass
+from eosin.trust.totals import replicate_totals
 
 CASES, EACH, REPLICATES = 49, 200, 400
 #: How far the model's slope and the cases' own shifts are from what it answers.

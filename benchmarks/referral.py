@@ -32,9 +32,9 @@ import numpy as np
 from scipy import stats
 
 from eosin.evaluation.intervals import Units
-from eosin.evaluation.referral import choose_band
-from eosin.evaluation.risk_control import first_cut, last_held
-from eosin.evaluation.selective import counts_by_unit, cuts, read_scores, sureness
+from eosin.trust.referral import choose_band
+from eosin.trust.risk_control import first_cut, last_held
+from eosin.trust.selective import counts_by_unit, cuts, read_scores, sureness
 
 Row = dict[str, Any]
 CASES = (15, 29, 49, 100)

@@ -19,11 +19,11 @@ import cv2
 import numpy as np
 
 from eosin.data.store import PatchStore
-from eosin.evaluation.scope import measure_scope
 from eosin.inference.predictor import load
 from eosin.inference.scope import probes
 from eosin.runs import environment
 from eosin.training.session import reopen
+from eosin.trust.scope import measure_scope
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -21,7 +21,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("config",),
     ("runs",),
     ("data", "models", "evaluation", "fetching"),
-    ("splitting", "synthetic", "figures"),
+    ("splitting", "synthetic", "trust", "figures"),
     ("training",),
     ("inference",),
     ("studies",),
@@ -38,7 +38,7 @@ ALONE = ("scratch",)
 #: They never import torch, not even inside a function, nor a room that may.
 TORCH_FREE = (
     "errors", "config", "runs", "data", "evaluation", "fetching", "splitting", "synthetic",
-    "figures",
+    "trust", "figures",
 )  # fmt: skip
 
 #: Folders that hold no code.

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from eosin.evaluation.benefit import decision_curve
-from eosin.evaluation.calibration import fit_isotonic, measure_calibration, softmax
 from eosin.evaluation.intervals import resampling_units
 from eosin.figures import canvas, trust
+from eosin.trust.benefit import decision_curve
+from eosin.trust.calibration import fit_isotonic, measure_calibration, softmax
 
 PROMISE = {
     "level": 0.05,

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from eosin.evaluation.referral import Band
 from eosin.inference.answers import Answers
+from eosin.trust.referral import Band
 
 TWO = np.array([[0.8, 0.2], [0.5, 0.5], [0.1, 0.9]])
 

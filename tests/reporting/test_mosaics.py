@@ -88,8 +88,7 @@ def test_referred_and_out_of_scope_are_counted_and_no_errors(tmp_path: Path) -> 
     (one,) = case_mosaics(store, given.with_columns(decision=pl.Series(words))).items
     assert (
         "0 k0 patches called k1, 1 k1 missed among the patches that were answered, 2 referred, "
-        "1 out of scope."
-        in one.caption
+        "1 out of scope." in one.caption
     )
 
 

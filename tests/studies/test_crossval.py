@@ -19,12 +19,12 @@ from eosin.config import Recipe
 from eosin.data.store import PatchStore, StoreWriter
 from eosin.errors import EosinError, FailureError, LeakError, SplitError, StoppedError, UserError
 from eosin.evaluation.decisions import choose_threshold
-from eosin.evaluation.suspects import find_suspects
 from eosin.studies import series as series_module
 from eosin.studies.compare import compare
 from eosin.studies.crossval import CrossValidation, crossval
 from eosin.training.loop import Reporter
 from eosin.training.session import Session, reopen
+from eosin.trust.suspects import find_suspects
 
 RUNS = ["seed0-fold0", "seed0-fold1", "seed0-fold2"]
 

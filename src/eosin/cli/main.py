@@ -24,7 +24,12 @@ COMMANDS = {
     "train": "Models",
     "evaluate": "Models",
     "predict": "Models",
+    "explain": "Models",
+    "report": "Models",
     "recipes": "Models",
+    "crossval": "Studies",
+    "gap": "Studies",
+    "compare": "Studies",
 }
 
 app = typer.Typer(

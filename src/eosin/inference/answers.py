@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from eosin.evaluation.referral import Band
-from eosin.evaluation.scope import out_of_scope
+from eosin.trust.referral import Band
+from eosin.trust.scope import out_of_scope
 
 REFER = "refer"
 OUT_OF_SCOPE = "out of scope"

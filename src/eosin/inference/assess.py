@@ -13,10 +13,9 @@ from eosin.data.store import PatchStore
 from eosin.errors import RunError
 from eosin.evaluation.decisions import Threshold
 from eosin.evaluation.intervals import resampling_units
-from eosin.evaluation.scope import KEPT, scope_threshold
 from eosin.evaluation.summary import evaluate
 from eosin.inference.answers import Answers
-from eosin.inference.fitting import Fitted, Judged, Wishes, cross_judge, fit, judge
+from eosin.inference.fitting import Fitted, Judged, Wishes, case_groups, cross_judge, fit, judge
 from eosin.inference.measure import suspect_section, trust_sections
 from eosin.inference.predictor import TorchPredictor, load
 from eosin.inference.records import (
@@ -33,6 +32,7 @@ from eosin.inference.scope import TOO_FEW, fit_scope, probe_scope
 from eosin.models.classifier import save_classifier
 from eosin.runs import RunFolder
 from eosin.training.session import Session
+from eosin.trust.scope import KEPT, scope_threshold
 
 Rows = npt.NDArray[np.int64]
 Progress = Callable[[int, int], None]
@@ -114,8 +114,10 @@ def assess(
     if limit is None:
         evaluation["scope"] = {"note": NO_VALIDATION if has_scope else TOO_FEW, "probes": []}
     else:
+        units = resampling_units(store.cases[chosen], len(chosen))
+        groups = case_groups(store.labels[chosen], units, seed=seed) if part == "val" else None
         evaluation["scope"] = probe_scope(
-            predictor, store, chosen, distances[part], limit, seed=seed
+            predictor, store, chosen, distances[part], limit, groups=groups, seed=seed
         )
     seen = np.concatenate(list(named.values()))
     evaluation["suspects"] = suspect_section(

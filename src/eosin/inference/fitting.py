@@ -14,19 +14,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from eosin.evaluation.calibration import (
+from eosin.evaluation.decisions import Threshold
+from eosin.evaluation.intervals import Units
+from eosin.evaluation.metrics import predicted
+from eosin.splitting.balance import balanced
+from eosin.trust.calibration import (
     Isotonic,
     Temperature,
     fit_isotonic,
     fit_temperature,
     softmax,
 )
-from eosin.evaluation.decisions import Threshold
-from eosin.evaluation.intervals import Units
-from eosin.evaluation.metrics import predicted
-from eosin.evaluation.operating import choose_operating_points
-from eosin.evaluation.referral import Band, choose_band
-from eosin.splitting.balance import balanced
+from eosin.trust.operating import choose_operating_points
+from eosin.trust.referral import Band, choose_band
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -120,9 +120,26 @@ def cross_judge(
     there is nothing to fit on beside it: it is judged by itself, and the number is 0.
     """
     given = np.asarray(logits, np.float64)
+    groups = case_groups(y_true, units, seed=seed)
+    count = int(groups.max()) + 1 if len(groups) else 0
+    if count < 2:
+        return judge(fit(y_true, given, units, wishes=wishes), given), 0
+    parts: list[tuple[Ints, Judged]] = []
+    for group in range(count):
+        rest, mine = np.flatnonzero(groups != group), np.flatnonzero(groups == group)
+        fitted = fit(y_true[rest], given[rest], _only(units, rest), wishes=wishes)
+        parts.append((mine, judge(fitted, given[mine])))
+    return _joined(parts, len(y_true)), count
+
+
+def case_groups(y_true: Ints, units: Units, *, seed: int = 0) -> Ints:
+    """The group of each patch, int64 [N]: five (or fewer) groups of whole cases, balanced.
+
+    y_true: int64 [N]; units: the cases. The same seed gives the same groups.
+    """
     groups = min(FOLDS, units.count)
     if groups < 2:
-        return judge(fit(y_true, given, units, wishes=wishes), given), 0
+        return np.zeros(len(y_true), np.int64)
     contents = np.stack(
         [
             np.bincount(units.codes, y_true == 1, units.count),
@@ -130,13 +147,7 @@ def cross_judge(
         ],
         axis=1,
     ).astype(np.float64)
-    fold_of = balanced(contents, [1 / groups] * groups, seed=seed)[units.codes]
-    parts: list[tuple[Ints, Judged]] = []
-    for fold in range(groups):
-        rest, mine = np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)
-        fitted = fit(y_true[rest], given[rest], _only(units, rest), wishes=wishes)
-        parts.append((mine, judge(fitted, given[mine])))
-    return _joined(parts, len(y_true)), groups
+    return balanced(contents, [1 / groups] * groups, seed=seed).astype(np.int64)[units.codes]
 
 
 def _only(units: Units, rows: Ints) -> Units:

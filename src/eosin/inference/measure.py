@@ -9,16 +9,16 @@ import numpy as np
 import numpy.typing as npt
 
 from eosin.data.store import PatchStore
-from eosin.evaluation.benefit import decision_curve
-from eosin.evaluation.calibration import measure_calibration, say_calibration
 from eosin.evaluation.decisions import Threshold
 from eosin.evaluation.intervals import resampling_units
-from eosin.evaluation.operating import operating_points
-from eosin.evaluation.referral import Band, measure_referral, referral_section
-from eosin.evaluation.reliability import BINS
-from eosin.evaluation.selective import risk_coverage
-from eosin.evaluation.suspects import find_suspects
 from eosin.inference.fitting import DEFAULT_POINT, Judged
+from eosin.trust.benefit import decision_curve
+from eosin.trust.calibration import measure_calibration, say_calibration
+from eosin.trust.operating import operating_points
+from eosin.trust.referral import Band, measure_referral, referral_section
+from eosin.trust.reliability import BINS
+from eosin.trust.selective import risk_coverage
+from eosin.trust.suspects import find_suspects
 
 Ints = npt.NDArray[np.int64]
 

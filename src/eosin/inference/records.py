@@ -14,13 +14,13 @@ import polars as pl
 
 from eosin.data.store import PatchStore
 from eosin.evaluation.baselines import BASELINES, Baseline
-from eosin.evaluation.literature import compare_with_published
 from eosin.figures import charts
 from eosin.inference.answers import Answers
 from eosin.inference.predictor import Predictor
 from eosin.runs import RunFolder
 from eosin.splitting.published import published_cases
 from eosin.training.session import Session
+from eosin.trust.literature import compare_with_published
 
 Rows = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.floating]

@@ -9,8 +9,8 @@ import numpy.typing as npt
 import torch
 
 from eosin.data.store import PatchStore
-from eosin.evaluation.scope import fit_gaussian, measure_scope
 from eosin.inference.predictor import TorchPredictor
+from eosin.trust.scope import cross_flagged, fit_gaussian, measure_scope
 
 Patches = npt.NDArray[np.uint8]
 Rows = npt.NDArray[np.int64]
@@ -46,12 +46,14 @@ def probe_scope(
     distances: npt.NDArray[np.float32],
     threshold: float,
     *,
+    groups: npt.NDArray[np.int64] | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
     """The "scope" part of evaluation.json.
 
     rows: int64 [N], the measured patches, and distances: float32 [N], theirs. Probes are made from
-    at most 500 of them, and from digits that scikit-learn carries.
+    at most 500 of them, and from digits that scikit-learn carries. groups: int64 [N] where the
+    threshold was found on the measured patches: each group is then judged by the others'.
     """
     chosen = _some(rows, MOST_PROBED, seed)
     made = probes(np.asarray(store.patches[chosen]), seed=seed)
@@ -59,7 +61,8 @@ def probe_scope(
         name: (what, predictor.distances(predictor.read(patches, np.arange(len(patches)))[1]))
         for name, (what, patches) in made.items()
     }
-    return measure_scope(distances, threshold, found)
+    flagged = None if groups is None else cross_flagged(distances, groups)
+    return measure_scope(distances, threshold, found, flagged=flagged)
 
 
 def probes(patches: Patches, *, seed: int = 0) -> dict[str, tuple[str, Patches]]:

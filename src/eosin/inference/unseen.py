@@ -10,9 +10,7 @@ import numpy as np
 
 from eosin.data.store import PatchStore
 from eosin.errors import EosinError, RunError
-from eosin.evaluation.calibration import Isotonic, Temperature
 from eosin.evaluation.decisions import Threshold
-from eosin.evaluation.referral import Band
 from eosin.evaluation.summary import evaluate
 from eosin.inference.answers import Answers
 from eosin.inference.fitting import Fitted, judge
@@ -31,6 +29,8 @@ from eosin.inference.records import (
 from eosin.inference.scope import probe_scope
 from eosin.runs import RunFolder
 from eosin.training.session import MADE_UP, reopen, seen_before
+from eosin.trust.calibration import Isotonic, Temperature
+from eosin.trust.referral import Band
 
 OLDER = "the run was never evaluated on its own validation part, so nothing was fitted"
 

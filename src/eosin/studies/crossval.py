@@ -22,7 +22,6 @@ from eosin.data.store import PatchStore
 from eosin.errors import FailureError, SplitError, StoreError
 from eosin.evaluation.decisions import Threshold, apply_threshold, choose_threshold
 from eosin.evaluation.intervals import LEVEL, resampling_units
-from eosin.evaluation.suspects import find_suspects
 from eosin.runs import RunFolder, environment
 from eosin.splitting.split_summary import missing_classes
 from eosin.splitting.splits import by_folds, groups_of
@@ -30,6 +29,7 @@ from eosin.studies.drawings import suspects_gallery
 from eosin.studies.plan import open_study, plan_of
 from eosin.studies.pooled import intervals_of, spread, values_of
 from eosin.studies.series import Planned, Series, Watch, measured, run_series, unwatched
+from eosin.trust.suspects import find_suspects
 
 Rows = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]

@@ -8,13 +8,13 @@ import pytest
 from eosin.evaluation.decisions import Threshold, apply_threshold, choose_threshold
 from eosin.evaluation.intervals import bootstrap, resampling_units
 from eosin.evaluation.metrics import confusion, figure
-from eosin.evaluation.operating import (
+from eosin.evaluation.resampling import draws
+from eosin.trust.operating import (
     POINTS,
     choose_operating_points,
     measure_operating_point,
     operating_points,
 )
-from eosin.evaluation.resampling import draws
 
 
 def noisy(seed=0, n=120, decimals=2):

@@ -70,16 +70,37 @@ def out_of_scope(distances: npt.ArrayLike, threshold: float) -> npt.NDArray[np.b
     return ~(np.asarray(distances, np.float32) <= np.float32(threshold))
 
 
+def cross_flagged(distances: npt.ArrayLike, groups: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+    """Where a patch is out of scope by the threshold of the other groups: bool [N].
+
+    distances: float [N]; groups: int [N]. Judged by its own group, the share would be 1 - ``KEPT``
+    by construction. With one group it is.
+
+    >>> cross_flagged([1.0, 1.0, 5.0], [0, 0, 1]).tolist()
+    [False, False, True]
+    """
+    given, group = np.asarray(distances, np.float64), np.asarray(groups)
+    found = np.zeros(len(given), bool)
+    names = np.unique(group)
+    for name in names:
+        mine = group == name
+        limit = scope_threshold(given[~mine] if len(names) > 1 else given)
+        found[mine] = True if limit is None else out_of_scope(given[mine], limit)
+    return found
+
+
 def measure_scope(
     distances: npt.ArrayLike,
     threshold: float,
     probes: Mapping[str, tuple[str, npt.ArrayLike]],
     *,
     kept: float = KEPT,
+    flagged: npt.ArrayLike | None = None,
 ) -> dict[str, Any]:
     """The "scope" part of evaluation.json: what is flagged of the measured patches and of probes.
 
-    distances: float [N] of the measured patches; probes: name -> (what it is, distances float [M]).
+    distances: float [N] of the measured patches; probes: name -> (what it is, distances float [M]);
+    flagged: bool [N], where another threshold than this one judged the measured patches.
     Each probe's AUROC is that of its distances against those of the measured patches.
 
     >>> found = measure_scope([0.1, 0.2], 1.0, {"noise": ("random pixels", [5.0, 6.0])})
@@ -87,6 +108,7 @@ def measure_scope(
     (0.0, 1.0)
     """
     inside = np.asarray(distances, np.float64)
+    outside_here = out_of_scope(inside, threshold) if flagged is None else np.asarray(flagged)
     rows = []
     for name, (what, given) in probes.items():
         outside = np.asarray(given, np.float64)
@@ -107,7 +129,7 @@ def measure_scope(
         "method": "Mahalanobis distance of the texture in the network's early feature map",
         "threshold": threshold,
         "kept": kept,
-        "flagged": float(out_of_scope(inside, threshold).mean()) if len(inside) else None,
+        "flagged": float(np.mean(outside_here)) if len(inside) else None,
         "probes": rows,
         "note": "",
     }

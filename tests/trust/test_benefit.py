@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from eosin.evaluation.benefit import MEANING, THRESHOLDS, decision_curve
 from eosin.evaluation.intervals import resampling_units
 from eosin.evaluation.resampling import draws
+from eosin.trust.benefit import MEANING, THRESHOLDS, decision_curve
 
 
 def noisy(n=500, seed=0):

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from eosin.evaluation.definitions import Floats, Ints, checked, why_undefined
 from eosin.evaluation.intervals import Units
 from eosin.evaluation.metrics import squared_errors
-from eosin.evaluation.totals import few_units, replicate_totals, totals
+from eosin.trust.totals import few_units, replicate_totals, totals
 
 BINS = 15
 #: Probabilities of the true class are raised to this before the logarithm: 0 would cost infinity.

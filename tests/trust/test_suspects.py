@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eosin.evaluation.suspects import estimated_joint, find_suspects, normalized_margin
+from eosin.trust.suspects import estimated_joint, find_suspects, normalized_margin
 
 Numbers = Any
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from eosin.evaluation.definitions import Floats, checked, why_undefined
 from eosin.evaluation.intervals import LEVEL, Units
-from eosin.evaluation.totals import few_units, replicate_totals, totals
+from eosin.trust.totals import few_units, replicate_totals, totals
 
 #: The threshold probabilities of a decision curve, float64 [99].
 THRESHOLDS: Floats = np.arange(1, 100) / 100

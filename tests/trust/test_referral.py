@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from eosin.evaluation import risk_control
 from eosin.evaluation.intervals import resampling_units
-from eosin.evaluation.referral import (
+from eosin.trust import risk_control
+from eosin.trust.referral import (
     Band,
     choose_band,
     measure_referral,
     referral_section,
     risk_coverage,
 )
-from eosin.evaluation.selective import counts_by_unit, cuts, read_scores, sureness
+from eosin.trust.selective import counts_by_unit, cuts, read_scores, sureness
 
 
 def made_up(seed=0, cases=40, classes=2, spread=1.0):

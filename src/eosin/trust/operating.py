@@ -13,7 +13,7 @@ from eosin.evaluation.decisions import RULES, Merit, Threshold, apply_threshold,
 from eosin.evaluation.definitions import Floats, Ints, why_undefined
 from eosin.evaluation.intervals import Interval, Units
 from eosin.evaluation.metrics import rates
-from eosin.evaluation.totals import few_units, interval, none_of_it, replicate_totals, totals
+from eosin.trust.totals import few_units, interval, none_of_it, replicate_totals, totals
 
 #: A missed positive counts as so many false alarms where nothing else is said.
 COST_RATIO = 5.0

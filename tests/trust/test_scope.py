@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from eosin.evaluation.scope import fit_gaussian, measure_scope, out_of_scope, scope_threshold
+from eosin.trust.scope import fit_gaussian, measure_scope, out_of_scope, scope_threshold
 
 
 def distance(fitted: tuple[np.ndarray, np.ndarray], features: np.ndarray) -> np.ndarray:

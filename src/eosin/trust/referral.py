@@ -27,14 +27,14 @@ from eosin.evaluation.intervals import (
     resampling_units,
 )
 from eosin.evaluation.resampling import draws
-from eosin.evaluation.risk_control import (
+from eosin.trust.risk_control import (
     METHODS,
     cases_needed,
     first_cut,
     last_held,
     risk_p_values,
 )
-from eosin.evaluation.selective import (
+from eosin.trust.selective import (
     Scores,
     counts_by_unit,
     cuts,
@@ -42,7 +42,7 @@ from eosin.evaluation.selective import (
     read_scores,
     sureness,
 )
-from eosin.evaluation.selective import risk_coverage as risk_coverage
+from eosin.trust.selective import risk_coverage as risk_coverage
 
 LEVEL = 0.05
 CONFIDENCE = 0.9

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from eosin.evaluation.literature import RESULTS, compare_with_published, highest_f1
 from eosin.splitting.published import published_cases
+from eosin.trust.literature import RESULTS, compare_with_published, highest_f1
 
 FIGURES = {
     "f1": {"value": 0.77, "low": 0.74, "high": 0.8},

@@ -8,8 +8,11 @@ import pytest
 from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import brier_score_loss, log_loss
 
-from eosin.evaluation import reliability
-from eosin.evaluation.calibration import (
+from eosin.evaluation.intervals import resampling_units
+from eosin.evaluation.metrics import brier
+from eosin.evaluation.resampling import draws
+from eosin.trust import reliability
+from eosin.trust.calibration import (
     Isotonic,
     Temperature,
     expected_calibration_error,
@@ -19,11 +22,8 @@ from eosin.evaluation.calibration import (
     say_calibration,
     softmax,
 )
-from eosin.evaluation.intervals import resampling_units
-from eosin.evaluation.metrics import brier
-from eosin.evaluation.resampling import draws
-from eosin.evaluation.temperature import HIGHEST, LOWEST
-from eosin.evaluation.totals import few_units, replicate_totals, totals
+from eosin.trust.temperature import HIGHEST, LOWEST
+from eosin.trust.totals import few_units, replicate_totals, totals
 
 
 def made_up(n=3000, cases=20, slope=1.0, seed=0):

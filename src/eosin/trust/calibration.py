@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from eosin.evaluation.definitions import Floats, Ints, checked
 from eosin.evaluation.intervals import Interval, Units
-from eosin.evaluation.reliability import (
+from eosin.trust.reliability import (
     BINS,
     CLIP,
     bin_rows,
@@ -37,14 +37,14 @@ from eosin.evaluation.reliability import (
     reliability_bins,
     why_no_calibration,
 )
-from eosin.evaluation.temperature import (
+from eosin.trust.temperature import (
     Isotonic,
     Temperature,
     fit_isotonic,
     fit_temperature,
     softmax,
 )
-from eosin.evaluation.totals import few_units, interval, none_of_it, replicate_totals, totals
+from eosin.trust.totals import few_units, interval, none_of_it, replicate_totals, totals
 
 __all__ = [
     "Isotonic",

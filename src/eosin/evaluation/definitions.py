@@ -30,6 +30,21 @@ MULTICLASS = (
     "brier",
 )
 
+#: Figures in words, in the order of tables.
+NAMES = {
+    "auroc": "AUROC",
+    "average_precision": "average precision",
+    "macro_auroc": "AUROC, mean of classes",
+    "macro_average_precision": "average precision, mean of classes",
+    "balanced_accuracy": "balanced accuracy",
+    "f1": "F1",
+    "macro_f1": "F1, mean of classes",
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
+    "accuracy": "accuracy",
+    "brier": "Brier score",
+}
+
 _NEEDS_BOTH = {"auroc", "average_precision", "balanced_accuracy"}
 _NEEDS_POSITIVES = {"f1", "sensitivity"}
 _NEEDS_TWO_CLASSES = {"macro_auroc", "macro_average_precision"}

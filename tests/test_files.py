@@ -1,0 +1,36 @@
+"""Nothing half-written, nothing lost."""
+
+from pathlib import Path
+
+import pytest
+
+from eosin.files import whole
+
+
+def test_what_stood_there_stays_until_all_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "a.txt"
+    with whole(path) as temporary:
+        temporary.write_text("first")
+        assert not path.exists()
+    with pytest.raises(KeyboardInterrupt), whole(path) as temporary:
+        temporary.write_text("second")
+        raise KeyboardInterrupt
+    assert path.read_text() == "first"
+    with whole(path, durable=True) as temporary:
+        temporary.write_text("third")
+    assert path.read_text() == "third"
+    assert [entry.name for entry in path.parent.iterdir()] == ["a.txt"]
+
+
+def test_it_is_as_readable_as_its_neighbors(tmp_path: Path) -> None:
+    (tmp_path / "neighbor").write_text("")
+    with whole(tmp_path / "a") as temporary:
+        temporary.write_text("")
+    assert (tmp_path / "a").stat().st_mode == (tmp_path / "neighbor").stat().st_mode
+
+
+def test_a_folder_in_its_place_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a" / "inside").mkdir(parents=True)
+    with pytest.raises(OSError, match="a"), whole(tmp_path / "a") as temporary:
+        temporary.write_text("x")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a"]

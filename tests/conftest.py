@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -189,3 +190,53 @@ def eosin(capfd: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
         return Outcome(code, out, err)
 
     return run
+
+
+class Tab:
+    """A browser tab with a page open, and all that went wrong in it."""
+
+    def __init__(self, program: Any, path: Path, width: int, height: int, scheme: str) -> None:
+        self.context = program.new_context(
+            viewport={"width": width, "height": height}, color_scheme=scheme
+        )
+        self.page = self.context.new_page()
+        self.wrong: list[str] = []
+        self.asked: list[str] = []
+        self.page.on("console", lambda said: self.wrong.append(said.text))
+        self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.goto(path.resolve().as_uri())
+
+    def outside(self) -> list[str]:
+        """Addresses that were asked for beyond the file itself."""
+        return [url for url in self.asked if not url.startswith(("file:", "data:"))]
+
+    def widths(self) -> tuple[int, int]:
+        """Of the whole page and of the window, in CSS pixels; the first is no larger."""
+        wide, client = self.page.evaluate(
+            "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+        )
+        return wide, client
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Path:
+    """A Chromium of this machine; the test skips where there is none."""
+    from eosin.errors import UserError
+    from eosin.reporting.browser import find_browser
+
+    try:
+        return find_browser()
+    except UserError:
+        pytest.skip("no Chromium on this machine")
+
+
+@pytest.fixture(scope="module")
+def open_tab(chromium: Path) -> Iterator[Callable[..., Tab]]:
+    """Open a file in a real browser: (path, width, height, "light" or "dark") -> Tab."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with playwright.sync_playwright() as running:
+        program = running.chromium.launch(executable_path=str(chromium), args=arguments)
+        yield lambda path, *look: Tab(program, path, *look)
+        program.close()

@@ -87,17 +87,77 @@ def test_the_tutorial_as_it_stands_learns_nothing(
     assert result["auroc"]["value"] == 0.5
 
 
-def test_compact_learns_in_two_epochs(eosin: Run, sample: PatchStore, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    found = eosin("train", sample.path, "-s", "published", "-o", run, "--set", "epochs=2", "--json")
-    assert found.code == 0, found.err
-    result = json.loads(found.out)
+@pytest.fixture(scope="module")
+def compact(sample: PatchStore, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A short compact run with the published lists, evaluated, with its report."""
+    from eosin.cli.main import main
+
+    run = tmp_path_factory.mktemp("compact") / "run"
+    words = ["train", sample.path, "-s", "published", "-o", run, "--set", "epochs=2"]
+    with pytest.raises(SystemExit) as stop:
+        main([str(word) for word in words])
+    assert not stop.value.code
+    return run
+
+
+def test_compact_learns_in_two_epochs(eosin: Run, compact: Path) -> None:
+    result = json.loads((compact / "evaluation.json").read_text())
     assert result["auroc"]["value"] > 0.93
     assert result["auroc"]["low"] < result["auroc"]["value"] < result["auroc"]["high"]
     assert result["n_cases"] == 29
-    images = eosin("predict", run, SAMPLE.parent / "wsi" / "pathml-smalltif.tif", "--json")
+    images = eosin("predict", compact, SAMPLE.parent / "wsi" / "pathml-smalltif.tif", "--json")
     assert images.code == 0, images.err
     assert json.loads(images.out)["predictions"][0]["resized"]
+
+
+def test_what_can_be_relied_on_is_said(compact: Path) -> None:
+    result = json.loads((compact / "evaluation.json").read_text())
+    # No test case in the sample: what is fitted on validation is measured on other cases of it.
+    assert result["fitting"]["cross_fitted"] == 5
+    methods = result["calibration"]["methods"]
+    assert all(0 <= methods[name]["ece"]["value"] < 0.2 for name in methods)
+    assert len(result["operating_points"]) == 5
+    assert result["referral"]["band"]
+    assert result["referral"]["achieved"]["error"]["value"] < result["referral"]["level"]
+    aurocs = {row["name"]: row["auroc"] for row in result["scope"]["probes"]}
+    assert min(aurocs["digits"], aurocs["noise"]) >= 0.99
+    assert min(aurocs["blank glass"], aurocs["heavy blur"]) >= 0.95
+    assert result["suspects"]["total"] > 0
+    assert not result["published"]["comparable"]
+    assert len(result["published"]["missing"]["cases"]) == 49
+    assert not result["audit"]["leaking"]
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("look", [(1280, 900, "light"), (360, 800, "dark")])
+def test_the_report_of_a_real_run_in_a_real_browser(
+    compact: Path, open_tab: Callable[..., Any], tmp_path: Path, look: tuple[int, int, str]
+) -> None:
+    path = compact / "report.html"
+    assert path.stat().st_size < 5_000_000
+    assert "could not be made" not in path.read_text("utf-8")
+    tab = open_tab(path, *look)
+    picture = tmp_path / "page.png"
+    tab.page.screenshot(path=picture, full_page=True)
+    assert picture.stat().st_size > 300_000
+    wide, window = tab.widths()
+    assert wide <= window
+    headings = [one.inner_text() for one in tab.page.query_selector_all("figure h3, figcaption b")]
+    text = tab.page.inner_text("main")
+    for figure in (
+        "ROC curve", "Precision and recall", "Reliability", "Decision curve", "Risk and coverage",
+        "Operating points", "Case by case", "Case 8867", "Confident errors", "Label suspects",
+        "Training", "Out of scope", "Limits and intended use", "not for diagnosis",
+    ):  # fmt: skip
+        assert figure in text, (figure, headings)
+    assert tab.page.evaluate(
+        "[...document.images].every((one) => one.complete && one.naturalWidth)"
+    )
+    assert tab.page.evaluate("document.images.length") > 20
+    assert tab.wrong == []
+    assert tab.outside() == []
+    assert (compact / "MODEL_CARD.md").read_text().count("not for diagnosis")
+    tab.context.close()
 
 
 def test_digits_learn(eosin: Run, real_data: Path, tmp_path: Path) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -64,43 +62,6 @@ CONTRAST = """
 """
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Path:
-    try:
-        return browser.find_browser()
-    except UserError:
-        pytest.skip("no Chromium on this machine")
-
-
-@pytest.fixture(scope="module")
-def program(chromium: Path) -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api")
-    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with playwright.sync_playwright() as running:
-        opened = running.chromium.launch(executable_path=str(chromium), args=arguments)
-        yield opened
-        opened.close()
-
-
-class Tab:
-    """A tab with the report open, and all that went wrong in it."""
-
-    def __init__(self, program: Any, path: Path, width: int, height: int, scheme: str) -> None:
-        self.context = program.new_context(
-            viewport={"width": width, "height": height}, color_scheme=scheme
-        )
-        self.page = self.context.new_page()
-        self.wrong: list[str] = []
-        self.asked: list[str] = []
-        self.page.on("console", lambda said: self.wrong.append(said.text))
-        self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
-        self.page.on("request", lambda request: self.asked.append(request.url))
-        self.page.goto(path.resolve().as_uri())
-
-    def outside(self) -> list[str]:
-        return [url for url in self.asked if not url.startswith(("file:", "data:"))]
-
-
 def long_words(evaluation: dict[str, Any]) -> None:
     """Names as long as they come must not push the page wider."""
     evaluation["cases"][0]["case"] = "TCGA-A1-A0SB-01Z-00-DX1." * 5
@@ -112,16 +73,14 @@ def long_words(evaluation: dict[str, Any]) -> None:
 
 @pytest.mark.browser
 @pytest.mark.parametrize("look", LOOKS)
-def test_the_page_at_every_width_and_scheme(make_run, program, tmp_path, look):
+def test_the_page_at_every_width_and_scheme(make_run, open_tab, tmp_path, look):
     path = write_report(make_run(pictures=look == "phone-light")).path
     assert path.stat().st_size < 5_000_000
-    tab = Tab(program, path, *LOOKS[look])
+    tab = open_tab(path, *LOOKS[look])
     page = tab.page
     page.screenshot(path=tmp_path / f"{look}.png", full_page=True)
     assert (tmp_path / f"{look}.png").stat().st_size > 50_000
-    wide, client = page.evaluate(
-        "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
-    )
+    wide, client = tab.widths()
     assert wide <= client
     # What is wider than its column scrolls in a box of its own.
     beyond = page.evaluate(
@@ -165,9 +124,9 @@ def test_the_page_at_every_width_and_scheme(make_run, program, tmp_path, look):
 
 
 @pytest.mark.browser
-def test_long_names_do_not_widen_a_phone(make_run, program):
+def test_long_names_do_not_widen_a_phone(make_run, open_tab):
     path = write_report(make_run(long_words)).path
-    tab = Tab(program, path, *LOOKS["phone-light"])
+    tab = open_tab(path, *LOOKS["phone-light"])
     for one in tab.page.query_selector_all("summary"):
         one.evaluate("one => one.parentElement.open = true")
     assert tab.page.evaluate("document.documentElement.scrollWidth") <= 360
@@ -175,9 +134,9 @@ def test_long_names_do_not_widen_a_phone(make_run, program):
 
 
 @pytest.mark.browser
-def test_on_paper_it_is_light_and_whole(make_run, program, tmp_path):
+def test_on_paper_it_is_light_and_whole(make_run, open_tab, tmp_path):
     path = write_report(make_run()).path
-    tab = Tab(program, path, 794, 1123, "dark")
+    tab = open_tab(path, 794, 1123, "dark")
     tab.page.emulate_media(media="print")
     tab.page.screenshot(path=tmp_path / "print.png", full_page=True)
     ground = tab.page.evaluate("getComputedStyle(document.documentElement).colorScheme")
@@ -191,7 +150,7 @@ def test_on_paper_it_is_light_and_whole(make_run, program, tmp_path):
 
 
 @pytest.mark.browser
-def test_a_script_in_the_data_cannot_run(make_run, program):
+def test_a_script_in_the_data_cannot_run(make_run, open_tab):
     """Even were a name written unescaped, the page's policy lets nothing but its own script run."""
     path = write_report(make_run()).path
     text = path.read_text("utf-8").replace(
@@ -200,7 +159,7 @@ def test_a_script_in_the_data_cannot_run(make_run, program):
         '<img src="https://127.0.0.1:9/x.png" alt="x" onerror="document.title = 1">',
     )
     path.write_text(text, "utf-8")
-    tab = Tab(program, path, *LOOKS["desktop-light"])
+    tab = open_tab(path, *LOOKS["desktop-light"])
     assert tab.page.title() != "broken in"
     assert len(tab.page.title()) > 5
     refused = [said for said in tab.wrong if "Content Security Policy" in said]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import polars as pl
 from eosin.data.store import PatchStore
 from eosin.evaluation.baselines import BASELINES, Baseline
 from eosin.figures import charts
+from eosin.files import whole
 from eosin.inference.answers import Answers
 from eosin.inference.predictor import Predictor
 from eosin.runs import RunFolder
@@ -24,6 +24,11 @@ from eosin.trust.literature import compare_with_published
 
 Rows = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.floating]
+
+_SUSPECT = {
+    "patch": pl.Int64, "case": pl.String, "source": pl.String, "label": pl.String,
+    "suggested": pl.String, "probability": pl.Float64, "score": pl.Float64,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -90,12 +95,13 @@ def write_assessment(
 
     predictions: what ``prediction_table`` made, of one part or of several.
     """
-    path = folder / "predictions.parquet"
-    temporary = path.with_name(path.name + ".partial")
-    predictions.with_columns(marks=pl.lit("; ".join(evaluation["marks"]))).write_parquet(temporary)
-    os.replace(temporary, path)
+    marked = predictions.with_columns(marks=pl.lit("; ".join(evaluation["marks"])))
+    with whole(folder / "predictions.parquet") as temporary:
+        marked.write_parquet(temporary)
+    with whole(folder / "suspects.csv") as temporary:
+        pl.DataFrame(evaluation["suspects"]["rows"], schema=_SUSPECT).write_csv(temporary)
     RunFolder(folder).write_json("evaluation.json", evaluation)
-    files = ["evaluation.json", "predictions.parquet"]
+    files = ["evaluation.json", "predictions.parquet", "suspects.csv"]
     measured = predictions.filter(pl.col("part") == evaluation["part"])
     files += charts.draw_all(
         folder,

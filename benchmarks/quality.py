@@ -1,7 +1,6 @@
 """Quality of the recipes on real patches, several seeds each; the figures of docs/results.md.
 
     python benchmarks/quality.py compact ../shared/data/idc-sample.zip    # about 15 minutes
-    python benchmarks/quality.py gap     ../shared/data/idc-sample.zip
     python benchmarks/quality.py article ../shared/data/idc-sample.zip
     python benchmarks/quality.py digits  ../shared/data/mnist
 
@@ -27,7 +26,7 @@ from eosin.data.pack import pack
 from eosin.data.store import PatchStore
 from eosin.inference.assess import assess
 from eosin.runs import environment
-from eosin.splitting.splits import Split, by_case, by_given, by_patch, by_published
+from eosin.splitting.splits import Split, by_given, by_published
 from eosin.training.loop import Reporter
 from eosin.training.session import fit, start
 
@@ -105,28 +104,6 @@ def seeded(
     return job
 
 
-def gap(store: PatchStore, folder: Path, seeds: list[int], settings: list[str]) -> list[Row]:
-    """The same recipe under patch-random and case-disjoint splits of equal size."""
-    rows = []
-    for seed in seeds:
-        for recipe in ("article", "compact"):
-            changes = [f"seed={seed}", *GAP_SETTINGS[recipe], *settings]
-            for make in (
-                by_patch,
-                lambda s, seed: by_case(s, fractions=(0.6, 0.15, 0.25), seed=seed),
-            ):
-                split = make(store, seed=seed)
-                path = folder / f"{recipe}-{split.scheme}-{seed}"
-                rows.append({"seed": seed} | one(store, split, recipe, path, changes, "test"))
-                print(rows[-1], flush=True)
-    return rows
-
-
-#: The tutorial's rate of 0.001 without momentum takes all of its 20 epochs to learn at all; a
-#: higher rate shows the same network further on in less time, where it can memorize.
-GAP_SETTINGS = {"article": ["epochs=3", "learning_rate=0.05"], "compact": ["epochs=3"]}
-
-
 def digits(store: PatchStore, folder: Path, seeds: list[int], settings: list[str]) -> list[Row]:
     """The tutorial's own settings once, the tuned recipe with every seed."""
     rows = [*seeded("digits-tutorial", "test", by_given)(store, folder, seeds[:1], settings)]
@@ -143,7 +120,6 @@ def article(store: PatchStore, folder: Path, seeds: list[int], settings: list[st
 
 JOBS = {
     "compact": seeded("compact", "val", by_published),
-    "gap": gap,
     "article": article,
     "digits": digits,
 }

@@ -108,7 +108,9 @@ def page(result: Mapping[str, Any]) -> str:
         "and between the two splits, which the drawing ignores: that makes it rather too wide. "
         "Few seeds show too little of the spread between seeds: that makes it rather too narrow, "
         "so each seed's own difference stands in the tables. The two test parts are different "
-        "patches; part of a single seed's difference is which cases fell into its test part.",
+        "patches; part of a single seed's difference is which cases fell into its test part. "
+        "Average precision depends on the share of positives as well, which the two parts do not "
+        "have in common.",
         "",
         "The case-disjoint figure is the one that speaks about new cases. Nothing ties a case to "
         "a patient, so even it may be somewhat too good. The gap depends on the store, the recipe "

@@ -26,6 +26,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("inference",),
     ("studies",),
     ("reporting",),
+    ("guide",),
     ("slides",),
     ("serving",),
     ("cli",),

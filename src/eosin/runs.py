@@ -32,6 +32,7 @@ from typing import Any
 from eosin import __version__
 from eosin.config import Recipe, read_recipe
 from eosin.errors import RunError
+from eosin.files import whole
 
 
 class RunFolder:
@@ -105,9 +106,8 @@ class RunFolder:
 
     def write_text(self, name: str, text: str) -> None:
         """Write a text file, whole or not at all."""
-        temporary = self / f"{name}.partial"
-        temporary.write_text(text, "utf-8")
-        os.replace(temporary, self / name)
+        with whole(self / name) as temporary:
+            temporary.write_text(text, "utf-8")
 
     def metrics(self) -> list[dict[str, Any]]:
         """The rows of metrics.jsonl; a last line cut short by a crash is left out."""

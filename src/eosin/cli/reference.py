@@ -10,7 +10,6 @@ functions, not from a terminal, so a page is the same on every machine and at ev
 from __future__ import annotations
 
 import json
-import os
 import sys
 import types
 import typing
@@ -23,6 +22,7 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin
 import typer
 
 from eosin.cli.main import COMMANDS, app, register
+from eosin.files import whole
 
 HEAD = """\
 # Command line
@@ -242,10 +242,8 @@ def main(arguments: list[str]) -> int:
         if check:
             print(f"{path} is out of date; write it again with: make docs", file=sys.stderr)
             continue
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(path.name + ".partial")
-        temporary.write_text(PAGES[path.name](), "utf-8")
-        os.replace(temporary, path)
+        with whole(path) as temporary:
+            temporary.write_text(PAGES[path.name](), "utf-8")
     return 1 if check and stale else 0
 
 

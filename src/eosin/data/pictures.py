@@ -6,9 +6,7 @@ color vision and in gray.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import tempfile
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,6 +30,7 @@ from eosin.data.tints import (
     shortened,
 )
 from eosin.errors import StoreError
+from eosin.files import whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -286,19 +285,10 @@ def _save(figure: Figure, path: Path_) -> Path:
     """Write a PNG under a temporary name and put it in its place."""
     target = Path(path)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-        try:
-            with open(handle, "wb") as file, warnings.catch_warnings():
-                # A letter that the font lacks is drawn as a box; that needs no warning.
-                warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)
-                figure.savefig(file, format="png", dpi=_DPI, metadata={"Software": None})
-            os.chmod(name, 0o644)
-            os.replace(name, target)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(name)
-            raise
+        with whole(target) as temporary, warnings.catch_warnings():
+            # A letter that the font lacks is drawn as a box; that needs no warning.
+            warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)
+            figure.savefig(temporary, format="png", dpi=_DPI, metadata={"Software": None})
     except OSError as error:
         raise StoreError(f"{target} cannot be written: {error.strerror or error}") from None
     return target

@@ -7,7 +7,6 @@ narrow and without title, subtitle and marks, because the page around them has t
 from __future__ import annotations
 
 import os
-import tempfile
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from eosin.files import whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -155,20 +156,9 @@ def save(figure: Drawing, path: str | os.PathLike[str]) -> Path:
     kind = "svg" if target.suffix.lower() == ".svg" else "png"
     # No software version and no date in the file, and no random names.
     nothing_said = {"png": {"Software": None}, "svg": {"Creator": None, "Date": None}}[kind]
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
-    try:
-        words = matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "eosin"})
-        with os.fdopen(handle, "wb") as file, words:
-            figure.savefig(file, format=kind, dpi=DPI, metadata=nothing_said)
-        # mkstemp makes files private; a figure is as readable as its neighbors.
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(name, 0o666 & ~mask)
-        os.replace(name, target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    words = matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "eosin"})
+    with whole(target) as temporary, words, open(temporary, "wb") as file:
+        figure.savefig(file, format=kind, dpi=DPI, metadata=nothing_said)
     return target
 
 

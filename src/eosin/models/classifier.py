@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from eosin.errors import RecipeError, RunError, closest
+from eosin.files import whole
 from eosin.models.article import ArticleNetwork, ArticleVerbatimNetwork
 from eosin.models.compact import CompactNetwork
 from eosin.models.digits import DigitsNetwork
@@ -213,9 +213,11 @@ def save_classifier(model: Classifier, folder: Path, **facts: Any) -> None:
     for name in _SCOPE:
         if (value := getattr(model, name)) is not None:
             weights[name] = value.detach().cpu().contiguous()
-    _replace(folder / "model.safetensors", save_tensors(weights))
+    with whole(folder / "model.safetensors", durable=True) as temporary:
+        temporary.write_bytes(save_tensors(weights))
     text = json.dumps({**model.description(), **facts}, indent=1, ensure_ascii=False) + "\n"
-    _replace(folder / "model.json", text.encode())
+    with whole(folder / "model.json", durable=True) as temporary:
+        temporary.write_bytes(text.encode())
 
 
 def load_classifier(folder: Path) -> tuple[Classifier, dict[str, Any]]:
@@ -274,12 +276,3 @@ def load_classifier(folder: Path) -> tuple[Classifier, dict[str, Any]]:
 def _fits_together(scope: Mapping[str, Tensor]) -> bool:
     sizes = [tuple(scope[name].shape) for name in _SCOPE if name in scope]
     return len(sizes) == 2 and len(sizes[0]) == 1 and sizes[1] == sizes[0] * 2
-
-
-def _replace(path: Path, data: bytes) -> None:
-    temporary = path.with_name(path.name + ".partial")
-    with open(temporary, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)

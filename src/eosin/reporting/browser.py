@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from eosin.errors import FailureError, UserError
+from eosin.files import whole
 
 #: Names to look for on the path; $EOSIN_CHROMIUM goes first.
 NAMES = (
@@ -51,11 +52,9 @@ def print_pdf(
     Raises UserError where there is no browser, FailureError where it fails or takes too long.
     """
     program = browser or find_browser()
-    pdf.parent.mkdir(parents=True, exist_ok=True)
-    # Its own profile: a browser that the user has open is neither asked nor disturbed. The
-    # finished file is moved, so that an interrupted print leaves nothing half-written.
+    # Its own profile: a browser that the user has open is neither asked nor disturbed.
     with tempfile.TemporaryDirectory(prefix="eosin-print-") as folder:
-        partial = Path(folder) / "page.pdf"
+        printed = Path(folder) / "page.pdf"
         command = [
             str(program),
             "--headless",
@@ -66,19 +65,18 @@ def print_pdf(
             "--no-default-browser-check",
             "--no-pdf-header-footer",
             f"--user-data-dir={folder}/profile",
-            f"--print-to-pdf={partial}",
+            f"--print-to-pdf={printed}",
             page.resolve().as_uri(),
         ]
         # Chromium refuses to sandbox the administrator, which containers run as.
         if hasattr(os, "geteuid") and os.geteuid() == 0:
             command.insert(1, "--no-sandbox")
         said = _run(command, timeout_s)
-        if not partial.is_file() or partial.stat().st_size == 0:
+        if not printed.is_file() or printed.stat().st_size == 0:
             last = said.strip().splitlines()[-1:] or ["it said nothing"]
             raise FailureError(f"{program} printed no PDF of {page}: {last[0]}")
-        target = pdf.with_name(f".{pdf.name}.partial")
-        shutil.copyfile(partial, target)
-        os.replace(target, pdf)
+        with whole(pdf) as temporary:
+            shutil.copyfile(printed, temporary)
     return pdf
 
 

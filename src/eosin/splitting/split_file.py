@@ -17,12 +17,10 @@ or ``patch`` (the row of the store's index).
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import os
 import re
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +31,7 @@ import numpy.typing as npt
 
 from eosin.data.store import PatchStore
 from eosin.errors import SplitError, closest
+from eosin.files import whole
 
 FORMAT = 1
 PARTS = ("train", "val", "test")
@@ -142,17 +141,8 @@ def write_split(split: Split, path: str | os.PathLike[str]) -> None:
     target = Path(path)
     text = split_text(split)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-        try:
-            with open(handle, "w", encoding="utf-8", newline="") as file:
-                file.write(text)
-            os.chmod(name, 0o644)
-            os.replace(name, target)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(name)
-            raise
+        with whole(target) as temporary:
+            temporary.write_text(text, "utf-8", newline="")
     except OSError as error:
         raise SplitError(f"{target} cannot be written: {error.strerror or error}") from None
 

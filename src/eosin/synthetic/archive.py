@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from eosin.data.store import PatchStore, StoreWriter
 from eosin.errors import StoreError, UserError
+from eosin.files import whole
 from eosin.synthetic.cases import MadeUpCase, make_case
 
 __all__ = ["NOTICE_NAME", "MadeUpCase", "cut", "make_case", "make_store", "write_archive"]
@@ -132,10 +133,8 @@ def write_archive(
         )  # fmt: skip
         return [(piece, _png(piece.patch)) for piece in cut(drawn, label_noise=LABEL_NOISE)]
 
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(partial, "w") as archive:
+        with whole(target) as temporary, zipfile.ZipFile(temporary, "w") as archive:
             _add(archive, NOTICE_NAME, NOTICE.encode())
             nested: list[tuple[str, bytes]] = []
             # Map keeps the order of the cases, so the bytes do not depend on the threads.
@@ -160,12 +159,9 @@ def write_archive(
                     _add(archive, f"{NESTED}/{member}", png)
                 counts["nested"] = len(nested)
         counts["broken"] = broken
-        counts["bytes"] = partial.stat().st_size
-        os.replace(partial, target)
+        counts["bytes"] = target.stat().st_size
     except OSError as error:
         raise StoreError(f"{target} cannot be written: {error}") from None
-    finally:
-        partial.unlink(missing_ok=True)
     return counts
 
 

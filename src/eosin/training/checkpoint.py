@@ -7,7 +7,6 @@ generators: weights, optimizer, average, position and history are all of it. It 
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor
 
 from eosin.errors import RunError
+from eosin.files import whole
 
 FORMAT = 1
 
@@ -38,12 +38,8 @@ class Position:
 
 def save_checkpoint(path: Path, position: Position, state: dict[str, Any]) -> None:
     """Write ``state`` (tensors and plain values) and the position."""
-    temporary = path.with_name(path.name + ".partial")
-    with open(temporary, "wb") as file:
+    with whole(path, durable=True) as temporary, open(temporary, "wb") as file:
         torch.save({"format": FORMAT, "position": vars(position), **state}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
 
 
 def load_checkpoint(path: Path) -> tuple[Position, dict[str, Any]]:

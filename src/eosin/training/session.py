@@ -16,6 +16,7 @@ import polars as pl
 from eosin.config import Recipe
 from eosin.data.store import PatchStore
 from eosin.errors import LeakError, RunError
+from eosin.files import whole
 from eosin.runs import RunFolder, environment
 from eosin.splitting.audit import AuditResult, audit
 from eosin.splitting.splits import Split, read_split, write_split
@@ -140,10 +141,8 @@ def _write_seen(
     run: RunFolder, store: PatchStore, parts: Mapping[str, npt.NDArray[np.int64]]
 ) -> None:
     rows = np.concatenate([parts["train"], parts["val"]])
-    path = run / "seen.parquet"
-    temporary = Path(f"{path}.partial")
-    store.index.select("case", "digest")[rows].write_parquet(temporary)
-    os.replace(temporary, path)
+    with whole(run / "seen.parquet") as temporary:
+        store.index.select("case", "digest")[rows].write_parquet(temporary)
 
 
 def seen_before(run: RunFolder, store: PatchStore) -> tuple[list[str], int]:

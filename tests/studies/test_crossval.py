@@ -21,7 +21,8 @@ from eosin.errors import EosinError, FailureError, LeakError, SplitError, Stoppe
 from eosin.evaluation.decisions import choose_threshold
 from eosin.studies import series as series_module
 from eosin.studies.compare import compare
-from eosin.studies.crossval import CrossValidation, crossval
+from eosin.studies.crossval import crossval
+from eosin.studies.series import Study
 from eosin.training.loop import Reporter
 from eosin.training.session import Session, reopen
 from eosin.trust.suspects import find_suspects
@@ -33,7 +34,7 @@ def predictions(folder: Path) -> pl.DataFrame:
     return pl.read_parquet(folder / "predictions.parquet")
 
 
-def copied(folds: CrossValidation, path: Path, without: str | None = None) -> Path:
+def copied(folds: Study, path: Path, without: str | None = None) -> Path:
     shutil.copytree(folds.folder, path)
     if without:
         shutil.rmtree(path / without)
@@ -41,7 +42,7 @@ def copied(folds: CrossValidation, path: Path, without: str | None = None) -> Pa
 
 
 def test_every_patch_is_judged_once_by_a_model_that_never_saw_its_case(
-    folds: CrossValidation, made_up_store: PatchStore
+    folds: Study, made_up_store: PatchStore
 ) -> None:
     table = predictions(folds.folder)
     assert table["patch"].to_list() == list(range(len(made_up_store)))
@@ -57,9 +58,7 @@ def test_every_patch_is_judged_once_by_a_model_that_never_saw_its_case(
     assert table.group_by("case").agg(pl.col("fold").n_unique())["fold"].max() == 1
 
 
-def test_figures_are_those_of_the_predictions(
-    folds: CrossValidation, made_up_store: PatchStore
-) -> None:
+def test_figures_are_those_of_the_predictions(folds: Study, made_up_store: PatchStore) -> None:
     result, table = folds.result, predictions(folds.folder)
     assert json.loads((folds.folder / "crossval.json").read_text())["pooled"] == result["pooled"]
     pooled = result["pooled"]
@@ -85,7 +84,7 @@ def test_figures_are_those_of_the_predictions(
 
 
 def test_thresholds_come_from_the_folds_own_validation_part(
-    folds: CrossValidation, made_up_store: PatchStore
+    folds: Study, made_up_store: PatchStore
 ) -> None:
     for row in folds.result["per_fold"]:
         session = reopen(folds.folder / f"seed0-fold{row['fold']}")
@@ -96,9 +95,7 @@ def test_thresholds_come_from_the_folds_own_validation_part(
         np.testing.assert_allclose(test["p_positive"], found["test"][:, 1], rtol=1e-6)
 
 
-def test_suspects_are_listed_drawn_and_not_removed(
-    folds: CrossValidation, made_up_store: PatchStore
-) -> None:
+def test_suspects_are_listed_drawn_and_not_removed(folds: Study, made_up_store: PatchStore) -> None:
     table, suspects = predictions(folds.folder), folds.result["suspects"]
     found = find_suspects(table["label"], table.select("p_negative", "p_positive").to_numpy())
     assert suspects["total"] == found.total
@@ -130,7 +127,7 @@ class Stopper:
 
 
 def test_stopped_anywhere_it_goes_on_to_the_same_predictions(
-    folds: CrossValidation,
+    folds: Study,
     made_up_store: PatchStore,
     tiny: Recipe,
     tmp_path: Path,
@@ -139,7 +136,7 @@ def test_stopped_anywhere_it_goes_on_to_the_same_predictions(
     folder = tmp_path / "folds"
     told: list[str] = []
 
-    def go(steps: int) -> CrossValidation:
+    def go(steps: int) -> Study:
         return crossval(
             made_up_store, tiny, folder, k=3, replicates=20, again="eosin crossval AGAIN",
             watch=Stopper(steps), said=told.append,
@@ -174,7 +171,7 @@ def test_stopped_anywhere_it_goes_on_to_the_same_predictions(
 
 
 def test_a_finished_study_is_not_trained_again(
-    folds: CrossValidation, made_up_store: PatchStore, tiny: Recipe, tmp_path: Path,
+    folds: Study, made_up_store: PatchStore, tiny: Recipe, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch, no_pictures: None,
 ) -> None:  # fmt: skip
     folder = copied(folds, tmp_path / "folds")
@@ -189,7 +186,7 @@ def test_a_finished_study_is_not_trained_again(
 
 
 def test_a_run_that_fails_does_not_lose_the_others(
-    folds: CrossValidation, made_up_store: PatchStore, tiny: Recipe, tmp_path: Path,
+    folds: Study, made_up_store: PatchStore, tiny: Recipe, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch, no_pictures: None,
 ) -> None:  # fmt: skip
     folder = copied(folds, tmp_path / "folds", without="seed0-fold1")
@@ -211,7 +208,7 @@ def test_a_run_that_fails_does_not_lose_the_others(
 
 
 def test_a_damaged_model_costs_its_own_run_only(
-    folds: CrossValidation, made_up_store: PatchStore, tiny: Recipe, tmp_path: Path,
+    folds: Study, made_up_store: PatchStore, tiny: Recipe, tmp_path: Path,
     no_pictures: None,
 ) -> None:  # fmt: skip
     folder = copied(folds, tmp_path / "folds")
@@ -248,7 +245,7 @@ def test_three_classes(tiny: Recipe, tmp_path: Path) -> None:
 
 
 def test_more_seeds_are_added(
-    folds: CrossValidation, made_up_store: PatchStore, tiny: Recipe, tmp_path: Path,
+    folds: Study, made_up_store: PatchStore, tiny: Recipe, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch, no_pictures: None,
 ) -> None:  # fmt: skip
     folder = copied(folds, tmp_path / "folds")
@@ -288,7 +285,7 @@ def test_more_seeds_are_added(
     ],
 )
 def test_a_folder_begun_otherwise_is_refused(
-    folds: CrossValidation, made_up_store: PatchStore, tiny: Recipe,
+    folds: Study, made_up_store: PatchStore, tiny: Recipe,
     change: dict[str, Any], said: str,
 ) -> None:  # fmt: skip
     options: dict[str, Any] = {"k": 3, **change}
@@ -308,7 +305,7 @@ def here(*_: Any, **__: Any) -> None:
 
 
 def test_force_starts_anew_but_never_removes_what_is_not_its_own(
-    folds: CrossValidation,
+    folds: Study,
     made_up_store: PatchStore,
     tiny: Recipe,
     tmp_path: Path,

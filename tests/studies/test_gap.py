@@ -19,9 +19,10 @@ from eosin.evaluation.metrics import auroc
 from eosin.studies import gap as gap_module
 from eosin.studies import series as series_module
 from eosin.studies.crossval import crossval
-from eosin.studies.gap import Gap, gap, splits_of_equal_size
+from eosin.studies.gap import gap, splits_of_equal_size
 from eosin.studies.gap_page import command, sentence
 from eosin.studies.nested import Arm, nested_differences
+from eosin.studies.series import Study
 from eosin.training.session import reopen
 
 
@@ -43,7 +44,7 @@ def test_parts_hold_exactly_as_many_patches(made_up_store: PatchStore) -> None:
     assert not np.array_equal(one, two)
 
 
-def test_figures_are_those_of_the_runs(gapped: Gap, made_up_store: PatchStore) -> None:
+def test_figures_are_those_of_the_runs(gapped: Study, made_up_store: PatchStore) -> None:
     result = gapped.result
     assert result["seeds"] == [0, 1]
     network = result["methods"]["network"]
@@ -65,7 +66,7 @@ def test_figures_are_those_of_the_runs(gapped: Gap, made_up_store: PatchStore) -
     assert "NaN" not in text
 
 
-def test_the_page_can_stand_alone(gapped: Gap) -> None:
+def test_the_page_can_stand_alone(gapped: Study) -> None:
     page = (gapped.folder / "gap.md").read_text()
     assert gapped.result["sentence"] in page
     assert "![" in page
@@ -79,7 +80,7 @@ def test_the_page_can_stand_alone(gapped: Gap) -> None:
 
 
 def test_called_again_it_trains_nothing_and_finds_the_same(
-    gapped: Gap, made_up_store: PatchStore, tiny: Recipe, tmp_path: Path,
+    gapped: Study, made_up_store: PatchStore, tiny: Recipe, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     folder = tmp_path / "gap"
@@ -101,7 +102,7 @@ def test_called_again_it_trains_nothing_and_finds_the_same(
 
 
 def test_a_seed_that_lost_a_run_is_left_out_and_said(
-    gapped: Gap, made_up_store: PatchStore, tiny: Recipe, tmp_path: Path,
+    gapped: Study, made_up_store: PatchStore, tiny: Recipe, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     folder = tmp_path / "gap"

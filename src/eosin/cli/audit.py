@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def audit(
-    store: Annotated[Path, typer.Argument(help="A store made by eosin pack.")],
+    store: output.Store,
     split: Annotated[Path, typer.Argument(help="A split of it, made by eosin split.")],
     fold: Annotated[
         int | None, typer.Option(help="Which fold of a split into folds to test on.")

@@ -22,7 +22,7 @@ def compare(
         Path | None,
         typer.Option("--output", "-o", help="Folder for compare.json and compare.md."),
     ] = None,
-    replicates: Annotated[int, typer.Option(min=10, help="Bootstrap replicates.")] = 2000,
+    replicates: output.Replicates = 2000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
     allow_seen: Annotated[
         bool,

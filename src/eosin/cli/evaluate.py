@@ -30,7 +30,7 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for the results on another store.")
     ] = None,
-    replicates: Annotated[int, typer.Option(min=10, help="Bootstrap replicates.")] = 2000,
+    replicates: output.Replicates = 2000,
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
     precision: Annotated[str, typer.Option(help=_PRECISION)] = "fp32",
     baselines: Annotated[
@@ -151,16 +151,18 @@ def _show(found: Assessment, report: Written | None, json_: bool) -> None:
         return
     for mark in result["marks"]:
         output.warn(mark)
-    names = [name for name in _FIGURES if name in result]
+    from eosin.evaluation.definitions import NAMES
+
     others = result["baselines"]
     output.table(
         f"{result['part']} part, {result['n_patches']:,} patches"
         + (f" of {result['n_cases']} cases" if result["n_cases"] else ""),
         ["figure", "value", "95 % interval", *others],
         [
-            [_FIGURES[n], _value(result[n]), _interval(result[n])]
-            + [_value(other[n]) for other in others.values()]
-            for n in names
+            [words, output.value(result[n]["value"]), output.interval(result[n])]
+            + [output.value(other[n]["value"]) for other in others.values()]
+            for n, words in NAMES.items()
+            if n in result
         ],
         right=["value", *others],
     )
@@ -198,28 +200,3 @@ def _show_trust(result: dict[str, Any]) -> None:
 
 def _share(value: float | None) -> str:
     return "-" if value is None else f"{value:.1%}"
-
-
-_FIGURES = {
-    "auroc": "AUROC",
-    "average_precision": "average precision",
-    "macro_auroc": "AUROC, mean of classes",
-    "macro_average_precision": "average precision, mean of classes",
-    "balanced_accuracy": "balanced accuracy",
-    "f1": "F1",
-    "macro_f1": "F1, mean of classes",
-    "sensitivity": "sensitivity",
-    "specificity": "specificity",
-    "accuracy": "accuracy",
-    "brier": "Brier score",
-}
-
-
-def _value(figure: dict[str, Any]) -> str:
-    return "-" if figure["value"] is None else f"{figure['value']:.4f}"
-
-
-def _interval(figure: dict[str, Any]) -> str:
-    if figure["low"] is None:
-        return "-"
-    return f"{figure['low']:.4f} to {figure['high']:.4f}"

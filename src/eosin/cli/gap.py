@@ -10,24 +10,20 @@ import typer
 from eosin.cli import output
 
 if TYPE_CHECKING:
-    from eosin.studies.gap import Gap
+    from eosin.studies.series import Study
 
 
 def gap(
-    store: Annotated[Path, typer.Argument(help="A store made by eosin pack.")],
+    store: output.Store,
     folder: Annotated[
         Path, typer.Option("--output", "-o", help="Folder of the runs and results; it goes on.")
     ],
-    recipe: Annotated[
-        str, typer.Option("--recipe", "-r", help="A name from `eosin recipes`, or a .toml file.")
-    ] = "compact",
+    recipe: output.Recipe = "compact",
     seeds: Annotated[
         int, typer.Option(min=1, help="Seeds of split and training: the recipe's and following.")
     ] = 3,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Change the recipe: key=value; repeatable.")
-    ] = None,
-    replicates: Annotated[int, typer.Option(min=10, help="Bootstrap replicates.")] = 2000,
+    settings: output.Settings = None,
+    replicates: output.Replicates = 2000,
     allow_leaks: Annotated[
         bool,
         typer.Option(
@@ -49,37 +45,27 @@ def gap(
     Example: eosin gap idc.store --recipe compact --seeds 3 --set epochs=3 -o gap
     """
     output.use_json(json_)
-    from eosin.cli.crossval import command, end, going_on
-    from eosin.cli.train import watching
-    from eosin.config import read_recipe
-    from eosin.data.store import PatchStore
+    from eosin.cli.crossval import run_study
     from eosin.studies.gap import gap as measure_gap
 
-    chosen = read_recipe(recipe, settings or [])
-    again = command(["gap", store, "-r", recipe, "--seeds", seeds], settings, folder, allow_leaks)
-    with going_on(again):
-        found = measure_gap(
-            PatchStore.open(store),
-            chosen,
-            folder,
-            seeds=seeds,
-            allow_leaks=allow_leaks,
-            force=force,
-            replicates=replicates,
-            again=again,
-            watch=watching,
-            said=output.note,
-        )
-    if json_:
-        output.result({**found.result, "folder": str(found.folder), "files": list(found.files)})
-    else:
-        _show(found)
-    end(found.failed, again)
+    run_study(
+        measure_gap,
+        ["gap", store, "-r", recipe, "--seeds", seeds],
+        _show,
+        store=store,
+        recipe=recipe,
+        settings=settings or [],
+        folder=folder,
+        json_=json_,
+        seeds=seeds,
+        allow_leaks=allow_leaks,
+        force=force,
+        replicates=replicates,
+    )
 
 
-def _show(found: Gap) -> None:
-    from eosin.cli.crossval import value
-    from eosin.studies.gap_page import name_of
+def _show(found: Study) -> None:
+    from eosin.evaluation.definitions import NAMES
 
     result = found.result
     for mark in result["marks"]:
@@ -91,7 +77,7 @@ def _show(found: Gap) -> None:
             means = []
             for side in ("case_disjoint", "patch_random"):
                 known = [pair[side] for pair in pairs if pair[side] is not None]
-                means.append(value(sum(known) / len(known) if known else None))
+                means.append(output.value(sum(known) / len(known) if known else None))
             difference = each["differences"][name]
             shown = "-"
             if difference["low"] is not None:
@@ -104,7 +90,7 @@ def _show(found: Gap) -> None:
             rows.append(
                 [
                     method.replace("_", " "),
-                    name_of(name),
+                    NAMES[name],
                     *means,
                     "-" if size is None else f"{size:+.4f}",
                     shown,

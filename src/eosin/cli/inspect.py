@@ -20,7 +20,7 @@ _SHOWN_CLASSES = 20
 
 
 def inspect(
-    store: Annotated[Path, typer.Argument(help="A store made by eosin pack.")],
+    store: output.Store,
     case: Annotated[
         str | None, typer.Option(help="Put this case together beside its truth map.")
     ] = None,

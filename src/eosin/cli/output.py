@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -19,6 +20,15 @@ if TYPE_CHECKING:
 
 #: The option every command has.
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+#: What several commands ask for in the same words.
+Store = Annotated[Path, typer.Argument(help="A store made by eosin pack.")]
+Recipe = Annotated[
+    str, typer.Option("--recipe", "-r", help="A name from `eosin recipes`, or a .toml file.")
+]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", help="Change the recipe: key=value; repeatable.")
+]
+Replicates = Annotated[int, typer.Option(min=10, help="Bootstrap replicates.")]
 
 _state = {"json": False}
 
@@ -88,6 +98,20 @@ def table(
     if not console.is_terminal:
         console = Console(highlight=False, width=160)
     console.print(drawn, markup=False)
+
+
+def value(number: float | None) -> str:
+    """A figure for a table.
+
+    >>> value(0.96318), value(None)
+    ('0.9632', '-')
+    """
+    return "-" if number is None else f"{number:.4f}"
+
+
+def interval(figure: Mapping[str, Any]) -> str:
+    """The interval of a figure {value, low, high} for a table."""
+    return "-" if figure["low"] is None else f"{figure['low']:.4f} to {figure['high']:.4f}"
 
 
 def say(text: str) -> None:

@@ -20,7 +20,7 @@ _SHOWN_CLASSES = 10
 
 
 def split(
-    store: Annotated[Path, typer.Argument(help="A store made by eosin pack.")],
+    store: output.Store,
     by: Annotated[
         str,
         typer.Option(

@@ -25,9 +25,7 @@ def train(
         Path | None,
         typer.Argument(help="A store, or anything `eosin pack` reads; it is then packed first."),
     ] = None,
-    recipe: Annotated[
-        str, typer.Option("--recipe", "-r", help="A name from `eosin recipes`, or a .toml file.")
-    ] = "compact",
+    recipe: output.Recipe = "compact",
     split: Annotated[
         str | None,
         typer.Option(
@@ -40,9 +38,7 @@ def train(
     run: Annotated[
         Path | None, typer.Option("--output", "-o", help="The run folder to make.")
     ] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Change the recipe: key=value; repeatable.")
-    ] = None,
+    settings: output.Settings = None,
     fold: Annotated[
         int | None, typer.Option(help="Which fold of a split into folds to test on.")
     ] = None,

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eosin.errors import FailureError, RunError, UserError
+from eosin.evaluation.definitions import NAMES
 from eosin.evaluation.intervals import LEVEL, resampling_units
 from eosin.evaluation.paired import Paired, paired_differences, sentence
 from eosin.evaluation.summary import FEW_CASES
@@ -25,19 +26,6 @@ P_VALUE = (
     "p is two-sided, from the same draws: twice the smaller share of them on one side of 0; it is "
     "the level at which the percentile interval touches 0, and no test of a hypothesis of its own"
 )
-NAMES = {
-    "auroc": "AUROC",
-    "average_precision": "average precision",
-    "macro_auroc": "AUROC, mean of classes",
-    "macro_average_precision": "average precision, mean of classes",
-    "balanced_accuracy": "balanced accuracy",
-    "f1": "F1",
-    "macro_f1": "F1, mean of classes",
-    "sensitivity": "sensitivity",
-    "specificity": "specificity",
-    "accuracy": "accuracy",
-    "brier": "Brier score",
-}
 
 
 def compare(

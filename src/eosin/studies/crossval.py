@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,16 +18,17 @@ import polars as pl
 
 from eosin.config import Recipe
 from eosin.data.store import PatchStore
-from eosin.errors import FailureError, SplitError, StoreError
+from eosin.errors import FailureError, SplitError
 from eosin.evaluation.decisions import Threshold, apply_threshold, choose_threshold
 from eosin.evaluation.intervals import LEVEL, resampling_units
+from eosin.files import whole
 from eosin.runs import RunFolder, environment
 from eosin.splitting.split_summary import missing_classes
 from eosin.splitting.splits import by_folds, groups_of
 from eosin.studies.drawings import suspects_gallery
-from eosin.studies.plan import open_study, plan_of
+from eosin.studies.plan import check_classes, open_study, plan_of, writing
 from eosin.studies.pooled import intervals_of, spread, values_of
-from eosin.studies.series import Planned, Series, Watch, measured, run_series, unwatched
+from eosin.studies.series import Planned, Series, Study, Watch, measured, run_series, unwatched
 from eosin.trust.suspects import find_suspects
 
 Rows = npt.NDArray[np.int64]
@@ -46,17 +46,6 @@ MIXED_SCALES = (
     "Pooled AUROC and average precision rank patches of different folds, which different models "
     "scored, against each other; the mean over folds does not."
 )
-
-
-@dataclass(frozen=True)
-class CrossValidation:
-    """What a cross-validation found and where it was written."""
-
-    result: dict[str, Any]
-    folder: Path
-    files: tuple[str, ...]
-    #: Run -> why it failed.
-    failed: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -87,7 +76,7 @@ def crossval(
     again: str = "eosin crossval",
     watch: Watch = unwatched,
     said: Callable[[str], None] = lambda text: None,
-) -> CrossValidation:
+) -> Study:
     """Train and test k folds by case with every training seed; called again, it goes on.
 
     k: folds, at least 3; seeds: training seeds, the recipe's and the following ones; again: the
@@ -135,19 +124,12 @@ def crossval(
         "intended_use": "Research and education only, not for diagnosis.",
     }
     files = _write(study, store, folds, numbers, result)
-    return CrossValidation(result, study.path, files, series.failed)
+    return Study(result, study.path, files, series.failed)
 
 
 def _check(store: PatchStore, k: int) -> None:
     """Refuse at once what no run could mend."""
-    if not len(store):
-        raise StoreError(f"{store.path} holds no patch; there is nothing to cross-validate")
-    present = np.unique(store.labels)
-    if len(present) < 2:
-        raise StoreError(
-            f"all {len(store):,} patches of {store.path} are {store.classes[present[0]]}; "
-            "a classifier needs at least two classes"
-        )
+    check_classes(store, "there is nothing to cross-validate")
     if k < 3:
         raise SplitError(
             f"-k {k}: at least 3 folds are needed (one tests, one validates, the rest trains)"
@@ -307,11 +289,13 @@ def _write(
     result: dict[str, Any],
 ) -> tuple[str, ...]:
     """predictions.parquet, suspects.csv, suspects.png, and crossval.json last."""
-    try:
+    with writing(study):
         table = _predictions(store, folds, seeds).sort("patch")
         table = table.with_columns(marks=pl.lit("; ".join(result["marks"])))
-        _put(study / "predictions.parquet", table.write_parquet)
-        _put(study / "suspects.csv", _suspects(store, table).write_csv)
+        with whole(study / "predictions.parquet") as temporary:
+            table.write_parquet(temporary)
+        with whole(study / "suspects.csv") as temporary:
+            _suspects(store, table).write_csv(temporary)
         files = ["crossval.json", "predictions.parquet", "suspects.csv"]
         if result["suspects"]["rows"]:
             suspects_gallery(store, result["suspects"], study / "suspects.png", result["marks"])
@@ -320,11 +304,6 @@ def _write(
             # Of an earlier call, when more had failed: it would show what is no longer found.
             (study / "suspects.png").unlink(missing_ok=True)
         study.write_json("crossval.json", result)
-    except OSError as error:
-        raise FailureError(
-            f"{study.path} cannot be written: {error.strerror or error}; the runs are kept, "
-            "so make room and say the same command again"
-        ) from None
     return tuple(files)
 
 
@@ -362,9 +341,3 @@ def _suspects(store: PatchStore, table: pl.DataFrame) -> pl.DataFrame:
         probability=pl.Series(found.probability),
         score=pl.Series(found.score),
     )  # fmt: skip
-
-
-def _put(path: Path, write: Callable[[Path], Any]) -> None:
-    temporary = path.with_name(f"{path.name}.partial")
-    write(temporary)
-    os.replace(temporary, path)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from eosin.data.store import PatchStore
 from eosin.errors import FailureError, SplitError, StoreError
 from eosin.evaluation.baselines import color_histogram, nearest_neighbors
 from eosin.evaluation.decisions import choose_threshold
-from eosin.evaluation.definitions import figure_names
+from eosin.evaluation.definitions import NAMES, figure_names
 from eosin.evaluation.intervals import LEVEL
 from eosin.runs import RunFolder, environment
 from eosin.splitting.split_file import PARTS, Split
@@ -30,11 +29,12 @@ from eosin.splitting.splits import PATCH_RANDOM, by_case, groups_of
 from eosin.studies.drawings import gap_dots
 from eosin.studies.gap_page import page, sentence
 from eosin.studies.nested import METHOD, Arm, nested_differences
-from eosin.studies.plan import open_study, plan_of
+from eosin.studies.plan import check_classes, open_study, plan_of, writing
 from eosin.studies.series import (
     Picked,
     Planned,
     Series,
+    Study,
     Watch,
     measured,
     read_arrays,
@@ -54,17 +54,6 @@ BASELINES = {"color_histogram": color_histogram, "nearest_neighbors": nearest_ne
 _KEPT = "baselines.npz"
 
 
-@dataclass(frozen=True)
-class Gap:
-    """What the study found and where it was written."""
-
-    result: dict[str, Any]
-    folder: Path
-    files: tuple[str, ...]
-    #: Run -> why it failed.
-    failed: dict[str, str]
-
-
 def gap(
     store: PatchStore,
     recipe: Recipe,
@@ -77,7 +66,7 @@ def gap(
     again: str = "eosin gap",
     watch: Watch = unwatched,
     said: Callable[[str], None] = lambda text: None,
-) -> Gap:
+) -> Study:
     """Train under both splits with every seed and measure the difference; called again it goes on.
 
     seeds: how many; the recipe's seed and the following ones decide split and training alike;
@@ -116,7 +105,7 @@ def gap(
         "environment": environment(),
         "intended_use": "Research and education only, not for diagnosis.",
     }
-    return Gap(result, study.path, _write(study, result), series.failed)
+    return Study(result, study.path, _write(study, result), series.failed)
 
 
 _ARM = {"patch": "patch-random", "case": "case-disjoint"}
@@ -149,18 +138,11 @@ def splits_of_equal_size(store: PatchStore, *, seed: int) -> dict[str, Split]:
 
 def _check(store: PatchStore) -> None:
     """Refuse at once what no run could mend."""
-    if not len(store):
-        raise StoreError(f"{store.path} holds no patch; there is no gap to measure")
+    check_classes(store, "there is no gap to measure")
     if not store.cases_known:
         raise StoreError(
             f"{store.path} does not know the case of every patch; the gap compares with a "
             "case-disjoint split, which needs it"
-        )
-    present = np.unique(store.labels)
-    if len(present) < 2:
-        raise StoreError(
-            f"all {len(store):,} patches of {store.path} are {store.classes[present[0]]}; "
-            "a classifier needs at least two classes"
         )
     cases = len(np.unique(groups_of(store)))
     if cases < len(PARTS):
@@ -274,15 +256,10 @@ def _known(value: float) -> float | None:
 
 def _write(study: RunFolder, result: dict[str, Any]) -> tuple[str, ...]:
     """gap.png, gap.md, and gap.json last."""
-    try:
+    with writing(study):
         draw(study / "gap.png", result)
         study.write_text("gap.md", page(result))
         study.write_json("gap.json", result)
-    except OSError as error:
-        raise FailureError(
-            f"{study.path} cannot be written: {error.strerror or error}; the runs are kept, "
-            "so make room and say the same command again"
-        ) from None
     return ("gap.json", "gap.png", "gap.md")
 
 
@@ -306,7 +283,7 @@ def draw(path: Path, result: Mapping[str, Any]) -> Path:
                     for row in found["per_seed"]
                 ],
                 "words": words,
-                "figure": "AUROC" if name == "auroc" else name.replace("_", " "),
+                "figure": NAMES[name],
             }
         )
     return gap_dots(

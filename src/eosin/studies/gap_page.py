@@ -6,22 +6,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-_NAMES = {
-    "auroc": "AUROC",
-    "average_precision": "average precision",
-    "balanced_accuracy": "balanced accuracy",
-    "macro_auroc": "AUROC, mean of classes",
-    "macro_average_precision": "average precision, mean of classes",
-}
-
-
-def name_of(figure: str) -> str:
-    """A figure's name for people.
-
-    >>> name_of("auroc")
-    'AUROC'
-    """
-    return _NAMES.get(figure, figure.replace("_", " "))
+from eosin.evaluation.definitions import NAMES
 
 
 def sentence(result: Mapping[str, Any], recipe: str) -> str:
@@ -41,7 +26,7 @@ def sentence(result: Mapping[str, Any], recipe: str) -> str:
     side = "higher" if found["value"] >= 0 else "lower"
     text = (
         f"{on} {recipe} tested on a patch-random split shows {_article(figure)} "
-        f"{name_of(figure)} "
+        f"{NAMES[figure]} "
         f"{abs(found['value']):.3f} {side} than on a case-disjoint one"
     )
     if found["low"] is None:
@@ -64,7 +49,7 @@ def sentence(result: Mapping[str, Any], recipe: str) -> str:
 
 
 def _article(figure: str) -> str:
-    return "an" if name_of(figure).startswith("A") else "a"
+    return "an" if NAMES[figure].startswith("A") else "a"
 
 
 def page(result: Mapping[str, Any]) -> str:
@@ -142,7 +127,7 @@ def command(result: Mapping[str, Any]) -> str:
 def _table(result: Mapping[str, Any], figure: str) -> list[str]:
     """One figure: a row a method and seed, then the mean difference with its interval."""
     lines = [
-        f"### {name_of(figure)[0].upper()}{name_of(figure)[1:]}",
+        f"### {NAMES[figure][0].upper()}{NAMES[figure][1:]}",
         "",
         "| method | seed | case-disjoint | patch-random | difference |",
         "| --- | --: | --: | --: | --: |",

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from eosin import __version__
 from eosin.config import Recipe
 from eosin.data.store import PatchStore
-from eosin.errors import FailureError, UserError
+from eosin.errors import FailureError, StoreError, UserError
 from eosin.runs import RunFolder
 
 FORMAT = 1
@@ -79,6 +82,30 @@ def open_study(
     except OSError as error:
         raise FailureError(f"{folder.path} cannot be written: {error.strerror or error}") from None
     return folder
+
+
+def check_classes(store: PatchStore, nothing: str) -> None:
+    """Refuse a store without patches (``nothing`` says what cannot be done), or of one class."""
+    if not len(store):
+        raise StoreError(f"{store.path} holds no patch; {nothing}")
+    present = np.unique(store.labels)
+    if len(present) < 2:
+        raise StoreError(
+            f"all {len(store):,} patches of {store.path} are {store.classes[present[0]]}; "
+            "a classifier needs at least two classes"
+        )
+
+
+@contextmanager
+def writing(study: RunFolder) -> Iterator[None]:
+    """Results that cannot be written become a FailureError that says the runs are kept."""
+    try:
+        yield
+    except OSError as error:
+        raise FailureError(
+            f"{study.path} cannot be written: {error.strerror or error}; the runs are kept, "
+            "so make room and say the same command again"
+        ) from None
 
 
 def differences(earlier: Mapping[str, Any], plan: Mapping[str, Any]) -> list[str]:

@@ -6,7 +6,6 @@ the same predictions as if it had never been stopped.
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 import zlib
@@ -23,6 +22,7 @@ import numpy.typing as npt
 from eosin.config import Recipe
 from eosin.data.store import PatchStore
 from eosin.errors import EosinError, LeakError, RecipeError, RunError, StoppedError, StoreError
+from eosin.files import whole
 from eosin.runs import RunFolder
 from eosin.splitting.split_file import Split, split_text
 from eosin.training.loop import Reporter
@@ -73,6 +73,17 @@ class Series:
             facts = session.run.read_json("model.json")
             found += [f"{name}: {dead['sentence']}" for dead in facts.get("diagnoses", [])]
         return list(dict.fromkeys(found))
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a study of many runs found and where it was written."""
+
+    result: dict[str, Any]
+    folder: Path
+    files: tuple[str, ...]
+    #: Run -> why it failed.
+    failed: dict[str, str]
 
 
 def run_series(
@@ -241,7 +252,5 @@ def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
 
 def write_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
     """Write an .npz file under a temporary name and put it in its place."""
-    temporary = path.with_name(f"{path.name}.partial")
-    with open(temporary, "wb") as file:
+    with whole(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, **dict(arrays))  # type: ignore[arg-type]
-    os.replace(temporary, path)

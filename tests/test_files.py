@@ -39,3 +39,22 @@ def test_a_folder_in_its_place_is_an_error_and_leaves_nothing(tmp_path: Path) ->
     with pytest.raises(OSError, match="a"), whole(tmp_path / "a"):
         pass
     assert [entry.name for entry in tmp_path.iterdir()] == ["a"]
+
+
+def test_what_a_killed_process_left_is_overwritten_and_errors_name_the_target(
+    tmp_path: Path,
+) -> None:
+    with whole(tmp_path / "a") as temporary:
+        temporary.write_text("left by a killed process")
+        left = temporary
+    left.write_text("left by a killed process")
+    with whole(tmp_path / "a") as temporary:
+        temporary.write_text("new")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a"]
+    assert (tmp_path / "a").read_text() == "new"
+    with pytest.raises(OSError, match="directory") as caught, whole(tmp_path / "b") as temporary:
+        (temporary / "no" / "folder").write_text("")
+    assert "partial" in str(caught.value)
+    with pytest.raises(FileNotFoundError) as caught, whole(tmp_path / "b"):
+        pass
+    assert caught.value.filename == str(tmp_path / "b")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ def whole(path: str | os.PathLike[str], *, durable: bool = False) -> Iterator[Pa
     Ctrl-C included, it is removed and what stood at ``path`` stays. durable: the bytes are on the
     disk before the name changes. Raises OSError as writing does.
 
+    >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     with whole(Path(folder) / "a.txt") as temporary:
     ...         _ = temporary.write_text("all of it")
@@ -25,19 +25,17 @@ def whole(path: str | os.PathLike[str], *, durable: bool = False) -> Iterator[Pa
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent)
-    os.close(handle)
-    temporary = Path(name)
+    # One name for all tries: what a killed process left is overwritten by the next.
+    temporary = target.with_name(f".{target.name}.partial")
     try:
         yield temporary
-        # mkstemp makes files private; this one is as readable as its neighbors.
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
         if durable:
             with open(temporary, "rb+") as file:
                 os.fsync(file.fileno())
         os.replace(temporary, target)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename == str(temporary):
+            # What a person reads names the file that they asked for.
+            error.filename, error.filename2 = str(target), None
         raise

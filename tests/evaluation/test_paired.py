@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from eosin.evaluation.intervals import Interval, bootstrap, resampling_units
+from eosin.evaluation.intervals import CASES_UNKNOWN, Interval, bootstrap, resampling_units
 from eosin.evaluation.metrics import figure
 from eosin.evaluation.paired import (
     COMPARED,
@@ -215,3 +215,7 @@ def test_what_may_be_said() -> None:
     touching = Difference(Interval(0.1, 0.01, 0.2, 2000), 0.04, Interval(0.1, -0.01, 0.21, 2000))
     said = sentence("b", "a", touching, on="9 cases", widened_level=0.975)
     assert "widened for the number of comparisons (97.5 %) it includes 0" in said
+    unknown = Difference(Interval(0.109, 0.081, 0.142, 2000, CASES_UNKNOWN), 0.001, None)
+    said = sentence("b", "a", unknown, on="900 patches")
+    assert "cases are unknown" in said
+    assert "unlikely to be chance" not in said

@@ -42,3 +42,10 @@ def test_an_older_model_has_a_threshold_alone() -> None:
     assert answers.band == Band(0.25, 0.75)
     assert answers.scope == 1.5
     assert Answers.of({"referral": None, "scope": None}, ["n", "p"]).threshold is None
+
+
+def test_what_is_no_number_is_no_answer() -> None:
+    broken = np.array([[np.nan, np.nan], [0.1, 0.9]])
+    assert Answers(("n", "p"), 0.5).decide(broken) == ["refer", "p"]
+    assert Answers(("n", "p"), 0.5, Band(None, None)).decide(broken) == ["refer", "p"]
+    assert Answers(("n", "p"), 0.5, scope=2.0).decide(broken, [9.0, 1.0]) == ["out of scope", "p"]

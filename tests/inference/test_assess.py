@@ -13,11 +13,13 @@ import pytest
 
 from eosin.config import read_recipe
 from eosin.data.store import PatchStore, StoreWriter
+from eosin.errors import UserError
 from eosin.inference.assess import assess
 from eosin.inference.fitting import Wishes
 from eosin.inference.predictor import load
-from eosin.inference.unseen import assess_unseen
+from eosin.inference.unseen import OWN_SPLIT, assess_unseen
 from eosin.reporting.report import write_report
+from eosin.reporting.verdict import verdict
 from eosin.runs import RunFolder
 from eosin.splitting.splits import by_case, by_file
 from eosin.training.session import Session, fit, start
@@ -152,6 +154,16 @@ def test_an_unseen_store_is_judged_by_what_the_model_keeps(tmp_path: Path) -> No
     )
     assert not found["published"]["comparable"]
     assert write_report(run / "evaluation-other.store", store=other).path.exists()
+    # The evaluation of a run is never written over by that of another store.
+    with pytest.raises(UserError, match="its own evaluation would be lost"):
+        assess_unseen(run, other, output=run.path)
+    facts = run.read_json("model.json")
+    run.write_json("model.json", {**facts, "marks": ["leak: case 1 is on both sides"]})
+    marked = assess_unseen(run, other, replicates=20, with_baselines=False).evaluation
+    assert marked["marks"] == [f"{OWN_SPLIT}leak: case 1 is on both sides"]
+    text = verdict(marked).sentence
+    assert "leaks" not in text
+    assert "that training never saw" in text
 
 
 @pytest.mark.parametrize(
@@ -217,6 +229,7 @@ def test_scores_that_are_not_numbers(tmp_path: Path) -> None:
     found = assess(session, replicates=50, with_baselines=False)
     assert "finite" in found.evaluation["undefined"]["auroc"]
     assert found.evaluation["calibration"]["note"]
+    assert found.evaluation["operating_points"] == []
     assert write_report(found.folder, store=store).path.exists()
 
 
@@ -229,3 +242,11 @@ def test_three_classes(tmp_path: Path) -> None:
     assert evaluation["calibration"]["methods"]["temperature"]["ece"]["value"] is not None
     facts = RunFolder(tmp_path / "run").read_json("model.json")
     assert facts["threshold"] is None
+    # A run that was evaluated is not called one that never was.
+    other = made(
+        tmp_path / "other.store", {f"o{k}": [0, 1, 2] * 4 for k in range(3)}, classes="abc"
+    )
+    unseen = assess_unseen(
+        RunFolder(tmp_path / "run"), other, replicates=20, with_baselines=False
+    ).evaluation
+    assert "were applied unchanged to this store" in unseen["fitting"]["sentence"]

@@ -39,7 +39,8 @@ EVALUATION: dict[str, Any] = {
     "operating_points": [{"name": "f1", "label": "best F1", "default": True,
         "threshold": {"value": 0.4}, "figures": {"sensitivity": interval(0.8)},
         "per_1000": {"false_positive": 41.2, "false_negative": 22.0}, "note": "few positives"}],
-    "referral": {"sentence": "It refers", "assumption": "cases are alike", "note": "",
+    "referral": {"sentence": "It refers", "band": {"low": 0.2, "high": 0.8},
+        "assumption": "cases are alike", "note": "",
         "achieved": {"error": interval(0.06), "coverage": interval(0.8), "held": False}},
     "scope": {"method": "Mahalanobis", "flagged": 0.012, "note": "", "probes": [
         {"name": "digits", "what": "MNIST digits", "n": 500, "auroc": 0.999, "flagged": 0.99}]},
@@ -182,6 +183,7 @@ def test_markdown_parts() -> None:
         ({}, {"diagnoses": [{"sentence": "the weights never changed"}]}, {}, "The weights never"),
         ({"n_cases": 60}, {}, {}, "nothing ties a case to a patient"),
         ({"n_cases": 60}, {}, {}, "It never refers"),
+        ({"n_cases": 60, "referral": {"band": None}}, {}, {}, "It never refers"),
         ({}, {}, {}, "It has not been evaluated"),
     ],
 )
@@ -192,8 +194,39 @@ def test_limits_that_apply(
 
 
 def test_limits_that_do_not_apply_are_not_said() -> None:
-    evaluation = {"n_cases": 200, "part": "test", "split": "case", "referral": {"sentence": "x"}}
+    evaluation = {"n_cases": 200, "part": "test", "split": "case",
+                  "referral": {"sentence": "x", "band": {"low": 0.2, "high": 0.8}}}  # fmt: skip
     said = " ".join(known_limits(evaluation, {"mpp": 4.0}, {}))
     for other in ("made up", "leaks", "no test part", "intervals are wide", "never refers",
                   "resolution", "drawn by hand", "may be wrong"):  # fmt: skip
         assert other not in said
+
+
+def test_cases_are_not_called_disjoint_where_nobody_looked() -> None:
+    for more in (
+        {"split": "file"},
+        {"split": "unseen store", "part": "all", "marks": ["seen in training: 5 case(s)"]},
+    ):
+        said = " ".join(known_limits({"n_cases": 60, **more}, {}, {}))
+        assert "share no case" not in said
+
+
+def test_a_leak_of_the_runs_own_split_is_none_of_another_store() -> None:
+    evaluation = {"n_cases": 60, "part": "all", "split": "unseen store"}
+    audit = {"leaking": True, "findings": []}
+    said = " ".join(known_limits(evaluation, {"leaking": True}, {"audit": audit}))
+    assert "leaks between its parts" not in said
+    assert "share no case" in said
+
+
+def test_a_check_that_could_not_be_fitted_is_none() -> None:
+    text = model_card({"scope": {"note": "no check: too few", "probes": []}}, MODEL, {}, {})
+    assert "Input of unknown origin" in text
+    assert "No check: too few." in text
+    assert "not recorded. It" not in text
+
+
+def test_why_not_comparable_is_said_once() -> None:
+    published = {"comparable": False, "reason": "not comparable: the data are made up"}
+    text = model_card({**EVALUATION, "published": published}, MODEL, {}, {})
+    assert "Not comparable with published results: the data are made up." in text

@@ -191,7 +191,9 @@ def test_too_high_an_error_says_what_could_be_promised():
         band.note
     )
     assert section["band"] is None
-    assert section["sentence"].startswith("Every patch is referred: no band: of the surest 10 % of")
+    assert section["sentence"].startswith(
+        "Nothing is referred to a person and nothing promised: no band: of the surest 10 % of"
+    )
     assert section["achieved"]["held"] is None
     assert section["achieved"]["coverage"]["value"] == 0
     y = rng.integers(0, 2, 3000)
@@ -221,7 +223,9 @@ def test_thin_or_broken_input_gives_a_sentence(y, p, case, said):
     assert band.note.startswith("no band: ")
     assert (band.low, band.high) == (None, None)
     assert band.decide(p).tolist() == [-1] * len(y)
-    assert section["sentence"].startswith("Every patch is referred: no band")
+    assert section["sentence"].startswith(
+        "Nothing is referred to a person and nothing promised: no band"
+    )
 
 
 def test_scores_that_are_not_finite_are_referred():
@@ -312,3 +316,10 @@ def test_refusals():
         Band(None, 0.5).decide(p)
     with pytest.raises(ValueError, match="for two classes"):
         Band(0.2, 0.8).decide(np.eye(3))
+
+
+def test_a_broken_promise_without_an_interval_is_not_put_down_to_chance():
+    units = resampling_units(list("aabb"), 4)
+    seen = measure_referral([0, 1, 0, 1], [1, 1, 0, 0], units, level=0.1, replicates=9)
+    said = referral_section(Band(0.25, 0.75, 0.1), seen, {})["sentence"]
+    assert "whether by chance cannot be said" in said

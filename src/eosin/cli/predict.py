@@ -107,7 +107,9 @@ def _notes(facts: dict[str, Any], rows: list[ImagePrediction]) -> None:
     referred = sum(row.decision == REFER for row in rows)
     outside = sum(row.decision == OUT_OF_SCOPE for row in rows)
     referral = facts.get("referral") or {}
-    if referred:
+    if referred and referral.get("high") is None:
+        output.note(f"{referred} image(s) got no finite probability and are for a person")
+    elif referred:
         output.note(
             f"{referred} image(s) are for a person: of the others at most "
             f"{referral['level']:.0%} should be wrong ({referral['assumption']})"

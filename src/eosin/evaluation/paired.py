@@ -16,7 +16,14 @@ import numpy as np
 import numpy.typing as npt
 
 from eosin.evaluation.definitions import Floats, Ints, checked, figure_names, why_undefined
-from eosin.evaluation.intervals import LEVEL, MIN_CASES, Interval, Units, percentile_interval
+from eosin.evaluation.intervals import (
+    CASES_UNKNOWN,
+    LEVEL,
+    MIN_CASES,
+    Interval,
+    Units,
+    percentile_interval,
+)
 from eosin.evaluation.metrics import figure
 from eosin.evaluation.resampling import replicate_figures
 
@@ -276,6 +283,11 @@ so these cases do not show which is better.'
     better = "" if not lower_is_better else " (lower is better)"
     if low <= 0 <= high:
         said = "the interval includes 0, so these cases do not show which is better"
+    elif CASES_UNKNOWN in difference.interval.note:
+        said = (
+            "the interval excludes 0, but it takes patches as independent, as their cases are "
+            "unknown, and is too narrow to rely on, so this does not yet show which is better"
+        )
     elif few:
         # All of three cases agree by chance once in four times; no draw of them can show that.
         said = (

@@ -239,7 +239,7 @@ def _mark_achieved(axes: Axes, referral: Mapping[str, Any], top: float) -> None:
             # Errors rise to the right: the upper left is free.
             0.03,
             0.95,
-            "no band could be promised:\nno decision is left to the model",
+            "no band could be promised:\nnothing is referred to a person",
             transform=axes.transAxes,
             ha="left",
             va="top",

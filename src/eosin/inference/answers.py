@@ -22,7 +22,7 @@ class Answers:
 
     A patch unlike the training patches is out of scope. Of the others, those inside the refer band
     are for a person, and those outside it are answered by the band. Without a band the threshold
-    answers (two classes), or the most probable class.
+    answers (two classes), or the most probable class. What has no finite probability is referred.
     """
 
     classes: tuple[str, ...]
@@ -75,6 +75,9 @@ class Answers:
         if self.band is not None and self.band.high is not None:
             names = (*self.classes, REFER)  # -1 is the last one
             answers = [names[k] for k in self.band.decide(probabilities)]
+        # A network that gives no number has not answered, whatever a comparison makes of NaN.
+        finite = np.isfinite(np.asarray(probabilities, np.float64)).all(axis=1).tolist()
+        answers = [answer if told else REFER for answer, told in zip(answers, finite, strict=True)]
         if distances is not None and self.scope is not None:
             outside = out_of_scope(distances, self.scope)
             answers = [

@@ -60,8 +60,10 @@ def trust_sections(
     }
     if two:
         positive = judged.after[:, 1]
+        # No threshold decides on NaN, though a comparison with it calls every patch negative.
+        called = judged.called if np.isfinite(positive).all() else {}
         found["operating_points"] = operating_points(
-            y_true, judged.called, points, units, default=DEFAULT_POINT, **drawn
+            y_true, called, points, units, default=DEFAULT_POINT, **drawn
         )
         found["decision_curve"] = decision_curve(y_true, positive, units, **drawn)
     else:

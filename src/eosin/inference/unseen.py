@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from eosin.data.store import PatchStore
-from eosin.errors import EosinError, RunError
+from eosin.errors import EosinError, RunError, UserError
 from eosin.evaluation.decisions import Threshold
 from eosin.evaluation.summary import evaluate
 from eosin.inference.answers import Answers
@@ -32,7 +32,9 @@ from eosin.training.session import MADE_UP, reopen, seen_before
 from eosin.trust.calibration import Isotonic, Temperature
 from eosin.trust.referral import Band
 
+OWN_SPLIT = "of the run's own split, not of this store: "
 OLDER = "the run was never evaluated on its own validation part, so nothing was fitted"
+NO_CHECK = "the run has no out-of-scope check: there was too little to fit one on"
 
 
 def assess_unseen(
@@ -50,8 +52,10 @@ def assess_unseen(
     """Evaluate a run on the whole of a store that it has never seen.
 
     Raises RunError when a case or the pixels of a patch were trained on (unless ``allow_seen``,
-    which every output then says), or when the classes differ.
+    which every output then says), or when the classes differ; UserError when the output is a run.
     """
+    folder = output or run / f"evaluation-{store.path.name}"
+    _refuse_run(folder)
     predictor = load(run.path, precision=precision)
     if predictor.classes != store.classes:
         raise RunError(
@@ -71,7 +75,7 @@ def assess_unseen(
                 "and every output will say so"
             )
         marks.append(f"seen in training: {what}")
-    marks += [str(mark) for mark in predictor.facts.get("marks", [])]
+    marks += [_of_own_split(str(mark)) for mark in predictor.facts.get("marks", [])]
     rows = np.arange(len(store))
     done = 0
 
@@ -110,9 +114,10 @@ def assess_unseen(
         "fitted_on": "val",
         "measured_on": "all",
         "cross_fitted": 0,
+        # More than two classes have no operating points; a band is kept all the same.
         "sentence": "Temperature, operating points and refer band are the model's own, fitted on "
         "the validation part of its split, and were applied unchanged to this store."
-        if fitted.points
+        if fitted.points or band is not None
         else f"{OLDER[0].upper()}{OLDER[1:]}.",
     }
     evaluation |= trust_sections(
@@ -128,16 +133,32 @@ def assess_unseen(
         seed=seed,
     )
     if distances is None or limit is None:
-        evaluation["scope"] = {"note": OLDER, "probes": []}
+        why = OLDER if band is None else NO_CHECK
+        evaluation["scope"] = {"note": why, "probes": []}
     else:
         evaluation["scope"] = probe_scope(predictor, store, rows, distances, limit, seed=seed)
     evaluation["suspects"] = suspect_section(store, rows, judged.after)
     evaluation["published"] = published_section("unseen store", store, rows, evaluation)
-    folder = output or run / f"evaluation-{store.path.name}"
     folder.mkdir(parents=True, exist_ok=True)
     answers = Answers.of(predictor.facts, store.classes)
     table = prediction_table(store, "all", rows, judged.after, distances, answers)
     return write_assessment(run, folder, evaluation, store, table)
+
+
+def _of_own_split(mark: str) -> str:
+    """A leak between the parts that a run was made from is none between them and this store."""
+    return mark if mark == MADE_UP else f"{OWN_SPLIT}{mark}"
+
+
+def _refuse_run(folder: Path) -> None:
+    """Refuse a folder whose own evaluation would be written over."""
+    if (folder / "recipe.toml").exists():
+        raise UserError(
+            f"{folder} is a run folder, and its own evaluation would be lost; name another folder "
+            "with -o FOLDER"
+        )
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file; name a folder with -o FOLDER")
 
 
 def _fitted(facts: dict[str, Any], temperature: float) -> tuple[Fitted, Band | None]:

@@ -127,7 +127,7 @@ def _not_for(model: Facts, evaluation: Facts) -> CardPart:
     mpp = model.get("mpp")
     if known(mpp):
         points.append(f"Other resolutions than about {mpp:g} micrometers a pixel.")
-    if not evaluation.get("scope"):
+    if not _checks_scope(evaluation):
         points.append("Input of unknown origin: no check for such input stands behind this model.")
     return CardPart("Uses out of scope", points=points)
 
@@ -262,6 +262,7 @@ def _published(evaluation: Facts) -> list[str]:
     if published.get("comparable"):
         return ["The split is the published one; the report compares with published results."]
     reason = str(published.get("reason") or "")
+    reason = reason.removeprefix("not comparable: ")
     return [sentence(f"Not comparable with published results: {reason}")] if reason else []
 
 
@@ -311,6 +312,8 @@ def _referral(evaluation: Facts) -> CardPart:
     if not found:
         return CardPart(heading, ["No band of referral was fitted: it calls every patch."])
     achieved = found.get("achieved") or {}
+    if not found.get("band"):
+        return CardPart(heading, [sentence(str(found.get("sentence") or "No band was found"))])
     said = [found.get("sentence"), found.get("assumption"), found.get("note")]
     if known((achieved.get("error") or {}).get("value")):
         held = {True: "The promise held.", False: "The promise did not hold."}
@@ -322,11 +325,22 @@ def _referral(evaluation: Facts) -> CardPart:
     return CardPart(heading, [sentence(str(text)) for text in said if text])
 
 
+def _checks_scope(evaluation: Facts) -> bool:
+    """Whether a check was fitted: where there was too little for one, its place holds a note."""
+    found = evaluation.get("scope") or {}
+    return bool(found.get("probes")) or known(found.get("flagged"))
+
+
 def _scope(evaluation: Facts) -> CardPart:
     heading = "Check of input that is out of scope"
     found = evaluation.get("scope")
     if not found:
         return CardPart(heading, ["None: any picture of the right size gets a class."])
+    if not _checks_scope(evaluation):
+        why = sentence(str(found.get("note") or ""))
+        return CardPart(
+            heading, [text for text in (why, "Any picture of the right size gets a class.") if text]
+        )
     said = f"Method: {found.get('method', 'not recorded')}."
     if known(found.get("flagged")):
         said += f" It marks {percent(found['flagged'])} of the measured patches."

@@ -39,10 +39,14 @@ def operating(material: Material) -> Section:
     """Thresholds chosen on validation, applied unchanged; then the band of referral."""
     evaluation = material.evaluation
     if not material.binary:
-        raise MissingPart(
+        says = (
             f"Operating points are thresholds, which need two classes; here there are "
             f"{len(material.classes)}, and the most probable one is called."
         )
+        referred = _referral(evaluation.get("referral"))
+        if not referred:
+            raise MissingPart(says)
+        return Section("operating", "Operating points", says, referred)
     found = list(evaluation.get("operating_points") or ())
     points = [_point(one) for one in found]
     default = next((one for one in found if one.get("default")), found[0] if found else None)
@@ -132,11 +136,17 @@ def _referral(found: Mapping[str, Any] | None) -> list[object]:
         blocks.append(Text(sentence(str(found["sentence"]))))
     band, achieved = found.get("band"), found.get("achieved") or {}
     facts = []
-    if band:
+    if not band:
+        # Nothing is promised, and nothing is referred: the numbers would say otherwise.
+        return blocks
+    if known(band.get("low")):
         facts.append(
             (f"{number(band.get('low'), 2)} to {number(band.get('high'), 2)}",
              "probability inside which the model refers")
         )  # fmt: skip
+    else:
+        below = number(band.get("high"), 2)
+        facts.append((f"below {below}", "largest probability at which the model refers"))
     if known(found.get("level")):
         sure = percent(found.get("confidence"), 0)
         facts.append((percent(found["level"], 0), f"error promised at most, at {sure} confidence"))

@@ -49,8 +49,11 @@ _SCHEMES = {
 def data(material: Material) -> Section:
     """What was measured on, how it was split, and what the audit found."""
     evaluation = material.evaluation
-    audit = evaluation.get("audit") or material.environment.get("audit")
     part = str(evaluation.get("part", ""))
+    audit = evaluation.get("audit")
+    # The audit of a run's own split says nothing about another store.
+    if part != "all":
+        audit = audit or material.environment.get("audit")
     patches = count(evaluation.get("n_patches"), "patch", "patches")
     cases = evaluation.get("n_cases")
     scheme = _SCHEMES.get(str(evaluation.get("split")), str(evaluation.get("split", "unknown")))
@@ -61,7 +64,7 @@ def data(material: Material) -> Section:
         if (part != "all")
         else ": a whole store that the run was not made from. "
     )
-    says += _audited(audit)
+    says += _compared_with_training(evaluation) if part == "all" else _audited(audit)
     trained = (audit or {}).get("compared") or {}
     facts = [
         (f"{evaluation.get('n_patches', 0):,}", "patches measured"),
@@ -87,6 +90,12 @@ def data(material: Material) -> Section:
     if warnings:
         blocks += [Heading("Notes of the evaluation"), *(Text(text) for text in warnings)]
     return Section("data", "The data and the split", says, blocks)
+
+
+def _compared_with_training(evaluation: Mapping[str, Any]) -> str:
+    if any(str(mark).startswith("seen in training") for mark in evaluation.get("marks") or ()):
+        return "Some of it was seen in training, so the figures are too good."
+    return "None of its known cases and no equal picture was trained on; near copies go unnoticed."
 
 
 def _audited(audit: Mapping[str, Any] | None) -> str:

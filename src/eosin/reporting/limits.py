@@ -22,12 +22,14 @@ def known_limits(evaluation: Facts, model: Facts, environment: Facts) -> list[st
     """
     store = environment.get("store") or {}
     scheme = str(evaluation.get("split") or model.get("split_scheme") or "")
-    audit = evaluation.get("audit") or environment.get("audit") or {}
+    elsewhere = evaluation.get("part") == "all"
+    # The audit of a run's own split says nothing about another store.
+    audit = evaluation.get("audit") or ({} if elsewhere else environment.get("audit")) or {}
     made_up = bool(model.get("made_up")) or store.get("layout") == "made-up"
     said: list[str] = []
     if made_up:
         said.append("The data are made up by a program: no figure says anything about tissue.")
-    if model.get("leaking") or audit.get("leaking"):
+    if (model.get("leaking") and not elsewhere) or audit.get("leaking"):
         said.append("The split leaks between its parts, so the figures are too good.")
     if scheme == "patch":
         said.append(
@@ -43,7 +45,8 @@ def known_limits(evaluation: Facts, model: Facts, environment: Facts) -> list[st
         said += _source(evaluation, store, audit, scheme)
     if not known(model.get("mpp")):
         said.append("The resolution of the patches is not recorded.")
-    if evaluation and not evaluation.get("referral"):
+    # Without a band the threshold answers everything, whatever the section holds.
+    if evaluation and not (evaluation.get("referral") or {}).get("band"):
         said.append("It never refers a patch to a person: doubtful ones get a class as well.")
     held = ((evaluation.get("referral") or {}).get("achieved") or {}).get("held")
     if held is False:
@@ -97,7 +100,10 @@ def _source(evaluation: Facts, store: Facts, audit: Facts, scheme: str) -> list[
             "How it does with other hospitals, stains and scanners than those of its data is not "
             "known."
         )
-    if known(evaluation.get("n_cases")) and scheme != "patch" and not audit.get("leaking"):
+    seen = any(str(mark).startswith("seen in") for mark in evaluation.get("marks") or ())
+    # A list of the user's own keeps cases apart only where an audit has said so.
+    apart = scheme not in ("patch", "given", "file") or (bool(audit) and scheme != "patch")
+    if known(evaluation.get("n_cases")) and apart and not audit.get("leaking") and not seen:
         said.append(
             "What was trained on and what was measured share no case, but nothing ties a case to a "
             "patient: two cases of one patient may be on both sides."

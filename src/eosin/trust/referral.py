@@ -286,7 +286,11 @@ answers wrong, at 90 % confidence; seen on 3 test cases: 0.0 % (0.0 to 0.0).'
 
 def _sentence(band: Band, achieved: Mapping[str, Any], part: str) -> str:
     if band.high is None:
-        return f"Every patch is referred: {band.note}."
+        # What ``Answers`` does without a band: it must not read as if doubt were handed on.
+        return (
+            f"Nothing is referred to a person and nothing promised: {band.note}. Every patch is "
+            "answered without a band."
+        )
     error, share = achieved["error"], achieved["coverage"]["value"]
     share = band.coverage if share is None else share
     promise = (
@@ -308,7 +312,9 @@ def _sentence(band: Band, achieved: Mapping[str, Any], part: str) -> str:
         seen += f" ({100 * error['low']:.1f} to {100 * error['high']:.1f})"
     if achieved["held"]:
         return f"{begin}; {seen}."
-    if error["low"] is not None and error["low"] > band.level:
+    if error["low"] is None:
+        why = "whether by chance cannot be said without an interval"
+    elif error["low"] > band.level:
         why = "these cases are harder than those that it was made on"
     else:
         why = "by no more than so few cases can differ by chance"

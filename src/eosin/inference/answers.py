@@ -76,7 +76,7 @@ class Answers:
             names = (*self.classes, REFER)  # -1 is the last one
             answers = [names[k] for k in self.band.decide(probabilities)]
         # A network that gives no number has not answered, whatever a comparison makes of NaN.
-        finite = np.isfinite(np.asarray(probabilities, np.float64)).all(axis=1).tolist()
+        finite = [bool(row.all()) for row in np.isfinite(np.asarray(probabilities, np.float64))]
         answers = [answer if told else REFER for answer, told in zip(answers, finite, strict=True)]
         if distances is not None and self.scope is not None:
             outside = out_of_scope(distances, self.scope)

@@ -442,3 +442,10 @@ def test_places_on_a_forest():
     ]  # fmt: skip
     assert forest.ticks == [0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
     assert Forest("x", [], 0.97, 1.0).ticks == [0.97, 0.98, 0.99, 1.0]
+
+
+def test_patches_of_unknown_case_are_not_counted_as_cases():
+    how = {"method": "percentile bootstrap over cases", "level": 0.95, "units": 283}
+    auroc = {"value": 0.9, "low": 0.8, "high": 0.95}
+    found = verdict({"auroc": auroc, "n_cases": 3, "part": "test", "intervals": how})
+    assert found.basis == "95 % interval over 3 cases and 280 patches of unknown case"

@@ -139,6 +139,11 @@ def _basis(evaluation: Mapping[str, Any], figure: Mapping[str, Any]) -> str:
     over = "patches" if "patches" in str(how.get("method", "")) else "cases"
     units = how.get("units", evaluation.get("n_cases"))
     among = count(units, over[:-2] if over == "patches" else "case", over) if units else over
+    cases = evaluation.get("n_cases")
+    if over == "cases" and known(units) and known(cases) and units > cases:
+        # A patch of unknown case is drawn alone; it is not a case.
+        alone = count(units - cases, "patch", "patches")
+        among = f"{count(cases, 'case')} and {alone} of unknown case"
     return f"{percent(how.get('level', 0.95), 0)} interval over {among}"
 
 

@@ -140,7 +140,7 @@ def _basis(evaluation: Mapping[str, Any], figure: Mapping[str, Any]) -> str:
     units = how.get("units", evaluation.get("n_cases"))
     among = count(units, over[:-2] if over == "patches" else "case", over) if units else over
     cases = evaluation.get("n_cases")
-    if over == "cases" and known(units) and known(cases) and units > cases:
+    if over == "cases" and isinstance(units, int) and isinstance(cases, int) and units > cases:
         # A patch of unknown case is drawn alone; it is not a case.
         alone = count(units - cases, "patch", "patches")
         among = f"{count(cases, 'case')} and {alone} of unknown case"

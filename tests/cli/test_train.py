@@ -387,3 +387,21 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_weights(
         capture_output=True,
     )  # fmt: skip
     assert (pieces / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+
+
+def test_what_is_not_understood_is_one_object_with_json(eosin: Run, trained: Path) -> None:
+    for words in (["--replicates", "5"], ["--seed", "-1"], ["-o", "elsewhere"], ["--allow-seen"]):
+        found = eosin("evaluate", trained, *words, "--json")
+        assert found.code == 2
+        assert json.loads(found.out)["exit_code"] == 2
+        assert words[0] in json.loads(found.out)["error"]
+
+
+def test_an_empty_folder_is_said_before_any_answer_is_lost(
+    eosin: Run, trained: Path, made_up_store: PatchStore, tmp_path: Path
+) -> None:
+    (image,) = write_images(tmp_path / "one", made_up_store)[:1]
+    (tmp_path / "empty").mkdir()
+    found = eosin("predict", trained, image, tmp_path / "empty", "--json")
+    assert found.code == 2
+    assert "holds no image files" in json.loads(found.out)["error"]

@@ -31,7 +31,7 @@ def evaluate(
         Path | None, typer.Option("--output", "-o", help="Folder for the results on another store.")
     ] = None,
     replicates: output.Replicates = 2000,
-    seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
     precision: Annotated[str, typer.Option(help=_PRECISION)] = "fp32",
     baselines: Annotated[
         bool, typer.Option("--baselines/--no-baselines", help="Fit the simple baselines as well.")
@@ -106,6 +106,12 @@ def evaluate(
                 )
             _show(found, _report(found, opened) if report else None, json_)
             return
+    for option, said in (("-o", out is not None), ("--allow-seen", allow_seen)):
+        if said:
+            raise UserError(
+                f"{option} is for another store (--store STORE); a run's evaluation on its own "
+                "split lies in the run folder"
+            )
     from eosin.inference.fitting import Wishes
 
     session = reopen(run, None if store is None else str(store))

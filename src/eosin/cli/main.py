@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
+from typing import Any
 
 import typer
 
@@ -70,16 +71,27 @@ def register() -> None:
         app.command(name, rich_help_panel=group)(function)
 
 
+def _usage(error: Any, json_: bool) -> None:
+    """Say what is wrong with a command line that typer does not understand, and exit with 2."""
+    if not (hasattr(error, "show") and hasattr(error, "format_message")):
+        return
+    error.show()
+    if json_:
+        output.result({"error": error.format_message(), "exit_code": error.exit_code})
+    sys.exit(error.exit_code)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with 0, 1 (failure), 2 (the user's mistake) or 130 (Ctrl-C)."""
     try:
         register()
-        app(args=arguments, standalone_mode=True)
-    except SystemExit as stop:
+        given = sys.argv[1:] if arguments is None else arguments
+        output.use_json("--json" in given)
+        code = app(args=arguments, standalone_mode=False)
         # typer ends on Ctrl-C without a word.
-        if stop.code == 130:
+        if code == 130:
             output.fail("stopped by Ctrl-C", 130)
-        raise
+        sys.exit(code if isinstance(code, int) else 0)
     except EosinError as error:
         output.fail(str(error), error.exit_code)
     except KeyboardInterrupt:
@@ -95,6 +107,7 @@ def main(arguments: list[str] | None = None) -> None:
         where = f" ({error.filename})" if error.filename else ""
         output.fail(f"{error.strerror or error}{where}", 1)
     except Exception as error:
+        _usage(error, "--json" in given)
         if os.environ.get("EOSIN_DEBUG"):
             raise
         output.fail(

@@ -198,7 +198,9 @@ def _judge(
             f"{what} were fitted and measured on the validation part, as there is no test part: "
             + (
                 f"its cases were shared out to {groups} groups, and each group was judged by what "
-                "was fitted on the others. The model keeps what was fitted on all of them."
+                "was fitted on the others. The model keeps what was fitted on all of them. The "
+                "headline figures, the confusion matrix and the rows of cases are at the model's "
+                "threshold, which was chosen on these patches."
                 if groups
                 else "with one case, on the same patches, so what is measured is too good."
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -118,32 +119,31 @@ def _answer(
 
 
 def _files(paths: Sequence[Path]) -> Iterator[tuple[str, Callable[[], bytes]]]:
-    for path in paths:
-        if path.is_dir():
-            yield from _members(path, FolderFiles(path))
-        elif path.is_file() and zipfile.is_zipfile(path):
-            files = ZipFiles(path)
-            try:
-                yield from _members(path, files)
-            finally:
-                files.close()
-        else:
-            yield str(path), partial(read_file, path)
+    """Every image, by name, and how to read it; an empty folder is said before the first answer."""
+    with ExitStack() as opened:
+        found: list[tuple[str, Callable[[], bytes]]] = []
+        for path in paths:
+            if path.is_dir():
+                found += _members(path, FolderFiles(path))
+            elif path.is_file() and zipfile.is_zipfile(path):
+                files = ZipFiles(path)
+                opened.callback(files.close)
+                found += _members(path, files)
+            else:
+                found.append((str(path), partial(read_file, path)))
+        yield from found
 
 
-def _members(
-    path: Path, files: ZipFiles | FolderFiles
-) -> Iterator[tuple[str, Callable[[], bytes]]]:
-    found = 0
-    for number, name in enumerate(files.names):
-        if Path(name).suffix.lower() in IMAGE_SUFFIXES:
-            found += 1
-            yield f"{path}/{name}", partial(files.read, number)
-    for name, reason in files.refused:
-        found += 1
-        yield f"{path}/{name}", partial(_refuse, reason)
+def _members(path: Path, files: ZipFiles | FolderFiles) -> list[tuple[str, Callable[[], bytes]]]:
+    found: list[tuple[str, Callable[[], bytes]]] = [
+        (f"{path}/{name}", partial(files.read, number))
+        for number, name in enumerate(files.names)
+        if Path(name).suffix.lower() in IMAGE_SUFFIXES
+    ]
+    found += [(f"{path}/{name}", partial(_refuse, reason)) for name, reason in files.refused]
     if not found:
         raise SourceError(f"{path} holds no image files")
+    return found
 
 
 def _refuse(reason: str) -> bytes:

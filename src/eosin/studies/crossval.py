@@ -23,12 +23,14 @@ from eosin.evaluation.decisions import Threshold, apply_threshold, choose_thresh
 from eosin.evaluation.intervals import LEVEL, resampling_units
 from eosin.files import whole
 from eosin.runs import RunFolder, environment
+from eosin.splitting.published import published_cases
 from eosin.splitting.split_summary import missing_classes
 from eosin.splitting.splits import by_folds, groups_of
 from eosin.studies.drawings import suspects_gallery
 from eosin.studies.plan import check_classes, open_study, plan_of, writing
 from eosin.studies.pooled import intervals_of, spread, values_of
 from eosin.studies.series import Planned, Series, Study, Watch, measured, run_series, unwatched
+from eosin.trust.literature import compare_with_published
 from eosin.trust.suspects import find_suspects
 
 Rows = npt.NDArray[np.int64]
@@ -255,6 +257,16 @@ def _result(
             "folds": spread([_values(row["figures"]) for row in per_fold]),
             "seeds": spread([row["figures"] for row in per_seed]),
         },
+        "published": compare_with_published(
+            "folds",
+            "all",
+            cases.tolist(),
+            len(rows),
+            published_cases(),
+            {name: interval.as_dict() for name, interval in pooled.items()},
+            made_up=store.made_up,
+            folds=k,
+        ),
         "suspects": suspects.as_dict(
             store.classes, patch=rows[order], case=cases[order], source=sources
         ),

@@ -335,8 +335,8 @@ def _unusable(truth: Ints, scores: Scores, units: Units) -> str:
         return f"all {len(truth)} patches are of class {truth[0]}, and a promise needs two classes"
     if units.count < LEAST_CASES:
         one = {"cases": "case", "patches": "patch"}[units.kind]
-        counted = f"1 {one}" if units.count == 1 else f"{units.count} {units.kind}"
-        return f"it needs at least {LEAST_CASES} {units.kind}, and there is only {counted}"
+        counted = f"is only 1 {one}" if units.count == 1 else f"are only {units.count} {units.kind}"
+        return f"it needs at least {LEAST_CASES} {units.kind}, and there {counted}"
     return ""
 
 

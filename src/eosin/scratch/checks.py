@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+T = TypeVar("T")
 #: An array of float64; its shape is in the docstring of whoever uses it.
 Floats = npt.NDArray[np.float64]
 #: An array of int64: class numbers, counts, positions.
 Ints = npt.NDArray[np.int64]
+
+
+class NotFiniteError(ValueError):
+    """Values that are nan or infinite."""
 
 
 def numbers(values: npt.ArrayLike, name: str, *shape: int | str) -> Floats:
@@ -39,7 +46,7 @@ def numbers(values: npt.ArrayLike, name: str, *shape: int | str) -> Floats:
         raise ValueError(f"{name} is empty, of shape {list(array.shape)}; give at least one value")
     if not np.isfinite(array).all():
         bad = int(array.size - np.isfinite(array).sum())
-        raise ValueError(f"{name} has {bad} values that are not finite; remove or replace them")
+        raise NotFiniteError(f"{name} has {bad} values that are not finite; remove or replace them")
     return array
 
 
@@ -81,3 +88,10 @@ def above_zero(value: float, name: str) -> float:
     if not (math.isfinite(value) and value > 0):
         raise ValueError(f"{name} is {value!r}; it must be a finite number above 0")
     return float(value)
+
+
+def one_of(table: Mapping[str, T], name: str, what: str) -> T:
+    """What the table holds under that name; a ValueError with the names it has, if none."""
+    if name not in table:
+        raise ValueError(f"{what} is {name!r}; it must be one of {', '.join(table)}")
+    return table[name]

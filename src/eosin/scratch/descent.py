@@ -104,11 +104,12 @@ def gradient_descent(
     """
     x = numbers(x, "x", "N")
     y = numbers(y, "y", len(x))
+    w, b = numbers([w, b], "the start (w, b)", 2).tolist()
     above_zero(rate, "rate")
 
     def lines() -> Iterator[Line]:
         line = Line(w, b)
-        for _ in range(whole(steps, "steps")):
+        for _ in range(whole(steps, "steps", 0)):
             yield line
             dw, db = line.gradient(x, y)
             line = Line(line.w - rate * dw, line.b - rate * db)
@@ -142,7 +143,7 @@ def stochastic_descent(
     x = numbers(x, "x", "N")
     y = numbers(y, "y", len(x))
     rng = np.random.default_rng(seed)
-    place = np.array([w, b], dtype=np.float64)
+    place = numbers([w, b], "the start (w, b)", 2)
     descent = Momentum([place], rate=rate, momentum=momentum)
 
     def lines() -> Iterator[Line]:
@@ -153,7 +154,8 @@ def stochastic_descent(
                 descent.step([np.array(line.gradient(x[batch], y[batch]))])
                 yield Line(*place.tolist())
 
-    return _recorded(lines(), x, y, steps_per_epoch=-(-len(x) // batch_size))
+    per_epoch = -(-len(x) // whole(batch_size, "batch_size"))
+    return _recorded(lines(), x, y, steps_per_epoch=per_epoch)
 
 
 def _recorded(lines: Iterator[Line], x: Floats, y: Floats, *, steps_per_epoch: int) -> Path:

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from eosin.scratch.checks import Floats, whole
+from eosin.scratch.checks import Floats, NotFiniteError, whole
 from eosin.scratch.descent import Momentum, mini_batches
 
 
@@ -58,8 +58,9 @@ def fit(
     validation: (x, y) that are looked at and never learned from. Raises ValueError for shapes and
     settings that do not fit, and for a rate so high that the loss leaves all bounds.
     """
+    model.loss(x, y)  # says what is wrong with the data before the first step, not in the middle
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y)
-    model.loss(x, y)  # names what is wrong with the data before the first step, not in the middle
+    whole(batch_size, "batch_size")
     descent = Momentum(model.parameters, rate=rate, momentum=momentum)
     rng = np.random.default_rng(seed)
     history = History()
@@ -70,7 +71,7 @@ def fit(
                     descent.step(model.gradients(x[batch], y[batch]))
                 history.loss.append(model.loss(x, y))
                 history.accuracy.append(model.accuracy(x, y))
-        except FloatingPointError:
+        except (FloatingPointError, NotFiniteError):
             raise ValueError(
                 f"the weights grew beyond what float64 can hold in epoch {epoch + 1}: the rate of "
                 f"{rate} is too high for these data; try {rate / 10:g}, or inputs nearer to 0"

@@ -122,8 +122,8 @@ def correct_gradient(y: npt.ArrayLike, logits: npt.ArrayLike) -> Floats:
 
 
 def _alike(y: npt.ArrayLike, other: npt.ArrayLike, name: str) -> tuple[Floats, Floats]:
-    shape = np.shape(y)
-    return numbers(y, "y", *shape), numbers(other, name, *shape)
+    other = numbers(other, name, *np.shape(other))
+    return numbers(y, "y", *other.shape), other
 
 
 def _chances(y: npt.ArrayLike, logits: npt.ArrayLike) -> tuple[Floats, Floats]:

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eosin.scratch.activations import ACTIVATIONS
-from eosin.scratch.checks import Floats, Ints, labels, numbers, whole
+from eosin.scratch.checks import Floats, Ints, labels, numbers, one_of, whole
 from eosin.scratch.fitting import History, fit
 from eosin.scratch.outputs import OUTPUTS
 
@@ -36,7 +36,7 @@ def output_error(y: npt.ArrayLike, z: npt.ArrayLike, *, output: str = "softmax")
     >>> output_error([[0]], [[6]], output="sigmoid_squared").round(3).item()
     0.005
     """
-    return OUTPUTS[output].error(y, z)
+    return one_of(OUTPUTS, output, "output").error(y, z)
 
 
 def hidden_error(next_weights: Floats, next_error: Floats, slope: Floats) -> Floats:
@@ -85,27 +85,19 @@ class Network:
     """
 
     def __init__(
-        self,
-        sizes: Sequence[int],
-        *,
-        activation: str = "sigmoid",
-        output: str = "softmax",
+        self, sizes: Sequence[int], *, activation: str = "sigmoid", output: str = "softmax",
         seed: int = 0,
-    ) -> None:
+    ) -> None:  # fmt: skip
         if len(sizes) < 2:
             raise ValueError(f"sizes is {list(sizes)}; it needs inputs and outputs at least")
         self.sizes = [whole(size, "a layer's size") for size in sizes]
-        for name, value, known in (
-            ("activation", activation, [*ACTIVATIONS]), ("output", output, [*OUTPUTS])
-        ):  # fmt: skip
-            if value not in known:
-                raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(known)}")
+        self.function, self.derivative = one_of(ACTIVATIONS, activation, "activation")
+        self.answers, self._loss, _ = one_of(OUTPUTS, output, "output")
         if output == "softmax" and sizes[-1] == 1:
             raise ValueError(
                 "softmax over one output is always 1, so its gradient is 0 and nothing would be "
                 "learned; use two outputs, or output='sigmoid'"
             )
-        self.function, self.derivative = ACTIVATIONS[activation]
         self.output = output
         rng = np.random.default_rng(seed)
         gain = 2.0 if activation in ("relu", "leaky_relu") else 1.0
@@ -125,8 +117,7 @@ class Network:
         for weights, biases in zip(self.weights, self.biases, strict=True):
             sums.append(activations[-1] @ weights.T + biases)
             last = len(sums) == len(self.weights)
-            function = OUTPUTS[self.output].answers if last else self.function
-            activations.append(function(sums[-1]))
+            activations.append((self.answers if last else self.function)(sums[-1]))
         return sums, activations
 
     def forward(self, x: npt.ArrayLike) -> Floats:
@@ -140,20 +131,22 @@ class Network:
 
     def loss(self, x: npt.ArrayLike, y: npt.ArrayLike) -> float:
         """The loss on x [N, F] with the right answers y."""
-        return OUTPUTS[self.output].loss(self._answers(y), self.layers(x)[0][-1])
+        return self._loss(self._answers(y), self.layers(x)[0][-1])
 
     def accuracy(self, x: npt.ArrayLike, y: npt.ArrayLike) -> float:
         """The share of right classes, nan for the "linear" output; y: [N], or [N, K]."""
-        right = self._answers(y)
         if self.output == "linear":
             return float("nan")
+        found, right = self.predict(x), np.asarray(y)
         if right.ndim == 2:
-            right = right.argmax(axis=1) if right.shape[1] > 1 else right[:, 0] > 0.5
-        return float(np.mean(self.predict(x) == right))
+            right = right.argmax(axis=1) if right.shape[1] > 1 else right[:, 0]
+        return float(np.mean(found == labels(right, len(found), max(2, self.sizes[-1]))))
 
-    def errors(self, x: npt.ArrayLike, y: npt.ArrayLike) -> list[Floats]:
-        """The error of each layer, first to last, [N, out] each: BP1, then BP2 backward."""
-        sums, _ = self.layers(x)
+    def errors(self, sums: list[Floats], y: npt.ArrayLike) -> list[Floats]:
+        """The error of each layer, first to last, [N, out] each: BP1, then BP2 backward.
+
+        sums: from ``layers``; y: the right answers.
+        """
         found = [output_error(self._answers(y), sums[-1], output=self.output)]
         for layer in range(len(sums) - 2, -1, -1):
             slope = self.derivative(sums[layer])
@@ -164,8 +157,8 @@ class Network:
         self, x: npt.ArrayLike, y: npt.ArrayLike
     ) -> tuple[list[Floats], list[Floats]]:
         """The loss's gradient for all biases and all weights, lists by layer: BP1 to BP4."""
-        errors = self.errors(x, y)
-        _, activations = self.layers(x)
+        sums, activations = self.layers(x)
+        errors = self.errors(sums, y)
         return (
             [bias_gradient(error) for error in errors],
             [weight_gradient(a, error) for a, error in zip(activations, errors, strict=False)],
@@ -200,10 +193,8 @@ class Network:
         )  # fmt: skip
 
     def _answers(self, y: npt.ArrayLike) -> npt.NDArray[Any]:
-        """y as the loss takes it: as it is for softmax, else [N, K] (class k is a 1 at k)."""
+        """y as the loss takes it: [N] for softmax, else [N, K], where class k has a 1 at k."""
         y, outputs = np.asarray(y), self.sizes[-1]
         if self.output == "softmax" or y.ndim != 1:
             return y
-        if outputs == 1:
-            return y[:, np.newaxis]
-        return np.eye(outputs)[labels(y, len(y), outputs)]
+        return y[:, None] if outputs == 1 else np.eye(outputs)[labels(y, len(y), outputs)]

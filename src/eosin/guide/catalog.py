@@ -1,0 +1,148 @@
+"""The lessons: where they are, and what each says about itself, read without running it."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from eosin.errors import UserError
+
+if TYPE_CHECKING:
+    from eosin.guide.exercises import Exercise
+
+#: 01_perceptron.py and so on; a file without a number is no lesson.
+_NAME = re.compile(r"(\d\d)_\w+\.py")
+_PACKAGE = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One lesson, as the text at the head of its file describes it."""
+
+    number: int
+    title: str
+    goal: str
+    minutes: int
+    prerequisites: str
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The file's name without its ending: ``01_perceptron``."""
+        return self.path.stem
+
+    def as_dict(self) -> dict[str, Any]:
+        """Number, title, goal, minutes, prerequisites and path, for JSON."""
+        return asdict(self) | {"path": str(self.path)}
+
+
+def lessons_folder() -> Path:
+    """The folder with the lessons: inside the installed package, or beside src in a checkout.
+
+    Raises UserError where neither is there.
+    """
+    for folder in (_PACKAGE / "lessons", _PACKAGE.parents[1] / "lessons"):
+        if any(_NAME.fullmatch(path.name) for path in folder.glob("*.py")):
+            return folder
+    raise UserError(
+        "the lessons are not part of this installation; install eosin again, or run it from a "
+        "checkout of the repository"
+    )
+
+
+def lessons(folder: Path | None = None) -> list[Lesson]:
+    """All lessons in order; ``folder`` is by default ``lessons_folder()``."""
+    place = folder or lessons_folder()
+    return [read_lesson(path) for path in sorted(place.glob("*.py")) if _NAME.fullmatch(path.name)]
+
+
+def find_lesson(number: int, folder: Path | None = None) -> Lesson:
+    """The lesson with this number; raises UserError that says which there are."""
+    known = lessons(folder)
+    for lesson in known:
+        if lesson.number == number:
+            return lesson
+    raise UserError(
+        f"there is no lesson {number}; the lessons are {_ranges([each.number for each in known])}. "
+        "`eosin learn` lists them"
+    )
+
+
+def read_lesson(path: Path) -> Lesson:
+    """What a lesson's head says. The file is parsed and not run.
+
+    The docstring holds the title on its first line, then ``Goal:``, ``Minutes:`` and
+    ``Prerequisites:``; a line that goes on is indented. Raises UserError where one is missing.
+    """
+    try:
+        text = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UserError(f"{path} is no lesson: it cannot be read as Python ({error})") from None
+    fields = read_head(text)
+    missing = [
+        key for key in ("title", "goal", "minutes", "prerequisites") if not fields.get(key, "")
+    ]
+    number = _NAME.fullmatch(path.name)
+    if missing or number is None or not fields["minutes"].isdigit():
+        said = (
+            f"its docstring has no {' and no '.join(missing)}" if missing else "minutes: a number"
+        )
+        raise UserError(f"{path} is no lesson: {said}")
+    return Lesson(
+        number=int(number[1]),
+        title=fields["title"],
+        goal=fields["goal"],
+        minutes=int(fields["minutes"]),
+        prerequisites=fields["prerequisites"],
+        path=path,
+    )
+
+
+def read_head(text: str) -> dict[str, str]:
+    """Title and fields of a docstring.
+
+    >>> read_head("Loss\\n\\nGoal: measure\\n  how wrong.\\nMinutes: 9\\nPrerequisites: lesson 2")
+    {'title': 'Loss', 'goal': 'measure how wrong.', 'minutes': '9', 'prerequisites': 'lesson 2'}
+    """
+    first, _, rest = text.strip().partition("\n")
+    fields = {"title": first.strip().rstrip(".")}
+    for key, value in re.findall(r"^([A-Z]\w+): *(.*(?:\n[ \t]+\S.*)*)", rest, re.MULTILINE):
+        fields[key.lower()] = " ".join(value.split())
+    return fields
+
+
+def exercises_of(number: int, folder: Path | None = None) -> tuple[Exercise, ...]:
+    """The exercises of a lesson: EXERCISES of the file of the same name in lessons/exercises.
+
+    Raises UserError where the lesson or its exercises are missing.
+    """
+    lesson = find_lesson(number, folder)
+    path = lesson.path.parent / "exercises" / lesson.path.name
+    if not path.is_file():
+        raise UserError(f"lesson {number} has no exercises: {path} is missing")
+    spec = importlib.util.spec_from_file_location(f"eosin_exercises_{lesson.name}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return tuple(module.EXERCISES)
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Numbers in words.
+
+    >>> _ranges([1, 2, 3, 5])
+    '1 to 3 and 5'
+    """
+    groups: list[list[int]] = []
+    for number in numbers:
+        if groups and number == groups[-1][-1] + 1:
+            groups[-1].append(number)
+        else:
+            groups.append([number])
+    return " and ".join(str(g[0]) if len(g) == 1 else f"{g[0]} to {g[-1]}" for g in groups)

@@ -1,0 +1,192 @@
+"""Exercises and what is said about an answer: code that is run and tested, a number, a choice.
+
+A verdict is one sentence that a learner can act on; a wrong answer also gets the hint, which
+points the way and does not give the answer.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from eosin.guide.comparing import difference
+from eosin.guide.running_answers import Outcome, run_answer
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is said about an answer."""
+
+    passed: bool
+    sentence: str
+    #: Which way to think; "" where the answer passed.
+    hint: str = ""
+    #: What the reader's code printed, shortened.
+    printed: str = ""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One thing that the reader's code must get right.
+
+    ``expression`` is Python, evaluated after the reader's code; ``expected`` is the value it must
+    have (numbers, text, lists, tuples, dictionaries, NumPy arrays); ``because`` says in words what
+    this case is about and is shown when it fails.
+    """
+
+    expression: str
+    expected: Any
+    because: str = ""
+    tolerance: float = 1e-6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Code:
+    """Code to write. It runs in a process of its own, with a time limit.
+
+    question: Markdown. starter: the text in the editor. cases: what is tested, in order; the first
+    that fails is told. given: Python that runs before the answer (imports). right and wrong:
+    answers that must pass and must fail, for the tests; the first right one is the solution.
+
+    >>> double = Code(
+    ...     question="Write `double(x)`.", starter="def double(x):\\n    ...",
+    ...     cases=(Case("double(3)", 6),), hint="What is twice x?",
+    ...     right=("def double(x):\\n    return 2 * x",), wrong=("def double(x):\\n    return x",),
+    ... )
+    >>> double.check("def double(x):\\n    return x + x").passed
+    True
+    >>> print(double.check("def double(x):\\n    return x").sentence)
+    `double(3)` gives `3`, and `6` is expected.
+    """
+
+    question: str
+    starter: str
+    cases: tuple[Case, ...]
+    hint: str
+    right: tuple[str, ...]
+    wrong: tuple[str, ...]
+    given: str = "import numpy as np"
+    #: Seconds that the answer may take, imports of ``given`` not counted.
+    limit_s: float = 5.0
+    #: Said when the answer passes.
+    praise: str = ""
+
+    def check(self, answer: str | None) -> Verdict:
+        """Run the answer and test it; never raises for anything that the answer does."""
+        text = answer or ""
+        if not text.strip() or _squeezed(text) == _squeezed(self.starter):
+            return Verdict(False, "Nothing is written yet: change the code and check again.")
+        outcome = run_answer(
+            text, [case.expression for case in self.cases], given=self.given, limit_s=self.limit_s
+        )
+        return self._judged(outcome)
+
+    def _judged(self, outcome: Outcome) -> Verdict:
+        if outcome.problem:
+            return Verdict(False, outcome.problem, self.hint, outcome.printed)
+        for case, found in zip(self.cases, outcome.found, strict=True):
+            because = f" {_sentence(case.because)}" if case.because else ""
+            if found.problem:
+                return Verdict(False, found.problem + because, self.hint, outcome.printed)
+            said = difference(case.expected, found.value, tolerance=case.tolerance)
+            if said:
+                sentence = f"`{case.expression}` {said}.{because}"
+                return Verdict(False, sentence, self.hint, outcome.printed)
+        count = len(self.cases)
+        tested = "the test passes" if count == 1 else f"all {count} tests pass"
+        said = " ".join(part for part in (f"Right: {tested}.", self.praise) if part)
+        return Verdict(True, said, printed=outcome.printed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Number:
+    """A number to find; ``tolerance`` is absolute, ``near`` maps likely errors to a sentence.
+
+    >>> half = Number(question="What is 1 / 2?", expected=0.5, hint="Halve 1.", right=("0.5",),
+    ...               wrong=("2",), near={2.0: "That is 2 / 1."})
+    >>> half.check("0,5").passed, half.check("2").sentence
+    (True, '2 is not it. That is 2 / 1.')
+    """
+
+    question: str
+    expected: float
+    hint: str
+    right: tuple[str, ...]
+    wrong: tuple[str, ...]
+    tolerance: float = 1e-6
+    near: dict[float, str] | None = None
+    unit: str = ""
+    praise: str = ""
+
+    def check(self, answer: str | float | None) -> Verdict:
+        """Compare; a comma or a point may divide the decimals, and ``3/4`` is understood."""
+        text = "" if answer is None else str(answer).strip()
+        if not text:
+            return Verdict(False, "Nothing is written yet: enter a number and check again.")
+        value = _number(text)
+        if value is None:
+            return Verdict(
+                False, f"`{_plain(text)}` is not a number; write it like 0.25.", self.hint
+            )
+        if abs(value - self.expected) <= self.tolerance:
+            return Verdict(
+                True, f"Right: {text}{self.unit and ' ' + self.unit}. {self.praise}".strip()
+            )
+        for known, sentence in (self.near or {}).items():
+            if abs(value - known) <= self.tolerance:
+                return Verdict(False, f"{text} is not it. {sentence}", self.hint)
+        return Verdict(False, f"{text} is not it.", self.hint)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """One of several answers. ``options`` maps each to what is said when it is chosen.
+
+    >>> sky = Choice(question="The sky is", options={"blue": "On a clear day.", "red": "At dusk."},
+    ...              right=("blue",), wrong=("red",), hint="Look up at noon.")
+    >>> sky.check("red").sentence
+    'Not this one. At dusk.'
+    """
+
+    question: str
+    options: dict[str, str]
+    right: tuple[str, ...]
+    wrong: tuple[str, ...]
+    hint: str
+
+    def check(self, answer: str | None) -> Verdict:
+        """Whether the chosen option is a right one."""
+        if not answer:
+            return Verdict(False, "Nothing is chosen yet: pick one and check again.")
+        if answer not in self.options:
+            return Verdict(False, f"`{_plain(answer)}` is none of the answers.", self.hint)
+        if answer in self.right:
+            return Verdict(True, f"Right. {self.options[answer]}")
+        return Verdict(False, f"Not this one. {self.options[answer]}", self.hint)
+
+
+Exercise = Code | Number | Choice
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.replace("`", "'").split())[:40]
+
+
+def _squeezed(text: str) -> str:
+    return "".join(text.split())
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "?", "!")) else ".")
+
+
+def _number(text: str) -> float | None:
+    """The number that a person wrote, or None."""
+    above, slash, below = text.replace(",", ".").replace("−", "-").partition("/")
+    try:
+        value = float(above) / float(below) if slash else float(above)
+    except (ValueError, ZeroDivisionError):
+        return None
+    return value if math.isfinite(value) else None

@@ -1,0 +1,124 @@
+"""What a lesson shows in its notebook: exercises with their verdicts, and figures in our look."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from eosin.guide.exercises import Choice, Code, Exercise
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+#: A drawing with more letters than this is shown as a picture: browsers draw it faster.
+_LARGEST_DRAWING = 400_000
+_numbers = itertools.count(1)
+
+
+def ask(exercise: Exercise) -> Any:
+    """The exercise as a marimo form; its ``.value`` is the answer, None until it is handed in.
+
+    Give it to a name of its own in one cell, and that name's value to ``tell`` in the next.
+    """
+    import marimo as mo
+
+    element: Any
+    button = "Check my answer"
+    if isinstance(exercise, Code):
+        element = mo.ui.code_editor(exercise.starter, language="python", label=exercise.question)
+        button = "Run and check"
+    elif isinstance(exercise, Choice):
+        element = mo.ui.radio(list(exercise.options), label=exercise.question)
+    else:
+        unit = f" in {exercise.unit}" if exercise.unit else ""
+        element = mo.ui.text(placeholder=f"a number{unit}", label=exercise.question)
+    return element.form(submit_button_label=button, submit_button_tooltip="")
+
+
+def tell(exercise: Exercise, answer: str | None) -> Any:
+    """The verdict on an answer, as marimo shows it; nothing where there is no answer yet."""
+    import marimo as mo
+
+    if answer is None:
+        return mo.md("")
+    verdict = exercise.check(answer)
+    parts = [
+        ("**" + verdict.sentence.replace(" ", "** ", 1)) if verdict.passed else verdict.sentence
+    ]
+    if verdict.hint:
+        parts.append(f"**Hint:** {verdict.hint}")
+    if verdict.printed.strip():
+        parts.append(f"Your code printed:\n\n{_fenced(verdict.printed)}")
+    return mo.callout(mo.md("\n\n".join(parts)), kind="success" if verdict.passed else "warn")
+
+
+def _fenced(text: str) -> str:
+    return "````text\n" + text.replace("````", "'```").rstrip() + "\n````"
+
+
+def house_look() -> None:
+    """Show matplotlib figures as drawings that follow light and dark. Call it in the setup cell.
+
+    In Jupyter, what only marimo can draw is shown as text instead.
+    """
+    from matplotlib.figure import Figure
+
+    from eosin.guide.jupyter import in_jupyter, register
+
+    if in_jupyter():
+        register()
+        return
+    try:
+        from marimo._output.formatting import formatter, opinionated_formatter
+    except ImportError:  # another marimo: figures are then shown as it shows them
+        return
+    for each in (formatter, opinionated_formatter):
+        each(Figure)(_shown)
+
+
+def _shown(figure: Any) -> tuple[Any, str]:
+    return "text/html", drawing(figure)
+
+
+def drawing(figure: Figure, alt: str = "") -> str:
+    """HTML of a figure: an inline SVG whose colors follow the page, or a PNG where that is large.
+
+    alt: what it shows, in words; by default its heading and the names of its axes.
+    """
+    from eosin.figures import canvas
+    from eosin.reporting.inline import COLORS, for_html
+
+    words = alt or in_words(figure)
+    width_px = figure.get_figwidth() * 86
+    with tempfile.TemporaryDirectory(prefix="eosin-figure-") as folder:
+        text = canvas.save(figure, Path(folder) / "figure.svg").read_text("utf-8")
+        html = str(for_html(text, f"drawing-{next(_numbers)}", alt=words))
+        if len(html) > _LARGEST_DRAWING:
+            picture = canvas.save(figure, Path(folder) / "figure.png").read_bytes()
+            html = _picture(picture, words)
+    fixed = {variable: color for color, variable in reversed(COLORS.items())}
+    html = re.sub(
+        r"var\((--[\w-]+)\)",
+        lambda found: f"var({found[1]}, {fixed.get(found[1], 'sans-serif')})",
+        html,
+    )
+    return f'<div class="eosin-figure" style="max-width: {width_px:.0f}px">{html}</div>'
+
+
+def _picture(data: bytes, words: str) -> str:
+    import base64
+
+    code = base64.b64encode(data).decode("ascii")
+    return f'<img alt="{words}" src="data:image/png;base64,{code}" style="width: 100%" />'
+
+
+def in_words(figure: Figure) -> str:
+    """What a figure says in words: its heading, and the names of its axes."""
+    said = [text.get_text() for text in figure.texts]
+    for axes in figure.axes:
+        said += [axes.get_title(), axes.get_ylabel(), axes.get_xlabel()]
+    clean = (" ".join(text.split()) for text in said)
+    return re.sub(r'[<>"&$\\]', "", ". ".join(dict.fromkeys(c for c in clean if c))) or "Figure"

@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 PAGES := docs/reference/cli.md docs/reference/recipes.md
 PIP := $(BIN)/python -m pip install --quiet --no-input --disable-pip-version-check
 
-.PHONY: demo install test check lint types format docs docs-check lock clean
+.PHONY: demo install test check lint types format docs docs-check pictures lock clean
 
 demo: $(STAMP)  ## the main job on made-up cases, about three minutes on two cores
 	$(BIN)/eosin demo -o demo --force
@@ -31,8 +31,12 @@ format: $(STAMP)
 docs-check: $(STAMP)
 	$(BIN)/python -m eosin.cli.reference $(PAGES) --check
 
-docs: $(STAMP)  ## rewrite the generated pages: commands and recipes
+docs: $(STAMP)  ## rewrite the generated pages (commands and recipes), then build the site into site/
 	$(BIN)/python -m eosin.cli.reference $(PAGES)
+	$(BIN)/python docs/build.py
+
+pictures: $(STAMP)  ## make the pictures of README and site again, from made-up cases
+	$(BIN)/python docs/pictures.py
 
 $(STAMP): requirements.lock pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -54,4 +58,4 @@ lock: $(STAMP)  ## resolve requirements.lock anew (needs the package registry)
 		--output-file requirements.lock
 
 clean:
-	rm -rf .venv demo build dist
+	rm -rf .venv demo build dist site

@@ -89,7 +89,7 @@ def _():
     recipe = read_recipe("article-verbatim", ["epochs=2", "stop_when_dead=false"])
     session, _audit = start(store, random_split, recipe, folder / "as-written")
     first_losses, warnings = [], []
-    fit(
+    _facts = fit(
         session,
         reporter=Reporter(
             stepped=lambda epoch, step, loss: first_losses.append(loss) if step == 1 else None,
@@ -157,17 +157,16 @@ def _(session, store):
 @app.cell(hide_code=True)
 def _(mended, written):
     _theirs, _ours = dict(written.named_parameters()), dict(mended.named_parameters())
-    gradients = [
-        {
-            "layer": _name,
-            "weights": f"{_value.numel():,}",
-            "largest gradient, as written": f"{float(_value.grad.abs().max()):g}",
-            "largest gradient, mended": f"{float(_ours[_name].grad.abs().max()):.2g}",
-        }
+    _rows = [
+        f"| `{_name}` | {_value.numel():,} | {float(_value.grad.abs().max()):g} "
+        f"| {float(_ours[_name].grad.abs().max()):.2g} |"
         for _name, _value in _theirs.items()
         if _name.endswith("weight")
     ]
-    mo.ui.table(gradients, selection=None)
+    mo.md(
+        "| layer | weights | largest gradient, as written | largest gradient, mended |\n"
+        "|:--|--:|--:|--:|\n" + "\n".join(_rows)
+    )
     return
 
 
@@ -289,7 +288,7 @@ def _():
     truth_of_five = torch.tensor([0, 0, 1, 0, 1])
     perfect_scores = torch.tensor([[-7.0], [-9.0], [8.0], [-6.0], [9.0]])
     decided = perfect_scores.argmax(dim=1)  # the tutorial's torch.max(outputs, 1)
-    {"truth": truth_of_five.tolist(), "decided": decided.tolist()}
+    mo.md(f"Truth: `{truth_of_five.tolist()}`. Decided: `{decided.tolist()}`.")
     return
 
 
@@ -348,11 +347,17 @@ def _(random_split, store):
             _counts = np.array([(_cases == _name).sum() for _name in _names])
             _axes.barh(np.arange(len(_names)), _counts, left=_left, color=_color, label=_part)
             _left += _counts
-        _axes.set_title(_title, fontsize=11, color=INK)
-        _axes.set(xlabel="patches")
+        _axes.set(xlabel=f"patches ({_title})")
         _axes.set_yticks(np.arange(len(_names)), list(_names), fontsize=8)
         _axes.grid(False)
-    legend(_panels[1])
+    _panels[1].legend(
+        loc="lower right",
+        bbox_to_anchor=(1, 1),
+        ncols=3,
+        frameon=False,
+        labelcolor=INK,
+        fontsize=10,
+    )
     _figure
     return (case_split,)
 
@@ -456,7 +461,9 @@ def _(folder, store):
                 cv2.imwrite(str(_target), store.patches[_row][..., ::-1])
     for _folder in (archive / "extra", archive / str(_case) / "notes"):
         _folder.mkdir()
-    (archive / str(_case) / "0" / f"{_case}_idx5_x9001_y1_class0.png").write_bytes(b"cut off")
+    _written = (archive / str(_case) / "0" / f"{_case}_idx5_x9001_y1_class0.png").write_bytes(
+        b"cut off"
+    )
     return (archive,)
 
 
@@ -494,12 +501,7 @@ def _(archive, classes, complaints, folder, found):
 
 @app.cell(hide_code=True)
 def _(packed):
-    mo.ui.table(
-        [{"path": str(_r[0]), "cause": str(_r[1])} for _r in map(tuple, packed.info["rejects"])]
-        if not packed.info["rejects"] or not isinstance(packed.info["rejects"][0], dict)
-        else packed.info["rejects"],
-        selection=None,
-    )
+    mo.md("\n".join(f"- `{_r['source']}`: {_r['reason']}" for _r in packed.info["rejects"]))
     return
 
 
@@ -535,7 +537,7 @@ def _(case_split, folder, store):
         ["epochs=12", "arguments.width=16", "batch_size=32", "learning_rate=0.02", "momentum=0.9"],
     )
     mended_session, _ = start(store, case_split, _recipe, folder / "mended")
-    fit(mended_session)
+    _facts = fit(mended_session)
     return (mended_session,)
 
 

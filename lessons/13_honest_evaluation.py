@@ -199,7 +199,7 @@ def _(case_split, folder, store):
         ],
     )
     session, _ = start(store, case_split, recipe, folder / "run")
-    fit(session)
+    _facts = fit(session)
 
     model, _ = load_classifier(session.run.path)
     logits, truth, cases = {}, {}, {}

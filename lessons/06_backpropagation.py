@@ -124,12 +124,13 @@ def _():
 
     Then four equations suffice, whatever the depth ($+$ marks the next layer):
 
-    | | | in words |
-    |:--|:--|:--|
-    | **BP1** | $\delta_{\text{last}} = \frac{\partial L}{\partial a} \cdot f'(z)$ | how wrong, times how far the output can move |
-    | **BP2** | $\delta = (W_{+}^{T}\, \delta_{+}) \cdot f'(z)$ | blame comes back through the same weights |
-    | **BP3** | $\frac{\partial L}{\partial b} = \delta$ | a bias's slope is the error |
-    | **BP4** | $\frac{\partial L}{\partial w} = \delta \cdot a_{\text{in}}$ | the error it leads to, times the input it carries |
+    - **BP1**, at the output: $\delta_{\text{last}} = \frac{\partial L}{\partial a} \cdot f'(z)$.
+      How wrong, times how far the output can move.
+    - **BP2**, a layer's error from the next: $\delta = (W_{+}^{T}\, \delta_{+}) \cdot f'(z)$.
+      Blame comes back through the same weights.
+    - **BP3**, a bias's slope: $\frac{\partial L}{\partial b} = \delta$. It is the error itself.
+    - **BP4**, a weight's slope: $\frac{\partial L}{\partial w} = \delta \cdot a_{\text{in}}$.
+      The error it leads to, times the input it carries.
 
     One walk forward to get all $z$ and $a$; one walk backward with BP1 and BP2 to get all errors;
     BP3 and BP4 read off the slopes. Here they are at work. Change the inputs and the truth, and
@@ -521,8 +522,8 @@ def _(blank, blank_slope, low_input):
 
     ## What the equations tell, 3: deep sigmoid networks fade
 
-    BP2 multiplies by $f'(z)$ once for each layer, and a sigmoid's slope is at most 1/4. Five hidden layers
-    of 30 neurons on the same digits: how large is the error that arrives in each?
+    BP2 multiplies by $f'(z)$ once for each layer, and a sigmoid's slope is at most 1/4. Five hidden
+    layers of 30 neurons on the same digits: how large is the error that arrives in each?
     """)
     return
 

@@ -18,7 +18,7 @@ EXERCISES = (
                 "with one next neuron, each neuron is blamed through the one weight that leads on",
             ),
             Case(
-                "hidden_error(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([1.0, -1.0]), np.ones(2))",
+                "hidden_error(np.array([[1.0, 2], [3, 4]]), np.array([1.0, -1]), np.ones(2))",
                 [-2.0, -2.0],
                 "blame from all next neurons adds up, each through its own weight",
             ),
@@ -40,7 +40,9 @@ EXERCISES = (
             "def hidden_error(next_weights, next_error, slope):\n"
             "    here = []\n"
             "    for k in range(len(slope)):\n"
-            "        blame = sum(next_weights[j, k] * next_error[j] for j in range(len(next_error)))\n"
+            "        blame = 0.0\n"
+            "        for j in range(len(next_error)):\n"
+            "            blame += next_weights[j, k] * next_error[j]\n"
             "        here.append(blame * slope[k])\n"
             "    return here",
         ),

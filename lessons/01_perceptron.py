@@ -224,7 +224,7 @@ def _(b, w1, w2, wish):
     _wrong = [f"({p:.0f}, {q:.0f})" for p, q in INPUTS[_got != _wanted]]
     mo.callout(
         mo.md(
-            f"Still wrong: {', '.join(_wrong)}, the white points."
+            f"Still wrong: {', '.join(_wrong)}, the points that are not green."
             if _wrong
             else f"All four right: with these weights the perceptron **is** {wish.value}."
         ),

@@ -2,29 +2,164 @@
 
 from __future__ import annotations
 
+import ast
+import importlib.util
+import json
+import re
 import sys
+from pathlib import Path
 from typing import Any
+
+from eosin.errors import UserError
+from eosin.files import whole
+from eosin.guide.catalog import Lesson, exercises_of
+from eosin.guide.exercises import Choice, Code, Exercise
+
+_ASKS = re.compile(r"^(answer_\d+)\s*=\s*ask\(", re.MULTILINE)
 
 
 def in_jupyter() -> bool:
     """Whether this runs inside IPython or Jupyter."""
-    if "IPython" not in sys.modules:
-        return False
-    from IPython import get_ipython
+    return _shell() is not None
 
-    return get_ipython() is not None
+
+def _shell() -> Any:
+    module = sys.modules.get("IPython")
+    return module.get_ipython() if module else None
 
 
 def register() -> None:
-    """Show marimo's texts and inputs as Markdown in this Jupyter session."""
-    from IPython import get_ipython
+    """Show marimo's texts and inputs as Markdown, and figures as pictures, in this session."""
     from marimo import Html
+    from matplotlib.figure import Figure
 
     from eosin.guide.plain import markdown_of
 
-    def bundle(shown: Any) -> dict[str, str]:
-        return {"text/markdown": markdown_of(shown)}
+    formatters = _shell().display_formatter.formatters
+    for kind in ("text/html", "text/plain"):
+        formatters[kind].for_type(Html, lambda shown, *_: None)
+    formatters["text/markdown"].for_type(Html, markdown_of)
+    formatters["image/png"].for_type(Figure, _png)
 
-    Html._repr_mimebundle_ = lambda self, **kw: bundle(self)  # type: ignore[attr-defined]
-    formatter = get_ipython().display_formatter  # type: ignore[no-untyped-call]
-    formatter.formatters["text/html"].for_type(Html, lambda shown: None)
+
+def _png(figure: Any) -> bytes:
+    import io
+
+    held = io.BytesIO()
+    figure.savefig(held, format="png", dpi=110)
+    return held.getvalue()
+
+
+def write_notebook(lesson: Lesson, path: Path, *, force: bool = False) -> Path:
+    """Write a lesson as a Jupyter notebook, whole or not at all; returns the path.
+
+    Texts become Markdown cells; code and figures code cells; each exercise a cell to write in,
+    whose verdict appears when it is run. Raises UserError where the file is there and not force.
+    """
+    if path.suffix != ".ipynb":
+        raise UserError(f"{path} does not end in .ipynb, by which Jupyter knows its notebooks")
+    if path.exists() and not force:
+        raise UserError(f"{path} is there already and may hold answers; name another file")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(notebook_of(lesson), ensure_ascii=False, indent=1) + "\n"
+    with whole(path) as temporary:
+        temporary.write_text(text, "utf-8")
+    return path
+
+
+def notebook_of(lesson: Lesson) -> dict[str, Any]:
+    """A lesson in Jupyter's format, version 4.5, without outputs."""
+    exercises = iter(exercises_of(lesson.number, lesson.path.parent))
+    cells = [
+        _markdown(
+            f"*Lesson {lesson.number} of eosin's guide. Run the cells from top to bottom "
+            "(Run, Run All Cells). In Jupyter sliders do not move: change the number after "
+            f"`value=` and run the cells below again. With sliders: `eosin learn {lesson.number}`.*"
+        )
+    ]
+    for name, code, hidden in _cells(lesson):
+        prose = _prose(code)
+        if name != "setup" and prose is not None:
+            cells.append(_markdown(prose))
+        elif found := _ASKS.search(code):
+            cells += _asked(next(exercises), found[1])
+        elif re.match(r"\s*tell\(", code):
+            continue  # the verdict comes with the answer's own cell
+        elif code.strip():
+            cells.append(_code(code, hidden=hidden))
+    for k, cell in enumerate(cells):
+        cell["id"] = f"{lesson.name.replace('_', '-')}-{k:03d}"[-64:]
+    return {
+        "cells": cells,
+        "metadata": {
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            "language_info": {"name": "python"},
+        },
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
+
+
+def _cells(lesson: Lesson) -> list[tuple[str, str, bool]]:
+    """(name, code, hidden) of each cell. This runs the setup cell, as marimo itself does."""
+    from eosin.guide.terminal import load
+
+    manager = load(lesson).app._cell_manager
+    return [(cell.name, cell.code.strip(), cell.config.hide_code) for cell in manager.cell_data()]
+
+
+def _prose(code: str) -> str | None:
+    """The text of a cell that is nothing but ``mo.md("...")``, or None."""
+    try:
+        body = ast.parse(code).body
+    except SyntaxError:
+        return None
+    match body:
+        case [
+            ast.Expr(
+                ast.Call(
+                    func=ast.Attribute(value=ast.Name("mo"), attr="md"),
+                    args=[ast.Constant(value=str(text))],
+                )
+            )
+        ]:
+            import inspect
+
+            return inspect.cleandoc(text)
+    return None
+
+
+def _asked(exercise: Exercise, name: str) -> list[dict[str, Any]]:
+    """The question, and a cell for the answer that tells the verdict when it is run."""
+    variable = {"answer_1": "first", "answer_2": "second", "answer_3": "third"}.get(name)
+    number = int(name.removeprefix("answer_"))
+    held = variable or f"exercise_{number}"
+    text = exercise.question
+    if isinstance(exercise, Choice):
+        text += "\n\n" + "\n".join(f"- `{option}`" for option in exercise.options)
+    if isinstance(exercise, Code):
+        # The cell magic would be Jupyter's way, but then the file would be no plain Python.
+        quoted = exercise.starter.replace("\\", "\\\\").replace("'''", "\\'\\'\\'")
+        answer = f"{name} = '''\n{quoted}\n'''"
+    else:
+        answer = f'{name} = ""'
+    return [_markdown(text), _code(f"{answer}\n\ntell({held}, {name})", hidden=False)]
+
+
+def _markdown(text: str) -> dict[str, Any]:
+    return {"cell_type": "markdown", "metadata": {}, "source": text}
+
+
+def _code(text: str, *, hidden: bool) -> dict[str, Any]:
+    return {
+        "cell_type": "code",
+        "execution_count": None,
+        "metadata": {"jupyter": {"source_hidden": True}} if hidden else {},
+        "outputs": [],
+        "source": text,
+    }
+
+
+def jupyter_is_here() -> bool:
+    """Whether Jupyter is installed, for the line that says how to open the file."""
+    return any(importlib.util.find_spec(name) for name in ("jupyterlab", "notebook"))

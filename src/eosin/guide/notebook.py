@@ -115,10 +115,15 @@ def _picture(data: bytes, words: str) -> str:
     return f'<img alt="{words}" src="data:image/png;base64,{code}" style="width: 100%" />'
 
 
-def in_words(figure: Figure) -> str:
-    """What a figure says in words: its heading, and the names of its axes."""
-    said = [text.get_text() for text in figure.texts]
-    for axes in figure.axes:
-        said += [axes.get_title(), axes.get_ylabel(), axes.get_xlabel()]
-    clean = (" ".join(text.split()) for text in said)
+def in_words(figure: Figure, *, axes: bool = True) -> str:
+    """What a figure says in words: its heading and, with ``axes``, the names of its axes."""
+    heading = ""
+    for text in (" ".join(each.get_text().split()) for each in figure.texts):
+        # A heading comes in lines; a new sentence begins with a capital letter.
+        stop = "." if heading and heading[-1] not in ".:,;?!" and text[:1].isupper() else ""
+        heading += f"{stop} {text}"
+    said = [heading]
+    for each in figure.axes if axes else []:
+        said += [each.get_title(), each.get_ylabel(), each.get_xlabel()]
+    clean = (" ".join(text.split()).rstrip(".") for text in said)
     return re.sub(r'[<>"&$\\]', "", ". ".join(dict.fromkeys(c for c in clean if c))) or "Figure"

@@ -1,0 +1,109 @@
+"""`eosin learn`: the guide's lessons, in the browser, in the terminal, or for Jupyter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from eosin.cli import output
+
+
+def learn(
+    lesson: Annotated[
+        int | None, typer.Argument(help="The lesson's number; without it, all are listed.")
+    ] = None,
+    text: Annotated[
+        bool, typer.Option("--text", help="Run it in this terminal; figures become PNG files.")
+    ] = False,
+    jupyter: Annotated[
+        Path | None, typer.Option(help="Write it as a Jupyter notebook (.ipynb) to this file.")
+    ] = None,
+    edit: Annotated[
+        bool, typer.Option("--edit", help="Open a copy whose cells can be changed.")
+    ] = False,
+    pictures: Annotated[Path, typer.Option(help="With --text: the folder for the figures.")] = Path(
+        "lesson-figures"
+    ),
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of the page; 0 picks a free one.")
+    ] = 0,
+    host: Annotated[
+        str, typer.Option(help="Address to serve on; any other than this machine gets a token.")
+    ] = "127.0.0.1",
+    no_open: Annotated[
+        bool, typer.Option("--no-open", help="Say the page's address and open no browser.")
+    ] = False,
+    json_: output.Json = False,
+) -> None:
+    """List the guide's lessons, or open one: from one perceptron to the cancer classifier.
+
+    Every formula in them runs, and every exercise is checked. Ctrl-C ends the page.
+
+    Example: eosin learn 1
+    """
+    output.use_json(json_)
+    from eosin.errors import UserError
+    from eosin.guide.catalog import find_lesson, lessons
+
+    if lesson is None:
+        if text or jupyter is not None or edit:
+            raise UserError("which lesson? Name its number: eosin learn 1")
+        found = lessons()
+        if json_:
+            output.result({"lessons": [each.as_dict() for each in found]})
+            return
+        rows = [[each.number, each.title, each.goal, each.minutes] for each in found]
+        output.table("", ["lesson", "title", "goal", "minutes"], rows, right=["lesson", "minutes"])
+        output.say("Open one with: eosin learn 1")
+        return
+    chosen = find_lesson(lesson)
+    if text and jupyter is not None:
+        raise UserError("--text and --jupyter exclude each other; leave one out")
+    from eosin.guide.browser import require_marimo
+
+    require_marimo()
+    if jupyter is not None:
+        from eosin.guide.jupyter import write_notebook
+
+        path = write_notebook(chosen, jupyter)
+        if json_:
+            output.result({"lesson": chosen.as_dict(), "notebook": str(path)})
+        else:
+            output.say(f"{path} holds lesson {chosen.number}; open it with: jupyter lab {path}")
+    elif text:
+        _in_terminal(lesson, pictures, json_=json_)
+    else:
+        from eosin.guide.browser import open_lesson
+
+        for address in open_lesson(chosen, port=port, host=host, edit=edit, show=not no_open):
+            if json_:
+                output.result({"lesson": chosen.as_dict(), "address": address})
+            else:
+                output.say(f"Lesson {chosen.number}, {chosen.title}: {address}")
+                output.say("Ctrl-C ends it.")
+            import sys
+
+            sys.stdout.flush()
+        output.note("the lesson is closed")
+
+
+def _in_terminal(number: int, pictures: Path, *, json_: bool) -> None:
+    import sys
+
+    from rich.console import Console
+
+    from eosin.guide.catalog import find_lesson
+    from eosin.guide.terminal import tell_lesson
+
+    chosen = find_lesson(number)
+    console = Console(highlight=False, stderr=json_)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=100, stderr=json_)
+    there = sys.stdin.isatty() and not json_
+    output.note(f"running lesson {chosen.number}; this takes a few seconds")
+    right = tell_lesson(chosen, console, pictures=pictures, answers=input if there else None)
+    if json_:
+        drawn = sorted(str(path) for path in pictures.glob(f"{chosen.name}-*.png"))
+        output.result({"lesson": chosen.as_dict(), "figures": drawn, "right_answers": right})

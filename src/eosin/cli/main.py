@@ -17,6 +17,7 @@ from eosin.errors import EosinError
 COMMANDS = {
     "doctor": "Start",
     "demo": "Start",
+    "learn": "Start",
     "fetch": "Data",
     "pack": "Data",
     "inspect": "Data",

@@ -57,20 +57,24 @@ def lessons_folder() -> Path:
 
 def lessons(folder: Path | None = None) -> list[Lesson]:
     """All lessons in order; ``folder`` is by default ``lessons_folder()``."""
-    place = folder or lessons_folder()
-    return [read_lesson(path) for path in sorted(place.glob("*.py")) if _NAME.fullmatch(path.name)]
+    return [read_lesson(path) for path in _files(folder).values()]
 
 
 def find_lesson(number: int, folder: Path | None = None) -> Lesson:
     """The lesson with this number; raises UserError that says which there are."""
-    known = lessons(folder)
-    for lesson in known:
-        if lesson.number == number:
-            return lesson
-    raise UserError(
-        f"there is no lesson {number}; the lessons are {_ranges([each.number for each in known])}. "
-        "`eosin learn` lists them"
-    )
+    files = _files(folder)
+    if number not in files:
+        raise UserError(
+            f"there is no lesson {number}; the lessons are {_ranges(list(files))}. `eosin learn` "
+            "lists them"
+        )
+    return read_lesson(files[number])
+
+
+def _files(folder: Path | None) -> dict[int, Path]:
+    """Number -> file of every lesson, in order; none of them is read."""
+    named = [(_NAME.fullmatch(p.name), p) for p in (folder or lessons_folder()).glob("*.py")]
+    return dict(sorted((int(match[1]), path) for match, path in named if match))
 
 
 def read_lesson(path: Path) -> Lesson:

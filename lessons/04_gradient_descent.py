@@ -450,7 +450,7 @@ def _(best_loss, edge, perimeter, radius, scaled):
     colors of its patches first.
 
     And the nuclei? In these tumors the perimeter is on average
-    {np.mean(perimeter / radius):.2f} times the radius, above $2 \pi = 6.28$: an outline that is
+    {np.mean(perimeter / radius):.2f} times the radius, above $2 \\pi = 6.28$: an outline that is
     bumpy or stretched has more edge than a circle.
     """)
     return

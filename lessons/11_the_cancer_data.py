@@ -70,7 +70,7 @@ def _():
     counts = write_archive(folder / "archive.zip", cases=4, seed=1)
     with zipfile.ZipFile(folder / "archive.zip") as _archive:
         members = [_m for _m in _archive.namelist() if _m.endswith(".png")]
-    members[:3], members[-2:]
+    mo.md("```text\n" + "\n".join([*members[:3], "...", *members[-2:]]) + "\n```")
     return folder, members
 
 
@@ -119,7 +119,10 @@ def _():
 @app.cell
 def _(folder):
     packed = pack(folder / "archive.zip", folder / "packed.store", mpp=4.0)
-    mo.ui.table(packed.info["rejects"], selection=None, wrapped_columns=["source"])
+    mo.md(
+        "| rejected | cause |\n|:--|:--|\n"
+        + "\n".join(f"| `{_r['source']}` | {_r['reason']} |" for _r in packed.info["rejects"])
+    )
     return (packed,)
 
 

@@ -14,8 +14,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 from docutils import nodes
-from docutils.utils.math import MathError
-from docutils.utils.math.latex2mathml import tex2mathml
+from formulas import FormulaError, mathml
 from prose import as_restructured_text
 from sphinx.application import Sphinx
 from sphinx.util import logging
@@ -66,6 +65,8 @@ python_display_short_literal_types = True
 nitpicky = True
 # Names of types, most of them of other packages whose documentation lies on the network.
 nitpick_ignore_regex = [("py:.*", ".*")]
+# Several rooms have a type of the same name; a signature leads to one of them.
+suppress_warnings = ["ref.python"]
 
 html_theme = "furo"
 html_title = "eosin"
@@ -114,27 +115,22 @@ copybutton_prompt_is_regexp = True
 # Formulas: MathML, written while the site is built.
 
 
-def mathml(tex: str, *, block: bool, node: nodes.Element) -> str:
+def drawn(tex: str, *, block: bool, node: nodes.Element) -> str:
     """A formula as a <math> element; a formula that cannot be read is a warning."""
-    text = tex.strip()
-    for name in ("align", "equation", "gather"):
-        text = text.replace(f"{{{name}*}}", f"{{{name}}}")
-    if block and "\\\\" in text and "\\begin" not in text:
-        text = rf"\begin{{align}} {text} \end{{align}}"
     try:
-        return str(tex2mathml(text, as_block=block))
-    except (MathError, ValueError) as error:
-        logger.warning("formula %r: %s", tex, error, location=node)
+        return mathml(tex, block=block)
+    except FormulaError as error:
+        logger.warning("formula %s", error, location=node)
         return f"<code>{tex}</code>"
 
 
 def visit_math(self: Any, node: nodes.Element) -> None:
-    self.body.append(mathml(node.astext(), block=False, node=node))
+    self.body.append(drawn(node.astext(), block=False, node=node))
     raise nodes.SkipNode
 
 
 def visit_math_block(self: Any, node: nodes.Element) -> None:
-    self.body.append(f'<div class="math">{mathml(node.astext(), block=True, node=node)}</div>\n')
+    self.body.append(f'<div class="math">{drawn(node.astext(), block=True, node=node)}</div>\n')
     raise nodes.SkipNode
 
 

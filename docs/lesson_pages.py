@@ -22,7 +22,7 @@ LESSONS = ROOT / "lessons"
 MARK = "<!-- lessons -->"
 #: A lesson takes a minute; a busy machine takes longer.
 LONGEST_S = 900
-_USED = ("docs/run_lesson.py", "docs/still.py")
+_USED = ("docs/run_lesson.py", "docs/still.py", "docs/formulas.py")
 
 
 class LessonError(Exception):

@@ -8,7 +8,7 @@ import re
 from html.parser import HTMLParser
 from typing import Any
 
-from docutils.utils.math.latex2mathml import tex2mathml
+from formulas import mathml
 
 _EMPTY = {"img", "br", "hr", "input", "path", "col", "wbr"}
 #: Parts that hold others in their attributes or children and need no look of their own.
@@ -151,7 +151,7 @@ def _json(value: str | None) -> Any:
 def _formula(tex: str) -> str:
     text = tex.strip()
     block = text.startswith("||[")
-    return str(tex2mathml(text.removeprefix("||[").removeprefix("||(")[:-3], as_block=block))
+    return mathml(text.removeprefix("||[").removeprefix("||(")[:-3], block=block)
 
 
 def _input(tag: str, label: str, data: dict[str, str]) -> str:

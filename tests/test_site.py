@@ -181,7 +181,7 @@ def test_search_works_without_a_server(site: Path, open_tab: Any) -> None:
 # The scripts that build it
 
 
-@pytest.mark.parametrize("name", ["build", "prose", "still"])
+@pytest.mark.parametrize("name", ["build", "formulas", "prose", "still"])
 def test_examples_in_the_scripts(name: str, tools: Callable[[str], Any]) -> None:
     outcome = doctest.testmod(tools(name))
     assert outcome.attempted

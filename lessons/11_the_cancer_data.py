@@ -28,7 +28,7 @@ with app.setup(hide_code=True):
     from eosin.data.mosaic import mosaic_image
     from eosin.data.pack import pack
     from eosin.data.store import PatchStore
-    from eosin.figures.canvas import BLUE, INK, ORANGE, canvas, legend
+    from eosin.figures.canvas import BLUE, ORANGE, canvas, legend
     from eosin.guide.catalog import exercises_of
     from eosin.guide.notebook import ask, house_look, tell
     from eosin.synthetic.archive import write_archive
@@ -202,11 +202,14 @@ def _():
 def _(store):
     _names, _inverse = np.unique(store.cases, return_inverse=True)
     _share = np.bincount(_inverse, store.labels) / np.bincount(_inverse)
-    _mean = store.patches[:, ::5, ::5].reshape(len(store), -1, 3).mean(axis=1)  # float [N, 3]
+    # Light that the dyes absorb, by channel; as shares, so that dark and pale patches compare.
+    _light = (store.patches[:, ::5, ::5].reshape(len(store), -1, 3).astype(np.float32) + 1) / 256
+    _mean = -np.log(_light).mean(axis=1)  # float [N, 3]
+    _mean /= np.maximum(_mean.sum(axis=1, keepdims=True), 1e-6)
     _some = np.random.default_rng(0).permutation(len(store))[:1500]
     _figure, (_left, _right) = canvas(
-        "The color says more about the case than about the class",
-        "Mean red and blue of each patch, twice the same points (at most 1,500)",
+        "The same patches, colored by class and by case",
+        "Hue of each patch: shares of the absorbed light that are red and blue (at most 1,500)",
         panels=2, width_in=9.6, height_in=4.4,
     )  # fmt: skip
     for _k, _color, _name in ((0, BLUE, "negative"), (1, ORANGE, "positive")):
@@ -223,11 +226,11 @@ def _(store):
         )
     if len(_names) <= 6:
         legend(_right)
-    _left.set(xlabel="mean red", ylabel="mean blue")
-    _right.set(xlabel="mean red")
+    _left.set(xlabel="share of red", ylabel="share of blue")
+    _right.set(xlabel="share of red")
 
     def explained(groups):
-        """The share of the spread of the mean color that lies between the groups, 0 to 1."""
+        """The share of the spread of the hue that lies between the groups, 0 to 1."""
         total = ((_mean - _mean.mean(axis=0)) ** 2).sum()
         between = 0.0
         for group in np.unique(groups):
@@ -244,8 +247,10 @@ def _(store):
 @app.cell(hide_code=True)
 def _(by_class, by_name, shares):
     mo.md(f"""
-    How much of all differences in color lies between groups? Between the two *classes*:
-    **{by_class:.0%}**. Between the *cases*: **{by_name:.0%}**. Each laboratory stains a little
+    How much of all differences in hue lies between groups? Between the two *classes*:
+    **{by_class:.0%}**. Between the *cases*: **{by_name:.0%}**
+    ({"more than between the classes" if by_name > by_class else "less than between the classes"}).
+    Each laboratory stains a little
     differently, each scanner has its own light. A network that has seen patches of a case can
     recognize the case. And cases differ in what there is to find: the share of positives reaches
     from {shares[0]:.0%} to {shares[1]:.0%}.

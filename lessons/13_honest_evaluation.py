@@ -276,6 +276,7 @@ def _(chosen, outcome, peeked):
     | one half, because it is round | 0.50 | {outcome["0.5"]:.3f} |
     | chosen on test itself | {peeked:.2f} | {outcome["chosen on test"]:.3f} |
 
+    {"Here the round number does better than the chosen one: with so few validation cases, a choice can miss." if outcome["0.5"] > outcome["chosen on validation"] else ""}
     The last row can never be the worst: it was picked because it is the best *on these very patches*.
     On new cases there is nothing to pick from. So the threshold is chosen on validation, kept with
     the model, and used on test as it is. The same holds for everything that is chosen: the network,
@@ -374,8 +375,7 @@ def _(cases, logits, surprise, truth):
     )  # fmt: skip
     mo.md(f"""
     The lowest point is at $T = {best_heat:.2f}$: log loss {surprise(best_heat):.3f} instead of
-    {surprise(1.0):.3f}. This network is **{"too modest" if best_heat < 1 else "too sure"}**
-    {"(it was trained with label smoothing, which tells it never to be quite certain)" if best_heat < 1 else ""}.
+    {surprise(1.0):.3f}. This network is **{"too modest" if best_heat < 1 else "too sure"}**.
     On the *test* cases, which the temperature has not seen, the error between predicted and observed
     goes from {_on_test["before"]["ece"]["value"]:.3f} to
     {_on_test["temperature"]["ece"]["value"]:.3f}, and the Brier score (the mean squared error of the

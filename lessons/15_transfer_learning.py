@@ -29,7 +29,6 @@ with app.setup(hide_code=True):
     from eosin.guide.notebook import ask, house_look, tell
     from eosin.guide.patches import lesson_store
     from eosin.models.classifier import Classifier, load_classifier
-    from eosin.splitting.splits import by_case
     from eosin.training.session import fit, start
 
     house_look()

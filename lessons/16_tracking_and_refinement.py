@@ -20,7 +20,6 @@ with app.setup(hide_code=True):
     from pathlib import Path
 
     import marimo as mo
-    import numpy as np
 
     from eosin.config import read_recipe
     from eosin.figures.canvas import BLUE, GREEN, INK, ORANGE, QUIET, canvas, legend

@@ -433,8 +433,8 @@ def _():
     mo.md(r"""
     ## How many examples does it save?
 
-    One may say: then train the fully connected network on both halves. It works, at a price. Here
-    both learn from strokes *anywhere*, from few images or many:
+    One may say: then show the fully connected network strokes everywhere. Does that do? Here both
+    learn from strokes *anywhere*, from few images or many:
     """)
     return
 
@@ -476,6 +476,8 @@ def _(by_count, finder, other_x, other_y):
     With 100 images the convolution is right in {by_count["convolution"][2]:.0%} and the fully
     connected network in {by_count["fully connected"][2]:.0%}; with 800 it is
     {by_count["convolution"][5]:.0%} and {by_count["fully connected"][5]:.0%}.
+    What a kernel learns once, the other must learn anew
+    for every place.
 
     ## What it does not give
 

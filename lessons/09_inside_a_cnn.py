@@ -68,7 +68,7 @@ def _():
         validation=(check_x, check_y),
     )  # fmt: skip
     mo.md(
-        f"{len(learn_y):,} digits, {len(history.loss)} epochs, {cnn.parameter_count:,} numbers. "
+        f"{len(learn_y):,} digits, {len(history.loss)} epochs, {cnn.parameter_count:,} weights. "
         f"Of {len(check_y)} digits that it never saw, **{history.validation_accuracy[-1]:.1%}** "
         f"are read rightly (after the first epoch {history.validation_accuracy[0]:.1%})."
     )
@@ -163,16 +163,23 @@ def _(seen):
 
 @app.cell(hide_code=True)
 def _(seen, tiles):
-    _figure, _axes = canvas(
-        "Second layer: 16 maps after ReLU, 4 by 4",
-        "Then pooling makes each of them 2 by 2: 64 numbers for the last layer to weigh",
-        panels=16, width_in=10.4, height_in=1.35, side_in=0.15, foot_in=0.1, head_in=0.3,
-    )  # fmt: skip
-    tiles(
-        _axes, seen.active_2[0], cmap="Blues", low=0, high=max(float(seen.active_2.max()), 1e-9),
-        titles=[str(k + 1) for k in range(16)],
-    )  # fmt: skip
-    _figure
+    _rows = []
+    for _first, _heading, _subtitle in (
+        (0, "Second layer: 16 maps after ReLU, 4 by 4",
+         "Then pooling makes each of them 2 by 2: 64 numbers for the last layer to weigh"),
+        (8, "Maps 9 to 16", ""),
+    ):  # fmt: skip
+        _figure, _axes = canvas(
+            _heading, _subtitle, panels=8, width_in=10.4, height_in=1.8 + 0.2 * bool(_subtitle),
+            side_in=0.15, foot_in=0.1, head_in=0.3,
+        )  # fmt: skip
+        tiles(
+            _axes, seen.active_2[0, _first : _first + 8], cmap="Blues", low=0,
+            high=max(float(seen.active_2.max()), 1e-9),
+            titles=[str(_first + k + 1) for k in range(8)],
+        )  # fmt: skip
+        _rows.append(_figure)
+    mo.vstack(_rows)
     return
 
 
@@ -307,7 +314,7 @@ def _(check_x, check_y, cnn, tiles):
     _most = abs(cnn.kernels_1).max()
     tiles(
         _axes, cnn.kernels_1[:, 0], cmap="RdBu", low=-_most, high=_most,
-        titles=[f"{100 * v:+.1f}" for v in -loss_of],
+        titles=[f"{round(-100 * float(v), 1) + 0.0:+.1f}" for v in loss_of],
     )  # fmt: skip
     _figure
     return loss_of, whole_accuracy
@@ -465,8 +472,8 @@ def _(held_out, positive, tissue, tissue_history):
     _truth = positive[held_out]
     _base = max(_truth.mean(), 1 - _truth.mean())
     _figure, (_axes,) = canvas(
-        f"Right in {tissue_history.accuracy[-1]:.0%} of its own cases, in "
-        f"{tissue_history.validation_accuracy[-1]:.0%} of others",
+        f"Right on {tissue_history.accuracy[-1]:.0%} of its own cases' patches, on "
+        f"{tissue_history.validation_accuracy[-1]:.0%} of others'",
         f"{tissue.parameter_count:,} parameters, {int((~held_out).sum())} training patches; the "
         f"more frequent class alone is right in {_base:.0%}",
         width_in=8.0, height_in=3.4,

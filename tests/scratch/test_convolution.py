@@ -34,7 +34,7 @@ def problems(draw):
 
 
 @given(problems())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_sliding_against_matrix_against_torch(problem) -> None:
     images, kernels, bias, how = problem
     sliding, matrix = (way(images, kernels, bias, **how) for way in (convolve, convolve_by_matrix))
@@ -45,7 +45,7 @@ def test_sliding_against_matrix_against_torch(problem) -> None:
 
 
 @given(problems())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_the_way_back_against_autograd(problem) -> None:
     images, kernels, bias, how = problem
     leaves = [torch.tensor(part, requires_grad=True) for part in (images, kernels, bias)]

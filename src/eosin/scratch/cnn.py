@@ -21,7 +21,7 @@ from eosin.scratch.network import bias_gradient, hidden_error, weight_gradient
 from eosin.scratch.pooling import max_pool, max_pool_backward
 
 #: Images that go through at once where no gradient is asked for: the windows are kept small.
-CHUNK = 256
+CHUNK = 64
 
 
 @dataclass(frozen=True)

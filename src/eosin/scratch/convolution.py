@@ -80,7 +80,7 @@ def convolve_by_matrix(
     stride: int = 1,
     padding: int = 0,
 ) -> Floats:
-    """The same maps as ``convolve`` from one matrix product: windows as rows times kernels.
+    """The maps of ``convolve`` by a matrix product an image: windows as rows, kernels as columns.
 
     The windows overlap, so their matrix is R S / stride^2 times as large as the images: memory for
     speed (Chellapilla et al., 2006).
@@ -93,9 +93,8 @@ def convolve_by_matrix(
     images, kernels, bias = _checked(images, kernels, bias)
     rows, columns = kernels.shape[2:]
     seen = windows(pad(images, padding), rows, columns, stride)
-    places = seen.shape[:1] + seen.shape[2:4]
     maps = as_rows(seen) @ kernels.reshape(len(kernels), -1).T + bias
-    return np.moveaxis(maps.reshape(*places, -1), -1, 1)
+    return maps.transpose(0, 2, 1).reshape(len(images), len(kernels), *seen.shape[2:4])
 
 
 def convolve_backward(
@@ -117,15 +116,15 @@ def convolve_backward(
     rows, columns = kernels.shape[2:]
     seen = windows(padded, rows, columns, stride)
     error = numbers(error, "error", len(images), len(kernels), *seen.shape[2:4])
-    by_place = np.moveaxis(error, 1, -1).reshape(-1, len(kernels))
-    to_kernels = (by_place.T @ as_rows(seen)).reshape(kernels.shape)
-    shares = by_place @ kernels.reshape(len(kernels), -1)
+    by_kernel = error.reshape(len(images), len(kernels), -1)
+    to_kernels = (by_kernel @ as_rows(seen)).sum(axis=0).reshape(kernels.shape)
+    shares = by_kernel.transpose(0, 2, 1) @ kernels.reshape(len(kernels), -1)
     count, channels, high, wide = seen.shape[:4]
     shares = shares.reshape(count, high, wide, channels, rows, columns).transpose(0, 3, 1, 2, 4, 5)
     to_padded = from_windows(shares, padded.shape, stride)
     height, width = images.shape[2:]
     to_images = to_padded[:, :, padding : padding + height, padding : padding + width]
-    return to_images, to_kernels, by_place.sum(axis=0)
+    return to_images, to_kernels, error.sum(axis=(0, 2, 3))
 
 
 def pad(images: Floats, padding: int) -> Floats:
@@ -165,10 +164,13 @@ def from_windows(shares: Floats, shape: tuple[int, ...], stride: int) -> Floats:
 
 
 def as_rows(seen: Floats) -> Floats:
-    """The windows as a matrix, a row a place: [N H' W', C rows columns]; seen: from ``windows``."""
+    """The windows as a matrix an image, a row a place: [N, H' W', C rows columns].
+
+    seen: from ``windows``. One product an image is small enough to stay in a core's cache.
+    """
     count, channels, high, wide, rows, columns = seen.shape
     by_place = seen.transpose(0, 2, 3, 1, 4, 5)
-    return by_place.reshape(count * high * wide, channels * rows * columns)
+    return by_place.reshape(count, high * wide, channels * rows * columns)
 
 
 def _checked(

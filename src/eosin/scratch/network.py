@@ -45,8 +45,7 @@ def hidden_error(next_weights: Floats, next_error: Floats, slope: Floats) -> Flo
     next_weights: [next, out]; next_error: [N, next]; slope: f'(z) of this layer [N, out]. Each
     neuron is blamed through the weights by which it took part, and as far as it could move.
     """
-    result: Floats = (next_error @ next_weights) * slope
-    return result
+    return np.asarray((next_error @ next_weights) * slope)
 
 
 def bias_gradient(error: Floats) -> Floats:
@@ -63,8 +62,7 @@ def weight_gradient(inputs: Floats, error: Floats) -> Floats:
     inputs: the layer's inputs [N, in]; error: [N, out]; summed over the N examples. A weight
     whose input is near 0 learns slowly.
     """
-    result: Floats = error.T @ inputs
-    return result
+    return np.asarray(error.T @ inputs)
 
 
 class Network:
@@ -138,7 +136,7 @@ class Network:
         if self.output == "linear":
             return float("nan")
         found, right = self.predict(x), np.asarray(y)
-        if right.ndim == 2:
+        if right.ndim == 2:  # a column a class, or one column that is the class
             right = right.argmax(axis=1) if right.shape[1] > 1 else right[:, 0]
         return float(np.mean(found == labels(right, len(found), max(2, self.sizes[-1]))))
 

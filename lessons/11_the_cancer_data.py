@@ -67,7 +67,7 @@ def _():
 @app.cell
 def _():
     folder = Path(tempfile.mkdtemp(prefix="eosin-lesson-"))
-    counts = write_archive(folder / "archive.zip", cases=4, seed=1)
+    write_archive(folder / "archive.zip", cases=4, seed=1)
     with zipfile.ZipFile(folder / "archive.zip") as _archive:
         members = [_m for _m in _archive.namelist() if _m.endswith(".png")]
     mo.md("```text\n" + "\n".join([*members[:3], "...", *members[-2:]]) + "\n```")

@@ -218,8 +218,9 @@ def _():
 
     Two figures with two intervals that overlap do not answer this. Both runs met the **same** cases,
     hard ones and easy ones; so draw the same cases for both, and look at the *difference* each time.
-    That is a **paired** comparison, and `eosin compare RUN RUN` makes it. (On validation here: you
-    are still choosing.)
+    That is a **paired** comparison, and `eosin compare RUN RUN` makes it. It
+    looks at the *test* cases, so it is for the end, with the few runs that are left: while you are
+    still choosing, go by validation, as in the curves above.
     """)
     return
 

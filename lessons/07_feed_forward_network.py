@@ -302,7 +302,7 @@ def _():
     ## Two kinds of mistake
 
     The network gives a probability. Where do we draw the line? A missed cancer (a **miss**) and a
-    healthy person alarmed (a **false alarm**) are not the same harm. Move the threshold:
+    benign tumor taken for cancer (a **false alarm**) are not the same harm. Move the threshold:
     """)
     return
 
@@ -329,7 +329,7 @@ def _(chosen, threshold, valid_x, valid_y):
     _alarms = int(np.sum(_called & (valid_y == 0)))
     _figure, (_axes,) = canvas(
         f"{_missed} of {int(valid_y.sum())} cancers missed, "
-        f"{_alarms} of {int((valid_y == 0).sum())} healthy alarmed",
+        f"{_alarms} of {int((valid_y == 0).sum())} benign called malignant",
         "Validation tumors by the probability that your network gives them",
         width_in=8.4, height_in=3.6,
     )  # fmt: skip

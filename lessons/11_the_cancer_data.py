@@ -41,8 +41,8 @@ def _():
     mo.md(r"""
     # 11. The cancer data
 
-    **Goal.** You get to know a patch archive *before* you train on it. **You need** lessons 9 and
-    10. About 12 minutes.
+    **Goal.** You get to know a patch archive *before* you train on it. **You need** lessons 9
+    and 10. About 12 minutes.
 
     The archive that the next lessons are about is *breast-histopathology-images* on Kaggle: 277,524
     patches of 50 by 50 pixels, cut from breast tissue of 279 **cases** (one case is one specimen,
@@ -154,7 +154,8 @@ def _(members, packed):
 def _(store):
     _names, _counts = np.unique(store.cases, return_counts=True)
     _largest = [str(_n) for _n in _names[np.argsort(-_counts)][:12]]
-    case = mo.ui.dropdown(sorted(_largest), value=sorted(_largest)[0], label="case")
+    _half = min(_largest, key=lambda name: abs(store.labels[store.cases == name].mean() - 0.5))
+    case = mo.ui.dropdown(sorted(_largest), value=_half, label="case")
     truth = mo.ui.slider(0.0, 1.0, 0.25, value=0.5, label="show the labels", show_value=True)
     mo.hstack([case, truth], justify="start", gap=3)
     return case, truth

@@ -229,7 +229,7 @@ def _(as_it_is, found, sizes):
         "belongs into every comparison**: what you train on top must beat it, or you have only made "
         "it worse. Here your question is the same as theirs, and your cases look like theirs. With "
         "another question (another organ, another stain) the last layer as it is would be of no use, "
-        "while the filters below still might."
+        "while the filters below still might.\n\nWhere a line falls although it got more patches, that is chance: three training cases, one draw of patches, one seed. Lesson 16 is about telling such luck from progress."
     )
     return
 

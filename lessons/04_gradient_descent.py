@@ -446,8 +446,8 @@ def _(best_loss, edge, perimeter, radius, scaled):
     Before scaling, the steepest direction was **{_steep / _flat:,.0f} times** as steep as the
     flattest; after it, both are alike, and the highest stable rate went from {edge:.4f} to
     {highest_stable_rate(scaled):.1f}. Thirty steps at 0.2 now reach {_end:.4f} (the lowest is
-    {best_loss:.4f}), which 5,000 steps did not before. This is why every recipe in eosin scales the
-    colors of its patches first.
+    {best_loss:.4f}), which 5,000 steps did not before. This is why eosin's own recipes center and
+    scale the colors of their patches first.
 
     And the nuclei? In these tumors the perimeter is on average
     {np.mean(perimeter / radius):.2f} times the radius, above $2 \\pi = 6.28$: an outline that is

@@ -485,8 +485,8 @@ def _(by_count, finder, other_x, other_y):
     degrees and a falling stroke is a rising one. The network, asked for the stroke that was there
     before turning, is right in {finder.accuracy(_turned, other_y):.1%}: it sees what is there now,
     rightly so. But tissue has no up and no down, and a nucleus turned is the same nucleus. A
-    convolution does not know that. It has to be shown: eosin's recipes turn and flip their training
-    patches at random.
+    convolution does not know that. It has to be shown: eosin's recipe
+    `compact` turns and flips its training patches at random.
     """)
     return
 

@@ -131,7 +131,8 @@ def _(bias, logits, steep, y, zoom):
     _losses = np.array([binary_cross_entropy(y, logits(steep.value, each)) for each in _at])
     _z = logits(steep.value, bias.value)
     _slope = float(binary_cross_entropy_gradient(y, _z).sum())  # d z / d b is 1 for every tumor
-    _treads = len(np.flatnonzero(np.diff(_counts))) + 1
+    _edges = np.unique(-logits(steep.value, 0.0))  # where the evidence of a tumor is 0
+    _treads = int(((_edges > _at[0]) & (_edges < _at[-1])).sum()) + 1
     _figure, (_left, _right) = canvas(
         f"Left: {_treads} flat treads, slope 0 on each. Right: slope {_slope:+.3f} at the bias",
         "For every bias in reach, with the weight held; the point is where you stand",
@@ -202,8 +203,8 @@ def _():
     It is the right one for lines and measurements (lesson 4). For probabilities there is a better
     one. Ask: *how surprised should the network be by the truth?* If it gave the true answer a
     probability of 1, not at all; if it said 0.01, very much. That surprise is $-\log p$, where
-    $\log$ is the natural logarithm and $p$ is the probability given to what was true. Averaged over
-    the examples it is the **cross-entropy**, and it is the other number that you have been watching:
+    $\log$ is the natural logarithm and $p$ is the probability given to what was true. Averaged
+    over the examples it is the **cross-entropy**, the other number that you have been watching:
 
     $$L = -\frac{1}{N} \sum_i \bigl( y_i \log p_i + (1 - y_i) \log (1 - p_i) \bigr)$$
 
@@ -349,7 +350,7 @@ def _(rare):
     _rows = [
         ("always surely negative", _lazy),
         ("always the share of positives", _honest),
-        ("a coin: 0.5 for each", np.full(1000, -1e-9)),
+        ("what a tossed coin says, at 0.5", np.random.default_rng(0).choice([-1e-9, 1e-9], 1000)),
     ]
     _lines = "\n".join(
         f"| {name} | {correct(_y, z) / 1000:.0%} | {correct(_y[_y == 1], z[_y == 1])} "
@@ -361,7 +362,7 @@ def _(rare):
 |:--|--:|--:|--:|
 {_lines}
 
-    It is right **{_share:.0%}** of the time and finds not a single positive. The share of right
+    The first is right **{_share:.0%}** of the time and finds not a single positive. The share of right
     answers praises it; the loss does not, for it was sure and wrong. The best that can be said
     without looking at a patch is the share of positives itself. Where a network cannot beat that
     loss, it has not looked.

@@ -1,5 +1,7 @@
 """Exercises of lesson 3, loss."""
 
+import math
+
 from eosin.guide.exercises import Case, Choice, Code, Number
 
 EXERCISES = (
@@ -48,7 +50,7 @@ EXERCISES = (
             ),
             Case(
                 "surprise(np.array([1, 0, 1, 0]), np.array([0.9, 0.2, 0.6, 0.01]))",
-                0.21233906284934365,
+                -math.log(0.9 * 0.8 * 0.6 * 0.99) / 4,
                 "four examples, averaged",
             ),
         ),
@@ -72,20 +74,23 @@ EXERCISES = (
     ),
     Number(
         question=(
-            "**Exercise 3: a run that stands still.** A network is trained to tell four kinds of "
-            "tissue apart. Its loss begins at 1.386 and is still 1.386 after an hour. Which "
-            "probability does it give to each class? Check your guess with the loss: "
-            "$e^{-1.386}$ is about 0.25."
+            "**Exercise 3: a run that stands still.** A network is trained to tell several kinds of "
+            "tissue apart. Its loss is 1.386 at the start and still 1.386 after an hour. How many "
+            "kinds of tissue are there?"
         ),
-        expected=0.25,
-        hint="A loss of $\\log K$ is the loss of somebody who has seen nothing. How many classes?",
-        right=("0.25", "1/4", "0,25"),
-        wrong=("1.386", "0.5", "4", "25", ""),
-        tolerance=0.003,
+        expected=4.0,
+        hint=(
+            "Whoever has seen nothing holds every kind for equally likely. The loss is the log of "
+            "their number: which function undoes a natural logarithm?"
+        ),
+        right=("4", "4.0", "3.999"),
+        wrong=("1.386", "2", "0.25", "24.3", ""),
+        tolerance=0.01,
         near={
-            1.386: "That is the loss; the question is which probability has that surprise.",
-            4.0: "That is the number of classes.",
-            25.0: "Write it as a probability, from 0 to 1.",
+            1.386: "That is the loss itself.",
+            2.0: "Two kinds would stand still at 0.693.",
+            0.25: "That is the probability that each kind gets.",
+            24.3: "Is the logarithm natural, or to the base of 10?",
         },
         praise="It answers the same for every image: it has not looked. Lesson 12 finds out why.",
     ),

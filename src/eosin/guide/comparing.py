@@ -51,7 +51,10 @@ def _of_mapping(expected: Mapping[Any, Any], found: Any, tolerance: float) -> st
 
 
 def _of_numbers(expected: Any, found: Any, tolerance: float) -> str:
-    want = np.asarray(expected)
+    try:
+        want = np.asarray(expected)
+    except ValueError:  # rows of different lengths
+        return _of_rows(expected, found, tolerance)
     try:
         have = np.asarray(found)
     except ValueError:
@@ -70,6 +73,15 @@ def _of_numbers(expected: Any, found: Any, tolerance: float) -> str:
     at = tuple(int(k) for k in np.argwhere(off)[0])
     place = ", ".join(map(str, at))
     return f"gives `{shown(have[at])}` at [{place}], and `{shown(want[at])}` is expected there"
+
+
+def _of_rows(expected: Any, found: Any, tolerance: float) -> str:
+    if not isinstance(found, list | tuple) or len(found) != len(expected):
+        return _both(expected, found)
+    for k, (each, other) in enumerate(zip(expected, found, strict=True)):
+        if said := difference(each, other, tolerance=tolerance):
+            return f"at [{k}] {said}"
+    return ""
 
 
 def _form(array: np.ndarray[Any, Any], found: Any) -> str:

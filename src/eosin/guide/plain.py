@@ -106,8 +106,8 @@ def readable(markdown: str) -> str:
 
 def markdown_of(shown: Any) -> str:
     """What marimo would show, as Markdown with LaTeX formulas: texts, inputs, callouts, tables."""
-    source = getattr(shown, "_repr_markdown_", None)
-    text = source() if callable(source) else None
+    # marimo's own inputs offer Markdown too, but it is their escaped HTML.
+    text = getattr(shown, "_markdown_text", None)
     if isinstance(text, str) and "<marimo-" not in text:
         return text
     inner = getattr(shown, "text", None)

@@ -60,19 +60,18 @@ def run_answer(
         task = {"code": code, "expressions": list(expressions), "given": given, "limit_s": limit_s}
         (folder / "task.json").write_text(json.dumps(task), "utf-8")
         code_of_exit = _run(folder, limit_s)
+        began = (folder / "ready").exists()
         try:
-            text = (folder / "outcome.json").read_text("utf-8")
-            outcome = json.loads(text)
-            if "given" in outcome:
-                raise FailureError(f"the exercise itself does not run: {outcome['given']}")
-            return Outcome(
-                tuple(Found(_value(f.get("value")), f["problem"]) for f in outcome["found"]),
-                outcome["problem"],
-                outcome["printed"],
-            )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            pass
-        if not (folder / "ready").exists() and code_of_exit is not None:
+            left = json.loads((folder / "outcome.json").read_text("utf-8"))
+            if not began:
+                raise FailureError(f"the exercise itself does not run: {left['given']}")
+            found = tuple(Found(_value(f["value"]), str(f["problem"])) for f in left["found"])
+            if left["problem"] or len(found) == len(expressions):
+                return Outcome(found, str(left["problem"]), str(left["printed"]))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            # There is no outcome, or the answer wrote its own.
+            left = None
+        if not began and code_of_exit is not None:
             raise FailureError(
                 f"Python could not be started to run the answer (exit code {code_of_exit}); "
                 "check the answer again, or start the lesson anew"

@@ -60,8 +60,8 @@ def test_it_is_whole(lesson: Lesson) -> None:
     assert 'css_file="house.css"' in text
     assert 'theme = "system"' in text
     assert "house_look()" in text
-    # A look ahead at the next lesson does not make one about tissue.
-    if re.search(r"tissue|tumor|cancer", text.partition("**Next")[0]):
+    # A word in passing does not make a lesson about tissue.
+    if len(re.findall(r"tissue|tumor|diagnos", text)) >= 3:
         assert "not for diagnosis" in text
 
 

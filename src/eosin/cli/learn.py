@@ -82,6 +82,8 @@ def learn(
                 output.result({"lesson": chosen.as_dict(), "address": address})
             else:
                 output.say(f"Lesson {chosen.number}, {chosen.title}: {address}")
+                if host in ("0.0.0.0", "::"):
+                    output.say("From another machine, put this machine's name in its place.")
                 output.say("Ctrl-C ends it.")
             import sys
 

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -89,8 +90,11 @@ def served(
 def open_lesson(
     lesson: Lesson, *, port: int = 0, host: str = "127.0.0.1", edit: bool = False, show: bool = True
 ) -> Iterator[str]:
-    """Serve a lesson until Ctrl-C or the server's end; gives the address once it answers."""
-    with served(lesson, port=port, host=host, edit=edit) as (address, process):
+    """Serve a lesson until Ctrl-C or the server's end; gives the address once it answers.
+
+    A stop signal and a closed terminal end it like Ctrl-C, so that no server is left behind.
+    """
+    with _stoppable(), served(lesson, port=port, host=host, edit=edit) as (address, process):
         yield address
         if show:
             webbrowser.open(address)
@@ -98,6 +102,22 @@ def open_lesson(
             code = process.wait()
             if code not in (0, -signal.SIGINT, -signal.SIGTERM):
                 raise FailureError(f"the lesson's server ended by itself (exit code {code})")
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    def stop(number: int, _: object) -> None:
+        raise KeyboardInterrupt
+
+    kinds = [getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP")]
+    # Python takes signals in its main thread only.
+    here = threading.current_thread() is threading.main_thread()
+    before = [(kind, signal.signal(kind, stop)) for kind in kinds if kind is not None and here]
+    try:
+        yield
+    finally:
+        for kind, handler in before:
+            signal.signal(kind, handler)
 
 
 def _free_port(host: str, port: int) -> int:

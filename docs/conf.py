@@ -52,7 +52,6 @@ autodoc_default_options = {
     "member-order": "bysource",
     # A name is documented where it is made, not where it is passed on.
     "ignore-module-all": True,
-    "show-inheritance": True,
 }
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"

@@ -41,11 +41,12 @@ class Guide:
         if not self.lessons:
             return ""
         rows = [
-            f"| {each.number} | [{each.title}]({each.name}.md) | {each.goal} | {each.minutes} |"
+            f"| [{each.number}. {each.title}]({each.name}.md) "
+            f"| {each.goal[:1].upper()}{each.goal[1:]} | {each.minutes} |"
             for each in self.lessons
         ]
         tree = [f"{each.number}. {each.title} <{each.name}>" for each in self.lessons]
-        head = ["## Lessons", "", "| | lesson | what you do | minutes |", "|--:|---|---|--:|"]
+        head = ["## Lessons", "", "| lesson | what you do | minutes |", "|---|---|--:|"]
         return "\n".join([*head, *rows, "", "```{toctree}", ":hidden:", "", *tree, "```"])
 
 

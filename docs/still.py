@@ -163,6 +163,9 @@ def _input(tag: str, label: str, data: dict[str, str]) -> str:
             f"<li>{html.escape(str(o))}</li>" for o in _json(data.get("data-options")) or []
         )
         return f'<div class="choice">{label}<ul>{options}</ul></div>'
+    if tag == "marimo-text":
+        field = html.escape(str(value or _json(data.get("data-placeholder")) or ""))
+        return f'<div class="choice">{label}<span class="field">{field}&#8203;</span></div>'
     steps = _json(data.get("data-steps")) or []
     rail = ""
     if tag == "marimo-slider":

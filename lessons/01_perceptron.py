@@ -18,6 +18,7 @@ with app.setup(hide_code=True):
 
     import marimo as mo
     import numpy as np
+    from scipy.optimize import linprog
     from sklearn.datasets import load_breast_cancer
 
     from eosin.figures.canvas import BLUE, GREEN, INK, LINE, ORANGE, PAPER, QUIET, canvas, legend
@@ -361,6 +362,11 @@ def _(ask_later, learn, lessons_learned, malignant, questions, reader):
     _axes.axhline(_base, color=QUIET, linestyle="--", linewidth=1.4, label="always saying benign")
     _axes.set(xlabel="epoch", ylabel="share right", ylim=(0.5, 1.01), xlim=(0, len(_seen) - 1))
     legend(_axes)
+    _signs = np.where(malignant[learn] == 1, 1.0, -1.0)[:, None]
+    _rows = -_signs * np.c_[questions[learn], np.ones(len(learn))]
+    _parted = linprog(
+        np.zeros(31), A_ub=_rows, b_ub=-np.ones(len(learn)), bounds=(None, None)
+    ).success
     _right = int((reader.decide(questions[ask_later]) == malignant[ask_later]).sum())
     mo.vstack(
         [
@@ -371,8 +377,9 @@ def _(ask_later, learn, lessons_learned, malignant, questions, reader):
     share of right answers means nothing until you know what the laziest answer gets. Keep that
     thought for lesson 3.
 
-    The curve jumps to the very end. No line parts these tumors without a mistake, and the rule does
-    not know *nearly right*: it takes each mistake as seriously as the first.
+    The curve jumps to the very end. A linear program, which finds a plane that parts the answers
+    wherever there is one, finds {"one" if _parted else "none"} for these 400 tumors. And the rule
+    does not know *nearly right*: it takes each mistake as seriously as the first.
     """),
         ]
     )

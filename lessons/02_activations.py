@@ -58,7 +58,7 @@ def _(nudge):
     _figure, _both = canvas(
         f"Evidence from {_before:g} to {_after:.2f}: what does the answer do?",
         "Left, the perceptron's step. Right, the sigmoid. Open circle: before the nudge",
-        panels=2, width_in=9.2, height_in=4.1,
+        panels=2, width_in=9.2, height_in=4.3, head_in=0.42,
     )  # fmt: skip
     for _axes, _name in zip(_both, ("step", "sigmoid"), strict=True):
         _function = ACTIVATIONS[_name].function
@@ -91,7 +91,7 @@ def _():
 
 @app.cell
 def _():
-    [float(sigmoid(z).round(3)) for z in (-6, -2, 0, 2, 6)]
+    sigmoid([-6, -2, 0, 2, 6]).round(3)
     return
 
 
@@ -330,7 +330,7 @@ def _(z_1, z_2, z_3):
     _logits = np.array([z_1.value, z_2.value, z_3.value], dtype=float)
     _p = softmax(_logits)
     _figure, (_axes,) = canvas(
-        f"The largest probability is {_p.max():.3f}; together they are {_p.sum():.3f}",
+        f"{_p.max():.3f} at most, {_p.sum():.3f} together",
         "Softmax of the three logits",
         width_in=7.2, height_in=3.7,
     )  # fmt: skip
@@ -352,8 +352,8 @@ def _(z_1, z_2, z_3):
     _moved = float(np.abs(softmax(_logits + 3) - softmax(_logits)).max())
     _one = [float(softmax([z])[0]) for z in (-7.0, 0.0, 7.0)]
     mo.md(rf"""
-    Adding 3 to every logit changes no probability by more than {_moved:.0e}: only differences
-    count. With **two** classes, softmax is the sigmoid of the one difference there is.
+    Adding 3 to every logit changes no probability (the largest change is {_moved:.2g}): only
+    differences count. With **two** classes, softmax is the sigmoid of the one difference there is.
 
     Now think of softmax over **one** logit. There is no difference, and nothing to divide between:
     for logits of -7, 0 and 7 it answers {_one[0]:g}, {_one[1]:g} and {_one[2]:g}. Whatever the

@@ -134,7 +134,7 @@ def _(bias, logits, steep, y, zoom):
     _edges = np.unique(-logits(steep.value, 0.0))  # where the evidence of a tumor is 0
     _treads = int(((_edges > _at[0]) & (_edges < _at[-1])).sum()) + 1
     _figure, (_left, _right) = canvas(
-        f"Left: {_treads} flat treads, slope 0 on each. Right: slope {_slope:+.3f} at the bias",
+        f"{_treads} flat treads on the left; a slope of {_slope:+.3f} on the right",
         "For every bias in reach, with the weight held; the point is where you stand",
         panels=2, width_in=9.2, height_in=4.3,
     )  # fmt: skip
@@ -231,7 +231,7 @@ def _(sure):
     # By the chain rule: d/dz (1 - p)^2 = -2 (1 - p) p (1 - p), and d/dz -log p = p - 1.
     _pull = (2 * (1 - _at) ** 2 * _at, 1 - _at)
     _figure, (_left, _right) = canvas(
-        f"It says {_at:.4f} and the truth is 1. Pull: {_pull[0]:.4f} squared, {_pull[1]:.4f} cross",
+        f"It says {_at:.4f}. Squared error pulls {_pull[0]:.4f}, cross-entropy {_pull[1]:.4f}",
         "Left: the loss of one malignant tumor. Right: how hard the loss pulls the logit up",
         panels=2, width_in=9.2, height_in=4.3,
     )  # fmt: skip
@@ -357,16 +357,20 @@ def _(rare):
         f"of {rare.value * 10} | {binary_cross_entropy(_y, z):.3f} |"
         for name, z in _rows
     )
-    mo.md(f"""
-| the network says | right | positives found | cross-entropy |
-|:--|--:|--:|--:|
-{_lines}
-
+    mo.vstack(
+        [
+            mo.md(
+                "| the network says | right | positives found | cross-entropy |\n"
+                f"|:--|--:|--:|--:|\n{_lines}"
+            ),
+            mo.md(f"""
     The first is right **{_share:.0%}** of the time and finds not a single positive. The share of right
     answers praises it; the loss does not, for it was sure and wrong. The best that can be said
     without looking at a patch is the share of positives itself. Where a network cannot beat that
     loss, it has not looked.
-    """)
+    """),
+        ]
+    )
     return
 
 
@@ -394,8 +398,8 @@ def _(logits, y):
     mo.md(f"""
     ## And on the tumors?
 
-    Of all {len(_all):,} settings of the two sliders at the top, the most right answers are
-    {_counts[_best]}. The lowest cross-entropy has {_counts[_lowest]} right
+    Of all {len(_all):,} settings of the two sliders at the top, the best has {_counts[_best]}
+    right answers. The lowest cross-entropy has {_counts[_lowest]} right
     (w = {_all[_lowest][0]:.1f}, b = {_all[_lowest][1]:.1f}, loss {_losses[_lowest]:.3f}), and the
     lowest squared error {_counts[_least]}. Going down the loss leads close to what we want. It need
     not be the same place, and that is no fault: the loss also asks how *sure* an answer may be.

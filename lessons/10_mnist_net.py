@@ -131,7 +131,9 @@ def _(store):
     from eosin.models.digits import DigitsNetwork
 
     _network = DigitsNetwork()
-    _maps = _network.early(torch.from_numpy(np.array(store.patches[:1])).permute(0, 3, 1, 2).float() / 255)
+    _maps = _network.early(
+        torch.from_numpy(np.array(store.patches[:1])).permute(0, 3, 1, 2).float() / 255
+    )
     _pooled = torch.nn.functional.max_pool2d(_maps, 2)
     _second = torch.relu(_network.conv2(_pooled))
     _flat = torch.nn.functional.max_pool2d(_second, 2).flatten(1)

@@ -46,6 +46,28 @@ def test_the_name_must_be_one_that_jupyter_knows(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_jupyter_shows_texts_inputs_figures_and_verdicts() -> None:
+    shells = pytest.importorskip("IPython.core.interactiveshell")
+    shell = shells.InteractiveShell.instance()
+    try:
+        kinds = []
+        for cell in notebook_of(LESSONS[0])["cells"]:
+            if cell["cell_type"] == "code":
+                with contextlib.redirect_stdout(io.StringIO()):
+                    done = shell.run_cell(cell["source"])
+                assert done.success
+                if done.result is not None:
+                    kinds.append(shell.display_formatter.format(done.result)[0])
+        assert sum("image/png" in kind for kind in kinds) == 3
+        texts = [kind.get("text/markdown", "") for kind in kinds]
+        assert any("![It learns, and never comes to rest" in text for text in texts)
+        assert any("threshold: **4.5**" in text for text in texts)
+        assert sum("Nothing is written yet" in text for text in texts) == 3
+    finally:
+        shells.InteractiveShell.clear_instance()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("lesson", LESSONS, ids=[each.name for each in LESSONS])
 def test_it_runs_from_top_to_bottom(
     lesson: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

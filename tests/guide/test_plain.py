@@ -47,6 +47,13 @@ def test_marimo_parts_become_words() -> None:
     assert markdown_of([1, 2]) == "```text\n[1, 2]\n```"
 
 
+def test_pictures_are_kept_only_where_they_can_be_shown() -> None:
+    picture = '<p>a <img alt="A curve" src="data:image/png;base64,AAAA"/></p>'
+    assert from_html(picture) == "a \n\n*[A curve]*"
+    assert "![A curve](data:image/png;base64,AAAA)" in from_html(picture, pictures=True)
+    assert "http" not in from_html('<img src="http://127.0.0.1/x.png">', pictures=True)
+
+
 def test_html_becomes_markdown() -> None:
     table = "<table><tr><th>a</th><th>b</th></tr><tr><td>1</td><td>2</td></tr></table>"
     assert from_html(table) == "|a |b |\n| --- | --- |\n|1 |2 |"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import io
 import json
 import re
 import sys
@@ -35,16 +36,18 @@ def register() -> None:
 
     from eosin.guide.plain import markdown_of
 
+    def markdown(shown: Any) -> str:
+        return markdown_of(shown, pictures=True)
+
     formatters = _shell().display_formatter.formatters
     for kind in ("text/html", "text/plain"):
         formatters[kind].for_type(Html, lambda shown, *_: None)
-    formatters["text/markdown"].for_type(Html, markdown_of)
-    formatters["image/png"].for_type(Figure, _png)
+    formatters["text/markdown"].for_type(Html, markdown)
+    formatters["image/png"].for_type(Figure, png)
 
 
-def _png(figure: Any) -> bytes:
-    import io
-
+def png(figure: Any) -> bytes:
+    """A figure as a PNG."""
     held = io.BytesIO()
     figure.savefig(held, format="png", dpi=110)
     return held.getvalue()

@@ -68,19 +68,26 @@ def house_look() -> None:
 
     from eosin.guide.jupyter import in_jupyter, register
 
+    show = _shown
     if in_jupyter():
         register()
-        return
+        show = _shown_in_jupyter
     try:
         from marimo._output.formatting import formatter, opinionated_formatter
     except ImportError:  # another marimo: figures are then shown as it shows them
         return
     for each in (formatter, opinionated_formatter):
-        each(Figure)(_shown)
+        each(Figure)(show)
 
 
 def _shown(figure: Any) -> tuple[Any, str]:
     return "text/html", drawing(figure)
+
+
+def _shown_in_jupyter(figure: Any) -> tuple[Any, str]:
+    from eosin.guide.jupyter import png
+
+    return "text/html", _picture(png(figure), in_words(figure))
 
 
 def drawing(figure: Figure, alt: str = "") -> str:

@@ -104,25 +104,28 @@ def readable(markdown: str) -> str:
     return "".join(parts)
 
 
-def markdown_of(shown: Any) -> str:
-    """What marimo would show, as Markdown with LaTeX formulas: texts, inputs, callouts, tables."""
+def markdown_of(shown: Any, *, pictures: bool = False) -> str:
+    """What marimo would show, as Markdown with LaTeX formulas: texts, inputs, callouts, tables.
+
+    pictures: keep pictures whose bytes are in the page; otherwise their words stand for them.
+    """
     # marimo's own inputs offer Markdown too, but it is their escaped HTML.
     text = getattr(shown, "_markdown_text", None)
     if isinstance(text, str) and "<marimo-" not in text:
         return text
     inner = getattr(shown, "text", None)
     if isinstance(inner, str):
-        return from_html(inner)
+        return from_html(inner, pictures=pictures)
     return f"```text\n{shown}\n```"
 
 
-def from_html(text: str) -> str:
-    """HTML that marimo made, as Markdown.
+def from_html(text: str, *, pictures: bool = False) -> str:
+    """HTML that marimo made, as Markdown; ``pictures`` as in ``markdown_of``.
 
     >>> from_html("<p>A <b>bold</b> <marimo-tex>||(x||)</marimo-tex></p>")
     'A **bold** $x$'
     """
-    reader = _Reader()
+    reader = _Reader(pictures)
     reader.feed(text)
     reader.close()
     return re.sub(r"\n{3,}", "\n\n", "".join(reader.found)).strip()
@@ -132,8 +135,9 @@ _BLOCKS = {"p", "div", "table", "ul", "ol", "figure", "blockquote"}
 
 
 class _Reader(HTMLParser):
-    def __init__(self) -> None:
+    def __init__(self, pictures: bool) -> None:
         super().__init__()
+        self.pictures = pictures
         self.found: list[str] = []
         self.skipped = 0
         self.row = 0
@@ -143,6 +147,10 @@ class _Reader(HTMLParser):
         if tag in ("svg", "style", "script"):
             self.skipped += 1
             self.found.append(f"\n\n*[{data['aria-label']}]*\n\n" if data.get("aria-label") else "")
+        elif tag == "img":
+            words, source = data.get("alt") or "a picture", data.get("src", "")
+            kept = self.pictures and source.startswith("data:image/")
+            self.found.append(f"\n\n![{words}]({source})\n\n" if kept else f"\n\n*[{words}]*\n\n")
         elif tag == "marimo-tex":
             self.found.append("\0")
         elif tag.startswith("marimo-"):

@@ -109,7 +109,8 @@ def _stoppable() -> Iterator[None]:
     def stop(number: int, _: object) -> None:
         raise KeyboardInterrupt
 
-    kinds = [getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP")]
+    # Ctrl-C too: a job in the background is born deaf to it.
+    kinds = [getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP")]
     # Python takes signals in its main thread only.
     here = threading.current_thread() is threading.main_thread()
     before = [(kind, signal.signal(kind, stop)) for kind in kinds if kind is not None and here]

@@ -56,6 +56,8 @@ autodoc_default_options = {
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
+# The source of what is made here, not of what a module takes from elsewhere.
+viewcode_follow_imported_members = False
 add_module_names = False
 python_maximum_signature_line_length = 72
 python_use_unqualified_type_names = True

@@ -48,7 +48,7 @@ NO_CODE = ("recipes",)
 #: What `import eosin` and `eosin --help` must not load. (typer itself may load pydantic.)
 HEAVY = (
     "torch", "numpy", "polars", "cv2", "matplotlib", "sklearn", "scipy", "PIL", "safetensors",
-    "requests", "h5py", "kagglesdk", "captum", "jinja2",
+    "requests", "h5py", "kagglesdk", "captum", "jinja2", "marimo",
 )  # fmt: skip
 
 MAX_LINES = 400

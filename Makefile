@@ -51,10 +51,10 @@ $(STAMP): requirements.lock pyproject.toml
 	$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $(STAMP)
 
-# torch is held at the newest release that was tested; raise it here.
+# torch and torchvision, which fit each other, are held at the newest releases tested; raise them here.
 lock: $(STAMP)  ## resolve requirements.lock anew (needs the package registry)
 	$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 \
-		--upgrade --upgrade-package torch==2.14.1 --no-emit-index-url --no-emit-find-links --no-header \
+		--upgrade --upgrade-package torch==2.14.1 --upgrade-package torchvision==0.29.1 --no-emit-index-url --no-emit-find-links --no-header \
 		--output-file requirements.lock
 
 clean:

@@ -20,11 +20,13 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "files"),
     ("config",),
     ("runs",),
-    ("data", "models", "evaluation", "fetching"),
+    ("data", "models", "evaluation", "fetching", "tracking"),
     ("splitting", "synthetic", "trust", "figures"),
-    ("training",),
+    ("training", "experiments"),
+    ("probing",),
     ("inference",),
     ("studies",),
+    ("refining", "search"),
     ("reporting",),
     ("guide",),
     ("slides",),
@@ -39,7 +41,7 @@ ALONE = ("scratch",)
 #: They never import torch, not even inside a function, nor a room that may.
 TORCH_FREE = (
     "errors", "files", "config", "runs", "data", "evaluation", "fetching", "splitting", "synthetic",
-    "trust", "figures",
+    "trust", "figures", "tracking", "experiments",
 )  # fmt: skip
 
 #: Folders that hold no code.
@@ -48,7 +50,8 @@ NO_CODE = ("recipes",)
 #: What `import eosin` and `eosin --help` must not load. (typer itself may load pydantic.)
 HEAVY = (
     "torch", "numpy", "polars", "cv2", "matplotlib", "sklearn", "scipy", "PIL", "safetensors",
-    "requests", "h5py", "kagglesdk", "captum", "jinja2", "marimo",
+    "requests", "h5py", "kagglesdk", "captum", "jinja2", "marimo", "timm", "torchvision",
+    "transformers", "peft", "huggingface_hub", "optuna", "mlflow", "wandb", "trackio", "tensorboard",
 )  # fmt: skip
 
 MAX_LINES = 400

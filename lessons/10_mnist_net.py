@@ -17,8 +17,6 @@ app = marimo.App(width="medium", app_title="10. The MNIST network", css_file="ho
 
 with app.setup(hide_code=True):
     import os
-    import tempfile
-    from pathlib import Path
 
     import cv2
     import marimo as mo
@@ -30,7 +28,7 @@ with app.setup(hide_code=True):
     from eosin.data.store import PatchStore, StoreWriter
     from eosin.figures.canvas import BLUE, GREEN, INK, ORANGE, PAPER, canvas, legend
     from eosin.guide.catalog import exercises_of
-    from eosin.guide.notebook import ask, house_look, tell
+    from eosin.guide.notebook import ask, house_look, tell, workplace
     from eosin.models.classifier import load_classifier
     from eosin.splitting.splits import by_patch
     from eosin.training.session import fit, start
@@ -66,7 +64,7 @@ def _():
 
 @app.cell
 def _():
-    folder = Path(tempfile.mkdtemp(prefix="eosin-lesson-"))
+    folder = workplace()
     named = os.environ.get("EOSIN_STORE")
     if named and len(PatchStore.open(named).classes) == 10:
         _source = PatchStore.open(named)

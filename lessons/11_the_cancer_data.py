@@ -17,10 +17,8 @@ app = marimo.App(width="medium", app_title="11. The cancer data", css_file="hous
 
 with app.setup(hide_code=True):
     import os
-    import tempfile
     import zipfile
     from collections import Counter
-    from pathlib import Path
 
     import marimo as mo
     import numpy as np
@@ -30,7 +28,7 @@ with app.setup(hide_code=True):
     from eosin.data.store import PatchStore
     from eosin.figures.canvas import BLUE, ORANGE, canvas, legend
     from eosin.guide.catalog import exercises_of
-    from eosin.guide.notebook import ask, house_look, tell
+    from eosin.guide.notebook import ask, house_look, tell, workplace
     from eosin.synthetic.archive import write_archive
 
     house_look()
@@ -66,7 +64,7 @@ def _():
 
 @app.cell
 def _():
-    folder = Path(tempfile.mkdtemp(prefix="eosin-lesson-"))
+    folder = workplace()
     write_archive(folder / "archive.zip", cases=4, seed=1)
     with zipfile.ZipFile(folder / "archive.zip") as _archive:
         members = [_m for _m in _archive.namelist() if _m.endswith(".png")]

@@ -18,9 +18,6 @@ app = marimo.App(
 )
 
 with app.setup(hide_code=True):
-    import tempfile
-    from pathlib import Path
-
     import cv2
     import marimo as mo
     import numpy as np
@@ -32,7 +29,7 @@ with app.setup(hide_code=True):
     from eosin.evaluation.ranking import auroc
     from eosin.figures.canvas import BLUE, GREEN, INK, ORANGE, QUIET, canvas, legend
     from eosin.guide.catalog import exercises_of
-    from eosin.guide.notebook import ask, house_look, tell
+    from eosin.guide.notebook import ask, house_look, tell, workplace
     from eosin.guide.patches import lesson_store
     from eosin.models.article import ArticleNetwork, ArticleVerbatimNetwork
     from eosin.models.classifier import load_classifier
@@ -83,7 +80,7 @@ def _():
 
 @app.cell
 def _():
-    folder = Path(tempfile.mkdtemp(prefix="eosin-lesson-"))
+    folder = workplace()
     store = lesson_store(folder / "patches.store", cases=12, patches_per_case=60, seed=1)
     random_split = by_patch(store)
     recipe = read_recipe("article-verbatim", ["epochs=2", "stop_when_dead=false"])

@@ -16,9 +16,6 @@ __generated_with = "0.25.2"
 app = marimo.App(width="medium", app_title="13. Honest evaluation", css_file="house.css")
 
 with app.setup(hide_code=True):
-    import tempfile
-    from pathlib import Path
-
     import marimo as mo
     import numpy as np
     import torch
@@ -31,7 +28,7 @@ with app.setup(hide_code=True):
     from eosin.evaluation.ranking import auroc
     from eosin.figures.canvas import BLUE, GREEN, INK, ORANGE, QUIET, canvas, legend
     from eosin.guide.catalog import exercises_of
-    from eosin.guide.notebook import ask, house_look, tell
+    from eosin.guide.notebook import ask, house_look, tell, workplace
     from eosin.guide.patches import lesson_store
     from eosin.inference.assess import assess
     from eosin.models.classifier import load_classifier
@@ -82,7 +79,7 @@ def _():
 
 @app.cell
 def _():
-    folder = Path(tempfile.mkdtemp(prefix="eosin-lesson-"))
+    folder = workplace()
     store = lesson_store(folder / "patches.store", cases=20, patches_per_case=50, seed=4)
     case_split, random_split = by_case(store), by_patch(store)
     audits = {"by patch": audit(store, random_split), "by case": audit(store, case_split)}

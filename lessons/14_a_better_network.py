@@ -18,9 +18,6 @@ app = marimo.App(
 )
 
 with app.setup(hide_code=True):
-    import tempfile
-    from pathlib import Path
-
     import marimo as mo
     import numpy as np
     import torch
@@ -29,7 +26,7 @@ with app.setup(hide_code=True):
     from eosin.evaluation.ranking import auroc
     from eosin.figures.canvas import BLUE, INK, ORANGE, PURPLE, QUIET, canvas, legend
     from eosin.guide.catalog import exercises_of
-    from eosin.guide.notebook import ask, house_look, tell
+    from eosin.guide.notebook import ask, house_look, tell, workplace
     from eosin.guide.patches import lesson_store
     from eosin.models.classifier import load_classifier
     from eosin.splitting.splits import by_case
@@ -66,7 +63,7 @@ def _():
 
 @app.cell
 def _():
-    folder = Path(tempfile.mkdtemp(prefix="eosin-lesson-"))
+    folder = workplace()
     store = lesson_store(folder / "patches.store", cases=14, patches_per_case=50, seed=6)
     split = by_case(store)
     parts = split.parts(store)

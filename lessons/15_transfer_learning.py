@@ -15,9 +15,6 @@ __generated_with = "0.25.2"
 app = marimo.App(width="medium", app_title="15. Transfer learning", css_file="house.css")
 
 with app.setup(hide_code=True):
-    import tempfile
-    from pathlib import Path
-
     import marimo as mo
     import numpy as np
     import torch
@@ -26,7 +23,7 @@ with app.setup(hide_code=True):
     from eosin.evaluation.ranking import auroc
     from eosin.figures.canvas import BLUE, GREEN, ORANGE, QUIET, canvas, legend
     from eosin.guide.catalog import exercises_of
-    from eosin.guide.notebook import ask, house_look, tell
+    from eosin.guide.notebook import ask, house_look, tell, workplace
     from eosin.guide.patches import lesson_store
     from eosin.models.classifier import Classifier, load_classifier
     from eosin.training.session import fit, start
@@ -72,7 +69,7 @@ def _():
 
 @app.cell
 def _():
-    folder = Path(tempfile.mkdtemp(prefix="eosin-lesson-"))
+    folder = workplace()
     everything = lesson_store(folder / "all.store", cases=20, patches_per_case=50, seed=3)
     _names = np.unique(everything.cases)
     theirs = np.isin(everything.cases, _names[::2])  # every second case is theirs

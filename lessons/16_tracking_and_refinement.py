@@ -16,15 +16,13 @@ app = marimo.App(width="medium", app_title="16. Tracking and refinement", css_fi
 
 with app.setup(hide_code=True):
     import json
-    import tempfile
-    from pathlib import Path
 
     import marimo as mo
 
     from eosin.config import read_recipe
     from eosin.figures.canvas import BLUE, GREEN, INK, ORANGE, QUIET, canvas, legend
     from eosin.guide.catalog import exercises_of
-    from eosin.guide.notebook import ask, house_look, tell
+    from eosin.guide.notebook import ask, house_look, tell, workplace
     from eosin.guide.patches import lesson_store
     from eosin.inference.assess import assess
     from eosin.splitting.splits import by_case
@@ -72,7 +70,7 @@ def _():
 
 @app.cell
 def _():
-    folder = Path(tempfile.mkdtemp(prefix="eosin-lesson-"))
+    folder = workplace()
     store = lesson_store(folder / "patches.store", cases=16, patches_per_case=40, seed=8)
     split = by_case(store)
     _small = ["batch_size=32", "arguments.widths=[8,16,32,48]", "arguments.blocks=[0,0,0,1]"]

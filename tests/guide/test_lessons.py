@@ -31,18 +31,27 @@ def test_they_are_numbered_without_a_gap() -> None:
 @pytest.mark.slow
 @EVERY
 def test_it_runs_to_the_end_without_warnings(lesson: Lesson, tmp_path: Path) -> None:
+    (here := tmp_path / "here").mkdir()
+    (temporary := tmp_path / "temporary").mkdir()
     done = subprocess.run(
         [sys.executable, "-W", "error", str(lesson.path)],
-        cwd=tmp_path,
+        cwd=here,
         capture_output=True,
         encoding="utf-8",
         timeout=LONGEST_S,
         # No network: every request would go to a port where nothing listens.
-        env={**os.environ, "http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"},
+        env={
+            **os.environ,
+            "http_proxy": "http://127.0.0.1:9",
+            "https_proxy": "http://127.0.0.1:9",
+            "TMPDIR": str(temporary),
+        },
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert "Traceback" not in done.stderr
-    assert not list(tmp_path.iterdir()), "a lesson leaves no files where it is run"
+    assert not list(here.iterdir()), "a lesson leaves no files where it is run"
+    left = [each.name for each in temporary.iterdir() if each.name.startswith("eosin-")]
+    assert not left, "nor in the folder for temporary files"
 
 
 @EVERY

@@ -71,6 +71,8 @@ def served(
                 stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=subprocess.STDOUT,
+                # What the lesson leaves goes with this folder, even where marimo is killed.
+                env={**os.environ, "TMPDIR": place, "TEMP": place, "TMP": place},
                 # Ctrl-C reaches this program, which then ends the server in order.
                 start_new_session=True,
             )

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import itertools
 import re
+import shutil
+import signal
+import sys
 import tempfile
+import threading
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +21,35 @@ if TYPE_CHECKING:
 #: A drawing with more letters than this is shown as a picture: browsers draw it faster.
 _LARGEST_DRAWING = 400_000
 _numbers = itertools.count(1)
+
+
+class _Place(type(Path())):  # type: ignore[misc]  # the class of this system's paths
+    """A path that can be watched: its folder goes when nothing holds it any more."""
+
+
+def workplace() -> Path:
+    """An empty folder for one lesson's files; keep it in a name of the lesson's own.
+
+    It is removed with that name: when its cell runs again, when the reader's page is closed, when
+    the process ends. A stop signal then ends the process in order instead of at once.
+
+    >>> folder = workplace()
+    >>> held = str(folder)
+    >>> folder.is_dir(), (folder / "a.store").parent == folder
+    (True, True)
+    >>> del folder
+    >>> Path(held).exists()
+    False
+    """
+    place = _Place(tempfile.mkdtemp(prefix="eosin-lesson-"))
+    weakref.finalize(place, shutil.rmtree, str(place), ignore_errors=True)
+    # Python takes signals in its main thread only; marimo's page runs lessons in others.
+    if threading.current_thread() is threading.main_thread():
+        for name in ("SIGTERM", "SIGHUP"):
+            kind = getattr(signal, name, None)
+            if kind is not None and signal.getsignal(kind) is signal.SIG_DFL:
+                signal.signal(kind, lambda number, _: sys.exit(128 + number))
+    return place
 
 
 def ask(exercise: Exercise) -> Any:

@@ -1,0 +1,186 @@
+"""EncoderNetwork: a pretrained backbone from the table, its pooling, and a head.
+
+Building it never downloads: it starts with random weights, and load_encoder_weights puts published
+ones in. So a run folder, which holds all weights, is read without the original file.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from eosin.errors import MissingExtraError
+from eosin.models.pretrained import EncoderSpec, find_encoder, input_size
+
+HEADS = ("linear",)
+
+
+class EncoderNetwork(nn.Module):
+    """Images at the store's size in, logits out; resize, backbone, pooling and head are inside.
+
+    encoder: a name of the table. patch_size: (h, w) of the images in pixels. input_px: the longer
+    side at which the encoder sees them, 0 for its own; resize: "pixels", or "mpp" with patch_mpp,
+    the images' um a pixel (see eosin.models.pretrained.input_size). channels: of the images; 1
+    takes RGB images as well and uses their gray mean. dropout: before the head; drop_path:
+    stochastic depth of the backbone.
+
+    Raises RecipeError for an unknown encoder or a size it cannot take, MissingExtraError without
+    timm.
+
+    >>> network = EncoderNetwork(encoder="resnet18", classes=2, patch_size=(50, 50), input_px=64)
+    >>> network(torch.zeros(1, 3, 50, 50)).shape, network.embed(torch.zeros(1, 3, 50, 50)).shape
+    (torch.Size([1, 2]), torch.Size([1, 512]))
+    """
+
+    def __init__(
+        self,
+        *,
+        encoder: str,
+        classes: int = 2,
+        patch_size: tuple[int, int],
+        input_px: int = 0,
+        resize: str = "pixels",
+        patch_mpp: float = 0.0,
+        channels: int = 3,
+        dropout: float = 0.0,
+        drop_path: float = 0.0,
+        head: str = "linear",
+    ) -> None:
+        super().__init__()
+        if head not in HEADS:
+            raise ValueError(f"head {head!r}; known: {', '.join(HEADS)}")
+        if channels < 1:
+            raise ValueError(f"channels {channels}: at least 1")
+        self.spec = find_encoder(encoder)
+        self.channels = channels
+        #: (h, w) in pixels at which the backbone sees a patch.
+        self.input_size = input_size(
+            self.spec, patch_size, input_px=input_px, resize=resize, patch_mpp=patch_mpp
+        )
+        self.backbone = build_backbone(
+            self.spec, size=self.input_size, channels=channels, drop_path=drop_path
+        )
+        self.pool = (
+            AttentionPool(int(self.backbone.num_features), self.spec.width)  # type: ignore[arg-type]
+            if self.spec.pooling == "attention"
+            else None
+        )
+        self.dropout = nn.Dropout(dropout)
+        self.head: nn.Module = nn.Linear(self.spec.width, classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """images: float [N, channels, h, w], scaled. Returns logits float [N, K]."""
+        return self.late(self.early(images))
+
+    def early(self, images: Tensor) -> Tensor:
+        """What the out-of-scope check looks at: the images themselves, [N, channels, h, w]."""
+        return images
+
+    def late(self, images: Tensor) -> Tensor:
+        """From ``early`` to logits float [N, K]."""
+        logits: Tensor = self.head(self.dropout(self.embed(images)))
+        return logits
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Embeddings float [N, width] of images float [N, channels, h, w], scaled."""
+        if self.channels == 1 and images.shape[1] != 1:
+            images = images.mean(1, keepdim=True)
+        if tuple(images.shape[2:]) != self.input_size:
+            images = functional.interpolate(
+                images, size=self.input_size, mode="bicubic", antialias=True
+            )
+        pooling = self.spec.pooling
+        if pooling == "avg":
+            pooled: Tensor = self.backbone(images)
+            return pooled
+        tokens: Tensor = self.backbone.forward_features(images)  # type: ignore[operator]
+        if self.pool is not None:
+            attended: Tensor = self.pool(tokens)
+            return attended
+        prefix = int(self.backbone.num_prefix_tokens)  # type: ignore[arg-type]
+        if pooling == "token":
+            return tokens[:, 0]
+        mean = tokens[:, prefix:].mean(1)
+        return mean if pooling == "mean" else torch.cat([tokens[:, 0], mean], dim=1)
+
+    def blocks(self) -> list[list[nn.Parameter]]:
+        """The parameters in groups from the stem to the last block, then those of the head.
+
+        The groups are timm's own, those of layer-wise rates.
+        """
+        from timm.models import group_parameters
+
+        matcher = self.backbone.group_matcher(coarse=False)  # type: ignore[operator]
+        groups: dict[int, list[str]] = group_parameters(self.backbone, matcher)
+        named = dict(self.backbone.named_parameters())
+        found = [[named[name] for name in groups[depth]] for depth in sorted(groups)]
+        after = [self.head] if self.pool is None else [self.pool, self.head]
+        return [*found, *(list(part.parameters()) for part in after)]
+
+
+class AttentionPool(nn.Module):
+    """One trained query that attends to all tokens: float [N, T, C] to [N, width].
+
+    The pooling of CoCa (arXiv 2205.01917) as CONCH uses it: keys and query are normalized, so is
+    what comes out.
+
+    >>> AttentionPool(768, 512)(torch.zeros(2, 10, 768)).shape
+    torch.Size([2, 512])
+    """
+
+    def __init__(self, inputs: int, width: int, heads: int = 8) -> None:
+        super().__init__()
+        self.query = nn.Parameter(torch.randn(1, width) / math.sqrt(width))
+        self.attn = nn.MultiheadAttention(width, heads, kdim=inputs, vdim=inputs, batch_first=True)
+        self.ln_q = nn.LayerNorm(width)
+        self.ln_k = nn.LayerNorm(inputs)
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """tokens: float [N, T, C]. Returns float [N, width]."""
+        keys = self.ln_k(tokens)
+        query = self.ln_q(self.query).expand(len(tokens), -1, -1)
+        attended, _ = self.attn(query, keys, keys, need_weights=False)
+        pooled: Tensor = self.norm(attended[:, 0])
+        return pooled
+
+
+def build_backbone(
+    spec: EncoderSpec,
+    *,
+    size: tuple[int, int] | None = None,
+    channels: int = 3,
+    drop_path: float = 0.0,
+) -> nn.Module:
+    """The network of a spec without a head, with random weights.
+
+    size: (h, w) of its input in pixels; None for the size of the published weights.
+
+    Raises MissingExtraError without timm.
+    """
+    try:
+        import timm
+        from timm.layers import SwiGLUPacked
+    except ImportError:
+        raise MissingExtraError("pretrained", "a pretrained encoder") from None
+    layers: dict[str, Any] = {"SwiGLUPacked": SwiGLUPacked, "SiLU": nn.SiLU}
+    arguments = {
+        key: layers.get(value, value) if key.endswith("_layer") else value
+        for key, value in spec.arguments.items()
+    }
+    if spec.pooling != "avg":
+        # All tokens are wanted, normalized; the pooling is done by EncoderNetwork.
+        arguments |= {"global_pool": "", "img_size": size or spec.grid_px}
+    backbone: nn.Module = timm.create_model(
+        spec.architecture,
+        pretrained=False,
+        num_classes=0,
+        in_chans=channels,
+        drop_path_rate=drop_path,
+        **arguments,
+    )
+    return backbone

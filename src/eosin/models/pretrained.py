@@ -1,0 +1,223 @@
+"""The table of pretrained encoders: facts about each, in encoders.toml; no weights, no network.
+
+A row says where the weights are published, what they were trained on and at which scale, what the
+license allows, and what timm needs to build the network. Nothing here loads torch.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, MutableMapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import resources
+from typing import Any
+
+from eosin.errors import RecipeError, closest
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
+
+#: How an embedding is made of what the network gives: "avg", the network's own average over space
+#: (CNNs); "token", the class token; "mean", of the patch tokens; "token+mean", both, joined;
+#: "attention", a trained query that attends to all tokens.
+POOLINGS = ("avg", "token", "mean", "token+mean", "attention")
+#: "pixels": the whole patch at the encoder's input size. "mpp": at the encoder's mpp.
+RESIZES = ("pixels", "mpp")
+#: A patch resized to the encoder's mpp has at most so many times the encoder's own pixels a side.
+MOST_ENLARGED = 2
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderSpec:
+    """What is known of one encoder.
+
+    >>> find_encoder("resnet18").width
+    512
+    """
+
+    name: str  #: what the user types
+    title: str
+    family: str  #: "timm" or "transformers": which library's names the published tensors have
+    architecture: str  #: timm's name of the network
+    arguments: Mapping[str, Any]  #: what timm.create_model is told besides the name
+    hub: str  #: "owner/name" on the Hugging Face hub
+    revision: str  #: commit of the weights; "" where not known: resolved at download and recorded
+    files: tuple[str, ...]  #: names of the weights file in that repository, best first
+    parameters: int  #: of the network without a head, at grid_px
+    input_px: int  #: side of the square that the encoder is fed
+    grid_px: int  #: side for which the published position embeddings were made; often input_px
+    mpp: float | None  #: micrometers a pixel of the training images; None for photographs
+    mean: tuple[float, float, float]
+    deviation: tuple[float, float, float]
+    width: int  #: length of the embedding after pooling
+    pooling: str  #: one of POOLINGS
+    licence: str
+    gated: bool  #: the weights must be asked for on the model's page
+    commercial: bool  #: whether the license allows commercial use
+    pathology: bool  #: trained on histology
+    trained_on: str
+    source: str  #: where the facts of this row come from
+    remote_code: bool = False  #: whether the published repository needs its own code to load
+
+    @property
+    def page(self) -> str:
+        """The model's page, for people."""
+        return f"huggingface.co/{self.hub}"
+
+    @property
+    def stride_px(self) -> int:
+        """The input's sides must be multiples of it (ViTs: the patch; CNNs: any side, so 1)."""
+        if "patch_size" in self.arguments:
+            return int(self.arguments["patch_size"])
+        found = re.search(r"_patch(\d+)", self.architecture)
+        return int(found[1]) if found else 1
+
+
+def read_encoders(text: str) -> dict[str, EncoderSpec]:
+    """Specs from TOML: a table an encoder.
+
+    Raises RecipeError when a row lacks a key or has one that no row has.
+    """
+    specs = {}
+    for name, row in tomllib.loads(text).items():
+        row = {"mpp": None, "pathology": False, "gated": False, "revision": "", **row}
+        row = {"family": "timm", "arguments": {}, "grid_px": row.get("input_px"), **row}
+        row = {"mean": IMAGENET_MEAN, "deviation": IMAGENET_DEVIATION, **row}
+        row.setdefault("files", ["model.safetensors", "pytorch_model.bin"])
+        for key in ("mean", "deviation", "files"):
+            row[key] = tuple(row[key])
+        try:
+            spec = EncoderSpec(name=name, **row)
+        except TypeError as error:
+            raise RecipeError(f"encoder {name!r}: {error}") from None
+        if spec.pooling not in POOLINGS or spec.family not in ("timm", "transformers"):
+            raise RecipeError(f"encoder {name!r}: pooling {spec.pooling!r}, family {spec.family!r}")
+        specs[name] = spec
+    return specs
+
+
+@dataclass
+class EncoderTable(MutableMapping[str, EncoderSpec]):
+    """Name -> spec, read from encoders.toml when it is first asked."""
+
+    more: dict[str, EncoderSpec] = field(default_factory=dict)
+
+    @cached_property
+    def rows(self) -> dict[str, EncoderSpec]:
+        """The rows of the table, then those that were added in this process."""
+        path = resources.files("eosin.models") / "encoders.toml"
+        return {**read_encoders(path.read_text("utf-8")), **self.more}
+
+    def __getitem__(self, name: str) -> EncoderSpec:
+        return self.rows[name]
+
+    def __setitem__(self, name: str, spec: EncoderSpec) -> None:
+        self.rows[name] = spec
+
+    def __delitem__(self, name: str) -> None:
+        del self.rows[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+#: All known encoders by name.
+ENCODERS = EncoderTable()
+
+
+def find_encoder(name: str) -> EncoderSpec:
+    """The spec of an encoder by name.
+
+    Raises RecipeError for an unknown name, with the closest known ones.
+
+    >>> find_encoder("resnet18").title
+    'ResNet-18'
+    """
+    if name not in ENCODERS:
+        raise RecipeError(f"unknown encoder {name!r}; {closest(name, ENCODERS)} (eosin encoders)")
+    return ENCODERS[name]
+
+
+def input_size(
+    spec: EncoderSpec,
+    patch_size: tuple[int, int],
+    *,
+    input_px: int = 0,
+    resize: str = "pixels",
+    patch_mpp: float | None = None,
+) -> tuple[int, int]:
+    """Height and width in pixels at which the encoder sees a patch of ``patch_size`` (h, w).
+
+    input_px: the longer side, 0 for the encoder's own. resize: one of RESIZES; "mpp" needs
+    ``patch_mpp`` (um a pixel of the patches) and an encoder whose mpp is known. The shape of the
+    patch is kept; sides are rounded to the encoder's stride, enlarged to at most MOST_ENLARGED
+    times its own input.
+
+    Raises RecipeError when the policy cannot be carried out.
+
+    >>> spec = find_encoder("resnet18")
+    >>> input_size(spec, (50, 50)), input_size(spec, (50, 25))
+    ((224, 224), (224, 112))
+    """
+    stride, longest = spec.stride_px, max(patch_size)
+    if resize not in RESIZES:
+        raise RecipeError(f"resize {resize!r}; {closest(resize, RESIZES)}")
+    if resize == "mpp":
+        if input_px:
+            raise RecipeError('resize = "mpp" sets the pixels by itself; leave out input_px')
+        if spec.mpp is None:
+            raise RecipeError(
+                f'{spec.title} was trained on photographs, which have no mpp; use resize = "pixels"'
+            )
+        if not patch_mpp:
+            raise RecipeError('resize = "mpp" needs the mpp of the patches: patch_mpp, in um')
+        side = min(longest * patch_mpp / spec.mpp, MOST_ENLARGED * spec.input_px)
+    else:
+        side = float(input_px or spec.input_px)
+        if input_px and (input_px < 0 or input_px % stride):
+            below = max(stride, input_px // stride * stride)
+            raise RecipeError(
+                f"input_px {input_px}: {spec.title} takes multiples of {stride}, for example "
+                f"{below} or {below + stride}"
+            )
+    height, width = (max(1, round(side * px / longest / stride)) * stride for px in patch_size)
+    return height, width
+
+
+def resize_policy(
+    spec: EncoderSpec,
+    patch_px: int | tuple[int, int],
+    mpp: float | None,
+    *,
+    input_px: int = 0,
+    resize: str = "pixels",
+) -> str:
+    """One sentence on how patches reach the encoder, for model cards and `eosin encoders`.
+
+    patch_px: side of a square patch or (h, w), in pixels. mpp: of the patches, um a pixel, or None.
+
+    >>> resize_policy(find_encoder("resnet18"), 50, 4.0)
+    '50 px patches (200 um at 4 mpp) are resized to 224 px, 0.893 mpp; ResNet-18 was trained on \
+photographs, which have no mpp'
+    """
+    size = (patch_px, patch_px) if isinstance(patch_px, int) else patch_px
+    fed = input_size(spec, size, input_px=input_px, resize=resize, patch_mpp=mpp)
+    known = f" ({max(size) * mpp:.4g} um at {mpp:.3g} mpp)" if mpp else ""
+    if fed == tuple(size):
+        text = f"{_px(size)} patches{known} are used at their own size"
+    else:
+        reached = f", {mpp * max(size) / max(fed):.3g} mpp" if mpp else ""
+        text = f"{_px(size)} patches{known} are resized to {_px(fed)}{reached}"
+    if spec.mpp is None:
+        return f"{text}; {spec.title} was trained on photographs, which have no mpp"
+    unknown = "" if mpp else ", and the mpp of the patches is not known"
+    return f"{text}; {spec.title} was trained at {spec.mpp:.3g} mpp{unknown}"
+
+
+def _px(size: tuple[int, int]) -> str:
+    return f"{size[0]} px" if size[0] == size[1] else f"{size[0]} x {size[1]} px"

@@ -29,6 +29,7 @@ with app.setup(hide_code=True):
     from eosin.figures.canvas import BLUE, GREEN, INK, ORANGE, PAPER, canvas, legend
     from eosin.guide.catalog import exercises_of
     from eosin.guide.notebook import ask, house_look, tell, workplace
+    from eosin.guide.patches import named_store
     from eosin.models.classifier import load_classifier
     from eosin.splitting.splits import by_patch
     from eosin.training.session import fit, start
@@ -47,11 +48,11 @@ def _():
 
     From here on you work with the real thing: networks in PyTorch, trained by the same code as
     `eosin train`. Before it turns to cancer, the tutorial reads digits, and so do we: MNIST is
-    60,000 images of 28 by 28 pixels, drawn by 500 people.
+    60,000 images of 28 by 28 pixels to learn from and 10,000 to test on, drawn by about 500 people.
 
-    It need not be downloaded: scikit-learn has 1,797 digits inside, of 8 by 8 pixels. We enlarge
-    them to 28 by 28. (Have you packed MNIST? Then start with
-    `EOSIN_STORE=mnist.store eosin learn 10`, and 1,797 of its images are used.)
+    It need not be downloaded: scikit-learn has 1,797 digits inside, of 8 by 8 pixels, which we
+    enlarge to 28 by 28. (Have you packed MNIST? Then start with
+    `EOSIN_STORE=mnist.store eosin learn 10`, and as many of its images are used instead.)
     """)
     return
 
@@ -65,38 +66,34 @@ def _():
 @app.cell
 def _():
     folder = workplace()
-    named = os.environ.get("EOSIN_STORE")
-    if named and len(PatchStore.open(named).classes) == 10:
-        _source = PatchStore.open(named)
-        _rows = np.random.default_rng(0).permutation(len(_source))[:1797]
-        _images, _labels = (
-            np.asarray(_source.patches[np.sort(_rows)]),
-            _source.labels[np.sort(_rows)],
-        )
+    _named = named_store(classes=None)
+    if _named is not None and len(_named.classes) == 10 and len(_named) >= 1797:
+        _rows = np.sort(np.random.default_rng(0).permutation(len(_named))[:1797])
+        _labels, _raw = _named.labels[_rows], _named.patches[_rows]
+        source = "Drawn from your store"
     else:
         _digits = load_digits()
         _labels = _digits.target
-        _images = np.stack(
-            [
-                cv2.resize(
-                    (_d * 255 / 16).astype(np.uint8), (28, 28), interpolation=cv2.INTER_CUBIC
-                )
-                for _d in _digits.images
-            ]
-        )[..., None].repeat(3, axis=3)  # uint8 [N, 28, 28, 3]
+        _raw = (_digits.images[..., None] * 255 / 16).astype(np.uint8).repeat(3, axis=3)
+        source = "Those inside scikit-learn" + (
+            "" if _named is None else "; your store does not have 1,797 images of ten classes"
+        )
+    _images = np.stack(
+        [cv2.resize(_one, (28, 28), interpolation=cv2.INTER_CUBIC) for _one in _raw]
+    )  # uint8 [N, 28, 28, 3]
     with StoreWriter(
         folder / "digits.store", classes=[str(_k) for _k in range(10)], patch_size=(28, 28)
     ) as _writer:
         _writer.append(_images, [{"label": int(_label)} for _label in _labels])
     store = PatchStore.open(folder / "digits.store")
     split = by_patch(store)  # who wrote a digit is unknown here, so no better split is possible
-    return folder, split, store
+    return folder, source, split, store
 
 
 @app.cell(hide_code=True)
-def _(store):
+def _(source, store):
     _figure, (_axes,) = canvas(
-        f"{len(store):,} digits", "Five of each, as the network gets them", width_in=8.0,
+        f"{len(store):,} digits", f"{source}. Five of each, as the network gets them", width_in=8.0,
         height_in=4.4, side_in=0.2, foot_in=0.2,
     )  # fmt: skip
     _grid = np.concatenate(
@@ -179,8 +176,8 @@ def _():
     mo.md(r"""
     ## Train it as the tutorial does
 
-    Ten epochs of plain stochastic descent at a rate of 0.001, batches of 64. On the full MNIST this
-    ends near 90 %. Here?
+    Ten epochs of plain stochastic descent at a rate of 0.001, batches of 64. On the full MNIST
+    these settings end at 93 % of the test digits, measured with this very code. Here?
     """)
     return
 
@@ -317,14 +314,18 @@ def _():
 def _(shift, split, store, tuned_path):
     _model, _ = load_classifier(tuned_path)
     _rows = split.parts(store)["test"]
-    _moved = np.roll(store.patches[_rows], shift.value, axis=2)
-    if shift.value > 0:
-        _moved[:, :, : shift.value] = 0
-    elif shift.value < 0:
-        _moved[:, :, shift.value :] = 0
-    with torch.no_grad():
-        _prob = torch.softmax(_model(torch.from_numpy(_moved)), dim=1).numpy()
-    _called, _truth = _prob.argmax(axis=1), store.labels[_rows]
+    _truth = store.labels[_rows]
+
+    def _read(pixels):
+        """The digits moved sideways with empty pixels behind them, and the network's answers."""
+        moved = np.roll(store.patches[_rows], pixels, axis=2)
+        moved[:, :, slice(0, pixels) if pixels > 0 else slice(28 + pixels, 28)] = 0
+        with torch.no_grad():
+            return moved, torch.softmax(_model(torch.from_numpy(moved)), dim=1).numpy()
+
+    right_at = {_s: float((_read(_s)[1].argmax(axis=1) == _truth).mean()) for _s in (0, 2, 6)}
+    _moved, _prob = _read(shift.value)
+    _called = _prob.argmax(axis=1)
     _wrong = np.flatnonzero(_called != _truth)
     _wrong = _wrong[np.argsort(-_prob.max(axis=1)[_wrong])]
     _figure, (_axes,) = canvas(
@@ -344,13 +345,14 @@ def _(shift, split, store, tuned_path):
         _axes.imshow(_shown)
         _axes.set(ylim=(38, -1), facecolor=PAPER)
     _figure
-    return
+    return (right_at,)
 
 
 @app.cell(hide_code=True)
-def _():
-    mo.md(r"""
-    It was shown shifts of two pixels and takes those calmly; at six it falls apart. Convolution
+def _(right_at):
+    mo.md(f"""
+    It was shown shifts of up to two pixels: in the middle it reads {right_at[0]:.1%} rightly, two
+    pixels to the right {right_at[2]:.1%}, six pixels to the right {right_at[6]:.0%}. Convolution
     carries a feature along, but the fully connected layers behind it have learned *where* features
     are. What a network should not mind, you have to show it. (That a digit keeps its name when it
     is shifted is knowledge; that a patch of tissue keeps its label when it is turned or mirrored is

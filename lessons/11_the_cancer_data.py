@@ -16,7 +16,6 @@ __generated_with = "0.25.2"
 app = marimo.App(width="medium", app_title="11. The cancer data", css_file="house.css")
 
 with app.setup(hide_code=True):
-    import os
     import zipfile
     from collections import Counter
 
@@ -25,10 +24,10 @@ with app.setup(hide_code=True):
 
     from eosin.data.mosaic import mosaic_image
     from eosin.data.pack import pack
-    from eosin.data.store import PatchStore
     from eosin.figures.canvas import BLUE, ORANGE, canvas, legend
     from eosin.guide.catalog import exercises_of
     from eosin.guide.notebook import ask, house_look, tell, workplace
+    from eosin.guide.patches import named_store
     from eosin.synthetic.archive import write_archive
 
     house_look()
@@ -126,8 +125,8 @@ def _(folder):
 
 @app.cell(hide_code=True)
 def _(members, packed):
-    _named = os.environ.get("EOSIN_STORE")
-    store = PatchStore.open(_named) if _named else packed
+    _named = named_store(cases=2, patches_per_case=10)
+    store = _named or packed
     _edge = int(
         (
             (packed.index["width"] < packed.patch_size[1])
@@ -202,17 +201,19 @@ def _(store):
     _names, _inverse = np.unique(store.cases, return_inverse=True)
     _share = np.bincount(_inverse, store.labels) / np.bincount(_inverse)
     # Light that the dyes absorb, by channel; as shares, so that dark and pale patches compare.
-    _light = (store.patches[:, ::5, ::5].reshape(len(store), -1, 3).astype(np.float32) + 1) / 256
-    _mean = -np.log(_light).mean(axis=1)  # float [N, 3]
+    _drawn = np.sort(np.random.default_rng(0).permutation(len(store))[:20_000])
+    _labels, _cases, _inverse = store.labels[_drawn], store.cases[_drawn], _inverse[_drawn]
+    _light = store.patches[_drawn, ::5, ::5].reshape(len(_drawn), -1, 3).astype(np.float32)
+    _mean = -np.log((_light + 1) / 256).mean(axis=1)  # float [N, 3]
     _mean /= np.maximum(_mean.sum(axis=1, keepdims=True), 1e-6)
-    _some = np.random.default_rng(0).permutation(len(store))[:1500]
+    _some = np.random.default_rng(0).permutation(len(_drawn))[:1500]
     _figure, (_left, _right) = canvas(
         "The same patches, colored by class and by case",
         "Hue of each patch: shares of the absorbed light that are red and blue (at most 1,500)",
         panels=2, width_in=9.6, height_in=4.4,
     )  # fmt: skip
     for _k, _color, _name in ((0, BLUE, "negative"), (1, ORANGE, "positive")):
-        _mine = _some[store.labels[_some] == _k]
+        _mine = _some[_labels[_some] == _k]
         _left.plot(_mean[_mine, 0], _mean[_mine, 2], ".", color=_color, alpha=0.5, label=_name)
     legend(_left)
     from matplotlib import colormaps
@@ -237,7 +238,7 @@ def _(store):
             between += mine.sum() * ((_mean[mine].mean(axis=0) - _mean.mean(axis=0)) ** 2).sum()
         return float(between / total)
 
-    by_class, by_name = explained(store.labels), explained(store.cases)
+    by_class, by_name = explained(_labels), explained(_cases)
     shares = (float(_share.min()), float(_share.max()))
     _figure
     return by_class, by_name, shares

@@ -144,12 +144,16 @@ def _(honest, leaking):
 
 @app.cell(hide_code=True)
 def _(honest, leaking):
+    _hides = (
+        "The leaking split also *hides how much cases differ*."
+        if np.ptp(leaking) < np.ptp(honest)
+        else "Five splits are few; usually those by case differ more, because cases differ."
+    )
     mo.md(f"""
     The method is the same and the patches are the same; only the split differs. The leak is worth
     **{np.mean(leaking) - np.mean(honest):+.2f}**. And there is a second thing to see: by case, the
-    five figures reach from {min(honest):.2f} to {max(honest):.2f}, by patch only from
-    {min(leaking):.2f} to {max(leaking):.2f}. The leaking split also *hides how much cases differ*.
-    Keep that for the last section.
+    five figures reach from {min(honest):.2f} to {max(honest):.2f}, by patch from
+    {min(leaking):.2f} to {max(leaking):.2f}. {_hides} Keep that for the last section.
     """)
     return
 
@@ -425,9 +429,15 @@ def _(one_case, over):
 @app.cell(hide_code=True)
 def _(over):
     _wide = [_i.high - _i.low for _i in (over["cases"], over["patches"])]
+    _few = (
+        ""
+        if _wide[0] > _wide[1]
+        else "Narrower, for once: these few test cases happen to be alike, and drawing from a "
+        "handful of cases shows too little of how cases differ. Do not take comfort in it."
+    )
     mo.md(f"""
     Over cases the interval is {_wide[0]:.3f} wide, over patches {_wide[1]:.3f}:
-    {_wide[0] / _wide[1]:.1f} times as wide.
+    {_wide[0] / _wide[1]:.1f} times as wide. {_few}
     The patches of one case have one stain, one scanner and one disease in common; fifty of them are
     not fifty independent witnesses. A new patient brings a new *case*, so cases are drawn. And with
     so few of them, even that interval is only a rough guide: eosin says so beside every figure.

@@ -72,7 +72,12 @@ def learn(
             output.result({"lesson": chosen.as_dict(), "notebook": str(path)})
         else:
             output.say(f"{path} holds lesson {chosen.number}; open it with: jupyter lab {path}")
-    elif text:
+        return
+    from eosin.guide.patches import check_named
+
+    # Before anything opens: a page would show the reason as a fault of the lesson.
+    check_named(chosen.path)
+    if text:
         _in_terminal(lesson, pictures, json_=json_)
     else:
         from eosin.guide.browser import open_lesson

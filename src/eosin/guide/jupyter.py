@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from eosin.errors import UserError
+from eosin.errors import EosinError, UserError
 from eosin.files import whole
 from eosin.guide.catalog import Lesson, exercises_of
 from eosin.guide.exercises import Choice, Code, Exercise
@@ -44,6 +44,14 @@ def register() -> None:
         formatters[kind].for_type(Html, lambda shown, *_: None)
     formatters["text/markdown"].for_type(Html, markdown)
     formatters["image/png"].for_type(Figure, png)
+    _shell().set_custom_exc((EosinError,), _say)
+
+
+def _say(shell: Any, kind: type, error: BaseException, trace: Any, **_: Any) -> list[str]:
+    """What eosin raises on purpose is a sentence for the reader; its traceback is not."""
+    sentence = f"error: {error}"
+    print(sentence, file=sys.stderr)
+    return [sentence]
 
 
 def png(figure: Any) -> bytes:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import ast
 import os
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from eosin.data.store import PatchStore, StoreWriter
+from eosin.errors import StoreError
 from eosin.synthetic.archive import make_store
 
 #: Names a packed store; lessons then work on a sample of its patches.
 VARIABLE = "EOSIN_STORE"
+#: Patches of a sample have this side in pixels, for which the lessons' networks are made.
+SIDE_PX = 50
 
 
 def lesson_store(
@@ -20,20 +25,64 @@ def lesson_store(
     cases: int,
     patches_per_case: int,
     seed: int = 0,
-    size: int = 50,
 ) -> PatchStore:
     """A store for one lesson at ``path``, small enough for two cores.
 
-    Made-up cases of ``size`` pixels; where the variable EOSIN_STORE names a packed store with two
-    classes, as many cases and patches of that one. Raises StoreError when ``path`` exists or the
-    named store cannot be read.
+    Made-up cases; where the variable EOSIN_STORE names a packed store with two classes, as many
+    cases and patches of that one. Raises StoreError when ``path`` exists or the named store cannot
+    be read or is too small.
     """
-    named = os.environ.get(VARIABLE)
-    if named:
-        return sample(
-            PatchStore.open(named), path, cases=cases, patches_per_case=patches_per_case, seed=seed
+    store = named_store(cases=cases, patches_per_case=patches_per_case)
+    if store is None:
+        return make_store(path, cases=cases, patches_per_case=patches_per_case, seed=seed)
+    return sample(store, path, cases=cases, patches_per_case=patches_per_case, seed=seed)
+
+
+def named_store(
+    *, classes: int | None = 2, cases: int = 0, patches_per_case: int = 0
+) -> PatchStore | None:
+    """The store that EOSIN_STORE names, or None where it names none.
+
+    Raises StoreError, with a sentence for the reader, where it cannot be read, has other than
+    ``classes`` classes (None takes any number), or fewer than ``cases`` cases that have
+    ``patches_per_case`` patches and some of each class.
+    """
+    named = os.environ.get(VARIABLE, "").strip()
+    if not named:
+        return None
+    advice = f"name another store, or unset {VARIABLE} for made-up patches"
+    try:
+        store = PatchStore.open(Path(named).expanduser())
+    except StoreError as error:
+        raise StoreError(f"{VARIABLE} names no store that can be used: {error}") from None
+    if len(store) == 0:
+        raise StoreError(f"{VARIABLE}: {named} has no patches; {advice}")
+    if classes is not None and len(store.classes) != classes:
+        found = ", ".join(store.classes[:4]) + (", ..." if len(store.classes) > 4 else "")
+        count = f"{len(store.classes)} class{'es' if len(store.classes) != 1 else ''} ({found})"
+        raise StoreError(f"{VARIABLE}: {named} has {count}; this lesson needs {classes}; {advice}")
+    if cases and len(_usable(store, patches_per_case)) < cases:
+        raise StoreError(
+            f"{VARIABLE}: {named} has {len(_usable(store, patches_per_case))} cases with at least "
+            f"{patches_per_case} patches, {_fewest(patches_per_case)} of them of either class; "
+            f"this lesson needs {cases}; {advice}"
         )
-    return make_store(path, cases=cases, patches_per_case=patches_per_case, seed=seed, size=size)
+    return store
+
+
+def check_named(lesson: Path) -> None:
+    """Raise StoreError where EOSIN_STORE names a store that a lesson, not yet run, cannot use.
+
+    lesson: its file; what it asks of a store is read from its calls, and nothing of it runs.
+    """
+    if not os.environ.get(VARIABLE, "").strip():
+        return
+    for node in ast.walk(ast.parse(lesson.read_text("utf-8"))):
+        match node:
+            case ast.Call(func=ast.Name(id="lesson_store" | "named_store"), keywords=found):
+                asked = {str(key.arg): key.value for key in found}
+                known = asked.keys() & {"classes", "cases", "patches_per_case"}
+                named_store(**{key: ast.literal_eval(asked[key]) for key in known})
 
 
 def sample(
@@ -44,29 +93,50 @@ def sample(
     patches_per_case: int,
     seed: int = 0,
 ) -> PatchStore:
-    """A new store with patches of some cases of a store, both classes in each where it has both.
+    """A new store with patches of some cases of a store, both classes in each.
 
-    Cases are drawn among those with most patches of their smaller class, so that a small sample
-    can be trained on. Raises StoreError when ``path`` exists.
+    Cases are drawn among those with enough patches of each class to train on; within a case,
+    patches are drawn as they come, so that its share of positives stays about its own. Patches of
+    another size are resized to 50 pixels. Raises StoreError when ``path`` exists.
     """
     rng = np.random.default_rng(seed)
-    names, inverse = np.unique(store.cases, return_inverse=True)
-    counts = np.zeros((len(names), len(store.classes)), np.int64)
-    np.add.at(counts, (inverse, store.labels), 1)
-    rich = np.argsort(-counts.min(axis=1), kind="stable")[: 2 * cases]
-    chosen = rng.permutation(rich)[:cases]
+    chosen = rng.permutation(_usable(store, patches_per_case))[:cases]
     rows = np.sort(
-        np.concatenate([_some(store, inverse == k, patches_per_case, rng) for k in sorted(chosen)])
+        np.concatenate(
+            [_some(store, store.cases == case, patches_per_case, rng) for case in sorted(chosen)]
+        )
     )
+    patches = np.asarray(store.patches[rows])
+    height, width = patches.shape[1:3]
+    if (height, width) != (SIDE_PX, SIDE_PX):
+        import cv2
+
+        size = (SIDE_PX, SIDE_PX)
+        patches = np.stack([cv2.resize(p, size, interpolation=cv2.INTER_AREA) for p in patches])
     with StoreWriter(
         path,
         classes=list(store.classes),
-        patch_size=store.patch_size,
-        mpp=store.mpp,
+        patch_size=(SIDE_PX, SIDE_PX),
+        mpp=None if store.mpp is None else store.mpp * width / SIDE_PX,
         info={"made_up": store.made_up, "layout": store.info.get("layout"), "rejects": []},
     ) as writer:
-        writer.append(np.asarray(store.patches[rows]), store.index[rows].to_dicts())
+        writer.append(patches, store.index[rows].to_dicts())
     return PatchStore.open(path)
+
+
+def _usable(store: PatchStore, patches_per_case: int) -> npt.NDArray[np.str_]:
+    """The names of the cases that a sample can be drawn from."""
+    names, inverse = np.unique(store.cases, return_inverse=True)
+    counts = np.zeros((len(names), len(store.classes)), np.int64)
+    np.add.at(counts, (inverse, store.labels), 1)
+    many = counts.sum(axis=1) >= patches_per_case
+    both = counts.min(axis=1) >= _fewest(patches_per_case)
+    return np.asarray(names[many & both & (names != "")])
+
+
+def _fewest(patches_per_case: int) -> int:
+    """Patches of either class that a case must have."""
+    return max(1, patches_per_case // 10)
 
 
 def _some(

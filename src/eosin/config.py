@@ -34,15 +34,22 @@ class Recipe(BaseModel):
 
     # The network
     network: str = Field(
-        "compact", description="Which network: article, article-verbatim, digits, compact."
+        "compact",
+        description="Which network: article, article-verbatim, digits, compact, or encoder "
+        "(arguments.encoder names one of `eosin encoders`).",
     )
     arguments: dict[str, Scalar | list[Scalar]] = Field(
         default_factory=dict, description="Arguments of the network, for example width."
     )
-    normalize: Literal["train", "half", "none"] = Field(
+    normalize: Literal["train", "half", "none", "encoder"] = Field(
         "train",
         description="Input scaling: mean and deviation of the training patches (train), "
-        "(value - 0.5) / 0.5 (half), or 0 to 1 as it is (none).",
+        "(value - 0.5) / 0.5 (half), 0 to 1 as it is (none), or the encoder's own (encoder).",
+    )
+    test_time: Literal["none", "dihedral"] = Field(
+        "none",
+        description="The finished classifier averages over the eight turns and flips of each patch "
+        "(dihedral): eight times the time.",
     )
 
     # Length and order
@@ -65,6 +72,13 @@ class Recipe(BaseModel):
     )
     label_smoothing: float = Field(
         0.0, ge=0, lt=1, description="Share of the truth given to all classes alike; 0 is off."
+    )
+
+    distill_weight: float = Field(
+        0.7, ge=0, le=1, description="With --teacher: share of the teacher in the loss."
+    )
+    distill_temperature: float = Field(
+        2.0, gt=0, le=100, description="With --teacher: how much its answers are softened."
     )
 
     # Optimizer
@@ -99,6 +113,15 @@ class Recipe(BaseModel):
     brightness: float = Field(
         0.0, ge=0, le=1, description="Add up to +- this to the optical density."
     )
+    mixup: float = Field(
+        0.0, ge=0, le=10, description="Blend pairs of patches, share from Beta(this, this); 0: off."
+    )
+    cutmix: float = Field(
+        0.0,
+        ge=0,
+        le=10,
+        description="Put a box of one patch into another, area from Beta(this, this); 0: off.",
+    )
 
     # Stopping and keeping
     patience: int = Field(
@@ -118,6 +141,13 @@ class Recipe(BaseModel):
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="auto: bf16 where the processor is fast at it."
     )
+    micro_batch: int = Field(
+        0,
+        ge=0,
+        le=65_536,
+        description="Patches through the network at once, gradients added up to the batch; 0: the "
+        "whole batch. Halved by itself where memory runs out.",
+    )
     channels_last: bool = Field(True, description="Memory order of images; the same mathematics.")
 
     @model_validator(mode="after")
@@ -127,6 +157,8 @@ class Recipe(BaseModel):
                 "loss bce_of_log_softmax and network article-verbatim belong together; "
                 "use cross_entropy with any other network"
             )
+        if (self.normalize == "encoder") and self.network != "encoder":
+            raise ValueError("normalize encoder needs network encoder")
         return self
 
     def changed(self, **values: Any) -> Recipe:

@@ -3,7 +3,9 @@
 =====================  ==============================================================
 recipe.toml            the recipe, complete
 split.csv              which patches were train, val and test
-seen.parquet           case and pixel digest of every patch that training or validation saw
+seen.parquet           case, pixel digest and part of every patch that training or validation saw,
+                       here or in the runs whose weights or answers this one took over
+teacher.npy            a teacher's answers for the training patches (only with --teacher)
 metrics.jsonl          one line an epoch
 resume.pt              the state after the last checkpoint (read with weights_only)
 model.safetensors      the weights; there only when training has finished

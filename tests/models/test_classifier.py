@@ -12,7 +12,9 @@ import torch
 from torch.nn import functional
 
 from eosin.errors import RecipeError, RunError
-from eosin.models.classifier import NETWORKS, Classifier, load_classifier, save_classifier
+from eosin.models.classifier import Classifier, load_classifier, save_classifier
+from eosin.models.networks import NETWORKS
+from eosin.models.symmetry import turn
 
 PAIR = ["negative", "positive"]
 
@@ -30,10 +32,37 @@ def patches(n: int = 3, size: int = 50) -> torch.Tensor:
 
 @pytest.mark.parametrize("name", sorted(NETWORKS))
 def test_every_network_keeps_the_contract(name: str) -> None:
-    model = build(name).eval()
+    arguments = {"encoder": "resnet18", "input_px": 32} if name == "encoder" else {}
+    model = build(name, arguments=arguments).eval()
     logits = model(patches())
     assert logits.shape == (3, 2)
     assert logits.dtype == torch.float32
+
+
+def test_eight_views_give_the_mean_probability_and_the_same_for_a_turned_patch(
+    tmp_path: Path,
+) -> None:
+    one, many = build("compact").eval(), build("compact", views=8).eval()
+    found = many(patches()).softmax(1)
+    by_hand = torch.stack([one(turn(patches(), k)).softmax(1) for k in range(8)]).mean(0)
+    assert torch.allclose(found, by_hand, atol=1e-6)
+    assert torch.allclose(many(turn(patches(), 5)).softmax(1), found, atol=1e-5)
+    logits, texture = many.examine(patches())
+    assert torch.allclose(logits.softmax(1), found, atol=1e-6)
+    assert torch.equal(texture, one.examine(patches())[1])
+    save_classifier(many, tmp_path)
+    assert load_classifier(tmp_path)[0].views == 8
+    assert many(patches()[:, :40]).shape == (3, 2)  # a rectangle has four
+
+
+def test_stochastic_depth_is_off_when_measured() -> None:
+    model = build("compact", arguments={"drop_path": 0.5})
+    first, second = model(patches()), model(patches())
+    assert not torch.equal(first, second)
+    model.eval()
+    assert torch.equal(model(patches()), model(patches()))
+    with pytest.raises(RecipeError, match="drop_path"):
+        build("compact", arguments={"drop_path": 1.0})
 
 
 def test_the_articles_network_is_the_tutorials() -> None:

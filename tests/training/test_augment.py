@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from eosin.config import Recipe
-from eosin.training.augment import augment, dihedral, shift, stain_and_brightness, turn
+from eosin.models.symmetry import turn
+from eosin.training.augment import augment, dihedral, shift, stain_and_brightness
 from eosin.training.batches import seeded
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from eosin.config import Recipe
 from eosin.training.batches import Batches, input_scaling, take
 
 
@@ -61,9 +62,15 @@ def test_take_reads_rows_in_the_order_asked_for() -> None:
 
 def test_scaling_is_exactly_the_mean_and_deviation() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (9, 5, 4, 3), dtype=np.uint8)
-    mean, deviation = input_scaling(torch.from_numpy(pixels), "train")
+    mean, deviation = input_scaling(torch.from_numpy(pixels), Recipe(normalize="train"))
     scaled = pixels.reshape(-1, 3) / 255.0
     assert np.allclose(mean, scaled.mean(0))
     assert np.allclose(deviation, scaled.std(0))
-    assert input_scaling(torch.from_numpy(pixels), "half") == ([0.5] * 3, [0.5] * 3)
-    assert input_scaling(torch.from_numpy(pixels), "none") == ([0.0] * 3, [1.0] * 3)
+    assert input_scaling(torch.from_numpy(pixels), Recipe(normalize="half")) == (
+        [0.5] * 3,
+        [0.5] * 3,
+    )
+    assert input_scaling(torch.from_numpy(pixels), Recipe(normalize="none")) == (
+        [0.0] * 3,
+        [1.0] * 3,
+    )

@@ -182,8 +182,8 @@ def test_class_weights_raise_the_rare_class(
     recipe = read_recipe("compact", [*SMALL, "class_weights=balanced", "epochs=1"])
     work = trainer(made_up_store, parts, tmp_path / "run", recipe)
     counts = np.bincount(made_up_store.labels[parts["train"]])
-    assert work.class_weights is not None
-    assert work.class_weights.tolist() == pytest.approx((counts.sum() / (2 * counts)).tolist())
+    assert work.step.class_weights is not None
+    assert work.step.class_weights.tolist() == pytest.approx((counts.sum() / (2 * counts)).tolist())
 
 
 def test_without_validation_it_trains_all_the_same(

@@ -25,7 +25,15 @@ def train(
         Path | None,
         typer.Argument(help="A store, or anything `eosin pack` reads; it is then packed first."),
     ] = None,
-    recipe: output.Recipe = "compact",
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            "--recipe",
+            "-r",
+            help="A name from `eosin recipes`, or a .toml file. "
+            "Default: compact; with --from, that run's own.",
+        ),
+    ] = None,
     split: Annotated[
         str | None,
         typer.Option(
@@ -42,6 +50,29 @@ def train(
     fold: Annotated[
         int | None, typer.Option(help="Which fold of a split into folds to test on.")
     ] = None,
+    base: Annotated[
+        Path | None,
+        typer.Option("--from", help="Begin with the weights of this run (other cases or classes)."),
+    ] = None,
+    teacher: Annotated[
+        Path | None,
+        typer.Option("--teacher", help="Learn from this run's answers as well (distillation)."),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            "--weights",
+            help="For an encoder: a file or folder with its weights, or random. "
+            "Default: the hub's, downloaded once.",
+        ),
+    ] = None,
+    trust_remote_code: Annotated[
+        bool,
+        typer.Option(
+            "--trust-remote-code",
+            help="Run the code that comes with an encoder's pinned revision, where it needs that.",
+        ),
+    ] = False,
     resume: Annotated[
         Path | None, typer.Option("--resume", help="Go on with the unfinished run in this folder.")
     ] = None,
@@ -56,15 +87,18 @@ def train(
 ) -> None:
     """Train a classifier, audit its split first, evaluate it afterwards.
 
-    Stopped by Ctrl-C or killed at any moment, it goes on with --resume where it was.
+    Stopped by Ctrl-C or killed at any moment, it goes on with --resume where it was. Neither the
+    run of --from nor that of --teacher may have seen a case that is to be measured on.
 
     Example: eosin train idc.store --recipe compact --split published -o run
     """
     output.use_json(json_)
     if resume is not None:
-        if run is not None or split is not None or settings:
+        others = (run, split, settings, base, teacher, weights)
+        if any(other is not None for other in others):
             raise UserError(
-                "--resume RUN goes on with the run as it was; leave out -o, --split, --set"
+                "--resume RUN goes on with the run as it was; leave out -o, --split, --set, "
+                "--from, --teacher, --weights"
             )
         session = _resumed(resume, source)
     else:
@@ -79,6 +113,9 @@ def train(
             fold=fold,
             allow_leaks=allow_leaks,
             force=force,
+            base=base,
+            teacher=teacher,
+            weights=weights,
         )
     from eosin.training.session import fit
 
@@ -109,14 +146,28 @@ def train(
 
 
 def _started(
-    source: Path, recipe: str, settings: list[str], split: str | None, run: Path, **options: Any
+    source: Path,
+    recipe: str | None,
+    settings: list[str],
+    split: str | None,
+    run: Path,
+    *,
+    base: Path | None,
+    weights: str | None,
+    **options: Any,
 ) -> Session:
     from eosin.config import read_recipe
+    from eosin.runs import RunFolder
     from eosin.training.session import start
 
-    chosen = read_recipe(recipe, settings)
+    name = recipe or "compact"
+    if base is not None and recipe is None:
+        name = str((RunFolder.open(base) / "recipe.toml").resolve())
+    chosen = read_recipe(name, settings)
+    if base is not None and weights is not None:
+        raise UserError("--from RUN brings its own weights; leave out --weights")
     store = _store(source, run)
-    session, _ = start(store, _split(store, split), chosen, run, **options)
+    session, _ = start(store, _split(store, split), chosen, run, base=base, **options)
     return session
 
 
@@ -203,6 +254,9 @@ def watching(session: Session) -> Iterator[Reporter]:
                 done = facts["epoch"] * facts["steps"] + facts["step"]
                 bar.update(task, total=facts["epochs"] * facts["steps"], completed=done)
 
+            def taught(done: int, total: int) -> None:
+                bar.update(task, total=total, completed=done, description="asking the teacher")
+
             def stepped(epoch: int, step: int, loss: float) -> None:
                 bar.update(
                     task,
@@ -224,6 +278,7 @@ def watching(session: Session) -> Iterator[Reporter]:
 
             yield Reporter(
                 started=started,
+                taught=taught,
                 stepped=stepped,
                 epoch_done=epoch_done,
                 warned=output.warn,

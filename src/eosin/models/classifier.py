@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,55 +15,14 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 from torch.nn import functional
 
-from eosin.errors import RecipeError, RunError, closest
+from eosin.errors import RecipeError, RunError
 from eosin.files import whole
-from eosin.models.article import ArticleNetwork, ArticleVerbatimNetwork
-from eosin.models.compact import CompactNetwork
-from eosin.models.digits import DigitsNetwork
+from eosin.models.networks import build_network
+from eosin.models.symmetry import symmetries, turn
 
 FORMAT = 1
 #: Tensors of the out-of-scope check; in model.safetensors once it was fitted.
 _SCOPE = ("scope_mean", "scope_whitening")
-
-#: Name -> (class, whether it is told the number of classes, whether it is told the patch size).
-#: A network that is not told the number of classes has one logit and serves two classes.
-NETWORKS: dict[str, tuple[type[nn.Module], bool, bool]] = {
-    "article": (ArticleNetwork, False, True),
-    "article-verbatim": (ArticleVerbatimNetwork, False, True),
-    "digits": (DigitsNetwork, True, True),
-    "compact": (CompactNetwork, True, False),
-}
-
-
-def build_network(
-    name: str,
-    *,
-    classes: int,
-    patch_size: tuple[int, int],
-    arguments: Mapping[str, Any] | None = None,
-) -> nn.Module:
-    """A network by name, with fresh weights.
-
-    Raises RecipeError for an unknown name, an argument it does not take, or a patch size or number
-    of classes it cannot serve.
-    """
-    if name not in NETWORKS:
-        raise RecipeError(f"unknown network {name!r}; {closest(name, NETWORKS)}")
-    kind, takes_classes, takes_size = NETWORKS[name]
-    known = dict(arguments or {})
-    if takes_classes:
-        known["classes"] = classes
-    elif classes != 2:
-        raise RecipeError(f"network {name!r} has one logit and serves two classes, not {classes}")
-    if takes_size:
-        known["patch_size"] = patch_size
-    try:
-        return kind(**known)
-    except (TypeError, ValueError, RuntimeError) as error:
-        text = str(error).replace(f"{kind.__name__}.__init__() ", "")
-        raise RecipeError(
-            f"network {name!r} with arguments {dict(arguments or {})}: {text}"
-        ) from None
 
 
 class Classifier(nn.Module):
@@ -71,7 +31,7 @@ class Classifier(nn.Module):
     forward(patches: uint8 [N, H, W, 3]) -> logits float32 [N, K], K >= 2; softmax gives
     probabilities. A network with one logit z is used as [0, z], which is the same mathematics as
     the sigmoid of z. Patches of another size than ``patch_size`` are resized (bilinear,
-    antialiased).
+    antialiased). With 8 ``views`` the answer is the mean over the turns and flips of each patch.
 
     >>> model = Classifier.build("compact", classes=["negative", "positive"], patch_size=(50, 50))
     >>> model(torch.zeros(2, 50, 50, 3, dtype=torch.uint8)).shape
@@ -96,8 +56,12 @@ class Classifier(nn.Module):
         mean: Sequence[float] = (0.0, 0.0, 0.0),
         deviation: Sequence[float] = (1.0, 1.0, 1.0),
         temperature: float = 1.0,
+        views: int = 1,
     ) -> None:
         super().__init__()
+        if views not in (1, 8):
+            raise RecipeError(f"a classifier sees 1 or 8 views of a patch, not {views}")
+        self.views = views
         if len(classes) < 2:
             raise RecipeError(f"a classifier needs at least two classes, not {list(classes)}")
         self.network = network
@@ -136,7 +100,8 @@ class Classifier(nn.Module):
 
     def forward(self, patches: Tensor) -> Tensor:
         """patches: uint8 [N, H, W, 3]. Returns logits float32 [N, K]."""
-        return self.scaled(self.network(self.prepare(patches)))
+        outputs = [self.network(self.prepare(view)) for view in self._views(patches)]
+        return self.scaled(*outputs)
 
     def prepare(self, patches: Tensor) -> Tensor:
         """What the network is given: uint8 [N, H, W, 3] to float32 [N, 3, H, W], scaled."""
@@ -147,12 +112,21 @@ class Classifier(nn.Module):
             )
         return (images - self.mean[:, None, None]) / self.deviation[:, None, None]
 
-    def scaled(self, outputs: Tensor) -> Tensor:
-        """Logits float32 [N, K] from what the network gives: float [N, K], or [N, 1]."""
-        logits = outputs.float()
-        if logits.shape[1] == 1:
-            logits = torch.cat([torch.zeros_like(logits), logits], dim=1)
+    def scaled(self, *outputs: Tensor) -> Tensor:
+        """Logits float32 [N, K] from what the network gives: float [N, K], or [N, 1].
+
+        Of several views of the same patches: the logarithm of their mean probability.
+        """
+        views = [_two_columns(each.float()) for each in outputs]
+        logits = views[0] if len(views) == 1 else mean_answer(torch.stack(views))
         return logits / self.temperature
+
+    def _views(self, patches: Tensor) -> list[Tensor]:
+        """The patches as they are, and turned and flipped where the classifier averages so."""
+        if self.views == 1:
+            return [patches]
+        kinds = symmetries(patches.shape[1], patches.shape[2])
+        return [turn(patches, which) for which in range(min(self.views, kinds))]
 
     def examine(self, patches: Tensor) -> tuple[Tensor, Tensor]:
         """Logits and texture in one pass: float32 [N, K] and [N, 3 C].
@@ -162,9 +136,11 @@ class Classifier(nn.Module):
         deviation and that of the mean difference between neighbors. Early maps still know of
         sharpness and stain; the last ones were trained to forget both (measured: docs/log.md).
         """
-        early = self.network.early(self.prepare(patches))  # type: ignore[operator]
-        logits = self.scaled(self.network.late(early))  # type: ignore[operator]
-        return logits, _texture(early.float())
+        views = self._views(patches)
+        early = self.network.early(self.prepare(views[0]))  # type: ignore[operator]
+        outputs = [self.network.late(early)]  # type: ignore[operator]
+        outputs += [self.network(self.prepare(view)) for view in views[1:]]
+        return self.scaled(*outputs), _texture(early.float())
 
     def distance(self, texture: Tensor) -> Tensor | None:
         """How far from the training patches, float32 [N]; about 1 for those. None where not fitted.
@@ -187,8 +163,24 @@ class Classifier(nn.Module):
             "mean": self.mean.tolist(),
             "deviation": self.deviation.tolist(),
             "temperature": float(self.temperature),
+            "views": self.views,
             "parameters": sum(p.numel() for p in self.parameters()),
         }
+
+
+def _two_columns(logits: Tensor) -> Tensor:
+    if logits.shape[1] > 1:
+        return logits
+    return torch.cat([torch.zeros_like(logits), logits], dim=1)
+
+
+def mean_answer(logits: Tensor) -> Tensor:
+    """The logarithm of the mean probability: float [V, N, K] to [N, K].
+
+    >>> mean_answer(torch.tensor([[[0.0, 0.0]], [[0.0, 0.0]]])).exp()
+    tensor([[0.5000, 0.5000]])
+    """
+    return torch.logsumexp(logits.log_softmax(-1), 0) - math.log(len(logits))
 
 
 #: Below it a deviation is no longer told from none; pixels scaled to about 1 differ by more.
@@ -244,6 +236,7 @@ def load_classifier(folder: Path) -> tuple[Classifier, dict[str, Any]]:
             mean=[float(v) for v in facts["mean"]],
             deviation=[float(v) for v in facts["deviation"]],
             temperature=float(facts["temperature"]),
+            views=int(facts.get("views", 1)),
         )
     except RecipeError as error:
         raise RunError(f"{folder}/model.json: {error}") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -16,9 +17,10 @@ class CompactNetwork(nn.Module):
     kernels are what a processor's matrix units are best at; depthwise ones are bound by memory. For
     50x50 patches: 77 million multiply-adds forward, 1.9 million parameters.
 
-    widths: channels of the stem and of each stage; blocks: residual blocks of each.
+    widths: channels of the stem and of each stage; blocks: residual blocks of each. drop_path:
+    chance that the last residual block is skipped for a patch in training, growing linearly from
+    the first (Huang et al. 2016, "Deep networks with stochastic depth").
 
-    >>> import torch
     >>> CompactNetwork(classes=2)(torch.zeros(1, 3, 50, 50)).shape
     torch.Size([1, 2])
     """
@@ -30,15 +32,19 @@ class CompactNetwork(nn.Module):
         widths: Sequence[int] = (16, 32, 64, 128, 256),
         blocks: Sequence[int] = (0, 0, 1, 1, 1),
         dropout: float = 0.0,
+        drop_path: float = 0.0,
     ) -> None:
         super().__init__()
         if len(widths) != len(blocks) or not widths:
             raise ValueError(f"widths {list(widths)} and blocks {list(blocks)} differ in length")
+        if not 0 <= drop_path < 1:
+            raise ValueError(f"drop_path {drop_path} is not between 0 and 1")
         layers: list[nn.Module] = [_convolution(3, widths[0])]
+        rates = iter(drop_path * (k + 1) / max(1, sum(blocks)) for k in range(sum(blocks)))
         for stage, (width, count) in enumerate(zip(widths, blocks, strict=True)):
             if stage:
                 layers += [_convolution(widths[stage - 1], width), nn.MaxPool2d(2)]
-            layers += [_Residual(width) for _ in range(count)]
+            layers += [_Residual(width, next(rates)) for _ in range(count)]
         self.features = nn.Sequential(*layers)
         #: Where the first pooling stands among the features.
         self.pooling = next(
@@ -64,13 +70,18 @@ class CompactNetwork(nn.Module):
 
 
 class _Residual(nn.Module):
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, skipped: float) -> None:
         super().__init__()
+        self.skipped = skipped
         self.first = _convolution(width, width)
         self.second = _convolution(width, width, activation=False)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        return functional.relu(hidden + self.second(self.first(hidden)))
+        added: Tensor = self.second(self.first(hidden))
+        if self.training and self.skipped:
+            kept = torch.rand(len(hidden), 1, 1, 1, device=hidden.device) >= self.skipped
+            added = added * kept / (1 - self.skipped)
+        return functional.relu(hidden + added)
 
 
 def _convolution(inputs: int, outputs: int, *, activation: bool = True) -> nn.Sequential:

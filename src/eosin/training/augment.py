@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from eosin.config import Recipe
+from eosin.models.symmetry import symmetries, turn
 
 #: Optical density of hematoxylin, eosin and residual (rows) in R, G, B: Ruifrok & Johnston 2001,
 #: "Quantification of histochemical staining by color deconvolution".
@@ -28,25 +29,13 @@ def augment(patches: Tensor, recipe: Recipe, generator: torch.Generator) -> Tens
     return patches
 
 
-def turn(patches: Tensor, which: int) -> Tensor:
-    """One of the eight symmetries of the square (bit 0 mirrors x, 1 mirrors y, 2 swaps x and y).
-
-    >>> turn(torch.arange(4).reshape(1, 2, 2, 1), 1).flatten().tolist()
-    [1, 0, 3, 2]
-    """
-    if which & 4:
-        patches = patches.transpose(1, 2)
-    axes = [axis for bit, axis in ((1, 2), (2, 1)) if which & bit]
-    return patches.flip(axes) if axes else patches
-
-
 def dihedral(patches: Tensor, generator: torch.Generator) -> Tensor:
     """Turn and flip: each eighth of the batch by another symmetry (of four where not square).
 
     A batch is in random order already, so which patch gets which symmetry is random, and the shares
     are exact; slices need no masks, which would stall a GPU.
     """
-    kinds = 8 if patches.shape[1] == patches.shape[2] else 4
+    kinds = symmetries(patches.shape[1], patches.shape[2])
     first = int(torch.randint(kinds, (), generator=generator))
     bounds = [len(patches) * k // kinds for k in range(kinds + 1)]
     result = torch.empty_like(patches)

@@ -14,6 +14,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from eosin.config import Recipe
+
 
 def seeded(*numbers: int) -> torch.Generator:
     """A generator whose stream depends on all the numbers (seed, epoch, step, purpose).
@@ -88,26 +90,36 @@ class Batches:
             return torch.multinomial(weights, count, replacement=True, generator=generator)
         return torch.randperm(count, generator=generator)
 
-    def epoch(self, epoch: int, *, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches of an epoch from step ``start`` on: (uint8 [n, H, W, 3], int64 [n])."""
+    def rows(self, epoch: int, *, start: int = 0) -> Iterator[Tensor]:
+        """Row numbers of each batch of an epoch, from step ``start`` on: int64 [n]."""
         order = self.order(epoch).to(self.patches.device)
         for step in range(start, self.steps):
-            rows = order[step * self.batch_size : (step + 1) * self.batch_size]
+            yield order[step * self.batch_size : (step + 1) * self.batch_size]
+
+    def epoch(self, epoch: int, *, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of an epoch from step ``start`` on: (uint8 [n, H, W, 3], int64 [n])."""
+        for rows in self.rows(epoch, start=start):
             yield self.patches[rows], self.labels[rows]
 
 
-def input_scaling(patches: Tensor, kind: str) -> tuple[list[float], list[float]]:
+def input_scaling(patches: Tensor, recipe: Recipe) -> tuple[list[float], list[float]]:
     """Mean and deviation of each channel, of values in 0..1, as the recipe's ``normalize`` says.
 
     patches: uint8 [N, H, W, 3]. Exact: from the histogram of all values.
 
-    >>> input_scaling(torch.full((1, 2, 2, 3), 255, dtype=torch.uint8), "train")
+    >>> input_scaling(torch.full((1, 2, 2, 3), 255, dtype=torch.uint8), Recipe())
     ([1.0, 1.0, 1.0], [1.0, 1.0, 1.0])
     """
+    kind = recipe.normalize
     if kind == "none":
         return [0.0] * 3, [1.0] * 3
     if kind == "half":
         return [0.5] * 3, [0.5] * 3
+    if kind == "encoder":
+        from eosin.models.pretrained import find_encoder
+
+        spec = find_encoder(str(recipe.arguments.get("encoder")))
+        return list(spec.mean), list(spec.deviation)
     values = np.arange(256) / 255.0
     counts = np.zeros((3, 256), dtype=np.int64)
     pixels = patches.numpy()

@@ -12,30 +12,30 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from eosin.config import Recipe
 from eosin.data.store import PatchStore
 from eosin.errors import SplitError, StoppedError, TrainingError
 from eosin.models.classifier import Classifier, save_classifier
 from eosin.runs import RunFolder
-from eosin.training.augment import augment
-from eosin.training.batches import Batches, input_scaling, mixed_seed, seeded, take
+from eosin.training.batches import Batches, input_scaling, mixed_seed, take
 from eosin.training.checkpoint import Position, load_checkpoint, save_checkpoint
 from eosin.training.diagnose import (
     Diagnosis,
     constant,
-    no_memory,
     not_finite,
     unchanged,
     weights_of,
 )
-from eosin.training.machine import Machine, choose_machine, keep_freed_memory, out_of_memory
+from eosin.training.machine import Machine, choose_machine, keep_freed_memory
 from eosin.training.optimizers import Optimizer, WeightAverage, rate_factor
+from eosin.training.step import Step
 from eosin.training.validate import classify, validation_figures
 
 CHECKPOINT_SECONDS = 30.0
 _VALIDATION_BATCH = 512
+#: Views of a patch that the finished classifier averages over.
+VIEWS = {"none": 1, "dihedral": 8}
 
 
 @dataclass
@@ -43,6 +43,7 @@ class Reporter:
     """Whom the loop tells what happens; every callback may be left out."""
 
     started: Callable[[dict[str, Any]], None] = lambda facts: None
+    taught: Callable[[int, int], None] = lambda done, total: None
     stepped: Callable[[int, int, float], None] = lambda epoch, step, loss: None
     epoch_done: Callable[[dict[str, Any]], None] = lambda row: None
     warned: Callable[[str], None] = lambda sentence: None
@@ -65,6 +66,10 @@ class Trainer:
     marks: tuple[str, ...] = ()
     reporter: Reporter = field(default_factory=Reporter)
     facts: Mapping[str, Any] = field(default_factory=dict)
+    #: Puts earlier weights into the fresh classifier.
+    begin: Callable[[Classifier], None] | None = None
+    #: A teacher's logits for the training patches, float32 [n, K].
+    soft: Tensor | None = None
 
     def __post_init__(self) -> None:
         self.machine: Machine = choose_machine(self.recipe.precision)
@@ -79,7 +84,7 @@ class Trainer:
         labels = torch.from_numpy(self.store.labels[rows])
         counts = torch.bincount(labels, minlength=len(self.store.classes))
         self._check_classes(counts)
-        mean, deviation = input_scaling(patches, self.recipe.normalize)
+        mean, deviation = input_scaling(patches, self.recipe)
         torch.manual_seed(mixed_seed(self.recipe.seed, 1))
         self.model = Classifier.build(
             self.recipe.network,
@@ -88,7 +93,10 @@ class Trainer:
             arguments=self.recipe.arguments,
             mean=mean,
             deviation=deviation,
-        ).to(self.machine.device)
+        )
+        if self.begin is not None:
+            self.begin(self.model)
+        self.model = self.model.to(self.machine.device)
         if self.recipe.channels_last:
             self.model = self.model.to(memory_format=torch.channels_last)
         self.optimizer = Optimizer(self.model, self.recipe)
@@ -102,10 +110,21 @@ class Trainer:
             sampling=self.recipe.sampling,
             drop_last=self.recipe.drop_last,
         )
-        self.class_weights: Tensor | None = None
+        class_weights: Tensor | None = None
         if self.recipe.class_weights == "balanced":
             weights = len(labels) / (len(counts) * counts.clamp(min=1).double())
-            self.class_weights = weights.float().to(self.machine.device)
+            class_weights = weights.float().to(self.machine.device)
+        if self.soft is not None:
+            self.soft = self.soft.to(self.machine.device)
+        self.step = Step(
+            self.model,
+            self.optimizer,
+            self.recipe,
+            self.machine,
+            classes=len(self.store.classes),
+            class_weights=class_weights,
+            warned=lambda sentence: self.reporter.warned(sentence),
+        )
 
     def fit(self, *, resume: bool = False) -> dict[str, Any]:
         """Train to the end and save the model; returns the facts that model.json holds.
@@ -147,9 +166,16 @@ class Trainer:
         self.model.train()
         started = saved = time.perf_counter()
         loss_sum = torch.tensor(position.loss_sum, dtype=torch.float64, device=self.machine.device)
-        for patches, labels in self.batches.epoch(number, start=position.step):
+        for rows in self.batches.rows(number, start=position.step):
             done = position.epoch * self.batches.steps + position.step
-            loss = self._step(patches, labels, number, position.step, self._rate(done))
+            loss = self.step(
+                self.batches.patches[rows],
+                self.batches.labels[rows],
+                None if self.soft is None else self.soft[rows],
+                epoch=number,
+                step=position.step,
+                factor=self._rate(done),
+            )
             if self.average:
                 self.average.update(done)
             loss_sum += loss
@@ -200,39 +226,6 @@ class Trainer:
     def _rate(self, step: int) -> float:
         total = self.recipe.epochs * self.batches.steps
         return rate_factor(step, total, warmup=self.recipe.warmup, decay=self.recipe.decay)
-
-    def _step(
-        self, patches: Tensor, labels: Tensor, epoch: int, step: int, factor: float
-    ) -> Tensor:
-        recipe = self.recipe
-        # Dropout draws from the global generator; the rest of the program must not notice.
-        torch.manual_seed(mixed_seed(recipe.seed, epoch, step, 2))
-        patches = augment(patches, recipe, seeded(recipe.seed, epoch, step, 3))
-        try:
-            with self.machine.autocast():
-                logits = self.model(patches)
-            loss = self._loss(logits, labels)
-            self.optimizer.set_rate(factor)
-            self.optimizer.zero()
-            loss.backward()  # type: ignore[no-untyped-call]
-            if recipe.clip_norm:
-                torch.nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip_norm)
-            self.optimizer.step()
-        except (RuntimeError, MemoryError) as error:
-            if out_of_memory(error):
-                raise TrainingError(no_memory(recipe, str(self.machine.device))) from None
-            raise
-        return loss.detach()
-
-    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        if self.recipe.loss == "bce_of_log_softmax":
-            return functional.binary_cross_entropy(logits[:, 1] - logits[:, 0], labels.float())
-        return functional.cross_entropy(
-            logits,
-            labels,
-            weight=self.class_weights,
-            label_smoothing=self.recipe.label_smoothing,
-        )
 
     # Validation
 
@@ -304,6 +297,7 @@ class Trainer:
             self.model.network.load_state_dict(self.position.best_weights)
         elif self.average:
             self.average.swap()
+        self.model.views = VIEWS[self.recipe.test_time]
         facts = {
             "recipe": self.recipe.name,
             "mpp": self.store.mpp,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,15 @@ from eosin.runs import RunFolder, environment
 from eosin.splitting.audit import AuditResult, audit
 from eosin.splitting.splits import Split, read_split, write_split
 from eosin.training.loop import Reporter, Trainer
+from eosin.training.origin import (
+    beginning,
+    from_encoder,
+    from_run,
+    leak,
+    refuse_seen,
+    seen_table,
+)
+from eosin.training.teacher import as_teacher, teach
 
 MADE_UP = "made-up data: drawn by a program, no figure says anything about tissue"
 
@@ -36,6 +45,9 @@ class Session:
     recipe: Recipe
     run: RunFolder
     marks: tuple[str, ...]
+    #: Where the first weights come from, and the teacher; see `training.origin` and `.teacher`.
+    origin: Mapping[str, Any]
+    teacher: Mapping[str, Any] | None
 
 
 def start(
@@ -47,12 +59,17 @@ def start(
     fold: int | None = None,
     allow_leaks: bool = False,
     force: bool = False,
+    base: Path | None = None,
+    teacher: Path | None = None,
+    weights: Mapping[str, Any] | None = None,
 ) -> tuple[Session, AuditResult]:
     """Audit the split and make the run folder.
 
-    Raises LeakError when the parts share information and neither the scheme is ``patch`` nor
-    ``allow_leaks`` is said; RunError when the folder exists; SplitError when the split does not
-    fit.
+    base: an earlier run whose weights this one begins with; teacher: one whose answers it learns
+    from; weights: where an encoder's weights lie ("path") and what they are.
+    Raises LeakError when the parts share information, or an earlier run has seen what is to be
+    measured on, and neither the scheme is ``patch`` nor ``allow_leaks`` is said; RunError when the
+    folder exists; SplitError when the split does not fit.
     """
     parts = split.parts(store, fold)
     result = audit(store, split, fold=fold)
@@ -61,7 +78,18 @@ def start(
             f"the split leaks: {'; '.join(result.marks)}. See: eosin audit {store.path} "
             "SPLIT; train on it all the same with --allow-leaks, and every output will say so"
         )
-    marks = [*([MADE_UP] if store.made_up else []), *split.marks, *result.marks]
+    origin: dict[str, Any] = {"kind": "random"}
+    if base is not None:
+        origin = from_run(base, recipe)
+    elif weights is not None:
+        origin = from_encoder(recipe, weights)
+    taught = None if teacher is None else as_teacher(teacher, store)
+    earlier = {"--from": base, "the teacher": teacher}
+    before = {what: RunFolder(found) for what, found in earlier.items() if found is not None}
+    seen = [s for what, other in before.items() for s in refuse_seen(what, other, store, parts)]
+    if seen and not allow_leaks:
+        raise leak(seen)
+    marks = [*([MADE_UP] if store.made_up else []), *split.marks, *result.marks, *seen]
     run = RunFolder(path)
     if force and (run / "recipe.toml").exists():
         shutil.rmtree(run.path)
@@ -81,9 +109,11 @@ def start(
             "fold": fold,
             "marks": list(dict.fromkeys(marks)),
             "audit": result.to_dict(),
+            "start": origin,
+            "teacher": taught,
         },
     )
-    _write_seen(run, store, parts)
+    _write_seen(run, store, parts, list(before.values()))
     return _session(store, split, fold, recipe, run), result
 
 
@@ -118,14 +148,32 @@ def fit(
     session: Session, *, reporter: Reporter | None = None, resume: bool = False
 ) -> dict[str, Any]:
     """Train, or go on training; returns the facts of model.json."""
+    reporter = reporter or Reporter()
+    soft = None
+    if session.teacher is not None:
+        soft = teach(
+            session.teacher,
+            session.store,
+            session.parts["train"],
+            session.run,
+            precision=session.recipe.precision,
+            progress=reporter.taught,
+        )
     trainer = Trainer(
         session.store,
         session.parts,
         session.recipe,
         session.run,
         marks=session.marks,
-        reporter=reporter or Reporter(),
-        facts={"split_scheme": session.split.scheme, "leaking": session.split.leaking},
+        reporter=reporter,
+        facts={
+            "split_scheme": session.split.scheme,
+            "leaking": session.split.leaking,
+            "start": session.origin,
+            "teacher": session.teacher,
+        },
+        begin=beginning(session.origin, going_on=resume),
+        soft=soft,
     )
     return trainer.fit(resume=resume)
 
@@ -133,16 +181,25 @@ def fit(
 def _session(
     store: PatchStore, split: Split, fold: int | None, recipe: Recipe, run: RunFolder
 ) -> Session:
-    marks = tuple(str(mark) for mark in run.read_json("environment.json")["marks"])
-    return Session(store, split, fold, split.parts(store, fold), recipe, run, marks)
+    facts = run.read_json("environment.json")
+    marks = tuple(str(mark) for mark in facts["marks"])
+    origin = facts.get("start") or {"kind": "random"}
+    parts = split.parts(store, fold)
+    return Session(store, split, fold, parts, recipe, run, marks, origin, facts.get("teacher"))
 
 
 def _write_seen(
-    run: RunFolder, store: PatchStore, parts: Mapping[str, npt.NDArray[np.int64]]
+    run: RunFolder,
+    store: PatchStore,
+    parts: Mapping[str, npt.NDArray[np.int64]],
+    before: Sequence[RunFolder],
 ) -> None:
-    rows = np.concatenate([parts["train"], parts["val"]])
+    """What this run sees, and what those saw whose weights or answers it takes over."""
+    index = store.index.select("case", "digest")
+    tables = [index[parts[part]].with_columns(part=pl.lit(part)) for part in ("train", "val")]
+    tables += [seen_table(other) for other in before]
     with whole(run / "seen.parquet") as temporary:
-        store.index.select("case", "digest")[rows].write_parquet(temporary)
+        pl.concat(tables).unique(maintain_order=True).write_parquet(temporary)
 
 
 def seen_before(run: RunFolder, store: PatchStore) -> tuple[list[str], int]:
@@ -150,13 +207,6 @@ def seen_before(run: RunFolder, store: PatchStore) -> tuple[list[str], int]:
 
     Training and validation patches both count: the threshold was chosen on the latter.
     """
-    try:
-        seen = pl.read_parquet(run / "seen.parquet")
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise RunError(
-            f"{run / 'seen.parquet'} cannot be read ({error}), so what the run has seen is unknown"
-        ) from None
-    cases = set(seen["case"].to_list()) - {""}
-    digests = seen["digest"].unique().to_list()
-    shared = sorted(cases & set(store.cases.tolist()))
-    return shared, int(store.index["digest"].is_in(digests).sum())
+    seen = seen_table(run)
+    shared = sorted((set(seen["case"].to_list()) - {""}) & set(store.cases.tolist()))
+    return shared, int(store.index["digest"].is_in(seen["digest"].unique().to_list()).sum())

@@ -1,0 +1,187 @@
+"""Where a run's first weights come from: chance, an earlier run, or a pretrained encoder.
+
+What was found is recorded in environment.json under "start", so that the run can begin again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from torch import nn
+
+from eosin.config import Recipe
+from eosin.data.store import PatchStore
+from eosin.errors import LeakError, RecipeError, RunError
+from eosin.models.classifier import Classifier, load_classifier
+from eosin.runs import RunFolder
+
+Rows = npt.NDArray[np.int64]
+Begin = Callable[[Classifier], None]
+
+
+def from_run(path: Path, recipe: Recipe) -> dict[str, Any]:
+    """The record of an earlier run as the start of another.
+
+    Raises RunError where it has no model, RecipeError where the recipe's network is another.
+    """
+    model, facts = load_classifier(RunFolder.open(path).path)
+    mine = (recipe.network, dict(recipe.arguments))
+    theirs = (model.architecture, model.arguments)
+    regular = ("dropout", "drop_path")  # they own no weight
+    if mine[0] != theirs[0] or _without(mine[1], regular) != _without(theirs[1], regular):
+        raise RecipeError(
+            f"the recipe's network is {mine[0]} with arguments {mine[1]}, that of {path} is "
+            f"{theirs[0]} with {theirs[1]}: weights carry over only between equal ones"
+        )
+    return {
+        "kind": "run",
+        "path": str(path.resolve()),
+        "digest": digest_of(path / "model.safetensors"),
+        "classes": list(model.classes),
+        "mean": model.mean.tolist(),
+        "deviation": model.deviation.tolist(),
+        "store": facts.get("store_digest"),
+    }
+
+
+def from_encoder(recipe: Recipe, found: Mapping[str, Any]) -> dict[str, Any]:
+    """The record of an encoder's weights; ``found`` says where they lie and what they are."""
+    return {
+        "kind": "encoder",
+        "encoder": str(recipe.arguments.get("encoder")),
+        **found,
+        "digest": digest_of(Path(str(found["path"]))),
+    }
+
+
+def beginning(record: Mapping[str, Any], *, going_on: bool) -> Begin | None:
+    """What puts the recorded weights into a fresh classifier.
+
+    going_on: the checkpoint brings the weights, only the input scaling is still to be set.
+    Raises RunError where the recorded weights are gone or have changed.
+    """
+    kind = record.get("kind", "random")
+    if kind == "random" or (going_on and kind == "encoder"):
+        return None
+    path = Path(str(record["path"]))
+    if not going_on:
+        check_digest(path / "model.safetensors" if kind == "run" else path, str(record["digest"]))
+
+    def from_other(model: Classifier) -> None:
+        model.mean.copy_(model.mean.new_tensor(record["mean"]))
+        model.deviation.copy_(model.deviation.new_tensor(record["deviation"]))
+        if not going_on:
+            _copy(load_classifier(path)[0], model)
+
+    def from_file(model: Classifier) -> None:
+        from eosin.models.encoder import EncoderNetwork, load_encoder_weights
+
+        assert isinstance(model.network, EncoderNetwork)
+        load_encoder_weights(model.network, path)
+
+    return from_other if kind == "run" else from_file
+
+
+def _copy(earlier: Classifier, model: Classifier) -> None:
+    """All weights; but a fresh head where the classes are other ones."""
+    weights = earlier.network.state_dict()
+    if earlier.classes != model.classes:
+        fresh = model.network.state_dict()
+        weights |= {name: fresh[name] for name in head_tensors(model.network)}
+    model.network.load_state_dict(weights)
+
+
+def head_tensors(network: nn.Module) -> list[str]:
+    """Names of the last linear layer's tensors.
+
+    >>> from eosin.models.compact import CompactNetwork
+    >>> head_tensors(CompactNetwork())
+    ['head.weight', 'head.bias']
+    """
+    name, layer = [(n, m) for n, m in network.named_modules() if isinstance(m, nn.Linear)][-1]
+    return [f"{name}.{tensor}" for tensor in layer.state_dict()]
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file, or of all weight files of a folder in order of their names."""
+    files = [path]
+    if path.is_dir():
+        kinds = (".safetensors", ".bin", ".pth", ".pt")
+        files = sorted(file for file in path.iterdir() if file.suffix in kinds)
+    found = hashlib.sha256()
+    try:
+        for each in files:
+            with open(each, "rb") as file:
+                while block := file.read(1 << 20):
+                    found.update(block)
+    except OSError as error:
+        raise RunError(f"{path} cannot be read ({error.strerror or error})") from None
+    return found.hexdigest()
+
+
+def check_digest(path: Path, expected: str) -> None:
+    """Raise RunError where weights that were recorded are gone, or are others now."""
+    if not path.exists():
+        raise RunError(f"the run began from {path}, which is gone; put it back, or train anew")
+    if digest_of(path) != expected:
+        raise RunError(f"the run began from {path}, which has changed since; train anew")
+
+
+def refuse_seen(
+    what: str, earlier: RunFolder, store: PatchStore, parts: Mapping[str, Rows]
+) -> list[str]:
+    """Sentences on cases and patches to be measured on that an earlier run has learned from.
+
+    What it was trained on may be neither in the validation nor in the test part; what it was
+    validated on may be validated on again, but not tested. what: the earlier run's role in this
+    one, such as "--from" or "the teacher".
+    """
+    seen = seen_table(earlier)
+    found = []
+    for part, roles in (("val", ["train"]), ("test", ["train", "val"])):
+        before = seen.filter(pl.col("part").is_in(roles))
+        rows = parts[part]
+        cases = set(before["case"].to_list()) - {""}
+        shared = sorted(cases & set(store.cases[rows].tolist()))
+        patches = int(store.index["digest"][rows].is_in(before["digest"].to_list()).sum())
+        if shared or patches:
+            some = f" (cases {', '.join(shared[:3])}{' ...' if len(shared) > 3 else ''})"
+            found.append(
+                f"{what} {earlier.path} has seen {len(shared)} cases and {patches} patches of the "
+                f"{part} part{some if shared else ''}"
+            )
+    return found
+
+
+def seen_table(run: RunFolder) -> pl.DataFrame:
+    """seen.parquet: case, digest and part (train, val) of what a run, or one before it, has seen.
+
+    A file without parts is taken as training. Raises RunError where it cannot be read.
+    """
+    try:
+        seen = pl.read_parquet(run / "seen.parquet")
+        if "part" not in seen.columns:
+            seen = seen.with_columns(part=pl.lit("train"))
+        return seen.select("case", "digest", "part")
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise RunError(
+            f"{run / 'seen.parquet'} cannot be read ({error}), so what the run has seen is unknown"
+        ) from None
+
+
+def leak(sentences: Sequence[str]) -> LeakError:
+    """The refusal."""
+    return LeakError(
+        f"{'; '.join(sentences)}: figures on them would be too good. Make a split that leaves them "
+        "out, or say --allow-leaks, and every output will say so"
+    )
+
+
+def _without(arguments: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    return {name: value for name, value in arguments.items() if name not in names}

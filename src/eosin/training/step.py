@@ -1,0 +1,165 @@
+"""One training step: augment, mix, forward, loss, backward in micro-batches, update."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from eosin.config import Recipe
+from eosin.errors import TrainingError
+from eosin.training.augment import augment
+from eosin.training.batches import mixed_seed, seeded
+from eosin.training.diagnose import no_memory
+from eosin.training.machine import Machine, out_of_memory
+from eosin.training.mixing import mix
+from eosin.training.optimizers import Optimizer
+
+
+class Step:
+    """What happens between two states of the weights.
+
+    class_weights: float32 [K] or None; warned is told when memory forced a smaller micro-batch.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: Optimizer,
+        recipe: Recipe,
+        machine: Machine,
+        *,
+        classes: int,
+        class_weights: Tensor | None = None,
+        warned: Callable[[str], None] = lambda sentence: None,
+    ) -> None:
+        self.model = model
+        self.optimizer = optimizer
+        self.recipe = recipe
+        self.machine = machine
+        self.classes = classes
+        self.class_weights = class_weights
+        self.warned = warned
+        #: Patches that go through the network at once; 0 is the whole batch.
+        self.micro_batch = recipe.micro_batch
+
+    def __call__(
+        self,
+        patches: Tensor,
+        labels: Tensor,
+        soft: Tensor | None,
+        *,
+        epoch: int,
+        step: int,
+        factor: float,
+    ) -> Tensor:
+        """Take a step and return the loss, a scalar.
+
+        patches: uint8 [n, H, W, 3]; labels: int64 [n]; soft: a teacher's logits, float32 [n, K];
+        factor: of the learning rate. Raises TrainingError where memory runs out all the same.
+        """
+        recipe = self.recipe
+        patches = augment(patches, recipe, seeded(recipe.seed, epoch, step, 3))
+        targets = self._targets(labels, soft)
+        if recipe.mixup or recipe.cutmix:
+            patches, targets = mix(patches, targets, recipe, seeded(recipe.seed, epoch, step, 4))
+        self.optimizer.set_rate(factor)
+        while True:
+            # Dropout draws from the global generator; the rest of the program must not notice.
+            torch.manual_seed(mixed_seed(recipe.seed, epoch, step, 2))
+            self.optimizer.zero()
+            try:
+                loss = self._gradients(patches, labels, targets)
+                break
+            except (RuntimeError, MemoryError) as error:
+                if not out_of_memory(error):
+                    raise
+            self._less(len(patches))
+        if recipe.clip_norm:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip_norm)
+        self.optimizer.step()
+        return loss
+
+    def _less(self, count: int) -> None:
+        now = min(self.micro_batch or count, count)
+        if now <= 1:
+            raise TrainingError(no_memory(self.recipe, str(self.machine.device))) from None
+        self.optimizer.zero()
+        if self.machine.device.type == "cuda":
+            torch.cuda.empty_cache()
+        self.micro_batch = (now + 1) // 2
+        self.warned(
+            f"out of memory with {now} patches at once: going on with {self.micro_batch}, "
+            f"gradients added up to the batch of {self.recipe.batch_size}; batch norm then "
+            f"sees {self.micro_batch} at a time. Next time: --set micro_batch={self.micro_batch}"
+        )
+
+    def _targets(self, labels: Tensor, soft: Tensor | None) -> list[Tensor]:
+        """Targets that can be blended, float32 [n, K]: of the labels, and of the teacher.
+
+        Empty where whole-number labels will do.
+        """
+        recipe = self.recipe
+        if soft is None and not (recipe.mixup or recipe.cutmix):
+            return []
+        targets = [functional.one_hot(labels, self.classes).float()]
+        if soft is not None:
+            targets.append(torch.softmax(soft / recipe.distill_temperature, 1))
+        return targets
+
+    def _gradients(self, patches: Tensor, labels: Tensor, targets: list[Tensor]) -> Tensor:
+        count = len(patches)
+        size = min(self.micro_batch or count, count)
+        total = torch.zeros((), device=self.machine.device)
+        whole = self._weight(labels, targets)
+        for start in range(0, count, size):
+            part = slice(start, start + size)
+            with self.machine.autocast():
+                logits = self.model(patches[part])
+            mine = [target[part] for target in targets]
+            loss = self._loss(logits, labels[part], mine)
+            if size < count:
+                loss = loss * (self._weight(labels[part], mine) / whole)
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.detach()
+        return total
+
+    def _weight(self, labels: Tensor, targets: list[Tensor]) -> Tensor | float:
+        """What the mean over these patches divides by, so that parts add up to the whole."""
+        if self.class_weights is None or targets:
+            return float(len(labels))
+        return self.class_weights[labels].sum()
+
+    def _loss(self, logits: Tensor, labels: Tensor, targets: list[Tensor]) -> Tensor:
+        recipe = self.recipe
+        if recipe.loss == "bce_of_log_softmax":
+            return functional.binary_cross_entropy(logits[:, 1] - logits[:, 0], labels.float())
+        loss = functional.cross_entropy(
+            logits,
+            targets[0] if targets else labels,
+            weight=self.class_weights,
+            label_smoothing=recipe.label_smoothing,
+        )
+        if len(targets) < 2:
+            return loss
+        return (1 - recipe.distill_weight) * loss + recipe.distill_weight * distillation(
+            logits, targets[1], temperature=recipe.distill_temperature
+        )
+
+
+def distillation(logits: Tensor, teacher: Tensor, *, temperature: float) -> Tensor:
+    """Divergence of the student's softened answers from the teacher's, times temperature squared.
+
+    logits: float [n, K]; teacher: softened probabilities float32 [n, K]. The square keeps the
+    gradient's size as the temperature grows (Hinton et al. 2015, "Distilling the knowledge in a
+    neural network").
+
+    >>> teacher = torch.tensor([[0.25, 0.75]])
+    >>> abs(distillation(teacher.log() * 2, teacher, temperature=2.0).item()) < 1e-6
+    True
+    """
+    student = functional.log_softmax(logits.float() / temperature, dim=1)
+    divergence = functional.kl_div(student, teacher, reduction="batchmean")
+    return divergence * temperature**2

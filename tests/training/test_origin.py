@@ -1,0 +1,183 @@
+"""Runs that begin with another run's weights, or learn from its answers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from eosin.config import Recipe
+from eosin.data.store import PatchStore
+from eosin.errors import LeakError, RecipeError, RunError, StoppedError
+from eosin.models.classifier import load_classifier
+from eosin.runs import RunFolder
+from eosin.splitting.splits import Split, by_case, by_file
+from eosin.training.loop import Reporter
+from eosin.training.origin import head_tensors
+from eosin.training.session import fit, reopen, seen_before, start
+
+RECIPE = Recipe(
+    network="compact",
+    arguments={"widths": [8, 16], "blocks": [0, 1], "dropout": 0.1},
+    epochs=1,
+    batch_size=32,
+    learning_rate=0.01,
+    optimizer="adamw",
+    precision="fp32",
+)
+
+
+@pytest.fixture(scope="module")
+def split(made_up_store: PatchStore) -> Split:
+    return by_case(made_up_store)
+
+
+@pytest.fixture(scope="module")
+def earlier(
+    made_up_store: PatchStore, split: Split, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A run on the same split: it has seen the training and validation cases, no test case."""
+    path = tmp_path_factory.mktemp("earlier") / "run"
+    fit(start(made_up_store, split, RECIPE, path)[0])
+    return path
+
+
+def test_a_run_begins_with_anothers_weights(
+    made_up_store: PatchStore, split: Split, earlier: Path, tmp_path: Path
+) -> None:
+    still = RECIPE.changed(learning_rate=1e-12, arguments={**RECIPE.arguments, "dropout": 0.0})
+    session, _ = start(made_up_store, split, still, tmp_path / "run", base=earlier)
+    facts = fit(session)
+    assert not any("has seen" in mark for mark in facts["marks"])
+    assert facts["start"]["kind"] == "run"
+    before, after = load_classifier(earlier)[0], load_classifier(tmp_path / "run")[0]
+    assert torch.equal(before.mean, after.mean)
+    for name, value in before.network.named_parameters():
+        assert torch.allclose(value, after.network.get_parameter(name), atol=1e-6)
+
+
+def other_split(store: PatchStore, earlier: Path, part: str, target: str, folder: Path) -> Split:
+    """One case that the earlier run had in ``part`` is now in ``target``, the rest is as it was."""
+    seen = pl.read_parquet(earlier / "seen.parquet")
+    roles = dict(seen.select("case", "part").unique().iter_rows())
+    moved = next(case for case, role in roles.items() if role == part)
+    names = list(dict.fromkeys(store.cases.tolist()))
+    lines = [f"{name},{target if name == moved else roles.get(name, 'test')}" for name in names]
+    (folder / "split.csv").write_text("\n".join(["case,part", *lines]) + "\n")
+    return by_file(store, folder / "split.csv")
+
+
+@pytest.mark.parametrize(("part", "target"), [("train", "val"), ("train", "test"), ("val", "test")])
+@pytest.mark.parametrize("role", ["base", "teacher"])
+def test_what_an_earlier_run_learned_from_is_not_measured_on(
+    made_up_store: PatchStore, earlier: Path, tmp_path: Path, part: str, target: str, role: str
+) -> None:
+    split = other_split(made_up_store, earlier, part, target, tmp_path)
+    word = {"base": "--from", "teacher": "the teacher"}[role]
+    with pytest.raises(LeakError, match=rf"{word} .* 1 cases and 20 patches of the {target} part"):
+        start(made_up_store, split, RECIPE, tmp_path / "run", **{role: earlier})
+    assert not (tmp_path / "run").exists()
+    session, _ = start(
+        made_up_store, split, RECIPE, tmp_path / "run", allow_leaks=True, **{role: earlier}
+    )
+    assert any("has seen 1 cases" in mark for mark in session.marks)
+
+
+def test_other_architectures_are_refused(
+    made_up_store: PatchStore, split: Split, earlier: Path, tmp_path: Path
+) -> None:
+    for other in (
+        RECIPE.changed(arguments={"widths": [8, 8], "blocks": [0, 1]}),
+        RECIPE.changed(network="article", arguments={"width": 4}),
+    ):
+        with pytest.raises(RecipeError, match="only between equal ones"):
+            start(made_up_store, split, other, tmp_path / "run", base=earlier)
+    with pytest.raises(RunError, match="no such run"):
+        start(made_up_store, split, RECIPE, tmp_path / "run", base=tmp_path / "none")
+
+
+def test_what_was_seen_before_counts_as_seen(
+    made_up_store: PatchStore, split: Split, earlier: Path, tmp_path: Path
+) -> None:
+    start(made_up_store, split, RECIPE, tmp_path / "run", base=earlier)
+    mine = RunFolder(tmp_path / "run")
+    # The earlier run seems to have seen one more case.
+    seen = pl.read_parquet(earlier / "seen.parquet")
+    more = tmp_path / "more"
+    more.mkdir()
+    for file in earlier.iterdir():
+        (more / file.name).write_bytes(file.read_bytes())
+    row = {"case": ["elsewhere"], "digest": ["0" * 40], "part": ["train"]}
+    extra = pl.DataFrame(row, schema=seen.schema)
+    pl.concat([seen, extra]).write_parquet(more / "seen.parquet")
+    start(made_up_store, split, RECIPE, tmp_path / "next", base=more)
+    assert "elsewhere" in pl.read_parquet(tmp_path / "next" / "seen.parquet")["case"].to_list()
+    assert seen_before(mine, made_up_store)[0]
+
+
+def test_the_head_is_fresh_for_other_classes(earlier: Path) -> None:
+    from eosin.models.classifier import Classifier
+    from eosin.training.origin import beginning, from_run
+
+    record = from_run(earlier, RECIPE)
+    model = Classifier.build(
+        "compact", classes=["x", "y", "z"], patch_size=(50, 50), arguments=RECIPE.arguments
+    )
+    head = {name: model.network.state_dict()[name].clone() for name in head_tensors(model.network)}
+    begin = beginning(record, going_on=False)
+    assert begin is not None
+    begin(model)
+    source = load_classifier(earlier)[0].network.state_dict()
+    for name, value in model.network.state_dict().items():
+        assert torch.equal(value, head[name] if name in head else source[name])
+    (changed := dict(record))["digest"] = "0"
+    with pytest.raises(RunError, match="has changed since"):
+        beginning(changed, going_on=False)
+    changed["path"] = str(earlier / "gone")
+    with pytest.raises(RunError, match="is gone"):
+        beginning(changed, going_on=False)
+
+
+def test_a_student_learns_from_a_teacher_and_goes_on_without_it(
+    made_up_store: PatchStore, split: Split, earlier: Path, tmp_path: Path
+) -> None:
+    recipe = RECIPE.changed(epochs=2, distill_weight=0.9)
+    whole, _ = start(made_up_store, split, recipe, tmp_path / "whole", teacher=earlier)
+    facts = fit(whole)
+    assert facts["teacher"]["recipe"] == RECIPE.name
+    kept = np.load(tmp_path / "whole" / "teacher.npy")
+    assert kept.shape == (len(whole.parts["train"]), 2)
+    stopped, _ = start(made_up_store, split, recipe, tmp_path / "stopped", teacher=earlier)
+    count = {"steps": 0}
+
+    def stop() -> bool:
+        count["steps"] += 1
+        return count["steps"] == 4
+
+    with pytest.raises(StoppedError):
+        fit(stopped, reporter=Reporter(stop=stop))
+    record = json.loads((tmp_path / "stopped" / "environment.json").read_text())
+    record["teacher"]["path"] = str(tmp_path / "gone")
+    (tmp_path / "stopped" / "environment.json").write_text(json.dumps(record))
+    fit(reopen(tmp_path / "stopped", str(made_up_store.path)), resume=True)
+    first, second = (load_classifier(tmp_path / name)[0] for name in ("whole", "stopped"))
+    for name, value in first.network.state_dict().items():
+        assert torch.equal(value, second.network.state_dict()[name])
+
+
+def test_a_teacher_must_know_the_classes(
+    made_up_store: PatchStore, split: Split, earlier: Path, tmp_path: Path
+) -> None:
+    changed = tmp_path / "teacher"
+    changed.mkdir()
+    for file in earlier.iterdir():
+        (changed / file.name).write_bytes(file.read_bytes())
+    facts = json.loads((changed / "model.json").read_text())
+    facts["classes"] = ["cat", "dog"]
+    (changed / "model.json").write_text(json.dumps(facts))
+    with pytest.raises(RunError, match="knows the classes cat, dog"):
+        start(made_up_store, split, RECIPE, tmp_path / "run", teacher=changed)

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from eosin.evaluation import baselines
-from eosin.evaluation.baselines import BASELINES, color_features, small_features
+from eosin.evaluation import baselines, features
+from eosin.evaluation.baselines import ALL_BASELINES as BASELINES
+from eosin.evaluation.baselines import color_features, small_features
 from eosin.evaluation.metrics import auroc, figure, predicted
 
-FITTED = ("color_histogram", "nearest_neighbors")
+FITTED = ("color_histogram", "nearest_neighbors", "texture")
 
 
 def colored(n, seed, classes=2):
@@ -71,7 +72,7 @@ def test_blocks_and_memory_maps_change_nothing(monkeypatch, tmp_path, name):
     whole = BASELINES[name](*parts).y_prob
     np.save(tmp_path / "train.npy", parts[0])
     mapped = np.load(tmp_path / "train.npy", mmap_mode="r")
-    monkeypatch.setattr(baselines, "_BLOCK", 7)
+    monkeypatch.setattr(features, "BLOCK", 7)
     np.testing.assert_allclose(BASELINES[name](mapped, *parts[1:]).y_prob, whole, atol=1e-6)
 
 

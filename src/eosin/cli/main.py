@@ -23,6 +23,7 @@ COMMANDS = {
     "inspect": "Data",
     "split": "Data",
     "audit": "Data",
+    "baselines": "Data",
     "train": "Models",
     "evaluate": "Models",
     "predict": "Models",
@@ -32,6 +33,8 @@ COMMANDS = {
     "crossval": "Studies",
     "gap": "Studies",
     "compare": "Studies",
+    "runs": "Studies",
+    "search": "Studies",
 }
 
 app = typer.Typer(

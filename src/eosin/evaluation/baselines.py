@@ -1,4 +1,4 @@
-"""Three answers that any network must beat: the base rate, color alone, and nearest neighbors.
+"""Answers that any network must beat: base rate, color alone, texture, nearest neighbors.
 
 Each is a function of training, validation and test patches that returns test probabilities with a
 threshold from validation. Training sets are capped (seeded), so they take seconds.
@@ -7,31 +7,26 @@ threshold from validation. Training sets are capped (seeded), so they take secon
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
 
 from eosin.evaluation.decisions import Threshold, choose_threshold
 from eosin.evaluation.definitions import Floats, Ints
-
-Features = npt.NDArray[np.float32]
+from eosin.evaluation.features import Features, Maker, Patches, features_of
+from eosin.evaluation.features import color_features as color_features
+from eosin.evaluation.features import small_features as small_features
+from eosin.evaluation.textures import texture_features
 
 #: Patches used at most, drawn with the seed; the note says how many were.
 MAX_TRAIN = 20_000
 MAX_NEAREST = 10_000
 MAX_VAL = 5_000
 NEIGHBOURS = (1, 5, 15, 45, 135)
-_BLOCK = 512
-
-
-class Patches(Protocol):
-    """uint8 [N, H, W, 3]: an array, a memory map, or anything that gives blocks like one."""
-
-    def __len__(self) -> int: ...
-    def __getitem__(self, index: Any) -> Any: ...
+TREES = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +103,14 @@ def color_histogram(
     with warnings.catch_warnings():
         # 100 steps are ample: the last digits of a baseline are not worth a warning.
         warnings.simplefilter("ignore")
-        model.fit(_features(train, picked, color_features), truth)
+        model.fit(features_of(train, picked, color_features), truth)
     val_pick, val_y = _validation(val, val_true, classes, seed)
 
     def prob(patches: Patches, rows: Ints) -> Floats:
         if not len(rows):
             return np.empty((0, classes))
         return _columns(
-            model.predict_proba(_features(patches, rows, color_features)), model.classes_, classes
+            model.predict_proba(features_of(patches, rows, color_features)), model.classes_, classes
         )
 
     return Baseline(
@@ -155,10 +150,10 @@ def nearest_neighbors(
     val_prob: Floats | None = None
     searches = {}
     for kind, maker in _KINDS.items():
-        search = searches[kind] = _Nearest(_features(train, picked, maker), truth, classes)
+        search = searches[kind] = _Nearest(features_of(train, picked, maker), truth, classes)
         if not len(val_pick):
             continue
-        for k, prob in search.votes(_features(val, val_pick, maker), ks).items():
+        for k, prob in search.votes(features_of(val, val_pick, maker), ks).items():
             # One vote more for every class by its share: an unlucky 0 must not cost infinitely.
             smooth = (prob * k + np.bincount(truth, minlength=classes) / len(truth)) / (k + 1)
             loss = -np.log(np.maximum(smooth[np.arange(len(val_y)), val_y], 1e-12)).mean()
@@ -166,7 +161,7 @@ def nearest_neighbors(
                 best, best_loss, val_prob = (kind, k), loss, prob
     kind, k = best
     blocks = [
-        searches[kind].votes(_features(test, rows, _KINDS[kind]), [k])[k]
+        searches[kind].votes(features_of(test, rows, _KINDS[kind]), [k])[k]
         for rows in np.array_split(np.arange(len(test)), max(1, len(test) // 10_000))
     ]
     how = "chosen on validation" if len(val_pick) else "not chosen: no validation patches"
@@ -200,56 +195,75 @@ class _Nearest:
         return {k: self.labels[found[:, :k]].mean(axis=1) for k in ks}
 
 
-COLOR_BINS = 16
-SMALL_SIDE_PX = 7
+def texture(
+    train: Patches,
+    train_true: npt.ArrayLike,
+    val: Patches,
+    val_true: npt.ArrayLike,
+    test: Patches,
+    *,
+    classes: int = 2,
+    seed: int = 0,
+) -> Baseline:
+    """Gradient-boosted trees on texture and stain (``textures.texture_features``).
 
+    Patches: uint8 [N, H, W, 3]; truth: int [N]. The number of trees, at most 300, is that with the
+    least log loss on validation; without validation it is 100.
 
-def color_features(patches: npt.NDArray[np.uint8]) -> Features:
-    """Histograms (16 bins, square root of shares), means and deviations of R, G, B, H, S, V.
-
-    patches: uint8 [N, H, W, 3], RGB. Returns float32 [N, 108].
-
-    >>> color_features(np.zeros((2, 4, 4, 3), np.uint8)).shape
-    (2, 108)
+    >>> rng = np.random.default_rng(0)
+    >>> y = np.arange(60) % 2
+    >>> noise = rng.normal(0, 1, (60, 12, 12, 3)) * (5 + 30 * y[:, None, None, None])
+    >>> patches = (128 + noise).clip(0, 255).astype(np.uint8)
+    >>> texture(patches, y, patches[:0], [], patches[:2]).y_prob.argmax(axis=1).tolist()
+    [0, 1]
     """
-    import cv2
+    from sklearn.ensemble import HistGradientBoostingClassifier
 
-    n, height, width, _ = patches.shape
-    # OpenCV sees one tall image: a call a block instead of a call a patch.
-    tall = np.ascontiguousarray(patches).reshape(n * height, width, 3)
-    hsv = cv2.cvtColor(tall, cv2.COLOR_RGB2HSV_FULL).reshape(n, height, width, 3)
-    counts = np.empty((n, 6, 256), np.float32)
-    for row, pair in enumerate(zip(tall.reshape(n, height, width, 3), hsv, strict=True)):
-        for channel in range(6):
-            hist = cv2.calcHist(pair, [channel], None, [256], [0, 256])
-            counts[row, channel] = hist.ravel()
-    shares = counts / np.float32(height * width)
-    # Mean and deviation follow from the full histogram, without a second pass over the pixels.
-    levels = np.arange(256, dtype=np.float32) / 255
-    mean = shares @ levels
-    deviation = np.sqrt(np.maximum(shares @ levels**2 - mean**2, 0))
-    bins = np.sqrt(shares.reshape(n, 6, COLOR_BINS, -1).sum(axis=-1)).reshape(n, -1)
-    joined: Features = np.concatenate([bins, mean, deviation], axis=1, dtype=np.float32)
-    return joined
-
-
-def small_features(patches: npt.NDArray[np.uint8]) -> Features:
-    """Each patch shrunk to at most 7 x 7 pixels by area averaging, float32 [N, side * side * 3].
-
-    patches: uint8 [N, H, W, 3].
-
-    >>> small_features(np.zeros((2, 50, 50, 3), np.uint8)).shape
-    (2, 147)
-    """
-    import cv2
-
-    side = (min(SMALL_SIDE_PX, patches.shape[2]), min(SMALL_SIDE_PX, patches.shape[1]))
-    shrunk = [cv2.resize(patch, side, interpolation=cv2.INTER_AREA).ravel() for patch in patches]
-    width = side[0] * side[1] * 3
-    return np.asarray(shrunk, dtype=np.float32).reshape(len(patches), width) / np.float32(255)
+    picked, truth, used = _training(train, train_true, classes, seed, MAX_TRAIN)
+    if len(np.unique(truth)) < 2:
+        return _one_class(truth, test, classes)
+    # Its own early stopping would hold back patches of cases that it trains on.
+    model = HistGradientBoostingClassifier(
+        max_iter=TREES,
+        learning_rate=0.06,
+        max_leaf_nodes=15,
+        min_samples_leaf=max(1, min(20, len(truth) // 10)),
+        l2_regularization=1.0,
+        early_stopping=False,
+        random_state=seed,
+    ).fit(features_of(train, picked, texture_features), truth)
+    val_pick, val_y = _validation(val, val_true, classes, seed)
+    best, val_prob = 100, None
+    if len(val_pick):
+        stages = model.staged_predict_proba(features_of(val, val_pick, texture_features))
+        best, val_prob = _least_loss(stages, model.classes_, val_y, classes)
+    prob = np.empty((0, classes))
+    if len(test):
+        found = features_of(test, np.arange(len(test)), texture_features)
+        stages = model.staged_predict_proba(found)
+        prob = _columns(next(islice(stages, best - 1, None)), model.classes_, classes)
+    how = "chosen on validation" if len(val_pick) else "not chosen: no validation patches"
+    return Baseline(
+        prob,
+        _threshold(val_y, val_prob, classes),
+        f"{best} boosted trees on texture and stain ({how}), {used}",
+    )
 
 
-_KINDS: dict[str, Callable[[npt.NDArray[np.uint8]], Features]] = {
+def _least_loss(
+    stages: Iterator[Floats], known: Ints, truth: Ints, classes: int
+) -> tuple[int, Floats]:
+    """How many trees have the least log loss, from the probabilities after each: [n, K] of them."""
+    best, least, kept = 1, np.inf, np.empty((0, classes))
+    for count, given in enumerate(stages, 1):
+        prob = _columns(given, known, classes)
+        loss = -np.log(np.maximum(prob[np.arange(len(truth)), truth], 1e-12)).mean()
+        if loss < least:
+            best, least, kept = count, loss, prob
+    return best, kept
+
+
+_KINDS: dict[str, Maker] = {
     "color": color_features,
     "small-picture": small_features,
 }
@@ -260,17 +274,8 @@ BASELINES = {
     "color_histogram": color_histogram,
     "nearest_neighbors": nearest_neighbors,
 }
-
-
-def _features(
-    patches: Patches, rows: Ints, maker: Callable[[npt.NDArray[np.uint8]], Features]
-) -> Features:
-    """Features of the chosen rows, a block at a time: the patches may be a memory map."""
-    blocks = [
-        maker(np.asarray(patches[rows[start : start + _BLOCK]]))
-        for start in range(0, max(1, len(rows)), _BLOCK)
-    ]
-    return np.concatenate(blocks)
+#: With those that take too long to go along with every evaluation.
+ALL_BASELINES = {**BASELINES, "texture": texture}
 
 
 def _checked_truth(part: str, patches: Patches, y_true: npt.ArrayLike, classes: int) -> Ints:

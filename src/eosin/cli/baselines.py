@@ -1,0 +1,114 @@
+"""`eosin baselines`: what simple methods reach on a split, before anything is trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from eosin.cli import output
+from eosin.errors import UserError
+
+
+def baselines(
+    store: output.Store,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            "--split",
+            "-s",
+            help="A split file, or a scheme: case, published, given, patch. "
+            "Default: STORE.split.csv where it exists, else case.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Folder for baselines.json and baselines.png."),
+    ] = None,
+    fold: Annotated[
+        int | None, typer.Option(help="Which fold of a split into folds to test on.")
+    ] = None,
+    allow_leaks: Annotated[
+        bool,
+        typer.Option("--allow-leaks", help="Measure on a leaking split; every output says so."),
+    ] = False,
+    replicates: output.Replicates = 2000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of draws and trees.")] = 0,
+    json_: output.Json = False,
+) -> None:
+    """Measure what a network must beat: base rate, color, texture, nearest neighbors.
+
+    The split is audited first. Each method learns from the training part, has its threshold from
+    validation, and is measured on the test part (without one: on validation, and says so) with
+    95 % intervals by bootstrap over cases.
+
+    Example: eosin baselines idc.store --split published
+    """
+    output.use_json(json_)
+    from eosin.data.store import PatchStore
+
+    opened = PatchStore.open(store)
+    if out is not None and out.resolve().is_relative_to(opened.path.resolve()):
+        raise UserError(f"{out} lies inside the store; name another folder with -o FOLDER")
+    from eosin.cli.train import _split
+    from eosin.experiments.hurdles import STEPS, measure
+
+    chosen = _split(opened, split)
+    with output.progress() as bar:
+        task = bar.add_task("", total=STEPS, rate="steps")
+        result = measure(
+            opened,
+            chosen,
+            fold=fold,
+            allow_leaks=allow_leaks,
+            replicates=replicates,
+            seed=seed,
+            progress=lambda done, what: bar.update(task, completed=done, description=what),
+        )
+    files = [] if out is None else _written(out, result)
+    if json_:
+        output.result({**result, "files": files})
+        return
+    _show(result)
+    if out is not None:
+        output.say(f"written to {out}: {', '.join(files)}")
+
+
+def _written(folder: Path, result: dict[str, Any]) -> list[str]:
+    from eosin.experiments.drawing import baselines_figure
+    from eosin.runs import RunFolder
+
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file; name a folder with -o FOLDER")
+    picture = baselines_figure(folder / "baselines.png", result)
+    RunFolder(folder).write_json("baselines.json", result)
+    return ["baselines.json", picture.name]
+
+
+def _show(result: dict[str, Any]) -> None:
+    from eosin.evaluation.definitions import NAMES
+    from eosin.experiments.hurdles import figures_of
+
+    for mark in result["marks"]:
+        output.warn(mark)
+    methods = result["baselines"]
+    key = result["figure"]
+    figures = [name for name in figures_of(result) if name != key][:4]
+    cases = f" of {result['n_cases']:,} cases" if result["n_cases"] else ""
+    columns = ["baseline", NAMES[key], "95 % interval", *(NAMES[name] for name in figures), "s"]
+    output.table(
+        f"{result['part']} part, {result['n_patches']:,} patches{cases}",
+        columns,
+        [
+            [
+                row["title"], output.value(row[key]["value"]), output.interval(row[key]),
+                *(output.value(row[name]["value"]) for name in figures), f"{row['seconds']:.1f}",
+            ]
+            for row in sorted(methods.values(), key=lambda row: -(row[key]["value"] or 0))
+        ],
+        right=[columns[1], *columns[3:]],
+    )  # fmt: skip
+    for name in ("color_histogram", "texture", "nearest_neighbors"):
+        output.note(f"note: {methods[name]['note']}")
+    output.say(result["sentence"])

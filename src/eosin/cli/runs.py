@@ -1,0 +1,262 @@
+"""`eosin runs`: the runs below a folder: table, filter, order, best, difference, curves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from eosin.cli import output
+from eosin.errors import RunError, UserError
+
+if TYPE_CHECKING:
+    from eosin.experiments.rows import RunRow
+
+
+def runs(
+    folder: Annotated[Path, typer.Argument(help="Where to look, with all folders below.")] = Path(),
+    sort: Annotated[
+        str | None,
+        typer.Option(help="Column or recipe key to order by; the better first.  [default: name]"),
+    ] = None,
+    reverse: Annotated[bool, typer.Option("--reverse", help="The other way round.")] = False,
+    filter_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--filter",
+            "-f",
+            help="Only runs with, such as 'recipe=compact' or 'auroc>0.9'; "
+            "repeatable. Signs: = != > >= < <= and ~ (contains).",
+        ),
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option(help="Columns to show, such as name,auroc,f1,learning_rate.")
+    ] = None,
+    best: Annotated[
+        str | None,
+        typer.Option(help="The best run by a figure, such as auroc, and what it proves."),
+    ] = None,
+    diff: Annotated[
+        tuple[str, str] | None,
+        typer.Option(metavar="RUN RUN", help="What differs between two runs, side by side."),
+    ] = None,
+    curves: Annotated[
+        Path | None, typer.Option(help="Draw the curves of all into one figure: FILE.png or .svg.")
+    ] = None,
+    json_: output.Json = False,
+) -> None:
+    """List the runs below a folder: recipe, status, time, and figures with their interval.
+
+    A damaged run is a row with its reason. Columns are those of the table and every key of a
+    recipe; runs measured on different patches are never ranked together.
+
+    Example: eosin runs --sort auroc --filter recipe=compact
+    """  # fmt: skip
+    output.use_json(json_)
+    from eosin.experiments.rows import read_rows
+    from eosin.experiments.select import checked_key, columns_of, kept, ordered
+
+    if diff is not None:
+        given = {"--sort": sort, "--filter": filter_, "--columns": columns, "--best": best}
+        said = [name for name, value in given.items() if value]
+        if said or curves is not None:
+            raise UserError(f"--diff stands alone; leave out {(said or ['--curves'])[0]}")
+        _diff(folder, diff, json_)
+        return
+    shown = columns_of(columns)
+    by = checked_key(sort, "--sort") if sort else "name"
+    if best is not None:
+        from eosin.experiments.best import checked_figure
+
+        best = checked_figure(best)
+    if curves is not None and curves.suffix.lower() not in (".png", ".svg"):
+        raise UserError(f"--curves {curves}: the name of a figure ends in .png or .svg")
+    every, closed = read_rows(folder)
+    rows = ordered(kept(every, filter_ or []), by, reverse=reverse)
+    chosen = _best(rows, best) if best is not None else None
+    drawn = _curves(rows, curves) if curves is not None else None
+    if json_:
+        found = [_plain(row) for row in rows]
+        output.result(
+            {"folder": str(folder), "found": len(every), "runs": found, "best": chosen,
+             "curves": drawn, "problems": closed}
+        )  # fmt: skip
+        return
+    if chosen is None:
+        _table(rows, len(every), folder, shown, by, columns is None)
+    else:
+        _show_best(chosen)
+    for problem in closed:
+        output.warn(f"not looked into: {problem}")
+    if drawn is not None:
+        output.say(f"wrote {drawn}")
+
+
+def _plain(row: RunRow) -> dict[str, Any]:
+    from eosin.experiments.rows import COLUMNS
+
+    facts = {key: column.of(row) for key, column in COLUMNS.items()}
+    return {
+        **facts,
+        "path": str(row.path),
+        "remark": row.remark,
+        "figures": row.figures,
+        "measured": row.measured,
+        "marks": list(row.marks),
+        "recipe_keys": row.recipe,
+    }
+
+
+def _table(
+    rows: Sequence[RunRow], found: int, folder: Path, columns: list[str], by: str, standard: bool
+) -> None:
+    from eosin.experiments.rows import COLUMNS, FIGURES
+
+    if not found:
+        output.say(f"no runs in {folder}; make one with: eosin train STORE -o RUN")
+        return
+    if not rows:
+        output.say(f"none of the {found:,} runs in {folder} fulfils every --filter")
+        return
+    if standard and not any(row.figures.get("auroc") for row in rows):
+        # More than two classes: the same figures as means over classes.
+        instead = {"auroc": "macro_auroc", "average_precision": "macro_average_precision"}
+        if any(row.figures.get("macro_auroc") for row in rows):
+            columns = [instead.get(name, name) for name in columns]
+    if by not in columns:
+        columns = [*columns, by]
+    with_interval = {"auroc", "macro_auroc", by} & set(FIGURES)
+    title = f"{len(rows):,} runs" if len(rows) == found else f"{len(rows):,} of {found:,} runs"
+    output.table(
+        f"{title} in {folder}",
+        [name.replace("_", " ") for name in columns],
+        [[_cell(row, name, name in with_interval) for name in columns] for row in rows],
+        right=[
+            name.replace("_", " ") for name in columns if name in COLUMNS and COLUMNS[name].number
+        ],
+    )
+    for row in rows:
+        if row.remark:
+            output.note(f"{row.name}: {row.remark}")
+    sets = {row.measured for row in rows if row.measured}
+    if by in FIGURES and len(sets) > 1:
+        output.note(
+            f"note: these figures are of {len(sets)} different sets of patches, so the order says "
+            f"nothing across them; --best {by} ranks each set by itself"
+        )
+
+
+def _cell(row: RunRow, name: str, interval: bool) -> str:
+    from eosin.data.layouts import plainly
+    from eosin.experiments.rows import FIGURES
+
+    found = row.value(name)
+    if found is None:
+        return "-"
+    if name in FIGURES or name in ("val_auroc", "val_loss", "loss_now"):
+        text = output.value(found)
+        span = row.figures.get(name) or {}
+        if interval and span.get("low") is not None and span.get("high") is not None:
+            text += f" ({span['low']:.3f} to {span['high']:.3f})"
+        return text
+    if name == "epochs" and row.value("planned") is not None:
+        return f"{found} of {row.value('planned')}"
+    if name == "seconds":
+        return f"{found:,.0f}"
+    if isinstance(found, int) and not isinstance(found, bool) and name != "seed":
+        return f"{found:,}"
+    return plainly(found, 60)
+
+
+def _best(rows: Sequence[RunRow], figure: str) -> dict[str, Any]:
+    from eosin.experiments.best import best_runs
+
+    return best_runs(rows, figure)
+
+
+def _show_best(found: dict[str, Any]) -> None:
+    from eosin.evaluation.definitions import NAMES
+
+    words = NAMES.get(found["figure"], found["figure"])
+    for group in found["groups"]:
+        output.table(
+            f"{group['measured_on']}, store {group['store']}",
+            ["run", words, "95 % interval", "marks"],
+            [
+                [row["name"], output.value(row["value"]), output.interval(row), len(row["marks"])]
+                for row in group["ranking"]
+            ],
+            right=[words],
+        )
+        for sentence in group["sentences"]:
+            output.say(sentence)
+    for note in found["notes"]:
+        output.note(f"note: {note}")
+
+
+def _curves(rows: Sequence[RunRow], path: Path) -> str:
+    from eosin.experiments.drawing import runs_figure
+
+    drawn = [
+        {"name": row.name, "metrics": row.metrics, "marks": row.marks,
+         "score": row.value("val_auroc")}
+        for row in rows if row.metrics
+    ]  # fmt: skip
+    if not drawn:
+        raise RunError("no run here has trained an epoch, so there are no curves to draw")
+    return str(runs_figure(path, drawn))
+
+
+def _diff(folder: Path, names: tuple[str, str], json_: bool) -> None:
+    from eosin.experiments.differences import differences
+
+    one, other = (_named(folder, name) for name in names)
+    if one.path.resolve() == other.path.resolve():
+        raise RunError(f"{names[0]} and {names[1]} are the same run")
+    found = differences(one, other)
+    if json_:
+        output.result(found)
+        return
+    for row in (one, other):
+        if row.status == "damaged":
+            output.warn(f"{row.name}: {row.remark}")
+    for section in ("recipe", "environment", "results"):
+        rows = found[section]
+        if rows:
+            output.table(
+                section,
+                [section, one.name, other.name],
+                [[key, *(_side(value) for value in pair)] for key, pair in rows.items()],
+            )
+        else:
+            output.say(f"{section}: the same")
+    if found["same_patches"] is False:
+        output.say("The two were measured on different patches: their figures cannot be compared.")
+    elif found["same_patches"]:
+        output.say(
+            "Both were measured on the same patches; the difference with its interval: "
+            f"eosin compare {one.path} {other.path}"
+        )
+
+
+def _side(value: Any) -> str:
+    from eosin.data.layouts import plainly
+
+    if value is None:
+        return "-"
+    return f"{value:.4f}" if isinstance(value, float) and value < 1 else plainly(value, 100)
+
+
+def _named(folder: Path, name: str) -> RunRow:
+    """A run by its path, or by its name in the table."""
+    from eosin.errors import closest
+    from eosin.experiments.rows import find_runs, read_row
+
+    for path in (Path(name), folder / name):
+        if path.is_dir():
+            return read_row(path, name=name)
+    known = [path.relative_to(folder).as_posix() for path in find_runs(folder)[0]]
+    hint = closest(name, known) if known else "there are no runs in it"
+    raise RunError(f"{name} is neither a folder nor a run in {folder}; {hint}")

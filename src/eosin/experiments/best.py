@@ -1,0 +1,139 @@
+"""The best run by a figure, among runs measured on the same patches, and what may be said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from eosin.errors import UserError, closest
+from eosin.evaluation.definitions import NAMES
+from eosin.experiments.rows import FIGURES, RunRow
+from eosin.experiments.select import SHORT
+
+#: Runs of a group that are listed.
+_LISTED = 10
+_WORDS = {**NAMES, "precision": "precision"}
+_PARTS = {"test": "test part", "val": "validation part", "all": "whole of another store"}
+
+
+def checked_figure(name: str) -> str:
+    """A figure with an interval by its name; raises UserError that names the closest.
+
+    >>> checked_figure("AP")
+    'average_precision'
+    """
+    key = SHORT.get(name.strip().lower(), name.strip().lower())
+    if key not in FIGURES:
+        raise UserError(f"--best: there is no figure {name!r}; {closest(key, FIGURES)}")
+    return key
+
+
+def best_runs(rows: Sequence[RunRow], figure: str) -> dict[str, Any]:
+    """The best run by a figure, for each set of patches that runs were measured on.
+
+    Runs of different patches are not ranked together. Every group has its sentences: the best with
+    its interval, whether the second is told apart, and that choosing makes a figure too good.
+    Raises UserError where no run has the figure.
+    """
+    groups: dict[str, list[RunRow]] = {}
+    for row in rows:
+        if row.measured is not None and _value(row, figure) is not None:
+            groups.setdefault(row.measured, []).append(row)
+    if not groups:
+        raise UserError(
+            f"no run here has {_WORDS[figure]}; measure one with: eosin evaluate RUN"
+            if rows
+            else "there are no runs to choose from"
+        )
+    found = [_group(group, figure) for group in groups.values()]
+    found.sort(key=lambda group: (-group["runs"], group["best"]["name"]))
+    notes = []
+    if len(found) > 1:
+        notes.append(
+            f"The runs were measured on {len(found)} different sets of patches; figures of "
+            "different patches say nothing about which run is better, so each set has its own best."
+        )
+    left_out = len(rows) - sum(group["runs"] for group in found)
+    if left_out:
+        notes.append(
+            f"{left_out} {'run has' if left_out == 1 else 'runs have'} no {_WORDS[figure]} and "
+            f"{'is' if left_out == 1 else 'are'} left out."
+        )
+    return {"figure": figure, "groups": found, "notes": notes}
+
+
+def _value(row: RunRow, figure: str) -> float | None:
+    return (row.figures.get(figure) or {}).get("value")
+
+
+def _group(rows: Sequence[RunRow], figure: str) -> dict[str, Any]:
+    sign = 1 if figure == "brier" else -1
+    ranked = sorted(rows, key=lambda row: (sign * (_value(row, figure) or 0.0), row.name))
+    best = ranked[0]
+    cases = f" of {best.n_cases:,} cases" if best.n_cases else ""
+    where = f"{_PARTS.get(best.part or '', best.part)}, {best.n_patches:,} patches{cases}"
+    return {
+        "runs": len(ranked),
+        "measured_on": where,
+        "store": best.value("store"),
+        "best": _entry(best, figure),
+        "ranking": [_entry(row, figure) for row in ranked[:_LISTED]],
+        "told_apart": _apart(best, ranked[1], figure) if len(ranked) > 1 else None,
+        "sentences": _sentences(ranked, figure, where),
+    }
+
+
+def _entry(row: RunRow, figure: str) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "path": str(row.path),
+        **row.figures[figure],
+        "marks": list(row.marks),
+    }
+
+
+def _apart(best: RunRow, second: RunRow, figure: str) -> bool | None:
+    """Whether the two intervals do not overlap; None where one has no interval."""
+    one, other = best.figures[figure], second.figures[figure]
+    if one["low"] is None or other["low"] is None or one["high"] is None or other["high"] is None:
+        return None
+    return one["low"] > other["high"] or one["high"] < other["low"]
+
+
+def _sentences(ranked: Sequence[RunRow], figure: str, where: str) -> list[str]:
+    best, words = ranked[0], _WORDS[figure]
+    said = [f"Best of {len(ranked)} by {words}: {best.name}, {_span(best, figure)} ({where})."]
+    if len(ranked) == 1:
+        said[0] = f"The only run measured there is {best.name}: {words} {_span(best, figure)}."
+    else:
+        second = ranked[1]
+        apart = _apart(best, second, figure)
+        paired = f"eosin compare {best.path} {second.path}"
+        text = f"The second, {second.name}, has {_span(second, figure)}; "
+        if apart is None:
+            text += f"without intervals nothing can be said about the difference: {paired}"
+        elif apart:
+            text += f"the intervals do not overlap. The difference with its interval: {paired}"
+        else:
+            text += (
+                "the intervals overlap, so these figures do not show that the best is better. Both "
+                f"are of the same patches, and the difference between them is sharper: {paired}"
+            )
+        said.append(text)
+        said.append(
+            f"It was chosen as the best of {len(ranked)} on the very patches that its figure is "
+            "of, so the figure is somewhat too good; measure it once on cases that took no part "
+            "in the choice."
+        )
+    if best.part == "val":
+        said.append("These are validation patches: thresholds were chosen on them as well.")
+    if best.marks:
+        said.append(f"Its outputs are marked: {'; '.join(best.marks)}")
+    return said
+
+
+def _span(row: RunRow, figure: str) -> str:
+    found = row.figures[figure]
+    if found["low"] is None or found["high"] is None:
+        return f"{found['value']:.4f} (no interval)"
+    return f"{found['value']:.4f} ({found['low']:.4f} to {found['high']:.4f})"

@@ -1,0 +1,72 @@
+"""Two runs side by side: what differs in recipe, data, environment and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from eosin.config import make_recipe
+from eosin.experiments.rows import FIGURES, RunRow
+
+#: Facts that differ between any two runs and explain nothing.
+_SAID_ELSEWHERE = frozenset(("audit", "marks", "command", "store.path"))
+
+
+def differences(one: RunRow, other: RunRow) -> dict[str, Any]:
+    """Everything in which two runs differ: section -> key -> [of one, of the other].
+
+    A recipe key that a run does not hold has the default of this version, as on reading. Sections:
+    recipe, environment (versions, machine, store, start), results; and whether both were measured
+    on the same patches (None where one was not measured).
+    """
+    defaults = flattened(make_recipe({}).model_dump())
+    recipes = [{**defaults, **flattened(row.recipe)} if row.recipe else {} for row in (one, other)]
+    surroundings = [
+        {
+            key: value
+            for key, value in flattened(row.environment).items()
+            if key.split(".")[0] not in _SAID_ELSEWHERE and key not in _SAID_ELSEWHERE
+        }
+        for row in (one, other)
+    ]
+    results = [
+        {
+            "status": row.status,
+            "epochs": row.value("epochs"),
+            "seconds": row.value("seconds"),
+            "parameters": row.value("parameters"),
+            "part": row.part,
+            "patches": row.n_patches,
+            **{name: row.value(name) for name in FIGURES},
+        }
+        for row in (one, other)
+    ]
+    same = one.measured == other.measured if one.measured and other.measured else None
+    return {
+        "runs": [one.name, other.name],
+        "recipe": _unlike(*recipes),
+        "environment": _unlike(*surroundings),
+        "results": _unlike(*results),
+        "same_patches": same,
+    }
+
+
+def flattened(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Nested mappings as one, with keys joined by dots.
+
+    >>> flattened({"epochs": 3, "arguments": {"width": 8}})
+    {'epochs': 3, 'arguments.width': 8}
+    """
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        name = f"{above}{key}"
+        if isinstance(value, Mapping):
+            flat |= flattened(value, f"{name}.")
+        else:
+            flat[name] = value
+    return flat
+
+
+def _unlike(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, list[Any]]:
+    keys = [*one, *(key for key in other if key not in one)]
+    return {key: [one.get(key), other.get(key)] for key in keys if one.get(key) != other.get(key)}

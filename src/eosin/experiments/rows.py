@@ -1,0 +1,292 @@
+"""Run folders below a folder, a row each; a damaged one is a row with its reason.
+
+Only small text files are read, never weights, so hundreds of runs take a moment.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import time
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeGuard
+
+from eosin.errors import RunError
+from eosin.evaluation.definitions import NAMES
+from eosin.runs import RunFolder
+
+#: Files of a run; a folder with any two of them is taken for one, whole or not.
+_TRACES = frozenset(
+    ("recipe.toml", "environment.json", "metrics.jsonl", "model.json", "resume.pt", "split.csv",
+     "seen.parquet")
+)  # fmt: skip
+#: Folders that hold no runs and may be large.
+_SKIPPED = frozenset(("__pycache__", "node_modules", "site-packages"))
+#: A run saves its state every half minute: one that changed so lately may still be training.
+RUNNING_SECONDS = 120.0
+
+FIGURES = (*NAMES, "precision")
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """What a table says of one run; None is what it does not know."""
+
+    #: The path below the folder that was searched.
+    name: str
+    path: Path
+    #: finished, running, unfinished, failed or damaged.
+    status: str
+    #: Why it is damaged or failed, or how to go on; "" for a finished run.
+    remark: str = ""
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    #: The content of environment.json and of model.json.
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    model: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Sequence[Mapping[str, Any]] = ()
+    #: Figure -> {value, low, high} on the measured part.
+    figures: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    #: test, val or, for another store, all.
+    part: str | None = None
+    #: The same for two runs exactly where they were measured on the same patches.
+    measured: str | None = None
+    n_patches: int | None = None
+    n_cases: int | None = None
+    marks: tuple[str, ...] = ()
+
+    def value(self, key: str) -> Any:
+        """The content of a column, or of a recipe key ("arguments.width"); None if unknown."""
+        if key in COLUMNS:
+            return COLUMNS[key].of(self)
+        found: Any = self.recipe
+        for piece in key.split("."):
+            found = found.get(piece) if isinstance(found, Mapping) else None
+        return found
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the table."""
+
+    about: str
+    of: Callable[[RunRow], Any]
+    #: Whether the larger value is the better one; None where there is no better.
+    larger: bool | None = None
+    number: bool = True
+
+
+def _figure(name: str) -> Column:
+    return Column(
+        f"{NAMES.get(name, name)} on the measured part",
+        lambda row: (row.figures.get(name) or {}).get("value"),
+        larger=name != "brier",
+    )
+
+
+def _recorded(name: str) -> Callable[[RunRow], Any]:
+    return lambda row: row.metrics[-1].get(name) if row.metrics else None
+
+
+def _best_validation(row: RunRow) -> float | None:
+    return max(
+        (each["val_auroc"] for each in row.metrics if _finite(each.get("val_auroc"))), default=None
+    )
+
+
+def _finite(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+#: Every column that a table, a filter or an order may name.
+COLUMNS: dict[str, Column] = {
+    "name": Column("the path of the run", lambda row: row.name, number=False),
+    "recipe": Column("the recipe", lambda row: row.recipe.get("name"), number=False),
+    "network": Column("the network", lambda row: row.recipe.get("network"), number=False),
+    "status": Column(
+        "finished, running, unfinished, failed or damaged", lambda row: row.status, number=False
+    ),
+    "epochs": Column("epochs done", lambda row: _epochs(row)),
+    "planned": Column("epochs that the recipe asks for", lambda row: row.recipe.get("epochs")),
+    "seconds": Column("seconds of training", lambda row: _seconds(row), larger=False),
+    "part": Column("what the figures are of", lambda row: row.part, number=False),
+    **{name: _figure(name) for name in FIGURES},
+    "val_auroc": Column("best validation AUROC during training", _best_validation, larger=True),
+    "val_loss": Column("last validation loss", _recorded("val_loss"), larger=False),
+    "loss_now": Column("last training loss", _recorded("loss"), larger=False),
+    "parameters": Column("parameters", lambda row: row.model.get("parameters"), larger=False),
+    "patches": Column("patches measured", lambda row: row.n_patches),
+    "cases": Column("cases measured", lambda row: row.n_cases),
+    "train_patches": Column(
+        "patches trained on", lambda row: row.model.get("train_patches")
+    ),
+    "seed": Column("the seed", lambda row: row.recipe.get("seed")),
+    "fold": Column("the fold tested on", lambda row: row.environment.get("fold")),
+    "split": Column("scheme of the split", lambda row: row.model.get("split_scheme"), number=False),
+    "store": Column(
+        "first digits of the store's digest",
+        lambda row: _store(row).get("digest", "")[:8] or None, number=False,
+    ),
+    "date": Column("day of the start", lambda row: row.environment.get("date"), number=False),
+    "machine": Column("the machine", lambda row: row.model.get("machine"), number=False),
+    "marks": Column("how many marks its outputs carry", lambda row: len(row.marks)),
+}  # fmt: skip
+
+
+def _store(row: RunRow) -> Mapping[str, Any]:
+    found = row.environment.get("store")
+    return found if isinstance(found, Mapping) else {}
+
+
+def _epochs(row: RunRow) -> int | None:
+    if row.metrics:
+        return len(row.metrics)
+    found = row.model.get("epochs")
+    return found if isinstance(found, int) else (None if row.status == "damaged" else 0)
+
+
+def _seconds(row: RunRow) -> float | None:
+    found = row.model.get("train_seconds")
+    if found is None and row.metrics:
+        found = row.metrics[-1].get("seconds")
+    return float(found) if _finite(found) else None
+
+
+def find_runs(folder: str | os.PathLike[str]) -> tuple[list[Path], list[str]]:
+    """Run folders at and below a folder, by name; and what could not be looked into.
+
+    Hidden folders, stores and links are passed by. Raises RunError where there is no such folder.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise RunError(f"{root}: no such folder; name one with runs in it, such as: eosin runs .")
+    found: list[Path] = []
+    closed: list[str] = []
+
+    def refused(error: OSError) -> None:
+        closed.append(f"{error.filename}: {error.strerror}")
+
+    for path, folders, files in os.walk(root, onerror=refused):
+        names = set(files)
+        if {"store.json", "patches.npy"} <= names:
+            folders.clear()
+            continue
+        folders[:] = [name for name in folders if not name.startswith(".") and name not in _SKIPPED]
+        if len(names & _TRACES) > 1:
+            found.append(Path(path))
+    return sorted(found), closed
+
+
+def read_rows(folder: str | os.PathLike[str]) -> tuple[list[RunRow], list[str]]:
+    """A row for every run at and below a folder; and what could not be looked into."""
+    paths, closed = find_runs(folder)
+    root = Path(folder)
+    return [read_row(path, name=_name(path, root)) for path in paths], closed
+
+
+def _name(path: Path, root: Path) -> str:
+    if path == root:
+        return path.resolve().name
+    return path.relative_to(root).as_posix()
+
+
+def read_row(path: str | os.PathLike[str], *, name: str | None = None) -> RunRow:
+    """The row of one run folder; whatever is wrong with it stands in ``status`` and ``remark``."""
+    run = RunFolder(path)
+    facts: dict[str, Any] = {"name": name or run.path.name, "path": run.path}
+    problems: list[str] = []
+    facts["recipe"] = _try(problems, lambda: _recipe(run), {})
+    facts["metrics"] = _try(problems, lambda: _rows_of_metrics(run), [])
+    facts["environment"] = _try(problems, lambda: run.read_json("environment.json"), {})
+    has_model = run.finished or (run / "model.json").exists()
+    facts["model"] = _try(problems, lambda: run.read_json("model.json"), {}) if has_model else {}
+    marks = facts["model"].get("marks") or facts["environment"].get("marks") or []
+    facts["marks"] = _try(problems, lambda: tuple(str(mark) for mark in marks), ())
+    if (run / "evaluation.json").exists():
+        facts |= _try(problems, lambda: _measured(run), {})
+    if problems:
+        return RunRow(**facts, status="damaged", remark="; ".join(problems))
+    status, remark = _status(run, facts)
+    return RunRow(**facts, status=status, remark=remark)
+
+
+def _try(problems: list[str], read: Callable[[], Any], instead: Any) -> Any:
+    """What was read, or ``instead`` and the reason among the problems."""
+    try:
+        return read()
+    except RunError as error:
+        problems.append(str(error))
+    except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
+        problems.append(f"its files hold something unexpected ({type(error).__name__}: {error})")
+    return instead
+
+
+def _recipe(run: RunFolder) -> dict[str, Any]:
+    """The recipe as it stands: one of another version may have keys that this one lacks."""
+    try:
+        return tomllib.loads((run / "recipe.toml").read_text("utf-8"))
+    except FileNotFoundError:
+        raise RunError(f"{run.path} has no recipe.toml") from None
+    except (OSError, ValueError) as error:
+        raise RunError(f"{run / 'recipe.toml'} cannot be read ({error})") from None
+
+
+def _rows_of_metrics(run: RunFolder) -> list[dict[str, Any]]:
+    try:
+        rows = run.metrics()
+    except (OSError, ValueError) as error:
+        raise RunError(f"{run / 'metrics.jsonl'} cannot be read ({error})") from None
+    if not all(isinstance(row, dict) for row in rows):
+        raise RunError(f"{run / 'metrics.jsonl'} holds lines that are no JSON objects")
+    return rows
+
+
+def _measured(run: RunFolder) -> dict[str, Any]:
+    """What evaluation.json says: part, figures, and which patches these are of."""
+    found = run.read_json("evaluation.json")
+    store = found.get("store") or {}
+    figures = {
+        name: {end: found[name].get(end) for end in ("value", "low", "high")}
+        for name in FIGURES
+        if isinstance(found.get(name), dict)
+    }
+    cases = [(str(row["case"]), row["n"], row.get("positives")) for row in found.get("cases") or []]
+    same = json.dumps(
+        [store.get("digest"), found["part"], found["n_patches"], found.get("prevalence"),
+         sorted(cases, key=str)]
+    )  # fmt: skip
+    return {
+        "figures": figures,
+        "part": str(found["part"]),
+        "measured": hashlib.blake2b(same.encode(), digest_size=8).hexdigest(),
+        "n_patches": int(found["n_patches"]),
+        "n_cases": found.get("n_cases"),
+        "marks": tuple(str(mark) for mark in found.get("marks") or ()),
+    }
+
+
+def _status(run: RunFolder, facts: Mapping[str, Any]) -> tuple[str, str]:
+    model = facts["model"]
+    if run.finished:
+        dead = [
+            str(each.get("sentence")) for each in model.get("diagnoses") or [] if each.get("dead")
+        ]
+        if dead:
+            return "failed", dead[0]
+        return "finished", "" if facts.get(
+            "part"
+        ) else f"measure it with: eosin evaluate {run.path}"
+    again = f"go on with: eosin train --resume {run.path}"
+    changed = max(
+        ((run / name).stat().st_mtime for name in _TRACES if (run / name).exists()), default=0.0
+    )
+    if time.time() - changed < RUNNING_SECONDS:
+        return (
+            "running",
+            f"changed {max(0, time.time() - changed):.0f} s ago; if it has stopped, {again}",
+        )
+    return "unfinished", again

@@ -1,0 +1,135 @@
+"""Choose, order and show rows of runs: columns, conditions such as "auroc>0.9", order."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from eosin.config import Recipe
+from eosin.errors import UserError, closest
+from eosin.experiments.rows import COLUMNS, RunRow
+
+#: Shown where no columns are asked for.
+STANDARD = ("name", "recipe", "network", "status", "epochs", "seconds", "part", "auroc",
+            "average_precision", "accuracy")  # fmt: skip
+#: Words that people write for a column.
+SHORT = {"ap": "average_precision", "auc": "auroc", "architecture": "network"}
+
+_CONDITION = re.compile(r"\s*([\w.-]+)\s*(>=|<=|!=|==|=|>|<|~)\s*(.*?)\s*")
+_COMPARE: dict[str, Callable[[float, float], bool]] = {
+    "=": lambda a, b: a == b, "!=": lambda a, b: a != b, ">": lambda a, b: a > b,
+    ">=": lambda a, b: a >= b, "<": lambda a, b: a < b, "<=": lambda a, b: a <= b,
+}  # fmt: skip
+
+
+def checked_key(name: str, option: str) -> str:
+    """A column or a recipe key by the name that a person gave; raises UserError that helps.
+
+    >>> checked_key("ap", "--sort"), checked_key("arguments.width", "--filter")
+    ('average_precision', 'arguments.width')
+    >>> checked_key("aurok", "--sort")
+    Traceback (most recent call last):
+    eosin.errors.UserError: --sort: there is no 'aurok'; did you mean auroc or val_auroc?
+    """
+    key = SHORT.get(name.strip().lower(), name.strip())
+    known = {*COLUMNS, *Recipe.model_fields}
+    if key in known or key.split(".")[0] in Recipe.model_fields:
+        return key
+    raise UserError(f"{option}: there is no {name.strip()!r}; {closest(key, known)}")
+
+
+def columns_of(text: str | None) -> list[str]:
+    """The columns to show, from "name,auroc,learning_rate"; None gives the standard ones.
+
+    Raises UserError for one that does not exist.
+    """
+    if text is None:
+        return list(STANDARD)
+    names = [checked_key(name, "--columns") for name in text.split(",") if name.strip()]
+    if not names:
+        raise UserError(f"--columns {text!r} names none; such as: --columns name,auroc,seed")
+    return list(dict.fromkeys(names))
+
+
+def kept(rows: Iterable[RunRow], conditions: Sequence[str]) -> list[RunRow]:
+    """The rows for which every condition holds: ``auroc>0.9``, ``recipe=compact``, ``name~fold``.
+
+    = and != compare words without regard to case and know * and ?; ~ asks whether it is contained.
+    What a run does not know fulfils no condition. Raises UserError for a condition that is none.
+    """
+    tests = [_test(text) for text in conditions]
+    return [row for row in rows if all(test(row) for test in tests)]
+
+
+def _test(text: str) -> Callable[[RunRow], bool]:
+    match = _CONDITION.fullmatch(text)
+    if match is None:
+        raise UserError(
+            f"--filter {text!r}: write key, sign and value, such as 'recipe=compact' or "
+            "'auroc>0.9' (signs: = != > >= < <= ~)"
+        )
+    name, sign, wanted = match.groups()
+    key = checked_key(name, f"--filter {text!r}")
+    sign = "=" if sign == "==" else sign
+    number = _number(wanted)
+    if sign in (">", ">=", "<", "<=") and number is None and COLUMNS.get(key, _ANY).number:
+        raise UserError(f"--filter {text!r}: {wanted!r} is no number")
+
+    def holds(row: RunRow) -> bool:
+        found = row.value(key)
+        if found is None:
+            return False
+        if sign == "~":
+            return wanted.lower() in _word(found)
+        value = _number(found)
+        if value is not None and number is not None:
+            return _COMPARE[sign](value, number)
+        alike = fnmatch.fnmatchcase(_word(found), wanted.lower())
+        if sign in ("=", "!="):
+            return alike == (sign == "=")
+        # Days and names have an order as well.
+        return (_word(found) > wanted.lower()) == (sign[0] == ">") or (
+            len(sign) > 1 and _word(found) == wanted.lower()
+        )
+
+    return holds
+
+
+class _ANY:
+    """A recipe key: its values may be words."""
+
+    number = False
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool):
+        return None
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return None
+
+
+def _word(value: object) -> str:
+    return str(value).lower()
+
+
+def ordered(rows: Sequence[RunRow], key: str, *, reverse: bool = False) -> list[RunRow]:
+    """The rows by a column or recipe key: the better first where there is a better, else ascending.
+
+    What does not know it comes last, whichever way. reverse: the other way round.
+    """
+    falling = bool(COLUMNS[key].larger) if key in COLUMNS else False
+    known = [row for row in rows if row.value(key) is not None]
+    unknown = [row for row in rows if row.value(key) is None]
+    known.sort(key=lambda row: row.name)
+    known.sort(key=lambda row: _order(row.value(key)), reverse=falling != reverse)
+    return known + unknown
+
+
+def _order(value: Any) -> tuple[int, float, str]:
+    """Numbers before words, each in their own order."""
+    number = _number(value)
+    return (1, 0.0, _word(value)) if number is None else (0, number, "")

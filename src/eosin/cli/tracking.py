@@ -1,0 +1,172 @@
+"""The options --track, --track-to and --track-project, and a training that tells the trackers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from eosin.cli import output
+from eosin.errors import EosinError, RunError, StoppedError, UserError
+
+if TYPE_CHECKING:
+    from eosin.tracking.tracker import Tracker
+    from eosin.training.loop import Reporter
+    from eosin.training.session import Session
+
+Track = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--track",
+        help="Tell a tracker as well: mlflow, tensorboard, wandb or trackio; repeatable. "
+        "With --resume: the same as before, or none.",
+    ),
+]
+TrackTo = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--track-to",
+        help="Folder or address of a server for --track, or TRACKER=WHERE; repeatable. "
+        "Default: beside the run folder.",
+    ),
+]
+TrackProject = Annotated[
+    str | None,
+    typer.Option(
+        "--track-project", help="What the trackers call the group. Default: the store's name."
+    ),
+]
+
+
+def check(track: Sequence[str] | None, track_to: Sequence[str] | None) -> None:
+    """Refuse what cannot be tracked, before anything is made; loads no tracker."""
+    from eosin.tracking.names import check_names, destinations
+
+    if not track:
+        if track_to:
+            raise UserError("--track-to says where; say what as well, for example --track mlflow")
+        return
+    if "none" in track:
+        if len(track) > 1 or track_to:
+            raise UserError("--track none stands alone")
+        return
+    destinations(track_to or [], check_names(track))
+
+
+@contextmanager
+def tracked(
+    session: Session,
+    track: Sequence[str] | None,
+    track_to: Sequence[str] | None = None,
+    project: str | None = None,
+) -> Iterator[Callable[[Reporter], Reporter]]:
+    """A block that trains and evaluates a run while the trackers follow it.
+
+    Gives a function that joins a Reporter with the trackers. At the end of the block the files of
+    the run are sent and a line is printed for each tracker; an error ends the tracked run too.
+    Without --track a resumed run goes on in the trackers it had.
+    """
+    tracker = _opened(session, track, track_to, project)
+    try:
+        yield lambda reporter: follow(reporter, tracker, session)
+    except BaseException as error:
+        stopped = isinstance(error, StoppedError | KeyboardInterrupt)
+        said = str(error) if isinstance(error, EosinError) else type(error).__name__
+        tracker.failed(said, stopped=stopped)
+        raise
+    for line in finish(tracker, session):
+        output.note(f"tracked in {line}")
+
+
+def follow(reporter: Reporter, tracker: Tracker, session: Session) -> Reporter:
+    """The same reporter, with what it is told told to the tracker as well."""
+    from dataclasses import replace
+
+    def started(facts: dict[str, Any]) -> None:
+        reporter.started(facts)
+        if tracker.names:
+            tell_start(tracker, session, facts)
+
+    def epoch_done(row: dict[str, Any]) -> None:
+        reporter.epoch_done(row)
+        tracker.metrics(row, row["epoch"])
+
+    def warned(sentence: str) -> None:
+        reporter.warned(sentence)
+        tracker.warned(sentence)
+
+    return replace(reporter, started=started, epoch_done=epoch_done, warned=warned)
+
+
+def tell_start(tracker: Tracker, session: Session, facts: dict[str, Any]) -> None:
+    """Parameters, marks, and the epochs of an earlier session that the tracker has not heard of."""
+    from eosin.tracking import words
+
+    store, run = session.store, session.run
+    more = {
+        "split": {
+            "scheme": session.split.scheme,
+            **{f"{name}_patches": len(rows) for name, rows in session.parts.items()},
+        },
+        "store": {"classes": list(store.classes), "patch_size": list(store.patch_size)}
+        | {"mpp": store.mpp, "made_up": store.made_up},
+        "network": {"parameters": facts["parameters"]} if "parameters" in facts else {},
+        "machine": {"device": facts["machine"]} if "machine" in facts else {},
+    }
+    try:
+        tracker.started(words.parameters(run, more), words.tags(session.marks))
+        rows = run.metrics()
+    except RunError as error:
+        output.warn(f"tracking: {error}")
+        return
+    for row in rows:
+        tracker.metrics(row, int(row["epoch"]))
+
+
+def finish(tracker: Tracker, session: Session) -> list[str]:
+    """Send the files and the final figures; returns a line a tracker on where to see them."""
+    from eosin.tracking import words
+
+    if not tracker.names:
+        # What was dropped at the last moment is still said.
+        return tracker.finished({})
+    pictures, others = words.files(session.run)
+    for path in pictures:
+        tracker.figure(path)
+    for path, kind in others:
+        tracker.artifact(path, kind)
+    evaluated = (session.run / "evaluation.json").is_file()
+    return tracker.finished(session.run.read_json("evaluation.json") if evaluated else {})
+
+
+def _opened(
+    session: Session,
+    track: Sequence[str] | None,
+    track_to: Sequence[str] | None,
+    project: str | None,
+) -> Tracker:
+    from eosin.tracking.names import check_names, destinations
+    from eosin.tracking.tracker import open_tracker, tracked_before
+
+    names: Sequence[str] = ()
+    if track:
+        names = () if "none" in track else check_names(track)
+    else:
+        for name in tracked_before(session.run):
+            try:
+                names = (*names, *check_names([name]))
+            except UserError as error:
+                output.warn(f"the run was tracked before, and is not now: {error}")
+    if names and not track:
+        output.note(f"tracking goes on: {', '.join(names)} (--track none stops it)")
+    store = Path(session.store.path).name
+    return open_tracker(
+        names,
+        run=session.run,
+        project=project or store.removesuffix(".store") or "eosin",
+        to=destinations(track_to or [], names),
+        warn=output.warn,
+    )

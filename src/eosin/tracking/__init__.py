@@ -1,0 +1,1 @@
+"""MLflow, TensorBoard, W&B and Trackio told what a run does; the run folder needs none."""

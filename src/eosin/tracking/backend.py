@@ -1,0 +1,75 @@
+"""What a tracker's file must offer, and how it learns where to write."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+#: Values that every tracker can keep as a parameter.
+Value = str | int | float | bool
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a run is to be tracked.
+
+    run: its folder; to: folder or URI, or "" for the tracker's own default beside the run;
+    identity: the tracker's own id of the run from an earlier session, or "".
+    """
+
+    run: Path
+    project: str
+    to: str = ""
+    identity: str = ""
+
+    @property
+    def beside(self) -> Path:
+        """The folder that the run stands in: shared by runs that are to be compared."""
+        return self.run.resolve().parent
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What became of it.
+
+    identity: the tracker's id of the run; where: folder or URI, good as ``Place.to``; look: the
+    command or address that shows it; resumed: whether the earlier run goes on.
+    """
+
+    identity: str
+    where: str
+    look: str
+    resumed: bool = False
+
+
+class Backend(Protocol):
+    """One tracker, used from a process of its own: it may raise, and it may take its time."""
+
+    def open(self, place: Place) -> Opened:
+        """Begin a run, or go on with the one of ``place.identity`` where it is still there."""
+
+    def started(self, params: Mapping[str, Value], tags: Mapping[str, str]) -> None:
+        """Parameters and tags, once a session; a resumed run keeps what it has."""
+
+    def metrics(self, values: Mapping[str, float], step: int) -> None:
+        """The figures of one epoch; step is its number."""
+
+    def tag(self, name: str, text: str) -> None:
+        """A sentence that came up on the way: a warning."""
+
+    def figure(self, path: Path) -> None:
+        """A picture, PNG or SVG."""
+
+    def artifact(self, path: Path, kind: str) -> None:
+        """A file; kind is model, report or record."""
+
+    def finished(self, values: Mapping[str, float], table: str, step: int) -> None:
+        """The final figures, as numbers and as a Markdown table; returns when all is sent.
+
+        step: the last epoch.
+        """
+
+    def failed(self, sentence: str, stopped: bool) -> None:
+        """The run ended early; stopped: by its user or the system, and it may be resumed."""

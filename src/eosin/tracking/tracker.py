@@ -1,0 +1,224 @@
+"""Tracker: what a run tells the trackers it was asked to tell; never raises, never waits but once.
+
+What goes wrong with a tracker is one warning, and then that tracker is dropped. RUN/tracking.json
+keeps the trackers' own ids of the run, so that a resumed run goes on in the same place.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from eosin.errors import EosinError
+from eosin.runs import RunFolder
+from eosin.tracking import words
+from eosin.tracking.backend import Value
+from eosin.tracking.channel import Channel, Limits, Message, together
+from eosin.tracking.names import SPECS, is_uri, without_secrets
+
+KEPT = "tracking.json"
+_FORMAT = 1
+
+
+def tracked_before(run: RunFolder) -> dict[str, dict[str, Any]]:
+    """Tracker -> what is kept in tracking.json; empty where it is missing or damaged."""
+    try:
+        kept = run.read_json(KEPT).get("trackers", {})
+    except EosinError:
+        return {}
+    known = kept.items() if isinstance(kept, dict) else ()
+    return {name: found for name, found in known if name in SPECS and isinstance(found, dict)}
+
+
+class Tracker:
+    """Several trackers at once; with none of them every call does nothing.
+
+    Made by `open_tracker`. All calls return at once except ``finished`` and ``failed``, which wait
+    for what is still to be sent, up to a limit.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        *,
+        run: RunFolder,
+        project: str,
+        to: Mapping[str, str],
+        warn: Callable[[str], None],
+        limits: Limits,
+        command: Sequence[str] | None = None,
+    ) -> None:
+        self._run, self._warn, self._limits = run, warn, limits
+        self._lock = threading.Lock()
+        self._kept = tracked_before(run) if names else {}
+        self._warned: list[str] = []
+        self._told: set[str] = set()
+        self._bytes = self._step = 0
+        self._over = False
+        self._channels = [
+            Channel(
+                name,
+                limits=limits,
+                answered=partial(self._answered, name),
+                skip=partial(self._sent_before, name),
+                command=command,
+            )
+            for name in names
+        ]
+        for channel in self._channels:
+            before = self._kept.get(channel.name, {})
+            where = str(before.get("where", ""))
+            wanted = to.get(channel.name, "") or ("" if _gone(where) else where)
+            same = without_secrets(wanted) == where
+            channel.send(
+                "open",
+                run=str(run.path.resolve()),
+                project=str(before.get("project", project)) if same else project,
+                to=wanted,
+                identity=str(before.get("identity", "")) if same else "",
+            )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The trackers that are asked for and not dropped."""
+        return tuple(channel.name for channel in self._channels if not channel.trouble)
+
+    def started(self, params: Mapping[str, Value], tags: Mapping[str, str] = {}) -> None:
+        """Parameters and tags of the run."""
+        self._send("started", params=dict(params), tags=dict(tags))
+
+    def metrics(self, row: Mapping[str, Any], step: int) -> None:
+        """A row of metrics.jsonl; step is the epoch. What a tracker has already is left out."""
+        self._step = max(self._step, step)
+        self._send("metrics", values=words.numbers(row), step=step)
+
+    def warned(self, sentence: str) -> None:
+        """A warning of the training, as a tag; the same one once."""
+        if sentence not in self._warned:
+            self._warned.append(sentence)
+            self._send("tag", name=f"warning.{len(self._warned)}", text=sentence)
+
+    def figure(self, path: str | os.PathLike[str]) -> None:
+        """A picture of the run, PNG or SVG."""
+        self._file("figure", Path(path))
+
+    def artifact(self, path: str | os.PathLike[str], kind: str) -> None:
+        """A file of the run; kind: model, report or record."""
+        self._file("artifact", Path(path), kind=kind)
+
+    def finished(self, summary: Mapping[str, Any]) -> list[str]:
+        """The run is done; returns a line a tracker: where it is to be seen.
+
+        summary: the content of evaluation.json, or nothing. Waits until all is sent, for a limited
+        time that grows with the files.
+        """
+        values = words.final_figures(summary)
+        table = words.final_table(summary) if values else ""
+        self._send("finished", values=values, table=table, step=self._step)
+        self._close(self._limits.end_s + self._bytes / self._limits.bytes_per_s)
+        with self._lock:
+            looks = {name: str(kept.get("look", "")) for name, kept in self._kept.items()}
+        return [f"{SPECS[name].title}: {looks[name]}" for name in self.names if looks.get(name)]
+
+    def failed(self, sentence: str, *, stopped: bool = False) -> None:
+        """The run ended early; waits a few seconds at most. After the end it does nothing.
+
+        stopped: by its user, so that it may be resumed.
+        """
+        if not self._over:
+            self._send("failed", sentence=sentence, stopped=stopped)
+            self._close(self._limits.stop_s)
+
+    def _file(self, call: str, path: Path, **given: Any) -> None:
+        # A file that is gone is no failure of the tracker.
+        if path.is_file():
+            self._bytes += path.stat().st_size
+            self._send(call, path=str(path.resolve()), **given)
+
+    def _send(self, call: str, **given: Any) -> None:
+        if self._over:
+            return
+        for channel in self._channels:
+            channel.send(call, **given)
+        self._tell()
+
+    def _close(self, wait_s: float) -> None:
+        self._over = True
+        try:
+            together(self._channels, wait_s=wait_s)
+        except KeyboardInterrupt:
+            for channel in self._channels:
+                channel.cut("Ctrl-C while it was waited for")
+        self._tell()
+
+    def _tell(self) -> None:
+        """Say what went wrong, in the caller's thread and once a tracker."""
+        for channel in self._channels:
+            if channel.trouble and channel.name not in self._told:
+                self._told.add(channel.name)
+                self._warn(
+                    f"{SPECS[channel.name].title} is dropped: {channel.trouble}; the run goes on, "
+                    f"and {self._run.path} is complete by itself"
+                )
+
+    # In the channels' threads
+
+    def _answered(self, name: str, message: Message, answer: Message) -> None:
+        call = message["call"]
+        if call not in ("open", "metrics"):
+            return
+        with self._lock:
+            before = self._kept.get(name, {})
+            if call == "open":
+                self._kept[name] = {
+                    "where": without_secrets(str(answer["where"])),
+                    "project": message["with"]["project"],
+                    "identity": answer["identity"],
+                    "look": answer["look"],
+                    "epoch": before.get("epoch", 0) if answer["resumed"] else 0,
+                }
+            else:
+                self._kept[name] = {**before, "epoch": message["with"]["step"]}
+            self._run.write_json(KEPT, {"version": _FORMAT, "trackers": self._kept})
+
+    def _sent_before(self, name: str, message: Message) -> bool:
+        if message["call"] != "metrics":
+            return False
+        with self._lock:
+            sent = self._kept.get(name, {}).get("epoch", 0)
+        return int(message["with"]["step"]) <= int(sent)
+
+
+def open_tracker(
+    names: Sequence[str],
+    *,
+    run: RunFolder,
+    project: str,
+    to: Mapping[str, str] = {},
+    warn: Callable[[str], None] = lambda sentence: None,
+    limits: Limits | None = None,
+) -> Tracker:
+    """Begin telling the named trackers about a run, or go on where tracking.json says.
+
+    names: from `names.check_names`; project: what the trackers call a group of runs; to: tracker ->
+    folder or URI, by default beside the run; warn: told once about each tracker that is dropped.
+    Each tracker works in a process of its own.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     tracker = open_tracker([], run=RunFolder(folder), project="demo")
+    ...     tracker.metrics({"loss": 0.5}, 1)
+    ...     tracker.finished({})
+    []
+    """
+    return Tracker(names, run=run, project=project, to=to, warn=warn, limits=limits or Limits())
+
+
+def _gone(where: str) -> bool:
+    """Whether a local place of an earlier session is no longer there."""
+    path = where.removeprefix("sqlite:///")
+    return not where or ((path != where or not is_uri(where)) and not Path(path).exists())

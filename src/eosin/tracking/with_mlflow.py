@@ -1,0 +1,126 @@
+"""MLflow: a local SQLite database beside the run, or a tracking server by its address."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from eosin.tracking.backend import Opened, Place, Value
+from eosin.tracking.names import is_uri
+
+#: The most that the server takes in one call, and the longest value of a parameter and a tag.
+_PARAMS, _METRICS, _PARAM_LETTERS, _TAG_LETTERS = 100, 1000, 6000, 5000
+
+
+class Tracked:
+    """One run of MLflow. Its artifacts: figures/, report/, record/ and model/."""
+
+    def open(self, place: Place) -> Opened:
+        from mlflow.tracking import MlflowClient
+
+        uri = _uri(place)
+        self._client = MlflowClient(tracking_uri=uri)
+        resumed = bool(place.identity) and self._reopen(place.identity)
+        if not resumed:
+            created = self._client.create_run(
+                self._experiment(uri, place.project), run_name=place.run.name
+            )
+            self._run, self._params = created.info.run_id, dict[str, str]()
+        look = (
+            uri if uri.startswith("http") else f"mlflow ui --backend-store-uri {shlex.quote(uri)}"
+        )
+        return Opened(self._run, uri, look, resumed)
+
+    def started(self, params: Mapping[str, Value], tags: Mapping[str, str]) -> None:
+        from mlflow.entities import Param, RunTag
+
+        # A parameter of MLflow cannot be changed: a resumed run keeps what it was begun with.
+        fresh = [
+            Param(name, str(value)[:_PARAM_LETTERS])
+            for name, value in params.items()
+            if name not in self._params
+        ]
+        for k in range(0, len(fresh), _PARAMS):
+            self._client.log_batch(self._run, params=fresh[k : k + _PARAMS])
+        self._client.log_batch(
+            self._run, tags=[RunTag(name, text[:_TAG_LETTERS]) for name, text in tags.items()]
+        )
+
+    def metrics(self, values: Mapping[str, float], step: int) -> None:
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        found = [Metric(name, value, now, step) for name, value in values.items()]
+        for k in range(0, len(found), _METRICS):
+            self._client.log_batch(self._run, metrics=found[k : k + _METRICS])
+
+    def tag(self, name: str, text: str) -> None:
+        self._client.set_tag(self._run, name, text[:_TAG_LETTERS])
+
+    def figure(self, path: Path) -> None:
+        self._client.log_artifact(self._run, str(path), "figures")
+
+    def artifact(self, path: Path, kind: str) -> None:
+        self._client.log_artifact(self._run, str(path), kind)
+
+    def finished(self, values: Mapping[str, float], table: str, step: int) -> None:
+        self.metrics(values, step)
+        if table:
+            # The page of a run shows this above everything.
+            self._client.set_tag(self._run, "mlflow.note.content", table[:_TAG_LETTERS])
+        self._client.set_terminated(self._run, "FINISHED")
+
+    def failed(self, sentence: str, stopped: bool) -> None:
+        self.tag("ended", sentence)
+        self._client.set_terminated(self._run, "KILLED" if stopped else "FAILED")
+
+    def _reopen(self, identity: str) -> bool:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            found = self._client.get_run(identity)
+        except MlflowException as error:
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                return False
+            raise
+        if found.info.lifecycle_stage == "deleted":
+            return False
+        self._run, self._params = identity, dict(found.data.params)
+        self._client.update_run(identity, status="RUNNING")
+        return True
+
+    def _experiment(self, uri: str, name: str) -> str:
+        from mlflow.exceptions import MlflowException
+
+        found = self._client.get_experiment_by_name(name)
+        if found is not None and found.lifecycle_stage == "deleted":
+            self._client.restore_experiment(found.experiment_id)
+        if found is not None:
+            return str(found.experiment_id)
+        # A server says itself where artifacts go; beside a local database they go to mlruns/.
+        database = Path(uri.removeprefix("sqlite:///"))
+        local = uri.startswith("sqlite:///")
+        root = (database.parent / "mlruns" / _plain(name)).as_uri() if local else None
+        try:
+            return str(self._client.create_experiment(name, artifact_location=root))
+        except MlflowException as error:
+            # Two runs may begin at once.
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            return str(self._client.get_experiment_by_name(name).experiment_id)
+
+
+def _uri(place: Place) -> str:
+    wanted = place.to or os.environ.get("MLFLOW_TRACKING_URI", "")
+    if is_uri(wanted):
+        return wanted
+    folder = Path(wanted).resolve() if wanted else place.beside
+    folder.mkdir(parents=True, exist_ok=True)
+    return f"sqlite:///{(folder / 'mlflow.db').as_posix()}"
+
+
+def _plain(name: str) -> str:
+    return "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in name)

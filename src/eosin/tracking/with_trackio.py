@@ -1,0 +1,120 @@
+"""Trackio: a local SQLite database in a folder beside the run, or a server by its address."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shlex
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from eosin.tracking.backend import Opened, Place, Value
+from eosin.tracking.names import is_uri, without_secrets
+
+#: Words of Trackio's own warnings where something was lost: it never raises by itself.
+_LOST = ("failed", "could not", "Could not", "skipped", "cannot")
+
+
+class Tracked:
+    """One run of Trackio; its files are artifacts named <run>-<kind>."""
+
+    def open(self, place: Place) -> Opened:
+        remote = is_uri(place.to)
+        folder = Path(place.to).resolve() if place.to and not remote else place.beside / "trackio"
+        # Read when the library is imported.
+        os.environ["TRACKIO_DIR"] = str(folder)
+        for name in ("TRACKIO_SPACE_ID", *(() if remote else ("TRACKIO_SERVER_URL",))):
+            os.environ.pop(name, None)
+        if not remote:
+            os.environ["HF_HUB_OFFLINE"] = "1"
+        import trackio
+
+        self._trackio: ModuleType = trackio
+        self._artifacts: dict[str, Any] = {}
+        self._lost: list[str] = []
+        warnings.simplefilter("always")
+        warnings.showwarning = self._heard
+        names = set() if remote else self._names(place.project)
+        resumed = place.identity in names or (remote and bool(place.identity))
+        name = place.identity if resumed else _free(place.run.name, names, remote)
+        self._run = trackio.init(
+            project=place.project,
+            name=name,
+            server_url=place.to if remote else None,
+            resume="allow" if resumed else "never",
+            embed=False,
+            auto_log_gpu=False,
+            auto_log_cpu=False,
+        )
+        self._check()
+        project = shlex.quote(place.project)
+        look = f"TRACKIO_DIR={shlex.quote(str(folder))} trackio show --project {project}"
+        return Opened(
+            name,
+            place.to if remote else str(folder),
+            without_secrets(place.to) if remote else look,
+            resumed,
+        )
+
+    def started(self, params: Mapping[str, Value], tags: Mapping[str, str]) -> None:
+        # Written with the first row.
+        self._run.config.update({**params, **{f"tag.{name}": text for name, text in tags.items()}})
+        self._check()
+
+    def metrics(self, values: Mapping[str, float], step: int) -> None:
+        self._run.log(dict(values), step=step)
+        self._check()
+
+    def tag(self, name: str, text: str) -> None:
+        self._run.log({f"tags/{name}": self._trackio.Markdown(text)})
+        self._check()
+
+    def figure(self, path: Path) -> None:
+        if path.suffix == ".png":
+            self._run.log({f"figures/{path.stem}": self._trackio.Image(str(path))})
+            self._check()
+        else:
+            self.artifact(path, "figures")
+
+    def artifact(self, path: Path, kind: str) -> None:
+        if kind not in self._artifacts:
+            self._artifacts[kind] = self._trackio.Artifact(f"{self._run.name}-{kind}", type=kind)
+        self._artifacts[kind].add_file(str(path), name=path.name)
+
+    def finished(self, values: Mapping[str, float], table: str, step: int) -> None:
+        if values:
+            self._run.log(dict(values), step=step)
+            self._run.log({"figures": self._trackio.Markdown(table)}, step=step)
+        for artifact in self._artifacts.values():
+            self._run.log_artifact(artifact)
+        self._run.finish()
+        self._check()
+
+    def failed(self, sentence: str, stopped: bool) -> None:
+        self.tag("ended", sentence)
+        self._run.finish()
+
+    def _names(self, project: str) -> set[str]:
+        """The runs of a local project."""
+        try:
+            return {run.name for run in self._trackio.Api().runs(project)}
+        except ValueError:
+            # There is no such project yet.
+            return set()
+
+    def _heard(self, message: Warning | str, *rest: Any, **more: Any) -> None:
+        text = str(message)
+        if "trackio" in text.lower() and any(word in text for word in _LOST):
+            self._lost.append(text)
+
+    def _check(self) -> None:
+        if self._lost:
+            raise OSError(self._lost[0])
+
+
+def _free(name: str, taken: set[str], remote: bool) -> str:
+    """A name for the run that no other run of the project has; Trackio resumes by name."""
+    return f"{name}-{secrets.token_hex(3)}" if remote or name in taken else name

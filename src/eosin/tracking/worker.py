@@ -1,0 +1,130 @@
+"""The process of one tracker: `python -m eosin.tracking.worker NAME`, a JSON line in, one out.
+
+In a process of its own a tracker cannot slow the training, print between its lines, hold up its end
+or take its Ctrl-C; and what it needs in the environment changes nothing for anyone else. It works
+off what it is sent, in order. Where the sender ends without a word, the run is marked as stopped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import IO, Any
+
+from eosin.tracking.backend import Backend, Place
+from eosin.tracking.names import SPECS
+
+#: No messages to the makers of the trackers, no search for updates, no use of the accelerator.
+QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "WANDB_ERROR_REPORTING": "false",
+    "WANDB_SILENT": "true",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "GIT_PYTHON_REFRESH": "quiet",
+    "CUDA_VISIBLE_DEVICES": "",
+    "OMP_NUM_THREADS": "1",
+}
+#: A server that does not answer is given up after seconds; who wants more may say so.
+PATIENT = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "20", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
+
+
+def environment(given: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a worker, from that of the program."""
+    return {**PATIENT, **given, **QUIET}
+
+
+def serve(backend: Backend, asked: IO[str], answers: IO[str]) -> None:
+    """Do what each line asks of the backend, and answer each with a line.
+
+    A line is ``{"call": name, "with": {...}}``; the answer is ``{"ok": {...}}`` or, as the last one
+    of all, ``{"error": sentence}``.
+    """
+    opened = ended = False
+    for line in asked:
+        message = json.loads(line)
+        call, given = str(message["call"]), dict(message["with"])
+        try:
+            reply = _CALLS[call](backend, given) or {}
+        except Exception as error:
+            _answer(answers, {"error": said(error)})
+            return
+        opened = opened or call == "open"
+        ended = ended or call in ("finished", "failed")
+        _answer(answers, {"ok": reply})
+    if opened and not ended:
+        # Nobody is there to hear what goes wrong now.
+        with contextlib.suppress(Exception):
+            backend.failed("the training was killed", True)
+
+
+def said(error: BaseException) -> str:
+    """An error of a foreign library in one line.
+
+    >>> said(ValueError("first line\\nsecond"))
+    'ValueError: first line'
+    """
+    text = str(error).strip()
+    first = next((line.strip() for line in text.splitlines() if line.strip()), "")
+    return f"{type(error).__name__}: {first[:300]}".rstrip(": ")
+
+
+def _answer(answers: IO[str], reply: Mapping[str, Any]) -> None:
+    answers.write(json.dumps(reply, ensure_ascii=True) + "\n")
+    answers.flush()
+
+
+def _open(backend: Backend, given: dict[str, Any]) -> dict[str, Any]:
+    opened = backend.open(Place(**{**given, "run": Path(given["run"])}))
+    return {
+        "identity": opened.identity,
+        "where": opened.where,
+        "look": opened.look,
+        "resumed": opened.resumed,
+    }
+
+
+_CALLS: dict[str, Callable[[Backend, dict[str, Any]], dict[str, Any] | None]] = {
+    "open": _open,
+    "started": lambda backend, given: backend.started(given["params"], given["tags"]),
+    "metrics": lambda backend, given: backend.metrics(given["values"], given["step"]),
+    "tag": lambda backend, given: backend.tag(given["name"], given["text"]),
+    "figure": lambda backend, given: backend.figure(Path(given["path"])),
+    "artifact": lambda backend, given: backend.artifact(Path(given["path"]), given["kind"]),
+    "finished": lambda backend, given: backend.finished(
+        given["values"], given["table"], given["step"]
+    ),
+    "failed": lambda backend, given: backend.failed(given["sentence"], given["stopped"]),
+}
+
+
+def main() -> None:
+    """Serve the tracker named on the command line until the sender closes the line."""
+    # A tracker may print, ask questions or start programs that do: it gets other files for that.
+    asked = os.fdopen(os.dup(0), "r", encoding="utf-8")
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.dup2(2, 1)
+    if hasattr(os, "nice"):
+        with contextlib.suppress(OSError):
+            os.nice(10)
+    warnings.simplefilter("ignore")
+    spec = SPECS[sys.argv[1]]
+    try:
+        backend: Backend = import_module(f"eosin.tracking.{spec.module}").Tracked()
+    except Exception as error:
+        asked.readline()
+        _answer(answers, {"error": said(error)})
+        return
+    serve(backend, asked, answers)
+
+
+if __name__ == "__main__":
+    main()

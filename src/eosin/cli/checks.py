@@ -52,7 +52,7 @@ def eosin() -> Check:
 
 
 def torch(facts: Mapping[str, Any]) -> Check:
-    """Whether torch imports and computes; ``facts`` come from eosin.cli.probe."""
+    """Whether torch imports and computes; ``facts`` come from eosin.cli.trial."""
     if facts.get("error"):
         return Check(
             "torch",

@@ -108,7 +108,7 @@ def _start(*arguments: str) -> Any:
     import sys
 
     # -P: a file torch.py in the current folder must not be taken for the package.
-    command = [sys.executable, "-P", "-m", "eosin.cli.probe", *arguments]
+    command = [sys.executable, "-P", "-m", "eosin.cli.trial", *arguments]
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, encoding="utf-8"
     )

@@ -1,7 +1,7 @@
 """What the installed packages say of themselves, asked in a process of its own.
 
 A broken build may end the process that imports it (a missing library, an instruction that the
-processor lacks), and `eosin doctor` has to live to tell it. Run as ``python -m eosin.cli.probe
+processor lacks), and `eosin doctor` has to live to tell it. Run as ``python -m eosin.cli.trial
 torch`` or ``... import NAME NAME``; each line on stdout is a JSON object.
 """
 

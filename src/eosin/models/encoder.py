@@ -7,6 +7,7 @@ ones in. So a run folder, which holds all weights, is read without the original 
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from eosin.errors import MissingExtraError
+from eosin.models.checkpoints import digest, read_weights, weights_files
+from eosin.models.matching import check_config, match
 from eosin.models.pretrained import EncoderSpec, find_encoder, input_size
 
 HEADS = ("linear",)
@@ -184,3 +187,38 @@ def build_backbone(
         **arguments,
     )
     return backbone
+
+
+def load_encoder_weights(network: EncoderNetwork, path: Path) -> dict[str, Any]:
+    """Put published weights into the network's backbone, in place; the head keeps its own.
+
+    path: a weights file, a list of parts, or a folder with one; names as timm or as Hugging Face
+    writes them. Position embeddings of another grid are resampled and the first convolution is
+    fitted to another number of channels, as timm does both. Returns facts: encoder, path, files,
+    digest (SHA-256 of the files), format, tensors, resampled, adapted, left_out.
+
+    Raises RunError when the file is damaged or does not fit: which tensor, expected, found.
+    """
+    spec, backbone, pool = network.spec, network.backbone, network.pool
+    files = weights_files(path, spec.files)
+    check_config(spec, backbone, files[0].parent / "config.json")
+    target = dict(backbone.state_dict())
+    if pool is not None:
+        target |= {f"pool.{name}": value for name, value in pool.state_dict().items()}
+    matched = match(spec, backbone, read_weights(files), target, str(path))
+    tensors = matched.tensors
+    if pool is not None:
+        names = [name for name in tensors if name.startswith("pool.")]
+        pool.load_state_dict({name.removeprefix("pool."): tensors.pop(name) for name in names})
+    backbone.load_state_dict(tensors)
+    return {
+        "encoder": spec.name,
+        "path": str(path),
+        "files": [file.name for file in files],
+        "digest": digest(files),
+        "format": matched.format,
+        "tensors": len(target),
+        "resampled": matched.resampled,
+        "adapted": matched.adapted,
+        "left_out": matched.left_out,
+    }

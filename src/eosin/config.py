@@ -104,6 +104,35 @@ class Recipe(BaseModel):
         0.0, ge=0, lt=1, description="Exponential average of the weights over steps; 0 is off."
     )
 
+    # Training weights that are good already (an encoder, or --from)
+    head_epochs: int = Field(
+        0, ge=0, description="In the first so many epochs only the head learns."
+    )
+    layer_decay: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="The learning rate is multiplied by this for each block from the head down "
+        "(sgd and adamw).",
+    )
+    freeze_norm: bool = Field(
+        False, description="Batch norm keeps its statistics, scale and shift as they came."
+    )
+    lora_rank: int = Field(
+        0,
+        ge=0,
+        le=1024,
+        description="Vision transformers: adapters of this rank learn instead of the weights; 0: "
+        "off.",
+    )
+    lora_alpha: float = Field(
+        16.0, gt=0, description="The adapters' part is multiplied by this over the rank."
+    )
+    checkpointing: bool = Field(
+        False,
+        description="Compute activations again instead of keeping them: less memory, more time.",
+    )
+
     # Augmentation of whole batches (training only)
     dihedral: bool = Field(False, description="The eight turns and flips of a square.")
     shift_px: int = Field(
@@ -151,7 +180,7 @@ class Recipe(BaseModel):
     channels_last: bool = Field(True, description="Memory order of images; the same mathematics.")
 
     @model_validator(mode="after")
-    def _the_mistake_stays_where_it_belongs(self) -> Recipe:
+    def _what_belongs_together(self) -> Recipe:
         if (self.loss == "bce_of_log_softmax") != (self.network == "article-verbatim"):
             raise ValueError(
                 "loss bce_of_log_softmax and network article-verbatim belong together; "
@@ -159,6 +188,8 @@ class Recipe(BaseModel):
             )
         if (self.normalize == "encoder") and self.network != "encoder":
             raise ValueError("normalize encoder needs network encoder")
+        if self.layer_decay < 1 and self.optimizer == "muon":
+            raise ValueError("layer_decay goes with optimizer sgd or adamw, not muon")
         return self
 
     def changed(self, **values: Any) -> Recipe:

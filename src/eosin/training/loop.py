@@ -27,6 +27,7 @@ from eosin.training.diagnose import (
     unchanged,
     weights_of,
 )
+from eosin.training.finetuning import Finetuning
 from eosin.training.machine import Machine, choose_machine, keep_freed_memory
 from eosin.training.optimizers import Optimizer, WeightAverage, rate_factor
 from eosin.training.step import Step
@@ -96,6 +97,7 @@ class Trainer:
         )
         if self.begin is not None:
             self.begin(self.model)
+        self.tuning = Finetuning(self.model, self.recipe)
         self.model = self.model.to(self.machine.device)
         if self.recipe.channels_last:
             self.model = self.model.to(memory_format=torch.channels_last)
@@ -164,6 +166,7 @@ class Trainer:
         # Looked at until weights have moved once; an epoch entered in its middle says nothing.
         first = weights_of(self.model) if not self._moved and not position.step else None
         self.model.train()
+        self.tuning.epoch(number)
         started = saved = time.perf_counter()
         loss_sum = torch.tensor(position.loss_sum, dtype=torch.float64, device=self.machine.device)
         for rows in self.batches.rows(number, start=position.step):
@@ -297,6 +300,7 @@ class Trainer:
             self.model.network.load_state_dict(self.position.best_weights)
         elif self.average:
             self.average.swap()
+        self.tuning.finish()
         self.model.views = VIEWS[self.recipe.test_time]
         facts = {
             "recipe": self.recipe.name,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from eosin.config import Recipe
+from eosin.training.finetuning import blocks_of
 
 
 class Optimizer:
@@ -33,6 +34,8 @@ class Optimizer:
             {"params": matrices, "weight_decay": recipe.weight_decay},
             {"params": vectors, "weight_decay": 0.0},
         ]
+        if recipe.layer_decay < 1:
+            groups = layered(model, recipe)
         groups = [group for group in groups if group["params"]]
         if recipe.optimizer == "sgd":
             return [
@@ -91,6 +94,25 @@ class Optimizer:
         """Put a saved state back."""
         for part, state in zip(self.parts, states, strict=True):
             part.load_state_dict(state)
+
+
+def layered(model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
+    """Parameter groups whose learning rate falls from the head down, by ``layer_decay`` a block.
+
+    Clark et al. 2020, "ELECTRA", appendix; usual for fine-tuning vision transformers.
+    """
+    network = getattr(model, "network", model)
+    blocks = blocks_of(network)
+    groups: list[dict[str, Any]] = []
+    for depth, block in enumerate(blocks):
+        rate = recipe.learning_rate * recipe.layer_decay ** (len(blocks) - 1 - depth)
+        learning = [p for p in block if p.requires_grad]
+        for decay, chosen in (
+            (recipe.weight_decay, [p for p in learning if p.ndim > 1]),
+            (0.0, [p for p in learning if p.ndim <= 1]),
+        ):
+            groups.append({"params": chosen, "lr": rate, "weight_decay": decay})
+    return groups
 
 
 def _flat_view(weight: Tensor) -> Tensor:

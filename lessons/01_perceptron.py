@@ -120,7 +120,7 @@ def _():
     Here $w \cdot x$ is short for $w_1 x_1 + w_2 x_2 + \dots$, each weight times its input, all
     added up: the **dot product**. The bias says how ready the machine is to say yes before it has
     seen anything. It looks like mere bookkeeping, but now there is nothing special about the
-    threshold: it is one more number to be learned. In Python that is one line:
+    threshold: it is one more number to be learned. In Python `@` is the dot product:
     """)
     return
 
@@ -300,6 +300,7 @@ def _(epoch, history):
     _right.bar(_epochs, history.mistakes, color=[BLUE if e <= _k else LINE for e in _epochs])
     _right.set(xlabel="epoch", ylabel="mistakes", ylim=(0, 4))
     _right.set_xticks(_epochs)
+    _right.set_yticks(range(5))
     _figure
     return
 
@@ -377,9 +378,10 @@ def _(ask_later, learn, lessons_learned, malignant, questions, reader):
     share of right answers means nothing until you know what the laziest answer gets. Keep that
     thought for lesson 3.
 
-    The curve jumps to the very end. A linear program, which finds a plane that parts the answers
-    wherever there is one, finds {"one" if _parted else "none"} for these 400 tumors. And the rule
-    does not know *nearly right*: it takes each mistake as seriously as the first.
+    The curve jumps to the very end. Another method (a linear program), which is sure to find a flat
+    cut between the two answers where there is one, finds {"one" if _parted else "none"} for these 400
+    tumors. And the rule does not know *nearly right*: it takes each mistake as seriously as the
+    first.
     """),
         ]
     )

@@ -56,7 +56,7 @@ def _(nudge):
     _after = _before + nudge.value
     _z = np.linspace(-4, 4, 801)
     _figure, _both = canvas(
-        f"Evidence from {_before:g} to {_after:.2f}: what does the answer do?",
+        f"Evidence from {_before:.2f} to {_after:.2f}: what does the answer do?",
         "Left, the perceptron's step. Right, the sigmoid. Open circle: before the nudge",
         panels=2, width_in=9.2, height_in=4.3, head_in=0.42,
     )  # fmt: skip
@@ -82,7 +82,7 @@ def _():
 
     $$\sigma(z) = \frac{1}{1 + e^{-z}}$$
 
-    Far to the left it is almost 0, far to the right almost 1, and at $z = 0$ exactly one half. A
+    where $e \approx 2.718$. Far to the left it is almost 0, far to the right almost 1, and at $z = 0$ exactly one half. A
     neuron whose answer is $\sigma(w \cdot x + b)$ no longer decides; it says *how much*. The
     function that turns the evidence into the answer is called the **activation**.
     """)
@@ -209,8 +209,9 @@ def _():
     ## Why they must bend
 
     Lesson 1 ended with layers. So let us stack them, first without any activation: a layer computes
-    $W x + b$, where $W$ is the table of all its weights, a row for each neuron. Five layers, with
-    random weights, from one number to one number:
+    $W x + b$, where $W$ is the table of all its weights, a row for each neuron, and $b$ holds their
+    biases. Five layers, with random weights, from one number to one number. (Many inputs go through
+    at once, a row each, so in the code $W$ stands on the right, turned: `.T`.)
     """)
     return
 
@@ -222,8 +223,8 @@ def _():
         rng = np.random.default_rng(seed)
         answer = x[:, None]
         for _ in range(layers):
-            weights = rng.normal(0, 1.6 / np.sqrt(answer.shape[1]), (answer.shape[1], width))
-            answer = activation(answer @ weights + rng.normal(0, 0.7, width))
+            weights = rng.normal(0, 1.6 / np.sqrt(answer.shape[1]), (width, answer.shape[1]))
+            answer = activation(answer @ weights.T + rng.normal(0, 0.7, width))
         return (answer @ rng.normal(0, 1 / np.sqrt(width), (width, 1)))[:, 0]
 
     return (deep,)
@@ -285,8 +286,8 @@ def _():
     ## Two folds make XOR
 
     Lesson 1 needed three perceptrons. Two ReLU neurons and a sum do it as well. Both get
-    $x_1 + x_2$; the second one wakes up only when both inputs are 1, and takes away twice what the
-    first one gave:
+    $x_1 + x_2$; the second one wakes up only when both inputs are 1, and, counted twice, takes away
+    all that the first one gave:
     """)
     return
 
@@ -379,7 +380,7 @@ def _(answer_3, third):
 @app.cell(hide_code=True)
 def _():
     _figure, (_left, _right) = canvas(
-        "All of them in one picture",
+        "Four bends in one picture",
         "Left: what goes on to the next layer. Right: the slope, which learning multiplies by",
         panels=2, width_in=9.2, height_in=4.2,
     )  # fmt: skip

@@ -153,7 +153,6 @@ def _(bias, logits, steep, y, zoom):
 
 @app.cell(hide_code=True)
 def _(logits, steep, y):
-    _at = np.linspace(-4, 4, 100_001)
     # An answer flips where the evidence is 0, so the count is flat between those biases.
     _flips = np.unique(-logits(steep.value, 0.0))
     _inside = _flips[(_flips > -4) & (_flips < 4)]
@@ -162,7 +161,7 @@ def _(logits, steep, y):
     Magnify. The left hill is a staircase: between two jumps nothing changes at all. A tumor that
     was answered quite wrongly and is now answered *nearly* rightly counts as wrong as before, so
     there is no reward for going the right way. Its slope is 0 on every tread, and on the edges it
-    has none. The widest tread here is {_widest:.3f} wide, out of {len(_inside)} edges.
+    has none. Between the {len(_inside)} edges the widest tread is {_widest:.3f} wide.
 
     The right landscape is smooth. At every place it says which way is down, and how steep it is.
     A number like that is called a **loss**: how wrong the answers are, on a scale that can be

@@ -73,7 +73,7 @@ def _():
     return perimeter, radius
 
 
-@app.cell
+@app.cell(hide_code=True)
 def _():
     by_hand = mo.ui.slider(2.0, 10.0, 0.1, value=4.0, label="weight w", show_value=True)
     by_hand
@@ -184,7 +184,7 @@ def _():
     return
 
 
-@app.cell
+@app.cell(hide_code=True)
 def _():
     rate = mo.ui.slider(
         steps=[1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 2e-3, 3e-3, 4e-3, 4.5e-3, 4.6e-3, 4.8e-3, 5e-3, 6e-3],

@@ -67,7 +67,7 @@ def _():
     return
 
 
-@app.cell
+@app.cell(hide_code=True)
 def _():
     poll = mo.ui.slider(
         steps=[1, 2, 4, 8, 16, 32, 64, 128, 256], value=4, label="batch size", show_value=True
@@ -189,7 +189,7 @@ def _(noise, sizes):
     return
 
 
-@app.cell
+@app.cell(hide_code=True)
 def _():
     batch = mo.ui.slider(
         steps=[1, 2, 4, 8, 16, 32, 64, 128, 569], value=16, label="batch size", show_value=True

@@ -6,7 +6,7 @@
 
 Goal: find the slope of every weight of a network in one walk backward, and read from the four
   equations which neurons learn slowly.
-Minutes: 15
+Minutes: 10
 Prerequisites: lesson 4 (gradient descent) and lesson 2 (activations)
 """
 
@@ -43,18 +43,12 @@ def _():
 
     **Goal.** You find the slope of *every* weight of a network in one walk backward, check it
     against an independent program, and read from four equations which neurons learn slowly.
-    **You need** lessons 2 (activations) and 4 (gradient descent). About 15 minutes.
+    **You need** lessons 2 (activations) and 4 (gradient descent). About 10 minutes.
 
     Gradient descent asks one thing of a network: for each weight, if I nudge it, how does the loss
     change? A weight in the first layer changes a neuron, which changes all neurons after it, which
     change the answer. Who is to blame for a wrong answer, and by how much?
-    """)
-    return
 
-
-@app.cell(hide_code=True)
-def _():
-    mo.md(r"""
     ## Two neurons in a row
 
     Take the smallest network with a hidden part: an input $x$, one hidden neuron, one output
@@ -69,7 +63,7 @@ def _():
     return
 
 
-@app.cell
+@app.cell(hide_code=True)
 def _():
     chain_x = mo.ui.slider(-3.0, 3.0, 0.1, value=1.0, label="input x", show_value=True)
     chain_1 = mo.ui.slider(-8.0, 8.0, 0.1, value=0.5, label="weight w1", show_value=True)
@@ -117,29 +111,26 @@ def _():
     ## From a chain to a network: four equations
 
     In a network many chains lead from one weight to the loss. Their products are added up. To do so
-    without counting chains, give each neuron one number, its **error**
-
-    $$\delta = \frac{\partial L}{\partial z}, \quad
-    \text{how the loss would change if the neuron's sum } z \text{ grew a little.}$$
-
-    Then four equations suffice, whatever the depth ($+$ marks the next layer):
+    without counting chains, give each neuron one number, its **error** $\delta$: how the loss would
+    change if the neuron's sum $z$ grew a little, $\delta = \frac{\partial L}{\partial z}$. Then four
+    equations suffice, whatever the depth ($+$ marks the next layer):
 
     - **BP1**, at the output: $\delta_{\text{last}} = \frac{\partial L}{\partial a} \cdot f'(z)$.
       How wrong, times how far the output can move.
     - **BP2**, a layer's error from the next: $\delta = (W_{+}^{T}\, \delta_{+}) \cdot f'(z)$.
-      Blame comes back through the same weights.
+      Blame comes back through the same weights: each neuron sums, over the neurons it leads to,
+      weight times error. ($W^{T}$ is the table of weights with rows and columns exchanged.)
     - **BP3**, a bias's slope: $\frac{\partial L}{\partial b} = \delta$. It is the error itself.
     - **BP4**, a weight's slope: $\frac{\partial L}{\partial w} = \delta \cdot a_{\text{in}}$.
       The error it leads to, times the input it carries.
 
-    One walk forward to get all $z$ and $a$; one walk backward with BP1 and BP2 to get all errors;
-    BP3 and BP4 read off the slopes. Here they are at work. Change the inputs and the truth, and
-    watch the blame move.
+    One walk forward gets all $z$ and $a$; one walk backward, with BP1 and BP2, all errors; BP3 and
+    BP4 read off the slopes. Change the inputs and the truth, and watch the blame move.
     """)
     return
 
 
-@app.cell
+@app.cell(hide_code=True)
 def _():
     in_1 = mo.ui.slider(-2.0, 2.0, 0.1, value=1.0, label="input 1", show_value=True)
     in_2 = mo.ui.slider(-2.0, 2.0, 0.1, value=-0.5, label="input 2", show_value=True)
@@ -210,15 +201,10 @@ def _():
             for (x_0, y_0), value, line in zip(places[column], values, lines[column], strict=True):
                 axes.plot(x_0, y_0, "o", markersize=37, color=PAPER, markeredgecolor=INK, zorder=3)
                 axes.text(
-                    x_0,
-                    y_0,
-                    f"{value:.1g}" if abs(value) < 0.1 else f"{value:.2g}",
-                    ha="center",
-                    va="center",
-                    fontsize=9.5,
-                    zorder=4,
-                )
-                axes.text(x_0, y_0 - 0.36, line, ha="center", va="top", fontsize=8.5, color=QUIET)
+                    x_0, y_0, f"{value:.1g}" if abs(value) < 0.1 else f"{value:.2g}",
+                    ha="center", va="center", fontsize=9.5, color=INK, zorder=4,
+                )  # fmt: skip
+                axes.text(x_0, y_0 - 0.26, line, ha="center", va="top", fontsize=8.5, color=QUIET)
         axes.set(xlim=(-0.3, 2.3), ylim=(-1.45, 1.2))
         axes.set_title(title, fontsize=12, color=INK, loc="left")
         axes.set_axis_off()
@@ -229,7 +215,7 @@ def _():
 @app.cell(hide_code=True)
 def _(a_1, a_2, draw_network, error_1, error_2, net, weight_slopes, x, y):
     _figure, (_left, _right) = canvas(
-        f"The loss is {net.loss(x, y):.4f}",
+        f"The loss is {net.loss(x, y):.3g}",
         "Blue is positive, orange negative; the wider a line, the larger its number",
         panels=2, width_in=9.6, height_in=5.0, side_in=0.2, foot_in=0.1, head_in=0.4,
     )  # fmt: skip
@@ -251,9 +237,9 @@ def _():
     mo.md(r"""
     ## Do not believe it: check
 
-    PyTorch has **autograd**: it writes down every calculation as it happens and applies the chain
-    rule to the record, without knowing our equations. The cell below builds the same network there
-    and compares all of its slopes with ours, for the network you have set.
+    PyTorch, the library that large networks are built with, has **autograd**: it writes down every
+    calculation as it happens and applies the chain rule to the record, without knowing our
+    equations. The cell below builds the network that you have set there, and compares all slopes.
     """)
     return
 
@@ -358,15 +344,6 @@ def _(answer_1, first):
 
 @app.cell(hide_code=True)
 def _():
-    mo.md(r"""
-    So nudging works too. Why not just nudge? Time it, on a network for 8 by 8 pixel images of
-    handwritten digits (64 inputs, 30 hidden neurons, 10 classes):
-    """)
-    return
-
-
-@app.cell(hide_code=True)
-def _():
     _table = load_digits()
     digits_x = _table.data / 16.0  # float64 [1797, 64], from 0 to 1
     digits_y = _table.target
@@ -388,12 +365,10 @@ def _(digits_x, digits_y):
     _one = (time.perf_counter() - _begin) / 40
     _count = sum(p.size for p in _net.parameters)
     mo.md(f"""
-    | for all {_count:,} slopes on 100 images | just now, on this machine |
-    |:--|--:|
-    | one backpropagation | {_backward * 1e3:.2f} ms |
-    | nudging: 2 losses for each parameter | {2 * _count * _one * 1e3:,.0f} ms (reckoned from 40) |
-
-    Nudging costs **{2 * _count * _one / _backward:,.0f} times** as much, and the ratio grows with
+    So nudging works too. Why not just nudge? On a network for handwritten digits (8 by 8 pixels, 30
+    hidden neurons, 10 classes; {_count:,} slopes), a hundred images took {_backward * 1e3:.2g} ms just
+    now by backpropagation. Nudging needs two losses for each slope: {2 * _count * _one * 1e3:,.0f} ms
+    (reckoned from 40), **{2 * _count * _one / _backward:,.0f} times** as much. And the ratio grows with
     the network: backpropagation costs a few forward walks, however many weights there are.
     """)
     return
@@ -401,20 +376,20 @@ def _(digits_x, digits_y):
 
 @app.cell(hide_code=True)
 def _():
-    mo.md(r"""
+    mo.md(f"""
     ## What the equations tell, 1: a saturated neuron learns slowly
 
     BP1 and BP2 both hold the factor $f'(z)$. Where a sigmoid's sum is far from 0, its curve is
     flat, the factor is near 0, and little error comes through: the neuron is **saturated**.
 
-    One neuron, one input $x = 1$; its answer should become 0. Choose where it starts. A start of
-    0.6 answers 0.77; a start of 2 answers 0.98. One would hope that it learns *faster* the more
-    wrong it is.
+    One neuron, one input $x = 1$; its answer should become 0. Start $w$ and $b$ at 0.6 and it
+    answers {float(sigmoid(1.2)):.2f}; at 2, {float(sigmoid(4.0)):.2f}. One would hope that it learns
+    *faster* the more wrong it is.
     """)
     return
 
 
-@app.cell
+@app.cell(hide_code=True)
 def _():
     begin = mo.ui.slider(0.0, 5.0, 0.1, value=2.0, label="start of w and b", show_value=True)
     begin
@@ -466,9 +441,9 @@ def _(begin, first_slopes, half_way):
     mo.md(f"""
     From a start of {begin.value:g} the answer falls below 0.5 after **{half_way[0]}** with the
     squared loss and after **{half_way[1]}** with the cross-entropy. The first slopes are
-    {first_slopes[0]:.4f} and {first_slopes[1]:.4f}. The cross-entropy rises so steeply for sure and
-    wrong answers that its slope contains $1 / f'(z)$; in BP1 the two cancel, and the error is
-    simply *answer minus truth*. That is why classifiers use it.
+    {first_slopes[0]:.4f} and {first_slopes[1]:.4f}. The cross-entropy's slope contains
+    $1 / f'(z)$; in BP1 the two cancel, and the error is simply *answer minus truth* (lesson 3). That
+    is why classifiers use it.
 
     ## What the equations tell, 2: a weight with a low input learns slowly
 
@@ -517,58 +492,14 @@ def _(blank, blank_slope, low_input):
     mo.md(f"""
     The correlation is {low_input:.3f}. {blank} pixels are blank in all 300 images, and the largest
     slope of any of their weights is {blank_slope:g}: whatever these weights were at the start, they
-    stay. The same holds between layers: a hidden neuron that answers near 0 teaches the next layer
-    nothing.
-
-    ## What the equations tell, 3: deep sigmoid networks fade
-
-    BP2 multiplies by $f'(z)$ once for each layer, and a sigmoid's slope is at most 1/4. Five hidden
-    layers of 30 neurons on the same digits: how large is the error that arrives in each?
-    """)
-    return
-
-
-@app.cell(hide_code=True)
-def _(digits_x, digits_y):
-    _figure, (_axes,) = canvas(
-        "Blame fades on its way back through sigmoids",
-        "Mean size of the errors in each layer, as a share of the output layer's; first 300 digits",
-        width_in=8.4, height_in=4.2,
-    )  # fmt: skip
-    fade = {}
-    for _name, _color in (("sigmoid", ORANGE), ("tanh", GREEN), ("relu", BLUE)):
-        _net = Network([64, 30, 30, 30, 30, 30, 10], activation=_name, seed=1)
-        _sizes = [
-            float(abs(_e).mean())
-            for _e in _net.errors(_net.layers(digits_x[:300])[0], digits_y[:300])
-        ]
-        fade[_name] = _sizes[0] / _sizes[-1]
-        _axes.plot(
-            range(1, len(_sizes) + 1), np.array(_sizes) / _sizes[-1], "o-", color=_color,
-            linewidth=2.2, label=_name,
-        )  # fmt: skip
-    _axes.set(xlabel="layer (6 is the output)", ylabel="error, share of the output's", yscale="log")
-    legend(_axes)
-    _figure
-    return (fade,)
-
-
-@app.cell(hide_code=True)
-def _(fade):
-    _one = output_error([[1], [0]], [[3.0], [-2.0]], output="sigmoid")
-    mo.md(f"""
-    At the first layer **{fade["sigmoid"]:.2g}** of the error is left with sigmoids,
-    {fade["tanh"]:.2g} with tanh, {fade["relu"]:.2g} with ReLU, whose slope is 1 wherever it is
-    active. Faded errors mean that the first layers, which see the image, hardly learn. That is why
-    the networks of the later lessons use ReLU.
+    stay. The same holds between layers: the weights that lead away from a hidden neuron of **low
+    activation**, one that answers near 0, hardly learn.
 
     ## And a trap that all four equations share
 
     Every slope contains an error that began in BP1. **If BP1 gives 0, nothing in the network ever
-    changes.** A sigmoid output with cross-entropy gives errors of {_one[0, 0]:+.3f} and
-    {_one[1, 0]:+.3f} for two images. Softmax over *one* output always answers 1, so its error in
-    BP1 is always 0. A well-known breast-cancer tutorial ends in exactly that. In lesson 12 you find
-    it.
+    changes.** Softmax over *one* output always answers 1, so with it BP1 always gives 0. A
+    well-known breast-cancer tutorial ends in exactly that; in lesson 12 you find it.
     """)
     return
 
@@ -600,14 +531,57 @@ def _(answer_3, third):
 
 
 @app.cell(hide_code=True)
+def _(digits_x, digits_y):
+    _figure, (_axes,) = canvas(
+        "Blame fades on its way back through sigmoids",
+        "Mean size of the errors in each layer, as a share of the last layer's; 300 digits",
+        width_in=8.4, height_in=4.2,
+    )  # fmt: skip
+    _fade = {}
+    for _name, _color in (("sigmoid", ORANGE), ("tanh", GREEN), ("relu", BLUE)):
+        _net = Network([64, 30, 30, 30, 30, 30, 10], activation=_name, seed=1)
+        _sizes = [
+            float(abs(_e).mean())
+            for _e in _net.errors(_net.layers(digits_x[:300])[0], digits_y[:300])
+        ]
+        _fade[_name] = _sizes[0] / _sizes[-1]
+        _axes.plot(
+            range(1, len(_sizes) + 1), np.array(_sizes) / _sizes[-1], "o-", color=_color,
+            linewidth=2.2, label=_name,
+        )  # fmt: skip
+    _axes.set(xlabel="layer (6 is the output)", ylabel="error, share of the output's", yscale="log")
+    legend(_axes)
+    mo.accordion(
+        {
+            "If you have two minutes more: deep sigmoid networks fade": mo.vstack(
+                [
+                    mo.md(r"""
+    BP2 multiplies by $f'(z)$ once for each layer, and a sigmoid's slope is at most 1/4. Five hidden
+    layers of 30 neurons on the same digits: how large is the error that arrives in each?
+    """),
+                    _figure,
+                    mo.md(f"""
+    At the first layer **{_fade["sigmoid"]:.2g}** of the error is left with sigmoids,
+    {_fade["tanh"]:.2g} with tanh, {_fade["relu"]:.2g} with ReLU, whose slope is 1 wherever it is
+    active. Faded errors mean that the first layers, which see the image, hardly learn. That is why
+    the networks of the later lessons use ReLU.
+    """),
+                ]
+            )
+        }
+    )
+    return
+
+
+@app.cell(hide_code=True)
 def _():
     mo.md(r"""
     ## Summary
 
     - The **error** of a neuron is the loss's slope in its sum. BP1 gives it at the output, BP2
       carries it back, BP3 and BP4 turn it into slopes for biases and weights.
-    - Saturated neurons ($f'$ near 0) and low inputs ($a_{in}$ near 0) learn slowly; the
-      cross-entropy and ReLU are the cures that the equations suggest.
+    - Saturated neurons ($f'$ near 0), and weights with a low input ($a_{\text{in}}$ near 0), learn
+      slowly; the cross-entropy and ReLU are the cures that the equations suggest.
     - One backward walk costs about as much as a few forward walks, however many weights there are.
     - A formula that can be checked against an independent program should be.
 

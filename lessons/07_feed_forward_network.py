@@ -60,7 +60,7 @@ def _():
     return malignant, names, tumors
 
 
-@app.cell
+@app.cell(hide_code=True)
 def _(names):
     across = mo.ui.dropdown(names, value="mean radius", label="across")
     up = mo.ui.dropdown(names, value="mean concave points", label="up")
@@ -190,7 +190,7 @@ def _(saturated):
     return
 
 
-@app.cell
+@app.cell(hide_code=True)
 def _():
     hidden = mo.ui.slider(1, 64, 1, value=16, label="hidden", show_value=True)
     activation = mo.ui.dropdown(["sigmoid", "tanh", "relu"], value="relu", label="activation")
@@ -307,7 +307,7 @@ def _():
     return
 
 
-@app.cell
+@app.cell(hide_code=True)
 def _():
     threshold = mo.ui.slider(
         0.02,
@@ -345,7 +345,7 @@ def _(chosen, threshold, valid_x, valid_y):
     return
 
 
-@app.cell
+@app.cell(hide_code=True)
 def _():
     opened = mo.ui.checkbox(value=False, label="I have chosen. Open the test set (once).")
     opened
@@ -413,7 +413,8 @@ def _(check_x, check_y, count, learn_x, learn_y):
     _figure, (_left, _right) = canvas(
         f"{count.value} digits: {_history.accuracy[-1]:.1%} of them right, "
         f"{reader_accuracy:.1%} of {len(check_y)} others",
-        "Network 64-32-10, ReLU, 2,410 parameters; batches of 16, rate 0.1, 60 epochs",
+        f"Network 64-32-10, ReLU, {sum(p.size for p in reader.parameters):,} parameters; batches of "
+        "16, rate 0.1, 60 epochs",
         panels=2, width_in=9.6, height_in=4.2,
     )  # fmt: skip
     _left.plot(_history.loss, color=BLUE, linewidth=2.2, label="training")

@@ -52,6 +52,7 @@ EXERCISES = (
         wrong=("0", "2", "1", "-3", "three", ""),
         near={
             0.0: "That is the evidence before the rule: not above 0, so the answer was no.",
+            1.0: "Only the bias has learned there. Both inputs were on: what happens to the weights?",
             2.0: "Did the bias learn too?",
             -3.0: "The rule steps toward the right answer: which sign has y - decided?",
         },

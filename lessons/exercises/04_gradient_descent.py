@@ -7,9 +7,8 @@ EXERCISES = (
         question=(
             "**Exercise 1: one step by hand.** Two points, $(1, 2)$ and $(2, 4)$, and a line "
             "through the origin, $y = w x$. The loss is the mean of $(w x - y)^2$, so its slope "
-            "is the mean of"
-            "$2 (w x - y)\\, x$. You stand at $w = 4$ and the rate is $0.1$. Where is $w$ after "
-            "one step?"
+            "is the mean of $2 (w x - y)\\, x$. You stand at $w = 4$ and the rate is $0.1$. Where is "
+            "$w$ after one step?"
         ),
         expected=3.0,
         hint=(
@@ -21,7 +20,7 @@ EXERCISES = (
         tolerance=1e-3,
         near={
             5.0: "That is a step up the hill: the slope is positive, so which way is down?",
-            2.0: "That is the bottom itself; one step does not reach it at this rate.",
+            2.0: "That is the bottom itself. Is your slope the sum over the points, or their mean?",
             -6.0: "You subtracted the whole slope. How large a share of it is a step?",
             3.5: "Is the 2 of the derivative in your slope?",
         },

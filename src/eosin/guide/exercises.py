@@ -7,6 +7,7 @@ points the way and does not give the answer.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,10 +86,12 @@ class Code:
     def _judged(self, outcome: Outcome) -> Verdict:
         if outcome.problem:
             return Verdict(False, outcome.problem, self.hint, outcome.printed)
-        for case, found in zip(self.cases, outcome.found, strict=True):
+        for k, (case, found) in enumerate(zip(self.cases, outcome.found, strict=True)):
             because = f" {_sentence(case.because)}" if case.because else ""
             if found.problem:
-                return Verdict(False, found.problem + because, self.hint, outcome.printed)
+                # What stops at the very first case has nothing to do with what that case is about.
+                said = found.problem + (because if k else "")
+                return Verdict(False, said, self.hint, outcome.printed)
             said = difference(case.expected, found.value, tolerance=case.tolerance)
             if said:
                 sentence = f"`{case.expression}` {said}.{because}"
@@ -125,6 +128,9 @@ class Number:
         if not text:
             return Verdict(False, "Nothing is written yet: enter a number and check again.")
         value = _number(text)
+        whole = _in_thousands(text)
+        if whole is not None and abs(whole - self.expected) <= self.tolerance:
+            value = whole
         if value is None:
             return Verdict(
                 False, f"`{_plain(text)}` is not a number; write it like 0.25.", self.hint
@@ -180,6 +186,13 @@ def _squeezed(text: str) -> str:
 def _sentence(text: str) -> str:
     text = text.strip()
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "?", "!")) else ".")
+
+
+def _in_thousands(text: str) -> float | None:
+    """The number behind "4,640" or "4 640", or None where it is not written so."""
+    if re.fullmatch(r"[-−]?\d{1,3}([, ]\d{3})+(\.\d+)?", text, re.ASCII):
+        return _number(text.replace(",", "").replace(" ", ""))
+    return None
 
 
 def _number(text: str) -> float | None:

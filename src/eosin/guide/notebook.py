@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 from eosin.guide.exercises import Choice, Code, Exercise
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from matplotlib.figure import Figure
 
 #: A drawing with more letters than this is shown as a picture: browsers draw it faster.
@@ -60,16 +62,26 @@ def ask(exercise: Exercise) -> Any:
     import marimo as mo
 
     element: Any
-    button = "Check my answer"
+    button, chosen = "Check my answer", None
     if isinstance(exercise, Code):
-        element = mo.ui.code_editor(exercise.starter, language="python", label=exercise.question)
+        element = mo.ui.code_editor(exercise.starter, language="python")
         button = "Run and check"
     elif isinstance(exercise, Choice):
-        element = mo.ui.radio(list(exercise.options), label=exercise.question)
+        element = mo.ui.radio(list(exercise.options))
+        chosen = _unchosen(exercise)
     else:
         unit = f" in {exercise.unit}" if exercise.unit else ""
-        element = mo.ui.text(placeholder=f"a number{unit}", label=exercise.question)
-    return element.form(submit_button_label=button, submit_button_tooltip="")
+        element = mo.ui.text(placeholder=f"a number{unit}")
+    # The question is the form's label: an element's own stands beside it, too narrow on a phone.
+    question = f'<div style="text-align: left">{mo.md(exercise.question).text}</div>'
+    return element.form(
+        label=question, submit_button_label=button, submit_button_tooltip="", validate=chosen
+    )
+
+
+def _unchosen(exercise: Choice) -> Callable[[Any], str | None]:
+    """What the form says where nothing is chosen; without it the button would seem dead."""
+    return lambda chosen: None if chosen else exercise.check(None).sentence
 
 
 def tell(exercise: Exercise, answer: str | None) -> Any:

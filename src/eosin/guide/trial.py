@@ -13,6 +13,7 @@ import faulthandler
 import io
 import json
 import os
+import re
 import sys
 import traceback
 from collections.abc import Mapping
@@ -107,15 +108,35 @@ def _what(error: BaseException) -> str:
         return "it divides by zero."
     if isinstance(error, MemoryError):
         return "it asks for more memory than there is for an answer (2 GB)."
+    if isinstance(error, EOFError):
+        return "it waits for somebody to type; leave out calls such as `input()`."
     if isinstance(error, SystemExit | KeyboardInterrupt):
         return "it ends Python; leave out calls such as `exit()`."
     if isinstance(error, KeyError):
         return f"there is no key `{text}`."
     if isinstance(error, ModuleNotFoundError | ImportError):
         return f"`{text}`. No further import is needed here."
+    if isinstance(error, ValueError) and (shapes := _shapes_that_do_not_fit(text)):
+        return shapes
     if "ellipsis" in text.lower():
         return "there is still a `...` where your code should be."
     return f"{type(error).__name__}: `{text}`." if text else f"{type(error).__name__}."
+
+
+def _shapes_that_do_not_fit(text: str) -> str:
+    """NumPy's two commonest complaints in plain words, or "".
+
+    >>> _shapes_that_do_not_fit("operands could not be broadcast together with shapes (3,) (2,) ")
+    'the shapes (3,) and (2,) do not fit together.'
+    """
+    if found := re.search(r"broadcast together with shapes (\(.*?\)) (\(.*?\))", text):
+        return f"the shapes {found[1]} and {found[2]} do not fit together."
+    if found := re.search(r"matmul.*\(size (\d+) is different from (\d+)\)", text):
+        return (
+            "a matrix product `@` needs as many columns on its left as rows on its right; here "
+            f"they are {found[2]} and {found[1]}."
+        )
+    return ""
 
 
 def _text(error: BaseException) -> str:

@@ -1,0 +1,199 @@
+"""How many labeled cases a network needs, from scratch and from a run trained on other cases.
+
+    python benchmarks/label_efficiency.py STORE [--seeds 0 1 2] [--epochs 12] [-o FOLDER]
+
+STORE is packed from the real sample. For each seed the 82 published training cases are shuffled: a
+run is trained on the first 42 ("the other cases"), then 10, 20 and 40 of the others are taken as
+newly labeled, smaller sets inside larger ones. Each is trained from scratch with as many steps as
+40 cases get in ``--epochs``, and from the run on the other cases with a third of these steps at a
+quarter of the rates. Measured on the 29 published validation cases, of which nothing was chosen:
+the last epoch is kept and nothing was tuned for this figure. Rows are written as they come and
+are not made twice. Prints a table; writes benchmarks/results/label-efficiency-*.csv and
+docs/label-efficiency.png.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import re
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from eosin.config import Recipe, read_recipe
+from eosin.data.store import PatchStore
+from eosin.figures.canvas import BLUE, INK, ORANGE, canvas, legend, save
+from eosin.runs import RunFolder, environment
+from eosin.splitting.published import published_parts
+from eosin.splitting.splits import Split, by_file
+from eosin.training.session import fit, start
+
+ROOT = Path(__file__).parents[1]
+SIZES = (10, 20, 40)
+OTHERS = 42
+WAYS = {"scratch": "from scratch", "run": "from a run on 42 other cases"}
+Row = dict[str, Any]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("store", type=Path)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("-o", "--output", type=Path, default=ROOT / "docs")
+    wanted = parser.parse_args()
+    store = PatchStore.open(wanted.store)
+    path = results()
+    rows = read(path)
+    for seed in wanted.seeds:
+        with tempfile.TemporaryDirectory() as folder:
+            for row in one_seed(store, seed, wanted.epochs, Path(folder), rows):
+                rows.append(row)
+                write(path, rows)
+                print("  ".join(f"{key}={value}" for key, value in row.items()), flush=True)
+    show(rows)
+    print(draw(rows, wanted.output / "label-efficiency.png"))
+
+
+def one_seed(
+    store: PatchStore, seed: int, epochs: int, folder: Path, known: list[Row]
+) -> Iterator[Row]:
+    """The rows of a seed that are not known yet, one by one."""
+    present = set(store.cases.tolist())
+    lists = published_parts()
+    training = sorted(case for case in present if lists.get(case) == "train")
+    val = sorted(case for case in present if lists.get(case) == "val")
+    shuffled = [str(case) for case in np.random.default_rng(seed).permutation(training)]
+    others, fresh = shuffled[:OTHERS], shuffled[OTHERS:]
+    done = {(row["way"], int(row["cases"])) for row in known if int(row["seed"]) == seed}
+    wanted = [(way, n) for n in (0, *SIZES) for way in (WAYS if n else ["run"])]
+    if done >= set(wanted):
+        return
+    base_recipe = recipe(seed, epochs)
+    base = folder / "base"
+    facts = train(store, split(store, others, val, folder), base_recipe, base)
+    if ("run", 0) not in done:
+        yield entry("run", 0, seed, base, facts)
+    for cases in SIZES:
+        chosen = split(store, fresh[:cases], val, folder)
+        longer = round(epochs * max(SIZES) / cases)
+        for way in WAYS:
+            if (way, cases) in done:
+                continue
+            run = folder / f"{way}-{cases}"
+            if way == "scratch":
+                facts = train(store, chosen, recipe(seed, longer), run)
+            else:
+                gentle = recipe(seed, max(1, round(longer / 3))).changed(
+                    muon_learning_rate=base_recipe.muon_learning_rate / 4,
+                    learning_rate=base_recipe.learning_rate / 4,
+                )
+                facts = train(store, chosen, gentle, run, base=base)
+            yield entry(way, cases, seed, run, facts)
+
+
+def recipe(seed: int, epochs: int) -> Recipe:
+    """Compact, validated at the end only."""
+    chosen = read_recipe("compact")
+    return chosen.changed(seed=seed, epochs=epochs, validate_every=epochs)
+
+
+def split(store: PatchStore, train: list[str], val: list[str], folder: Path) -> Split:
+    """Training and validation cases by name; all others are out."""
+    roles = dict.fromkeys(train, "train") | dict.fromkeys(val, "val")
+    names = dict.fromkeys(store.cases.tolist())
+    text = "".join(f"{name},{roles.get(name, 'out')}\n" for name in names)
+    (folder / "split.csv").write_text("case,part\n" + text, "utf-8")
+    return by_file(store, folder / "split.csv")
+
+
+def train(store: PatchStore, chosen: Split, wanted: Recipe, path: Path, **options: Any) -> Row:
+    session, _ = start(store, chosen, wanted, path, **options)
+    return fit(session)
+
+
+def entry(way: str, cases: int, seed: int, run: Path, facts: Row) -> Row:
+    last = RunFolder(run).metrics()[-1]
+    return {
+        "way": way,
+        "cases": cases,
+        "seed": seed,
+        "patches": facts["train_patches"] if cases else 0,
+        "epochs": facts["epochs"] if cases else 0,
+        "auroc": round(last["val_auroc"], 5),
+        "average_precision": round(last["val_average_precision"], 5),
+        "train_seconds": facts["train_seconds"] if cases else 0,
+    }
+
+
+def results() -> Path:
+    facts = environment()["machine"]
+    name = re.sub(r"[^a-z0-9]+", "-", facts["processor"].lower()).strip("-")
+    return Path(__file__).parent / "results" / f"label-efficiency-{name}-{facts['cores']}.csv"
+
+
+def read(path: Path) -> list[Row]:
+    if not path.exists():
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def write(path: Path, rows: list[Row]) -> None:
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def found(rows: list[Row], way: str, cases: int) -> np.ndarray:
+    chosen = [row for row in rows if row["way"] == way and int(row["cases"]) == cases]
+    return np.array([float(row["auroc"]) for row in chosen])
+
+
+def show(rows: list[Row]) -> None:
+    print("\n| labeled cases | from scratch | from a run on 42 other cases | difference |")
+    print("| --: | --: | --: | --: |")
+    for cases in (0, *SIZES):
+        values = [found(rows, way, cases) for way in WAYS]
+        texts = [f"{v.mean():.4f} ± {v.std(ddof=1):.4f}" if len(v) > 1 else "" for v in values]
+        both = f"{(values[1] - values[0]).mean():+.4f}" if all(map(len, values)) else ""
+        print(f"| {cases} | {texts[0]} | {texts[1]} | {both} |")
+
+
+def draw(rows: list[Row], path: Path) -> Path:
+    base, most = found(rows, "run", 0).mean(), max(SIZES)
+    gains = [found(rows, "run", n).mean() - found(rows, "scratch", n).mean() for n in SIZES]
+    figure, (axes,) = canvas(
+        f"{SIZES[0]} labeled cases: AUROC {found(rows, 'run', SIZES[0]).mean():.3f} from an "
+        f"earlier run, {found(rows, 'scratch', SIZES[0]).mean():.3f} from scratch",
+        f"compact, {len(found(rows, 'run', most))} seeds; 29 validation cases; the gain falls from "
+        f"{gains[0]:+.3f} to {gains[-1]:+.3f} at {most} cases",
+        height_in=4.4,
+    )
+    axes.axhline(base, color=INK, linewidth=1.2, linestyle=(0, (4, 3)))
+    axes.annotate(
+        f"the earlier run as it is, {base:.3f}",
+        (most, base), (0, -5), textcoords="offset points", ha="right", va="top", color=INK,
+    )  # fmt: skip
+    for (way, words), color in zip(WAYS.items(), (ORANGE, BLUE), strict=True):
+        values = [found(rows, way, n) for n in SIZES]
+        means = [v.mean() for v in values]
+        axes.plot(SIZES, means, color=color, linewidth=2, marker="o", markersize=6, label=words)
+        for n, each in zip(SIZES, values, strict=True):
+            axes.plot([n] * len(each), each, ".", color=color, markersize=5, alpha=0.6)
+    axes.set_xscale("log")
+    axes.set_xticks(SIZES, [str(n) for n in SIZES])
+    axes.minorticks_off()
+    axes.set_xlabel("newly labeled cases")
+    axes.set_ylabel("AUROC, validation cases")
+    legend(axes)
+    return save(figure, path)
+
+
+if __name__ == "__main__":
+    main()

@@ -21,6 +21,7 @@ COMMANDS = {
     "fetch": "Data",
     "pack": "Data",
     "inspect": "Data",
+    "card": "Data",
     "split": "Data",
     "audit": "Data",
     "baselines": "Data",

@@ -200,7 +200,7 @@ def _curves(rows: Sequence[RunRow], path: Path) -> str:
     from eosin.experiments.drawing import runs_figure
 
     drawn = [
-        {"name": row.name, "metrics": row.metrics, "marks": row.marks,
+        {"name": row.name, "metrics": row.metrics, "marks": row.environment.get("marks") or (),
          "score": row.value("val_auroc")}
         for row in rows if row.metrics
     ]  # fmt: skip

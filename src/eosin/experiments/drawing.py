@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from eosin.evaluation.definitions import NAMES
 from eosin.figures.canvas import (
     BLUE,
@@ -134,6 +136,8 @@ def runs_figure(path: PathLike, runs: Sequence[Mapping[str, Any]]) -> Path:
             nothing(axes, f"No {label.lower()} recorded.")
             continue
         axes.set(xlabel="Epoch", ylabel=label)
+        if label == "Loss":
+            _logarithmic(axes)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
     _names(panels)
     return save(figure, path)
@@ -156,6 +160,18 @@ def _curve(axes: Axes, run: Mapping[str, Any], key: str, color: str, *, thick: b
         label=_short(run["name"]) if thick and key != "loss" else None,
     )  # fmt: skip
     return True
+
+
+def _logarithmic(axes: Axes) -> None:
+    """A logarithmic axis where one run's loss would flatten all the others."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    values = [float(y) for line in axes.get_lines() for y in np.asarray(line.get_ydata()) if y > 0]
+    if values and max(values) > 20 * min(values):
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0)))
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _short(name: str) -> str:

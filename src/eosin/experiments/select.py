@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import operator
 import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -18,9 +19,9 @@ STANDARD = ("name", "recipe", "network", "status", "epochs", "seconds", "part", 
 SHORT = {"ap": "average_precision", "auc": "auroc", "architecture": "network"}
 
 _CONDITION = re.compile(r"\s*([\w.-]+)\s*(>=|<=|!=|==|=|>|<|~)\s*(.*?)\s*")
-_COMPARE: dict[str, Callable[[float, float], bool]] = {
-    "=": lambda a, b: a == b, "!=": lambda a, b: a != b, ">": lambda a, b: a > b,
-    ">=": lambda a, b: a >= b, "<": lambda a, b: a < b, "<=": lambda a, b: a <= b,
+_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
+    "=": operator.eq, "!=": operator.ne, ">": operator.gt, ">=": operator.ge, "<": operator.lt,
+    "<=": operator.le,
 }  # fmt: skip
 
 
@@ -86,13 +87,10 @@ def _test(text: str) -> Callable[[RunRow], bool]:
         value = _number(found)
         if value is not None and number is not None:
             return _COMPARE[sign](value, number)
-        alike = fnmatch.fnmatchcase(_word(found), wanted.lower())
         if sign in ("=", "!="):
-            return alike == (sign == "=")
+            return fnmatch.fnmatchcase(_word(found), wanted.lower()) == (sign == "=")
         # Days and names have an order as well.
-        return (_word(found) > wanted.lower()) == (sign[0] == ">") or (
-            len(sign) > 1 and _word(found) == wanted.lower()
-        )
+        return _COMPARE[sign](_word(found), wanted.lower())
 
     return holds
 

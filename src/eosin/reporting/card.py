@@ -64,7 +64,12 @@ def model_card(
     """
     parts = card_facts(evaluation, model, environment, recipe, date=date)
     name = str(model.get("recipe") or model.get("architecture") or "a classifier of patches")
-    blocks = [f"# {TITLE}: {escaped(name)}"]
+    return as_markdown(f"{TITLE}: {name}", parts)
+
+
+def as_markdown(title: str, parts: Sequence[CardPart]) -> str:
+    """A title and parts as Markdown."""
+    blocks = [f"# {escaped(title)}"]
     for part in parts:
         blocks.append(f"## {part.heading}")
         blocks += [paragraph(text) for text in part.paragraphs]

@@ -1,0 +1,142 @@
+"""`eosin card`: what the data of a store are, where from, and what they are not good for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from eosin.cli import output
+from eosin.errors import UserError
+
+if TYPE_CHECKING:
+    from eosin.data.store import PatchStore
+    from eosin.splitting.splits import Split
+
+
+def card(
+    store: output.Store,
+    out: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The card.  [default: DATA_CARD.md beside the store]"),
+    ] = None,
+    split: Annotated[
+        Path | None,
+        typer.Option(
+            "--split",
+            "-s",
+            help="A split file to search for leaks.  [default: STORE.split.csv where it exists]",
+        ),
+    ] = None,
+    facts: Annotated[
+        Path | None,
+        typer.Option(
+            help="TOML with what only you know: objective, origin, license, consent, population, "
+            "equipment, labels, contact.  [default: STORE.card.toml where it exists]"
+        ),
+    ] = None,
+    objective: Annotated[str, typer.Option(help="What the data are for.")] = "",
+    origin: Annotated[str, typer.Option(help="Institutions, years, who collected them.")] = "",
+    license_: Annotated[
+        str, typer.Option("--license", "--licence", help="The terms of use and of passing on.")
+    ] = "",
+    consent: Annotated[str, typer.Option(help="The consent or ethics decision.")] = "",
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a file that is no data card of eosin.")
+    ] = False,
+    json_: output.Json = False,
+) -> None:
+    """Write a data card: what a store holds, where it is from, its limits.
+
+    Every number is counted. What only the owner knows is taken from the options or a TOML file;
+    what nobody has said stands in the card as to be said, and is named here.
+
+    Example: eosin card idc.store
+    """
+    output.use_json(json_)
+    from eosin.data.store import PatchStore
+
+    opened = PatchStore.open(store)
+    target = out or opened.path.resolve().with_name("DATA_CARD.md")
+    _check_target(target, opened, force)
+    said = _statements(
+        opened, facts, objective=objective, origin=origin, license=license_, consent=consent
+    )
+    chosen, name = _split(opened, split)
+    from eosin.experiments.datasheet import card_facts
+    from eosin.files import whole
+    from eosin.reporting.datasheet import data_card, limits
+
+    found = card_facts(opened, said, split=chosen, split_name=name)
+    with whole(target) as temporary:
+        temporary.write_text(data_card(found), "utf-8")
+    if json_:
+        output.result({**found, "limits": limits(found), "file": str(target)})
+        return
+    _show(found, limits(found))
+    output.say(f"wrote {target}")
+
+
+def _check_target(target: Path, store: PatchStore, force: bool) -> None:
+    if target.resolve().is_relative_to(store.path.resolve()):
+        raise UserError(f"{target} lies inside the store; name another file with -o FILE")
+    if target.is_dir():
+        raise UserError(f"{target} is a folder; name a file with -o FILE")
+    if not target.exists() or force:
+        return
+    with open(target, encoding="utf-8", errors="replace") as file:
+        first = file.readline()
+    if not first.startswith("# Data card: "):
+        raise UserError(
+            f"{target} exists and is no data card of eosin; name another with -o FILE, or say "
+            "--force to replace it"
+        )
+
+
+def _statements(store: PatchStore, facts: Path | None, **given: str) -> dict[str, str]:
+    """What the owner says: from the TOML file, with the options on top of it."""
+    from eosin.experiments.datasheet import checked_statements, read_statements
+
+    beside = store.path.resolve()
+    beside = beside.with_name(f"{beside.name}.card.toml")
+    path = facts or (beside if beside.exists() else None)
+    said = read_statements(path) if path is not None else {}
+    if facts is None and path is not None:
+        output.note(f"statements: {path}")
+    return said | checked_statements(given, "options")
+
+
+def _split(store: PatchStore, wanted: Path | None) -> tuple[Split | None, str]:
+    from eosin.splitting.splits import read_split
+
+    beside = store.path.with_name(f"{store.path.name}.split.csv")
+    path = wanted or (beside if beside.exists() else None)
+    if path is None:
+        return None, ""
+    output.note(f"searching {path} for leaks")
+    return read_split(path), path.name
+
+
+def _show(found: dict[str, Any], limits: list[str]) -> None:
+    from eosin.data.layouts import plainly
+
+    rows: list[tuple[str, object]] = [
+        ("patches", f"{found['patches']:,}"),
+        ("cases", f"{found['cases']['count']:,}" if found["cases"]["count"] else "unknown"),
+        *(
+            (f"class {plainly(row['class'], 40)}", f"{row['patches']:,} ({row['share']:.1%})")
+            for row in found["classes"][:10]
+            if row["share"] is not None
+        ),
+        ("public archive", "yes" if found["archive"] else "not recognized"),
+        ("split searched", found["split"]["file"] if found["split"] else "none"),
+    ]
+    output.table(f"data card of {found['store']['name']}", ["what", "value"], rows)
+    for text in limits:
+        output.say(f"- {text}")
+    if found["missing"]:
+        output.warn(
+            f"only you can say: {', '.join(found['missing'])}; write them into "
+            f"{found['store']['name']}.card.toml (or --objective, --origin, --license, --consent)"
+        )

@@ -1,0 +1,259 @@
+"""The facts of a data card: counted from the store, or said by its owner, never guessed.
+
+The questions are those of Gebru et al. 2021, "Datasheets for Datasets", Communications of the ACM
+64(12), and of Pushkarna et al. 2022, "Data Cards", FAccT, as far as a store can answer them; what
+only the owner knows is asked for by name.
+"""
+
+from __future__ import annotations
+
+import datetime
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from eosin import __version__
+from eosin.data.grid import positions
+from eosin.data.layouts import LAYOUTS
+from eosin.data.overview import CaseCounts, case_counts, edge_patches, quantiles
+from eosin.data.store import PatchStore
+from eosin.errors import UserError, closest
+from eosin.evaluation.intervals import MIN_PATCHES
+from eosin.splitting.audit import audit
+from eosin.splitting.published import published_cases
+from eosin.splitting.splits import Split
+
+FORMAT = 1
+#: What only the owner of the data can say -> the question.
+QUESTIONS = {
+    "objective": "What were the data collected for, and what is this store for?",
+    "origin": "Which institutions, in which years, by whom were the specimens collected and cut?",
+    "license": "Under which terms may the data be used and passed on?",
+    "consent": "On what consent or ethics decision does the use of the specimens rest?",
+    "population": "Of which patients are the specimens: age, sex, disease, how selected?",
+    "equipment": "Which stain protocol and which scanner, at which magnification?",
+    "labels": "Who labeled the patches, by which rule, and how often do two people agree?",
+    "contact": "Who answers questions about the data, and who is told of an error?",
+}
+#: What is known of the Kaggle archive breast-histopathology-images, with its sources.
+ARCHIVE = {
+    "name": "breast-histopathology-images (Kaggle: paultimothymooney/breast-histopathology-images)",
+    "objective": "Collected to find invasive ductal carcinoma in whole-slide images of breast "
+    "tissue by learned features (Cruz-Roa et al. 2014).",
+    "origin": "Specimens of breast tissue, stained with hematoxylin and eosin, cut into square "
+    "patches of 50 px; published with Cruz-Roa et al. 2014, and passed on by Janowczyk & "
+    "Madabhushi 2016 as a tutorial data set.",
+    "license": "Recorded as CC0 (public domain) where it is published.",
+    "labels": "Outlines of invasive ductal carcinoma drawn by hand at low magnification; a patch "
+    "has its label from them.",
+    "citations": [
+        "Cruz-Roa et al. 2014, Automatic detection of invasive ductal carcinoma in whole slide "
+        "images with convolutional neural networks. SPIE Medical Imaging 9041.",
+        "Janowczyk & Madabhushi 2016, Deep learning for digital pathology image analysis. "
+        "Journal of Pathology Informatics 7:29.",
+    ],
+}  # fmt: skip
+#: Below so many cases a measurement says little, and below so many it is still coarse.
+VERY_FEW_CASES, FEW_CASES = 10, 50
+_NAMED = 10
+
+
+def read_statements(path: Path) -> dict[str, str]:
+    """What the owner says, from a TOML file with keys of ``QUESTIONS``.
+
+    Raises UserError where it cannot be read, or a key is unknown or holds no text.
+    """
+    try:
+        given = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file of statements about the data") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read as TOML ({error})") from None
+    return checked_statements(given, str(path))
+
+
+def checked_statements(given: Mapping[str, Any], origin: str) -> dict[str, str]:
+    """Statements with known keys and some text; empty ones are left out.
+
+    >>> checked_statements({"origin": " Lab A ", "contact": ""}, "card.toml")
+    {'origin': 'Lab A'}
+    """
+    said = {}
+    for key, value in given.items():
+        if key not in QUESTIONS:
+            raise UserError(f"{origin}: unknown key {key!r}; {closest(key, QUESTIONS)}")
+        if not isinstance(value, str):
+            raise UserError(f"{origin}: {key} must be text, not {type(value).__name__}")
+        if value.strip():
+            said[key] = " ".join(value.split())
+    return said
+
+
+def card_facts(
+    store: PatchStore,
+    said: Mapping[str, str],
+    *,
+    split: Split | None = None,
+    split_name: str = "",
+) -> dict[str, Any]:
+    """Everything that the card says, as plain values.
+
+    said: the owner's statements, by the keys of ``QUESTIONS``; split: audited where it is given.
+    """
+    info = store.info
+    counts = case_counts(store)
+    archive = recognized(store, counts)
+    known = {key: ARCHIVE[key] for key in QUESTIONS if key in ARCHIVE} if archive else {}
+    statements = {
+        key: {"text": said.get(key) or known.get(key), "by": _by(key, said, known)}
+        for key in QUESTIONS
+    }
+    placed = int(positions(store)[2].sum())
+    height, width = store.patch_size
+    edges = edge_patches(store)
+    layout = str(info.get("layout", "unknown"))
+    return {
+        "format": FORMAT,
+        "eosin": __version__,
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "store": {"path": str(store.path), "name": store.path.resolve().name,
+                  "digest": store.digest},
+        "layout": layout,
+        "layout_about": LAYOUTS[layout].about if layout in LAYOUTS else None,
+        "source": info.get("source"),
+        "made_up": store.made_up,
+        "archive": archive,
+        "statements": statements,
+        "missing": [key for key, each in statements.items() if each["text"] is None],
+        "patches": len(store),
+        "patch_px": [width, height],
+        "mpp": store.mpp,
+        "patch_um": None if store.mpp is None else [width * store.mpp, height * store.mpp],
+        "placed": placed,
+        "classes": _classes(store),
+        "parts": _counted(store, "part"),
+        "subtypes": _counted(store, "subtype"),
+        "cases": _cases(store, counts),
+        "preparation": {
+            "fit": info.get("fit"),
+            "edge_patches": edges,
+            "edge_share": edges / len(store) if len(store) else None,
+            "nested_copies": info.get("nested_copies", 0),
+            "nested_differing": info.get("nested_differing", 0),
+            "repeated_pixels": info.get("duplicates", 0),
+            "label_conflicts": (info.get("conflicts") or {}).get("count", 0),
+            "rejects": info.get("rejects_count", 0),
+            "reject_reasons": dict(info.get("reject_reasons") or {}),
+            "ignored": info.get("ignored", 0),
+            "excluded": info.get("excluded", 0),
+            "notes": [str(note) for note in info.get("notes") or []],
+        },
+        "split": None if split is None else _split(store, split, split_name),
+        "intended_use": "Research and education only, not for diagnosis.",
+    }  # fmt: skip
+
+
+def _by(key: str, said: Mapping[str, str], known: Mapping[str, Any]) -> str | None:
+    return "owner" if said.get(key) else "published" if known.get(key) else None
+
+
+def recognized(store: PatchStore, counts: Sequence[CaseCounts]) -> dict[str, Any] | None:
+    """What of the public Kaggle archive a store holds; None where it is not of that archive.
+
+    It is taken to be of it where the layout is the archive's and every case is one of its cases.
+    """
+    listed = {
+        each.case: (each.n_negative, each.n_positive)
+        for each in published_cases()
+        if each.n_negative is not None
+    }
+    if store.info.get("layout") != "idc" or store.made_up or not counts:
+        return None
+    if not all(count.case in listed for count in counts):
+        return None
+    whole = sum(listed[count.case] == count.counts for count in counts)
+    return {
+        **{key: ARCHIVE[key] for key in ("name", "citations")},
+        "cases": len(counts),
+        "of_cases": len(listed),
+        "complete_cases": whole,
+        "patches": sum(count.patches for count in counts),
+        "of_patches": sum((one or 0) + (other or 0) for one, other in listed.values()),
+    }
+
+
+def _classes(store: PatchStore) -> list[dict[str, Any]]:
+    rows = []
+    for label, name in enumerate(store.classes):
+        mine = store.labels == label
+        cases = set(store.cases[mine].tolist()) - {""}
+        share = float(mine.mean()) if len(store) else None
+        rows.append(
+            {"class": name, "patches": int(mine.sum()), "share": share, "cases": len(cases)}
+        )
+    return rows
+
+
+def _counted(store: PatchStore, column: str) -> dict[str, int]:
+    names, numbers = np.unique(store.index[column].to_numpy().astype(str), return_counts=True)
+    found = dict(zip(names.tolist(), numbers.tolist(), strict=True))
+    found.pop("", None)
+    return found
+
+
+def _cases(store: PatchStore, counts: Sequence[CaseCounts]) -> dict[str, Any]:
+    """How many, how large, how different from each other, and which are too small."""
+    two = len(store.classes) == 2
+    small = [count for count in counts if count.patches < MIN_PATCHES]
+    lacking = [count for count in counts if 0 in count.counts]
+    digits = {int(count.case) for count in counts if count.case.isdecimal()}
+    return {
+        "count": len(counts),
+        "known_for_all": store.cases_known,
+        "unknown_patches": int((store.cases == "").sum()),
+        "patches": quantiles([count.patches for count in counts]) if counts else None,
+        "share_of": (store.classes[1] if two else "its most common class") if counts else None,
+        "shares": quantiles([count.share for count in counts]) if counts else None,
+        "small": {"below": MIN_PATCHES, "count": len(small), "names": _first(small)},
+        "lacking_a_class": {"count": len(lacking), "names": _first(lacking)},
+        "without": {
+            name: sum(count.counts[label] == 0 for count in counts)
+            for label, name in enumerate(store.classes)
+        },
+        "consecutive_numbers": sum(number + 1 in digits for number in digits),
+    }
+
+
+def _first(counts: Sequence[CaseCounts]) -> list[str]:
+    return [count.case for count in sorted(counts, key=lambda each: each.patches)[:_NAMED]]
+
+
+def _split(store: PatchStore, split: Split, name: str) -> dict[str, Any]:
+    """The parts of a split, and what its audit found; of folds, each against the others."""
+    facts: dict[str, Any] = {"file": name, "scheme": split.scheme, "marks": list(split.marks)}
+    found = audit(store, split, fold=0 if split.folds else None)
+    return facts | {
+        "folds": split.folds,
+        "parts": _parts(store, split),
+        "audit": found.to_dict(),
+    }
+
+
+def _parts(store: PatchStore, split: Split) -> list[dict[str, Any]]:
+    rows = split.parts(store, 0 if split.folds else None)
+    return [
+        {
+            "part": name,
+            "patches": len(members),
+            "cases": len(set(store.cases[members].tolist()) - {""}),
+            "shares": (
+                np.bincount(store.labels[members], minlength=len(store.classes)) / len(members)
+            ).tolist()
+            if len(members)
+            else None,
+        }
+        for name, members in rows.items()
+    ]

@@ -212,7 +212,8 @@ def _(looks_for, stroke_x, stroke_y, window_x, window_y):
             for (_i, _j), _value in np.ndenumerate(_values):
                 _panel.text(
                     _j, _i, f"{_value:.2f}", ha="center", va="center", fontsize=10,
-                    color="white" if abs(_value) > 1.2 else INK,
+                    # Not the page's ink: these tiles stay as they are on a dark page.
+                    color="#fdfdfd" if abs(_value) > 1.2 else "#15181d",
                 )  # fmt: skip
 
     def _box(panel, x_, y_, wide):
@@ -403,15 +404,22 @@ def _():
     mo.md(r"""
     ## What did it learn?
 
-    The four kernels began as noise. Nobody told them what a stroke is:
+    The four kernels began as noise. Nobody told them what a stroke is, and two classes can be told
+    apart with one good kernel:
     """)
     return
 
 
 @app.cell(hide_code=True)
 def _(finder):
+    _strokes = {"falling": np.eye(3) - 1 / 3, "rising": np.eye(3)[::-1] - 1 / 3}
+    _, _name, _best = max(
+        (float((finder.kernels[_k, 0] * _ideal).sum()), _name, _k)
+        for _k in range(4)
+        for _name, _ideal in _strokes.items()
+    )
     _figure, _axes = canvas(
-        "The learned kernels are strokes",
+        f"Kernel {_best + 1} has become a {_name} stroke",
         "Blue adds, red subtracts; below each, what its strongest answer is worth for the classes",
         panels=4, width_in=9.6, height_in=3.2, side_in=0.3, foot_in=0.75, head_in=0.2,
     )  # fmt: skip

@@ -452,10 +452,10 @@ def _(held_out, positive, tissue, tissue_history):
     _truth = positive[held_out]
     _base = max(_truth.mean(), 1 - _truth.mean())
     _figure, (_axes,) = canvas(
-        f"Right on {tissue_history.accuracy[-1]:.0%} of its own cases' patches, on "
-        f"{tissue_history.validation_accuracy[-1]:.0%} of others'",
-        f"{tissue.parameter_count:,} parameters, {int((~held_out).sum())} training patches; the "
-        f"more frequent class alone is right in {_base:.0%}",
+        f"Right in {tissue_history.accuracy[-1]:.0%} on its own cases, in "
+        f"{tissue_history.validation_accuracy[-1]:.0%} on others",
+        f"{int((~held_out).sum())} training patches; dashed: always the more frequent class, "
+        f"{_base:.0%}",
         width_in=8.0, height_in=3.4,
     )  # fmt: skip
     _epochs = np.arange(1, len(tissue_history.loss) + 1)
@@ -534,7 +534,7 @@ def _():
       one layer weighs, and softmax makes probabilities.
     - What a filter is for is not in its picture but in what happens without it: switch it off and
       measure.
-    - Softmax looks at differences only. It always sounds sure of *something*, on any image.
+    - Softmax looks at differences only. It names *some* class, whatever the image is.
     - Every array in a network can be looked at. Look.
 
     **Next:** lesson 10 builds the tutorial's network for handwritten digits. `eosin learn 10`

@@ -5,7 +5,7 @@ from eosin.guide.exercises import Case, Choice, Code, Number
 EXERCISES = (
     Number(
         question=(
-            "**Count it by hand.** How many weights and biases has a convolution with 5 by 5 kernels "
+            "**Exercise 1: count it by hand.** How many weights and biases has a convolution with 5 by 5 kernels "
             "that turns 32 maps into 64?"
         ),
         expected=51264,
@@ -25,7 +25,7 @@ EXERCISES = (
     ),
     Choice(
         question=(
-            "**Why so slow?** The tutorial's settings read 93 % of MNIST after ten epochs, and almost "
+            "**Exercise 2: why so slow?** The tutorial's settings read 93 % of MNIST after ten epochs, and almost "
             "nothing of these 1,000 training digits. What is the reason?"
         ),
         options={
@@ -44,7 +44,7 @@ EXERCISES = (
     ),
     Code(
         question=(
-            "**From scores to a figure.** `accuracy(scores, labels)` gets scores `[N, 10]` and labels "
+            "**Exercise 3: from scores to a figure.** `accuracy(scores, labels)` gets scores `[N, 10]` and labels "
             "`[N]` (both NumPy arrays) and returns the share of rows whose largest score stands in the "
             "column of the label."
         ),

@@ -5,7 +5,7 @@ from eosin.guide.exercises import Case, Choice, Code, Number
 EXERCISES = (
     Code(
         question=(
-            "**Read a name.** `read(path)` gets a path such as "
+            "**Exercise 1: read a name.** `read(path)` gets a path such as "
             "`8863/0/8863_idx5_x51_y1251_class0.png` and returns `(case, x, y, label)`: the case as "
             "text, the others as whole numbers. The same patch may lie in the nested folder; that "
             "changes nothing."
@@ -53,7 +53,7 @@ EXERCISES = (
     ),
     Number(
         question=(
-            "**How large is it?** In a case, x goes from 1 to 2951 in steps of 50, and a patch is 50 "
+            "**Exercise 2: how large is it?** In a case, x goes from 1 to 2951 in steps of 50, and a patch is 50 "
             "pixels wide. At 4 micrometers a pixel, how wide is this piece of tissue, in millimeters?"
         ),
         expected=12.0,
@@ -72,7 +72,7 @@ EXERCISES = (
     ),
     Choice(
         question=(
-            "**What may you say?** You split this archive so that no case is on both sides. What may "
+            "**Exercise 3: what may you say?** You split this archive so that no case is on both sides. What may "
             "the report say?"
         ),
         options={

@@ -5,7 +5,7 @@ from eosin.guide.exercises import Case, Code, Number
 EXERCISES = (
     Code(
         question=(
-            "**See it yourself.** Write `log_softmax(scores)`: from a list of scores of one patch to "
+            "**Exercise 1: see it yourself.** Write `log_softmax(scores)`: from a list of scores of one patch to "
             "the list of the logarithms of their softmax. Then think what it says of a single score. "
             "(`np` is there. Large scores must not overflow: subtracting the largest score from all "
             "changes nothing, since it cancels.)"
@@ -60,7 +60,7 @@ EXERCISES = (
     ),
     Number(
         question=(
-            "**Predict the headline.** The whole archive has 198,738 negative and 78,786 positive "
+            "**Exercise 2: predict the headline.** The whole archive has 198,738 negative and 78,786 positive "
             "patches. Which accuracy, in percent with one decimal, does the tutorial print on all of "
             "it, however long it trains?"
         ),
@@ -79,7 +79,7 @@ EXERCISES = (
     ),
     Number(
         question=(
-            "**Double the files.** Each patch is in the archive exactly twice, and a random quarter of "
+            "**Exercise 3: double the files.** Each patch is in the archive exactly twice, and a random quarter of "
             "all files becomes the test part. For about what share of the test files does the copy "
             "stand in the training part? (A fraction such as 1/2 will do.)"
         ),

@@ -5,7 +5,7 @@ from eosin.guide.exercises import Case, Code, Number
 EXERCISES = (
     Code(
         question=(
-            "**A leak detector.** `shared(train, test)` gets two lists with the case of each patch, "
+            "**Exercise 1: a leak detector.** `shared(train, test)` gets two lists with the case of each patch, "
             "and returns the sorted list of the cases that stand in both, each once. A patch whose "
             "case is unknown has the case `''`; two unknown cases are not known to be the same."
         ),
@@ -30,7 +30,7 @@ EXERCISES = (
     ),
     Number(
         question=(
-            "**Rare disease.** A threshold has sensitivity 0.9 and specificity 0.9, measured where "
+            "**Exercise 2: rare disease.** A threshold has sensitivity 0.9 and specificity 0.9, measured where "
             "half of the patches are positive. Now 1 patch in 100 is positive. Of the patches that it "
             "calls positive, what share really is? (Two decimals.)"
         ),
@@ -51,7 +51,7 @@ EXERCISES = (
     ),
     Code(
         question=(
-            "**Draw cases.** `rows_of(cases, drawn)` gets the case of each patch and the list of drawn "
+            "**Exercise 3: draw cases.** `rows_of(cases, drawn)` gets the case of each patch and the list of drawn "
             "cases (a case may be drawn twice), and returns the list of row numbers of the pretended "
             "test set: for each drawn case, in order, all its rows."
         ),

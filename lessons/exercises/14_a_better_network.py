@@ -5,7 +5,7 @@ from eosin.guide.exercises import Case, Code, Number
 EXERCISES = (
     Number(
         question=(
-            "**Count the savings.** The article's network flattens 256 maps of 4 by 4 into 4,096 "
+            "**Exercise 1: count the savings.** The article's network flattens 256 maps of 4 by 4 into 4,096 "
             "numbers and connects them fully to 1,024 neurons. How many weights is that, biases not "
             "counted?"
         ),
@@ -23,7 +23,7 @@ EXERCISES = (
     ),
     Code(
         question=(
-            "**Eight views.** `views(patch)` gets a NumPy array `[H, W]` with H = W and returns a list "
+            "**Exercise 2: eight views.** `views(patch)` gets a NumPy array `[H, W]` with H = W and returns a list "
             "of its eight views: the four turns of the patch and the four turns of its mirror image, "
             "in any order."
         ),
@@ -53,7 +53,7 @@ EXERCISES = (
     ),
     Code(
         question=(
-            "**A running average.** `averaged(values, decay)` returns the running mean after each step: "
+            "**Exercise 3: a running average.** `averaged(values, decay)` returns the running mean after each step: "
             "it begins with the first value, and each further value changes it to `decay * mean + "
             "(1 - decay) * value`."
         ),

@@ -5,7 +5,7 @@ from eosin.guide.exercises import Case, Choice, Code, Number
 EXERCISES = (
     Number(
         question=(
-            "**How few?** The last layer gets 64 numbers (the mean of each feature map) and gives 2 "
+            "**Exercise 1: how few?** The last layer gets 64 numbers (the mean of each feature map) and gives 2 "
             "scores. How many weights and biases are learned where only it is trained?"
         ),
         expected=130,
@@ -21,7 +21,7 @@ EXERCISES = (
     ),
     Choice(
         question=(
-            "**Is this honest?** A base was trained on all 279 cases of an archive. You fine-tune it on "
+            "**Exercise 2: is this honest?** A base was trained on all 279 cases of an archive. You fine-tune it on "
             "200 of them, test on the other 79, and report the figure."
         ),
         options={
@@ -45,7 +45,7 @@ EXERCISES = (
     ),
     Code(
         question=(
-            "**What can be taken over?** `usable(base, mine)` gets two dictionaries, from the name of a "
+            "**Exercise 3: what can be taken over?** `usable(base, mine)` gets two dictionaries, from the name of a "
             "layer to the shape of its weights. It returns the sorted names that both have *with the "
             "same shape*: only these weights can be copied."
         ),

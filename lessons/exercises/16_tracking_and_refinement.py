@@ -5,7 +5,7 @@ from eosin.guide.exercises import Case, Choice, Code
 EXERCISES = (
     Code(
         question=(
-            "**Read a run.** `best(lines)` gets the lines of a `metrics.jsonl` and returns the `epoch` "
+            "**Exercise 1: read a run.** `best(lines)` gets the lines of a `metrics.jsonl` and returns the `epoch` "
             "with the highest `val_auroc`. Not each line has one (validation may be rarer), and the last "
             "line may be cut off by a crash. Of equal ones, the first. (`json` is there.)"
         ),
@@ -62,7 +62,7 @@ EXERCISES = (
     ),
     Code(
         question=(
-            "**Patience.** `stop(scores, patience)` gets the validation score of each epoch and returns "
+            "**Exercise 2: patience.** `stop(scores, patience)` gets the validation score of each epoch and returns "
             "the number of the epoch (from 1) after which training stops: the first at which the best "
             "score is `patience` epochs old. If that never happens, the number of epochs."
         ),
@@ -101,7 +101,7 @@ EXERCISES = (
     ),
     Choice(
         question=(
-            "**What do you report?** Run B is 0.012 above run A in AUROC, 95 % interval of the paired "
+            "**Exercise 3: what do you report?** Run B is 0.012 above run A in AUROC, 95 % interval of the paired "
             "difference -0.008 to 0.031, on 30 cases. What may you say?"
         ),
         options={

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import threading
@@ -142,6 +143,138 @@ def file_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
             monkeypatch.setenv(name, "http://127.0.0.1:9")
         for name in ("no_proxy", "NO_PROXY", "all_proxy", "ALL_PROXY"):
             monkeypatch.delenv(name, raising=False)
+        yield served
+        server.shutdown()
+        thread.join()
+
+
+@dataclass
+class Hub:
+    """A model hub on 127.0.0.1 that answers as the real one does to its client.
+
+    ``files`` holds bytes by (repository, name). ``large`` ones are sent from a file store under
+    another host name, to which the hub sends on, with the checksum in the hub's own answer.
+    ``faults`` holds, for (method, name), what the next answers do instead: a status, ("drop", n) to
+    end the body after n bytes, or bytes to send in place of the file.
+    """
+
+    files: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    large: set[str] = field(default_factory=lambda: {"model.safetensors", "pytorch_model.bin"})
+    tokens: dict[str, set[str]] = field(default_factory=dict)  #: of gated repositories
+    revisions: set[str] = field(default_factory=lambda: {"main"})
+    commit: str = "c" * 40
+    faults: dict[tuple[str, str], list[Any]] = field(default_factory=dict)
+    asked: list[Asked] = field(default_factory=list)
+    port: int = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def of(self, method: str, name: str) -> list[Asked]:
+        return [a for a in self.asked if a.method == method and a.path.endswith(f"/{name}")]
+
+    def answer(self, handler: BaseHTTPRequestHandler) -> None:
+        path = urlsplit(handler.path).path
+        asked = Asked(handler.command, path, {k.lower(): v for k, v in handler.headers.items()})
+        self.asked.append(asked)
+        found = re.fullmatch(r"/(store/)?([\w.-]+/[\w.-]+)/resolve/([\w.-]+)/([\w.-]+)", path)
+        if not found:
+            self.send(handler, 404, b"no page")
+            return
+        store, repository, revision, name = found.groups()
+        fault = None
+        if store or name not in self.large or handler.command == "HEAD":
+            waiting = self.faults.get((handler.command, name))
+            fault = waiting.pop(0) if waiting else None
+        wanted, token = self.tokens.get(repository), asked["authorization"]
+        if isinstance(fault, int):
+            self.send(handler, fault, b"")
+        elif not store and wanted and (token or "Bearer ").removeprefix("Bearer ") not in wanted:
+            self.send(handler, 403 if token else 401, b"", {"X-Error-Code": "GatedRepo"})
+        elif not any(repository == known for known, _ in self.files):
+            self.send(handler, 404, b"", {"X-Error-Code": "RepoNotFound"})
+        elif revision not in {*self.revisions, self.commit}:
+            self.send(handler, 404, b"", {"X-Error-Code": "RevisionNotFound"})
+        elif (repository, name) not in self.files:
+            missing = {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": self.commit}
+            self.send(handler, 404, b"", missing)
+        elif name in self.large and not store:
+            body = self.files[repository, name]
+            facts = {
+                "Location": f"http://localhost:{self.port}/store{path}",
+                "X-Repo-Commit": self.commit,
+                "X-Linked-Size": str(len(body)),
+                "X-Linked-ETag": f'"{hashlib.sha256(body).hexdigest()}"',
+            }
+            self.send(handler, 302, b"", facts)
+        else:
+            self.send_file(handler, self.files[repository, name], asked, fault)
+
+    def send_file(
+        self, handler: BaseHTTPRequestHandler, body: bytes, asked: Asked, fault: Any
+    ) -> None:
+        git = hashlib.sha1(b"blob %d\0" % len(body) + body).hexdigest()
+        extra = {"ETag": f'"{git}"', "X-Repo-Commit": self.commit}
+        body = fault if isinstance(fault, bytes) else body
+        status, total = 200, len(body)
+        if match := re.fullmatch(r"bytes=(\d+)-", asked["range"] or ""):
+            start = int(match[1])
+            body, status = body[start:], 206
+            extra["Content-Range"] = f"bytes {start}-{total - 1}/{total}"
+        drop_after = fault[1] if isinstance(fault, tuple) else None
+        self.send(handler, status, body, extra, drop_after)
+
+    def send(
+        self,
+        handler: BaseHTTPRequestHandler,
+        status: int,
+        body: bytes,
+        headers: dict[str, str] | None = None,
+        drop_after: int | None = None,
+    ) -> None:
+        handler.send_response(status)
+        sent = {"Content-Length": str(len(body)), "Connection": "close", **(headers or {})}
+        for name, value in sent.items():
+            handler.send_header(name, value)
+        handler.end_headers()
+        if handler.command != "HEAD":
+            handler.wfile.write(body[:drop_after])
+            handler.wfile.flush()
+        handler.close_connection = True
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
+    """A Hub that runs for one test, set as HF_ENDPOINT, with an empty cache and no token."""
+    pytest.importorskip("huggingface_hub")
+    served = Hub()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            served.answer(self)
+
+        do_HEAD = do_GET
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    # A token of the person who runs the tests must not be used.
+    monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "token"))
+    monkeypatch.setattr("huggingface_hub.utils._auth._get_token_from_google_colab", lambda: None)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        served.port = server.server_address[1]
+        monkeypatch.setenv("HF_ENDPOINT", served.url)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
         yield served
         server.shutdown()
         thread.join()

@@ -1,0 +1,300 @@
+"""One file of a model hub, into the cache of the hub's own client: resumed, and checked.
+
+The client names the addresses, finds the token and keeps the cache, so that what is fetched here
+serves other programs too. The bytes come through eosin.fetching.downloads: the client begins anew
+when a run is ended, and a file of several gigabytes should not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn, Protocol, TypeVar
+
+import requests
+
+from eosin.errors import CredentialsError, DownloadError, EosinError, MissingExtraError
+from eosin.fetching.downloads import DiskError, Watcher, amount, download
+from eosin.fetching.servers import Patience, TryAgain, answers, range_headers, refuse_status
+
+#: A commit's name, and the git checksum of a small file.
+COMMIT = re.compile(r"[0-9a-f]{40}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+#: The page where tokens are made.
+_TOKENS = "huggingface.co/settings/tokens"
+_Answer = TypeVar("_Answer")
+#: How often the hub is asked for a file's facts.
+_QUESTIONS = 3
+#: Smaller files come without a word.
+_WORTH_SAYING_BYTES = 1 << 20
+
+
+class Published(Protocol):
+    """What must be known of weights; an EncoderSpec of the table is one."""
+
+    @property
+    def title(self) -> str: ...
+    @property
+    def hub(self) -> str: ...
+    @property
+    def revision(self) -> str: ...
+    @property
+    def files(self) -> tuple[str, ...]: ...
+    @property
+    def licence(self) -> str: ...
+    @property
+    def gated(self) -> bool: ...
+    @property
+    def commercial(self) -> bool: ...
+    @property
+    def page(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where weights are looked for and by whom."""
+
+    spec: Published
+    revision: str  #: a commit, or "main" where none is pinned
+    endpoint: str
+    cache: Path
+    token: str | None
+    watcher: Watcher
+    patience: Patience
+
+
+def client() -> Any:
+    """The hub's client, which is told not to report what is used."""
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    try:
+        import huggingface_hub
+        from huggingface_hub import constants
+    except ImportError:
+        raise MissingExtraError("pretrained", "fetching weights") from None
+    # It reads the variable once, when it is imported.
+    constants.HF_HUB_DISABLE_TELEMETRY = True
+    return huggingface_hub
+
+
+def by_hand(spec: Published) -> str:
+    """The way that needs no connection."""
+    return (
+        f"with another machine fetch {' or '.join(spec.files)} from {spec.page} and pass it with "
+        "--weights FILE"
+    )
+
+
+def fetch_file(hub: Any, place: Place, name: str, say: Callable[[str], object]) -> Path | None:
+    """One file of the repository, in the cache; None when the repository has none of the name."""
+    from huggingface_hub import file_download, utils
+    from huggingface_hub.errors import EntryNotFoundError
+
+    url = hub.hf_hub_url(place.spec.hub, name, revision=place.revision, endpoint=place.endpoint)
+    try:
+        facts = _patiently(place, lambda: hub.get_hf_file_metadata(url, token=place.token or False))
+    except EntryNotFoundError:
+        return None
+    if not facts.commit_hash or not facts.etag:
+        raise _no_hub(place)
+    folder = place.cache / file_download.repo_folder_name(repo_id=place.spec.hub, repo_type="model")
+    blob = folder / "blobs" / str(facts.etag)
+    if not blob.exists():
+        if facts.size and facts.size >= _WORTH_SAYING_BYTES:
+            say(f"{place.spec.title}: {name}, {amount(facts.size)}, from {place.endpoint}")
+        lock = place.cache / ".locks" / folder.name / f"{facts.etag}.eosin.lock"
+        try:
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            blob.parent.mkdir(parents=True, exist_ok=True)
+            with utils.WeakFileLock(lock):
+                if not blob.exists():
+                    _body(place, url, blob, name, facts)
+        except DiskError as error:
+            text = str(error).replace(" with -o", " with HF_HUB_CACHE")
+            raise DiskError(f"{place.spec.title}: {text}") from None
+        except EosinError:
+            raise
+        except OSError as error:
+            raise DiskError(
+                f"{place.cache} cannot be written ({error.strerror or error}); choose another "
+                "place with HF_HUB_CACHE"
+            ) from None
+    # The bytes are there; the client gives them their name in the cache.
+    return Path(
+        _patiently(
+            place,
+            lambda: hub.hf_hub_download(
+                place.spec.hub,
+                name,
+                revision=place.revision,
+                cache_dir=place.cache,
+                endpoint=place.endpoint,
+                token=place.token or False,
+            ),
+        )
+    )
+
+
+def _patiently(place: Place, ask: Callable[[], _Answer]) -> _Answer:
+    """The hub's answer, asked for again while that may help; not as long as for the bytes."""
+    attempts = min(place.patience.attempts, _QUESTIONS)
+    failures = 0
+    while True:
+        try:
+            with _spoken(place):
+                return ask()
+        except TryAgain as error:
+            failures += 1
+            if failures >= attempts:
+                raise DownloadError(
+                    f"{place.spec.title}: {error} ({failures} attempts); {by_hand(place.spec)}"
+                ) from None
+            time.sleep(place.patience.wait_s(failures))
+
+
+@contextmanager
+def _spoken(place: Place) -> Iterator[None]:
+    """Turn what the hub's client raises into a sentence, or into TryAgain."""
+    from huggingface_hub import errors
+
+    spec = place.spec
+    try:
+        yield
+    except errors.LocalEntryNotFoundError:
+        raise TryAgain(f"no connection to {place.endpoint}") from None
+    except errors.EntryNotFoundError:
+        raise
+    except errors.RevisionNotFoundError:
+        raise DownloadError(
+            f"{spec.page} has no revision {place.revision} (any more); say which with --revision, "
+            f"or {by_hand(spec)}"
+        ) from None
+    except errors.GatedRepoError:
+        _closed(place)
+    except errors.RepositoryNotFoundError:
+        if spec.gated:
+            _closed(place)
+        raise DownloadError(
+            f"{place.endpoint} has no {spec.hub}, or does not show it to you; see {spec.page}, and "
+            "pass a token with HF_TOKEN if it needs one"
+        ) from None
+    except errors.HfHubHTTPError as error:
+        status = error.response.status_code if error.response is not None else 0
+        reason = f"{place.endpoint} answered {status}"
+        if status == 401 and place.token:
+            raise CredentialsError(
+                f"{reason}: the token is wrong or expired; make another at {_TOKENS}"
+            ) from None
+        if status in (401, 403) and spec.gated:
+            _closed(place)
+        if status in (408, 429) or status >= 500:
+            raise TryAgain(reason) from None
+        raise DownloadError(f"{spec.title}: {reason}; {by_hand(spec)}") from None
+    except errors.FileMetadataError:
+        raise _no_hub(place) from None
+    except _connection_errors() as error:
+        raise TryAgain(f"no connection to {place.endpoint} ({_reason(error)})") from None
+
+
+def _no_hub(place: Place) -> DownloadError:
+    return DownloadError(
+        f"{place.endpoint} does not answer as a model hub; check HF_ENDPOINT and any proxy"
+    )
+
+
+def _connection_errors() -> tuple[type[Exception], ...]:
+    """What the client's web library raises; which one that is depends on the client's version."""
+    kinds: list[type[Exception]] = [ConnectionError, TimeoutError]
+    for module, name in (("httpx2", "HTTPError"), ("httpx", "HTTPError"),
+                         ("requests", "RequestException")):  # fmt: skip
+        if kind := getattr(sys.modules.get(module), name, None):
+            kinds.append(kind)
+    return tuple(kinds)
+
+
+def _reason(error: BaseException) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__
+
+
+def _closed(place: Place) -> NoReturn:
+    spec = place.spec
+    if place.token is None:
+        raise CredentialsError(
+            f"{spec.title} is gated. Ask for access at {spec.page}; then make a token at {_TOKENS} "
+            "and pass it with HF_TOKEN or --token (or log in once with: hf auth login)"
+        ) from None
+    raise CredentialsError(
+        f"{place.endpoint} refused {spec.title} to this token: access is not granted yet, or the "
+        f"token may not read gated models. See {spec.page} and {_TOKENS}"
+    ) from None
+
+
+def _body(place: Place, url: str, blob: Path, name: str, facts: Any) -> None:
+    """Fetch the bytes to the cache, going on where an earlier attempt ended, and check them."""
+    secret = {"Authorization": f"Bearer {place.token}"} if place.token else {}
+
+    def open_at(start: int, validator: str | None, patience: Patience) -> requests.Response:
+        # requests takes the token off when it is sent on to another host.
+        headers = {"Accept-Encoding": "identity", "User-Agent": "eosin", **secret}
+        with answers(place.endpoint):
+            response = requests.get(
+                url,
+                headers={**headers, **range_headers(start, validator)},
+                stream=True,
+                timeout=patience.timeout_s,
+            )
+        if response.status_code in (401, 403):
+            response.close()
+            if response.history:
+                raise TryAgain(f"the file store answered {response.status_code}")
+            _closed(place)
+        refuse_status(response, f"{place.spec.title}, {name}")
+        return response
+
+    def check(path: Path) -> None:
+        size = path.stat().st_size
+        if facts.size is not None and size != facts.size:
+            raise DownloadError(
+                f"{name} has {size} bytes where the hub says {facts.size}; run the command again"
+            )
+        if not _is(path, str(facts.etag)):
+            raise DownloadError(
+                f"{name} came damaged: its checksum is not the hub's; run the command again"
+            )
+
+    download(open_at, blob, check=check, patience=place.patience, watcher=_Named(place, blob, name))
+
+
+class _Named(Watcher):
+    """Says the file's name where the bytes go by the name of their checksum."""
+
+    def __init__(self, place: Place, blob: Path, name: str) -> None:
+        self._watcher, self._blob, self._name = place.watcher, blob.name, name
+
+    def progress(self, name: str, done: int, total: int | None) -> None:
+        self._watcher.progress(self._name, done, total)
+
+    def note(self, text: str) -> None:
+        self._watcher.note(text.replace(self._blob, self._name))
+
+
+def _is(path: Path, etag: str) -> bool:
+    """Whether a file is the one that the hub's ETag names.
+
+    Large files go by their SHA-256, small ones by git's SHA-1 of a blob; another form of ETag
+    proves nothing.
+    """
+    if _SHA256.fullmatch(etag):
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == etag
+    if COMMIT.fullmatch(etag):
+        data = path.read_bytes()
+        blob = hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False)
+        return blob.hexdigest() == etag
+    return True

@@ -1,0 +1,138 @@
+"""Published weights for an encoder: as given, from the hub's cache on this disk, or fetched."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from eosin.errors import DownloadError, RunError
+from eosin.fetching import servers
+from eosin.fetching.downloads import Watcher
+from eosin.fetching.hub import COMMIT, Place, Published, by_hand, client, fetch_file
+
+_YES = ("1", "on", "true", "yes")
+
+
+def obtain(
+    spec: Published,
+    *,
+    given: Path | None = None,
+    token: str | None = None,
+    endpoint: str | None = None,
+    cache: Path | None = None,
+    revision: str | None = None,
+    say: Callable[[str], object] = lambda text: None,
+    watcher: Watcher | None = None,
+) -> Path:
+    """The file with the weights: as given, else from the hub's cache on this disk, else fetched.
+
+    given: a weights file or folder of the user's. token: of the hub; by default HF_TOKEN or the
+    login of the hub's client. endpoint: by default HF_ENDPOINT. cache: by default HF_HUB_CACHE.
+    revision: a commit in place of the table's. say: is told license and gate before a download.
+    Returns the file, or the list of parts of weights that come in several.
+
+    Raises RunError when ``given`` is not there, CredentialsError for a gate that is closed,
+    DownloadError when the weights cannot be had (HF_HUB_OFFLINE counts), MissingExtraError without
+    the hub's client.
+    """
+    if given is not None:
+        if not given.exists():
+            raise RunError(f"{given}: no such file or folder; --weights takes what holds weights")
+        return given
+    hub = client()
+    place = Place(
+        spec=spec,
+        revision=revision or spec.revision or "main",
+        endpoint=(endpoint or os.environ.get("HF_ENDPOINT") or hub.constants.ENDPOINT).rstrip("/"),
+        cache=cache or _cache(hub),
+        token=token or hub.get_token(),
+        watcher=watcher or Watcher(),
+        patience=servers.PATIENCE,
+    )
+    if here := _cached(hub, place):
+        say(f"{spec.title}: weights from the cache ({here})")
+        return here
+    if os.environ.get("HF_HUB_OFFLINE", "").lower() in _YES:
+        raise DownloadError(
+            f"{spec.title}: the weights are not in {place.cache} and HF_HUB_OFFLINE forbids to "
+            f"fetch them; {by_hand(spec)}"
+        )
+    use = "" if spec.commercial else ", no commercial use"
+    gate = f"; gated: asked for at {spec.page}" if spec.gated else ""
+    say(f"{spec.title}: license {spec.licence}{use}{gate}")
+    if not COMMIT.fullmatch(place.revision):
+        say(f"{spec.title}: no commit is pinned; {place.revision} is taken and its commit recorded")
+    return _fetch(hub, place, say)
+
+
+def revision_of(path: Path) -> str:
+    """The commit that a file in the hub's cache belongs to; "" for a file elsewhere.
+
+    >>> revision_of(Path("hub/models--a--b/snapshots") / ("0" * 40) / "model.safetensors")[:4]
+    '0000'
+    """
+    for before, name in pairwise(path.parts):
+        if before == "snapshots" and COMMIT.fullmatch(name):
+            return name
+    return ""
+
+
+def _cache(hub: Any) -> Path:
+    if folder := os.environ.get("HF_HUB_CACHE"):
+        return Path(folder)
+    if home := os.environ.get("HF_HOME"):
+        return Path(home) / "hub"
+    return Path(hub.constants.HF_HUB_CACHE)
+
+
+def _cached(hub: Any, place: Place) -> Path | None:
+    """The weights in the cache, if they are all there."""
+    for name in _candidates(place.spec):
+        found = hub.try_to_load_from_cache(
+            place.spec.hub, name, cache_dir=place.cache, revision=place.revision
+        )
+        if not isinstance(found, str):
+            continue
+        path = Path(found)
+        if not name.endswith(".index.json"):
+            return path
+        if all((path.parent / part).is_file() for part in _parts(path)):
+            return path
+    return None
+
+
+def _candidates(spec: Published) -> Iterator[str]:
+    for name in spec.files:
+        yield name
+        yield f"{name}.index.json"
+
+
+def _parts(index: Path) -> list[str]:
+    """The names in a list of parts."""
+    try:
+        return sorted({str(v) for v in json.loads(index.read_text("utf-8"))["weight_map"].values()})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DownloadError(f"{index} is not a list of parts ({error})") from None
+
+
+def _fetch(hub: Any, place: Place, say: Callable[[str], object]) -> Path:
+    spec = place.spec
+    for name in _candidates(spec):
+        path = fetch_file(hub, place, name, say)
+        if path is None:
+            continue
+        if name.endswith(".index.json"):
+            for part in _parts(path):
+                if fetch_file(hub, place, part, say) is None:
+                    raise DownloadError(f"{spec.page} lists {part} but does not have it")
+        # Beside the weights of transformers; it says what no shape tells.
+        fetch_file(hub, place, "config.json", say)
+        return path
+    raise DownloadError(
+        f"{spec.page} at {place.revision} has none of {', '.join(spec.files)}; see what it has and "
+        "pass a file of it with --weights FILE"
+    )

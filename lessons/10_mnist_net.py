@@ -330,7 +330,9 @@ def _(shift, split, store, tuned_path):
     _wrong = _wrong[np.argsort(-_prob.max(axis=1)[_wrong])]
     _figure, (_axes,) = canvas(
         f"{1 - len(_wrong) / len(_rows):.1%} of {len(_rows)} test digits are read rightly",
-        "The mistakes that it is most sure of (at most 10): truth, then what was read",
+        "The mistakes that it is most sure of (at most 10): truth, then what was read"
+        if len(_wrong)
+        else "No mistake among them; move the slider, and there will be",
         width_in=8.4, height_in=1.7, side_in=0.2, foot_in=0.15,
     )  # fmt: skip
     _axes.axis("off")

@@ -219,14 +219,23 @@ def _(as_it_is, found, sizes):
         f"| {_name} | {_values[0][1]:,} | " + " | ".join(f"{_v[0]:.3f}" for _v in _values) + " |"
         for _name, _values in found.items()
     )
+    _best = max(_v[0] for _values in found.values() for _v in _values)
+    _verdict = (
+        f"The best of the table, {_best:.3f}, does."
+        if _best > as_it_is
+        else "Nothing in the table does."
+    )
     mo.md(
         f"| | weights trained | {' | '.join(f'{_n} patches' for _n in sizes)} |\n"
         f"|:--|--:|{'--:|' * len(sizes)}\n{_rows}\n\n"
         f"Their run *as it is*, without one of your patches, reaches {as_it_is:.3f}. **That line "
         "belongs into every comparison**: what you train on top must beat it, or you have only made "
-        "it worse. Here your question is the same as theirs, and your cases look like theirs. With "
+        f"it worse. {_verdict} Here your question is the same as theirs, and your cases look like "
+        "theirs. With "
         "another question (another organ, another stain) the last layer as it is would be of no use, "
-        "while the filters below still might.\n\nWhere a line falls although it got more patches, that is chance: three training cases, one draw of patches, one seed. Lesson 16 is about telling such luck from progress."
+        "while the filters below still might.\n\nWhere a line falls although it got more patches, suspect chance first: three "
+        "training cases, one draw of patches, one seed. Lesson 16 is about telling such luck from "
+        "progress."
     )
     return
 
@@ -319,8 +328,8 @@ def _():
     ## Summary
 
     - With few patches, where you begin counts for more than how you train.
-    - Last layer only: few weights, hard to spoil. All weights: more to gain with more patches, at a
-      low rate.
+    - Last layer only: few weights, hard to spoil. All weights: they can adapt to another question,
+      and can forget; a low rate.
     - The base as it is, and training from scratch, stand beside each figure.
     - Cases that the base has seen may not be tested on.
 

@@ -155,7 +155,7 @@ class Hub:
     ``files`` holds bytes by (repository, name). ``large`` ones are sent from a file store under
     another host name, to which the hub sends on, with the checksum in the hub's own answer.
     ``faults`` holds, for (method, name), what the next answers do instead: a status, ("drop", n) to
-    end the body after n bytes, or bytes to send in place of the file.
+    end the body after n bytes, bytes to send in place of the file, or a function of the handler.
     """
 
     files: dict[tuple[str, str], bytes] = field(default_factory=dict)
@@ -188,7 +188,9 @@ class Hub:
             waiting = self.faults.get((handler.command, name))
             fault = waiting.pop(0) if waiting else None
         wanted, token = self.tokens.get(repository), asked["authorization"]
-        if isinstance(fault, int):
+        if callable(fault):
+            fault(handler)
+        elif isinstance(fault, int):
             self.send(handler, fault, b"")
         elif not store and wanted and (token or "Bearer ").removeprefix("Bearer ") not in wanted:
             self.send(handler, 403 if token else 401, b"", {"X-Error-Code": "GatedRepo"})

@@ -8,13 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eosin.cli import output
+from eosin.cli import output, transfers
 from eosin.errors import UserError
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
-
-    from eosin.fetching.downloads import Watcher
     from eosin.fetching.fetch import Fetched
 
 IDC_NAME = "breast-histopathology-images.zip"
@@ -64,19 +61,15 @@ def fetch(
     if mirror and data_set is DataSet.IDC:
         raise UserError("--mirror is for mnist; idc comes from Kaggle alone")
     try:
-        with _bar() as bar:
-            watcher = _watcher(bar)
+        with transfers.bar() as bar:
+            watcher = transfers.watcher(bar)
             if data_set is DataSet.IDC:
                 fetched = [sets.fetch_idc(target, force=force, watcher=watcher)]
             else:
                 mirrors = mirror or sets.MNIST_MIRRORS
                 fetched = sets.fetch_mnist(target, mirrors=mirrors, force=force, watcher=watcher)
     except KeyboardInterrupt:
-        output.fail(
-            "stopped by Ctrl-C; what came so far is kept: run the same command again and it goes "
-            "on from there",
-            130,
-        )
+        transfers.stopped()
     _show(data_set, target, fetched, json_)
 
 
@@ -105,53 +98,3 @@ def _show(data_set: DataSet, target: Path, fetched: list[Fetched], json_: bool) 
         how = "fetched" if item.new else "already there and complete, not fetched again"
         output.say(f"{item.path} ({amount(item.size_bytes)}): {how}")
     output.say(f"Next: {following}")
-
-
-def _bar() -> Progress:
-    """A bar in bytes with rate and time left, on stderr; silent where that is not a terminal."""
-    import sys
-
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
-
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=20),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=output.stderr(),
-        transient=True,
-        disable=not sys.stderr.isatty(),
-    )
-
-
-def _watcher(bar: Progress) -> Watcher:
-    from eosin.fetching.downloads import Watcher
-
-    tasks: dict[str, tuple[TaskID, int]] = {}
-
-    class Shown(Watcher):
-        def progress(self, name: str, done: int, total: int | None) -> None:
-            task, before = tasks.get(name, (None, 0))
-            if task is not None and done < before:
-                # Started again from zero: the old bytes must not count in the rate.
-                bar.remove_task(task)
-                task = None
-            if task is None:
-                task = bar.add_task(name, total=total, completed=done)
-            else:
-                bar.update(task, total=total, completed=done)
-            tasks[name] = (task, done)
-
-        def note(self, text: str) -> None:
-            bar.console.print(text, markup=False)
-
-    return Shown()

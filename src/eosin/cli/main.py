@@ -31,6 +31,7 @@ COMMANDS = {
     "explain": "Models",
     "report": "Models",
     "recipes": "Models",
+    "encoders": "Models",
     "crossval": "Studies",
     "gap": "Studies",
     "compare": "Studies",

@@ -1,0 +1,217 @@
+"""`eosin encoders`: pretrained networks, their licenses, and their weights fetched ahead."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from eosin.cli import output, transfers
+from eosin.errors import UserError
+
+if TYPE_CHECKING:
+    from eosin.models.pretrained import EncoderSpec
+
+
+def encoders(
+    name: Annotated[str | None, typer.Argument(help="Show this one in full.")] = None,
+    permissive: Annotated[
+        bool, typer.Option("--permissive", help="Only those whose license allows commercial use.")
+    ] = False,
+    ungated: Annotated[
+        bool, typer.Option("--ungated", help="Only those that need not be asked for.")
+    ] = False,
+    pathology: Annotated[
+        bool, typer.Option("--pathology", help="Only those trained on histology.")
+    ] = False,
+    max_params: Annotated[
+        str | None, typer.Option(help="Only those with at most so many parameters, such as 100M.")
+    ] = None,
+    store: Annotated[
+        Path | None,
+        typer.Option(help="With a name: say how patches of this store would reach the encoder."),
+    ] = None,
+    fetch: Annotated[
+        bool,
+        typer.Option("--download", help="With a name: fetch its weights ahead, into the cache."),
+    ] = False,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            help="For gated weights; by default HF_TOKEN or the login of the hub's client.",
+            show_default=False,
+        ),
+    ] = None,
+    revision: Annotated[
+        str | None,
+        typer.Option(
+            help="With --download: this commit in place of the table's.", show_default=False
+        ),
+    ] = None,
+    json_: output.Json = False,
+) -> None:
+    """List pretrained encoders, show one in full, or fetch its weights.
+
+    Nothing is fetched without --download, and license and gate are said before. A download that was
+    stopped goes on when the command is run again. On a machine without a connection, pass a weights
+    file to eosin train with --weights.
+
+    Example: eosin encoders --permissive --max-params 100M
+    """
+    output.use_json(json_)
+    from eosin.models.pretrained import ENCODERS, find_encoder
+
+    if name is None:
+        if store or fetch or token or revision:
+            raise UserError("--store, --download, --token and --revision need the encoder's name")
+        most = _count(max_params) if max_params else None
+        _list(
+            [
+                spec
+                for spec in ENCODERS.values()
+                if (spec.commercial or not permissive)
+                and (not spec.gated or not ungated)
+                and (spec.pathology or not pathology)
+                and (most is None or spec.parameters <= most)
+            ],
+            json_,
+        )
+        return
+    if permissive or ungated or pathology or max_params:
+        raise UserError("--permissive, --ungated, --pathology and --max-params filter the list; "
+                        "leave out the name")  # fmt: skip
+    if (token or revision) and not fetch:
+        raise UserError("--token and --revision belong to --download")
+    spec = find_encoder(name)
+    facts = _facts(spec)
+    if store:
+        facts["resize"] = _policy(spec, store)
+    if not json_:
+        _show(spec, facts)
+    if fetch:
+        path, commit = _fetch(spec, token, revision)
+        facts |= {"weights": str(path), "weights_revision": commit}
+        if not json_:
+            output.say(f"weights: {path}")
+    if json_:
+        output.result(facts)
+
+
+def _count(text: str) -> int:
+    """A number of parameters as people write it.
+
+    >>> _count("100M"), _count("1.2B"), _count("5000")
+    (100000000, 1200000000, 5000)
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kKmMbBgG]?)", text.strip())
+    if not found:
+        raise UserError(f"--max-params {text!r}: a number such as 100M or 1.2B")
+    powers = {"": 0, "k": 3, "m": 6, "b": 9, "g": 9}
+    return round(float(found[1]) * 10.0 ** powers[found[2].lower()])
+
+
+def _amount(count: int) -> str:
+    """A number of parameters for people.
+
+    >>> _amount(11_176_512), _amount(1_134_774_272)
+    ('11.2M', '1.13B')
+    """
+    return f"{count / 1e9:.2f}B" if count >= 1e9 else f"{count / 1e6:.1f}M"
+
+
+def _list(specs: list[EncoderSpec], json_: bool) -> None:
+    if json_:
+        output.result({"encoders": [_facts(spec) for spec in specs]})
+        return
+    output.table(
+        "",
+        ["name", "encoder", "parameters", "input", "mpp", "embedding", "license", "commercial use",
+         "gated"],
+        [
+            [
+                spec.name,
+                spec.title,
+                _amount(spec.parameters),
+                f"{spec.input_px} px",
+                "-" if spec.mpp is None else f"{spec.mpp:g}",
+                spec.width,
+                spec.licence,
+                "yes" if spec.commercial else "no",
+                "yes" if spec.gated else "no",
+            ]
+            for spec in specs
+        ],
+        right=["parameters", "input", "mpp", "embedding"],
+    )  # fmt: skip
+    if specs:
+        output.say("mpp: um a pixel of the training images; - for photographs.")
+    else:
+        output.say("No encoder passes these filters.")
+
+
+def _facts(spec: EncoderSpec) -> dict[str, Any]:
+    import dataclasses
+
+    facts = {key: getattr(spec, key) for key in (field.name for field in dataclasses.fields(spec))}
+    return {**facts, "arguments": dict(spec.arguments), "page": spec.page}
+
+
+_POOLINGS = {
+    "avg": "average over space",
+    "token": "class token",
+    "mean": "mean of the patch tokens",
+    "token+mean": "class token and mean of the patch tokens, joined",
+    "attention": "a trained query that attends to all tokens",
+}
+
+
+def _show(spec: EncoderSpec, facts: dict[str, Any]) -> None:
+    rows: list[tuple[str, object]] = [
+        ("trained on", spec.trained_on),
+        ("license", f"{spec.licence}; "
+         + ("commercial use allowed" if spec.commercial else "no commercial use")),
+        ("gate", f"ask for access at {spec.page}" if spec.gated else "none"),
+        ("weights", f"{spec.page}, {' or '.join(spec.files)}"),
+        ("revision", spec.revision or "not pinned: the newest is taken and its commit recorded"),
+        ("network", f"timm {spec.architecture}, {_amount(spec.parameters)} parameters"),
+        ("input", f"{spec.input_px} px"
+         + (", trained on photographs" if spec.mpp is None else f" at {spec.mpp:g} mpp")),
+        ("scaling", f"mean {_triple(spec.mean)}, deviation {_triple(spec.deviation)}"),
+        ("embedding", f"{spec.width} numbers: {_POOLINGS[spec.pooling]}"),
+        ("facts from", spec.source),
+    ]  # fmt: skip
+    if "resize" in facts:
+        rows.append(("this store", facts["resize"]))
+    output.table(f"{spec.title} ({spec.name})", ["fact", "value"], rows)
+
+
+def _triple(values: tuple[float, ...]) -> str:
+    return ", ".join(f"{value:g}" for value in values)
+
+
+def _policy(spec: EncoderSpec, store: Path) -> str:
+    from eosin.data.store import PatchStore
+    from eosin.models.pretrained import resize_policy
+
+    opened = PatchStore.open(store)
+    height, width = opened.patch_size
+    return resize_policy(spec, (height, width), opened.mpp)
+
+
+def _fetch(spec: EncoderSpec, token: str | None, revision: str | None) -> tuple[Path, str]:
+    from eosin.fetching.weights import obtain, revision_of
+
+    try:
+        with transfers.bar() as bar:
+            path = obtain(
+                spec,
+                token=token,
+                revision=revision,
+                say=output.note,
+                watcher=transfers.watcher(bar),
+            )
+    except KeyboardInterrupt:
+        transfers.stopped()
+    return path, revision_of(path)

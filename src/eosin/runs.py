@@ -13,6 +13,7 @@ model.json             architecture, classes, patch size, mpp, scaling, threshol
 predictions.parquet    probabilities of the validation and test patches
 evaluation.json        the figures
 environment.json       versions, machine, store, command
+failed.json            why training failed, until it goes on
 =====================  ==============================================================
 
 Any run can be reproduced from its folder and the store.

@@ -67,6 +67,11 @@ def test_states(make_run):
     unmeasured = read_row(make_run("unmeasured", evaluated=False).path)
     assert unmeasured.status == "finished"
     assert "eosin evaluate" in unmeasured.remark
+    stopped.write_json("failed.json", {"sentence": "the loss is not a number"})
+    row = read_row(stopped.path)
+    assert (row.status, row.remark) == ("failed", "the loss is not a number")
+    stopped.write_text("failed.json", "{")
+    assert read_row(stopped.path).status == "damaged"
     dead = read_row(make_run("dead", dead=True).path)
     assert (dead.status, dead.remark) == ("failed", "no weight changed")
 

@@ -210,7 +210,9 @@ def read_row(path: str | os.PathLike[str], *, name: str | None = None) -> RunRow
         facts |= _try(problems, lambda: _measured(run), {})
     if problems:
         return RunRow(**facts, status="damaged", remark="; ".join(problems))
-    status, remark = _status(run, facts)
+    status, remark = _try(problems, lambda: _status(run, facts), ("damaged", ""))
+    if problems:
+        remark = problems[0]
     return RunRow(**facts, status=status, remark=remark)
 
 
@@ -281,6 +283,8 @@ def _status(run: RunFolder, facts: Mapping[str, Any]) -> tuple[str, str]:
             "part"
         ) else f"measure it with: eosin evaluate {run.path}"
     again = f"go on with: eosin train --resume {run.path}"
+    if (run / "failed.json").exists():
+        return "failed", str(run.read_json("failed.json").get("sentence"))
     changed = max(
         ((run / name).stat().st_mtime for name in _TRACES if (run / name).exists()), default=0.0
     )

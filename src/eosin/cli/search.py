@@ -1,0 +1,163 @@
+"""`eosin search`: trials of a recipe's settings, judged on validation, resumable at any moment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from eosin.cli import output
+from eosin.errors import UserError
+
+if TYPE_CHECKING:
+    from eosin.studies.series import Study
+
+
+def search(
+    store: Annotated[
+        Path | None,
+        typer.Argument(help="A store made by eosin pack; with --resume only where it has moved."),
+    ] = None,
+    recipe: output.Recipe = "compact",
+    trials: Annotated[
+        int | None,
+        typer.Option("--trials", "-n", help="Trials in all, trial 0 is the recipe. Default: 20."),
+    ] = None,
+    space: Annotated[
+        Path | None,
+        typer.Option(
+            "--space", help="TOML with a table for each key to search. Default: by optimizer."
+        ),
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The folder to make.")
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option("--split", "-s", help="As of `eosin train`; its test part is left out."),
+    ] = None,
+    settings: output.Settings = None,
+    metric: Annotated[
+        str,
+        typer.Option(
+            help="What judges a trial: val_auroc, val_average_precision, val_accuracy, val_loss."
+        ),
+    ] = "val_auroc",
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of the draws; that of the training is in the recipe.")
+    ] = 0,
+    workers: Annotated[
+        int, typer.Option("--workers", "-w", help="Processes that share the machine's cores.")
+    ] = 1,
+    share: Annotated[
+        float, typer.Option(help="Share of the training cases to learn from, to save time.")
+    ] = 1.0,
+    confirm: Annotated[
+        int,
+        typer.Option(help="Train the best and the recipe as given with so many further seeds."),
+    ] = 0,
+    fold: Annotated[
+        int | None, typer.Option(help="Which fold of a split into folds is left out as the test.")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option("--resume", help="Go on with the search in this folder.")
+    ] = None,
+    allow_leaks: Annotated[
+        bool, typer.Option("--allow-leaks", help="Search on a leaking split; outputs say so.")
+    ] = False,
+    json_: output.Json = False,
+) -> None:
+    """Search a recipe's settings; the best one becomes a recipe of its own.
+
+    Trials are judged on the validation part; test patches are left out before the first begins.
+    Poor trials end early. Stopped by Ctrl-C or killed at any moment, it goes on with --resume.
+
+    Example: eosin search idc.store --recipe compact --trials 20 --split published -o search
+    """
+    output.use_json(json_)
+    from eosin.cli.train import watching
+
+    common: dict[str, Any] = {
+        "workers": workers, "confirm": confirm, "watch": watching, "said": output.note,
+    }  # fmt: skip
+    if resume is not None:
+        if folder is not None or space is not None or split is not None or settings:
+            raise UserError(
+                "--resume FOLDER goes on with the search as it was begun; leave out -o, --space, "
+                "--split, --set (only --trials, --workers and --confirm may differ)"
+            )
+        from eosin.search import search as room
+
+        found = room.resume(resume, store_path=store, trials=trials, **common)
+    else:
+        if store is None or folder is None:
+            raise UserError("say what to search on and where to: eosin search STORE -o FOLDER")
+        found = _begun(
+            store, recipe, settings or [], space, split, folder,
+            trials=20 if trials is None else trials, metric=metric, seed=seed, fold=fold,
+            share=share, allow_leaks=allow_leaks, **common,
+        )  # fmt: skip
+    if json_:
+        output.result({**found.result, "folder": str(found.folder), "files": list(found.files)})
+    else:
+        _show(found)
+
+
+def _begun(
+    store: Path,
+    recipe: str,
+    settings: list[str],
+    space: Path | None,
+    split: str | None,
+    folder: Path,
+    **options: Any,
+) -> Study:
+    from eosin.cli.train import _split
+    from eosin.config import read_recipe
+    from eosin.data.store import PatchStore
+    from eosin.search import search as room
+    from eosin.search.space_file import read_space
+
+    chosen = read_recipe(recipe, settings)
+    dimensions = None if space is None else read_space(space)
+    found = PatchStore.open(store)
+    fold = options["fold"]
+    words = ["--split", split] if split else []
+    words += [] if fold is None else ["--fold", str(fold)]
+    return room.search(
+        found, _split(found, split), chosen, folder, space=dimensions, recipe_name=recipe,
+        space_origin="the built-in space" if space is None else str(space),
+        split_words=tuple(words), **options,
+    )  # fmt: skip
+
+
+def _show(found: Study) -> None:
+    from eosin.search.space import shown
+
+    result = found.result
+    for mark in result["marks"]:
+        output.warn(mark)
+    keys, best = list(result["space"]), result["best"]["trial"]
+    output.table(
+        f"{len(result['rows'])} trials by {result['metric']}",
+        ["trial", "", result["metric"], "epochs", "seconds", *keys],
+        [
+            [
+                f"{row['trial']}{' *' if row['trial'] == best else ''}",
+                row["state"],
+                output.value(row["value"]),
+                row["epochs"],
+                f"{row['seconds']:.0f}",
+                *[shown(row["values"].get(key)) for key in keys],
+            ]
+            for row in result["rows"]
+        ],
+        right=["trial", result["metric"], "epochs", "seconds", *keys],
+    )
+    for row in result["rows"]:
+        if row.get("reason"):
+            output.warn(f"trial {row['trial']} failed: {row['reason']}")
+    for text in result["sentences"]:
+        output.say(text)
+    output.say(f"written to {found.folder}: {', '.join(found.files)}")

@@ -1,0 +1,246 @@
+"""Figures of a search: its history, which settings decide, and parallel coordinates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from eosin.figures.canvas import BLUE, INK, ORANGE, PAPER, QUIET, canvas, legend, save
+from eosin.search.outcome import ENOUGH_FOR_IMPORTANCE, Row, best_of
+from eosin.search.plan import METRICS, Plan
+from eosin.search.space import Dimension, shown
+
+#: Each figure is drawn for looking at and for pages.
+_KINDS = (".png", ".svg")
+_GRAY = "#8b95a3"
+
+
+def draw_all(
+    folder: Path,
+    plan: Plan,
+    rows: Sequence[Row],
+    shares: Mapping[str, float],
+    marks: Sequence[str] = (),
+) -> list[str]:
+    """Draw what there is to draw; returns the names of the files.
+
+    A figure of an earlier call that can no longer be drawn is removed.
+    """
+    drawn = []
+    for kind in _KINDS:
+        for name, wanted in (
+            ("history", True),
+            ("parallel", sum(row.state == "complete" for row in rows) > 1),
+            ("importance", bool(shares)),
+        ):
+            path = folder / f"{name}{kind}"
+            if not wanted:
+                path.unlink(missing_ok=True)
+                continue
+            drawn.append(path.name)
+            if name == "history":
+                history(path, plan, rows, marks=marks)
+            elif name == "parallel":
+                parallel(path, plan, rows, marks=marks)
+            else:
+                complete = sum(row.state == "complete" for row in rows)
+                importance_bars(path, shares, complete=complete, marks=marks)
+    return sorted(drawn)
+
+
+def history(path: Path, plan: Plan, rows: Sequence[Row], *, marks: Sequence[str] = ()) -> Path:
+    """Value by trial: complete, pruned (at its last epoch) and failed, and the best so far."""
+    from matplotlib.ticker import MaxNLocator
+
+    words = METRICS[plan.metric][0]
+    counts = ", ".join(
+        f"{n} {state}"
+        for state in ("complete", "pruned", "failed")
+        if (n := sum(row.state == state for row in rows))
+    )
+    figure, (axes,) = canvas(
+        f"{words[0].upper()}{words[1:]} by trial",
+        f"{len(rows)} trials: {counts}. Picked on validation, so the best is too good",
+        marks=marks, width_in=8.6, height_in=5.1, head_in=0.6,
+    )  # fmt: skip
+    complete = [row for row in rows if row.state == "complete" and row.value is not None]
+    pruned = [row for row in rows if row.state == "pruned" and row.value is not None]
+    failed = [row for row in rows if row.state == "failed"]
+    low, high = _limits([row.value for row in (complete or pruned) if row.value is not None])
+    dots: dict[str, Any] = {"markeredgecolor": PAPER, "markeredgewidth": 1.2, "linestyle": "none"}
+    if complete:
+        numbers = [row.number for row in complete]
+        values = np.array([row.value for row in complete], float)
+        running = np.maximum.accumulate if plan.higher_is_better else np.minimum.accumulate
+        axes.step(
+            [*numbers, max(row.number for row in rows) + 0.4],
+            [*running(values), running(values)[-1]],
+            where="post", color=BLUE, linewidth=1.8, alpha=0.55, label="best so far",
+        )  # fmt: skip
+        axes.plot(numbers, values, "o", color=BLUE, markersize=9, label="complete", **dots)
+    if pruned:
+        # What lies far below is shown at the edge: its exact place tells nothing.
+        at = [min(max(row.value or 0.0, low), high) for row in pruned]
+        cut = any(row.value not in (None, place) for row, place in zip(pruned, at, strict=True))
+        axes.plot(
+            [row.number for row in pruned], at, "v", color=_GRAY, markersize=8.5,
+            label="pruned (beyond the scale: at its edge)" if cut else "pruned, at its last epoch",
+            **dots,
+        )  # fmt: skip
+    if failed:
+        axes.plot(
+            [row.number for row in failed], [low] * len(failed), "x", color=ORANGE, markersize=8,
+            markeredgewidth=2, linestyle="none", label="failed", clip_on=False, zorder=4,
+        )  # fmt: skip
+    given = next((row for row in complete if row.number == 0), None)
+    if given is not None and given.value is not None:
+        axes.axhline(given.value, color=QUIET, linewidth=1.1, linestyle=(0, (4, 3)), zorder=1)
+        axes.annotate(
+            "the recipe as given", (1, given.value), xycoords=("axes fraction", "data"),
+            xytext=(-2, -4), textcoords="offset points", ha="right", va="top", color=QUIET,
+            fontsize=9.6,
+        )  # fmt: skip
+    best = best_of(rows, plan)
+    if best is not None and best.value is not None:
+        axes.plot(best.number, best.value, "o", color=ORANGE, markersize=11, zorder=5, **dots)
+        axes.annotate(
+            f"trial {best.number}: {best.value:.4f}", (best.number, best.value), xytext=(0, 11),
+            textcoords="offset points", ha="center", va="bottom", color="#a8481a", fontsize=10.5,
+            zorder=6,
+        )  # fmt: skip
+    room = 0.13 * (high - low)
+    axes.set(xlabel="Trial", ylabel=f"{words[0].upper()}{words[1:]}")
+    axes.set(
+        xlim=(-0.6, max(row.number for row in rows) + 0.6), ylim=(low - 0.4 * room, high + room)
+    )
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=14))
+    legend(axes, above=True)
+    return save(figure, path)
+
+
+def importance_bars(
+    path: Path, shares: Mapping[str, float], *, complete: int, marks: Sequence[str] = ()
+) -> Path:
+    """Share of the spread between complete trials that each key explains, longest first."""
+    names = list(shares)
+    widest = max(len(name) for name in names)
+    hint = "" if complete >= ENOUGH_FOR_IMPORTANCE else "; so few trials give a hint at most"
+    figure, (axes,) = canvas(
+        "Which settings decide",
+        f"fANOVA over {complete} complete trials{hint}",
+        marks=marks, width_in=7.6, height_in=1.5 + 0.46 * len(names),
+        side_in=0.5 + 0.098 * widest,
+    )  # fmt: skip
+    places = np.arange(len(names))[::-1]
+    values = np.array([shares[name] for name in names])
+    axes.barh(places, values, height=0.62, color=BLUE, zorder=2)
+    for place, value in zip(places, values, strict=True):
+        axes.text(
+            value + 0.012, place, f"{value:.0%}", va="center", ha="left", color=INK, fontsize=10.5
+        )
+    axes.set_yticks(places, names)
+    axes.tick_params(axis="y", colors=INK, length=0)
+    axes.grid(False, axis="y")
+    axes.set(xlabel="Share of the spread explained", xlim=(0, min(1.12, values.max() * 1.18)))
+    axes.xaxis.set_major_formatter(lambda x, _: f"{x:.0%}")
+    return save(figure, path)
+
+
+def parallel(path: Path, plan: Plan, rows: Sequence[Row], *, marks: Sequence[str] = ()) -> Path:
+    """A line a trial through all it tried, to its value; the best on top."""
+    from matplotlib.colors import LinearSegmentedColormap, Normalize
+
+    complete = [row for row in rows if row.state == "complete" and row.value is not None]
+    known = [d for d in plan.space if all(d.key in row.values for row in complete)]
+    words = METRICS[plan.metric][0]
+    figure, (axes,) = canvas(
+        "What was tried, and what came of it",
+        f"{len(complete)} complete trials; the darker a line the better its {words}",
+        marks=marks, width_in=max(7.6, 1.75 * (len(known) + 1) + 1.6), height_in=5.4,
+        side_in=0.75, foot_in=0.62, head_in=0.5,
+    )  # fmt: skip
+    values = np.array([row.value for row in complete], float)
+    low, high = _limits(values.tolist())
+    best = best_of(rows, plan)
+    # From pale to the house blue; the palest must still be seen on paper.
+    colors = LinearSegmentedColormap.from_list("trials", ["#c9d7e6", BLUE])
+    rank = np.argsort(np.argsort(values if plan.higher_is_better else -values, kind="stable"))
+    scale = Normalize(0, max(1, len(values) - 1))
+    columns = [*range(len(known) + 1)]
+    for k in np.argsort(rank):
+        row = complete[int(k)]
+        heights = [_height(d, row.values[d.key]) for d in known]
+        heights.append((float(values[k]) - low) / (high - low))
+        top = best is not None and row.number == best.number
+        given = row.number == 0
+        axes.plot(
+            columns, heights, color=ORANGE if top else INK if given else colors(scale(rank[k])),
+            linewidth=2.8 if top else 1.7, linestyle=(0, (3, 2)) if given and not top else "-",
+            zorder=5 if top else 4 if given else 2, solid_joinstyle="round", clip_on=False,
+            label=f"best: trial {row.number}" if top else "the recipe as given" if given else None,
+        )  # fmt: skip
+    for column, dimension in enumerate(known):
+        _axis(axes, column, dimension)
+    axes.plot([len(known)] * 2, [0, 1], color=_GRAY, linewidth=1.2, zorder=3)
+    for at in (low, (low + high) / 2, high):
+        place = (at - low) / (high - low)
+        axes.text(len(known) + 0.04, place, f"{at:.3f}", va="center", color=INK, fontsize=9.6,
+                  bbox=_PATCH, zorder=6)  # fmt: skip
+    axes.set(xlim=(-0.12, len(known) + 0.36), ylim=(-0.04, 1.04))
+    axes.set_xticks(columns, [*(_folded(d.key) for d in known), _folded(words)])
+    axes.tick_params(axis="x", colors=INK, length=0, pad=8)
+    axes.set_yticks([])
+    axes.grid(False)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    if axes.get_legend_handles_labels()[0]:
+        legend(axes, above=True)
+    return save(figure, path)
+
+
+_PATCH: dict[str, Any] = {"facecolor": PAPER, "edgecolor": "none", "alpha": 0.78, "pad": 1.2}
+
+
+def _axis(axes: Any, column: int, dimension: Dimension) -> None:
+    """One upright axis with its ends (and middle), or its choices."""
+    axes.plot([column] * 2, [0, 1], color=_GRAY, linewidth=1.2, zorder=3)
+    if dimension.kind == "choice":
+        marks = [(dimension.place(choice), shown(choice)) for choice in dimension.choices]
+    else:
+        low, high = dimension.low, dimension.high
+        middle = (low * high) ** 0.5 if dimension.log else (low + high) / 2
+        marks = [(0.0, f"{low:.3g}"), (0.5, f"{middle:.2g}"), (1.0, f"{high:.3g}")]
+    for place, text in marks:
+        axes.text(column + 0.04, place, text, va="center", color=INK, fontsize=9.6, bbox=_PATCH,
+                  zorder=6)  # fmt: skip
+
+
+def _height(dimension: Dimension, value: Any) -> float:
+    """Between 0 and 1; the recipe's own value may lie outside the range, at its edge."""
+    if dimension.kind == "choice" and not dimension.holds(value):
+        return 0.0
+    if dimension.log and (not isinstance(value, int | float) or value <= 0):
+        return 0.0
+    return min(1.0, max(0.0, dimension.place(value))) if value is not None else 0.0
+
+
+def _folded(name: str) -> str:
+    """A key in two lines where it is long, broken at a dot, blank or underscore."""
+    if len(name) <= 14:
+        return name
+    breaks = [k for k, letter in enumerate(name) if letter in "._ "]
+    if not breaks:
+        return name
+    at = min(breaks, key=lambda k: abs(k - len(name) / 2))
+    return f"{name[: at + 1]}\n{name[at + 1 :]}"
+
+
+def _limits(values: Sequence[float]) -> tuple[float, float]:
+    """Lowest and highest value, apart; one wild trial does not press the others together."""
+    if not values:
+        return 0.0, 1.0
+    low, high = min(values), max(values)
+    return (low, high) if high - low > 1e-9 else (low - 0.01, high + 0.01)

@@ -52,6 +52,12 @@ class Recipe(BaseModel):
         "(dihedral): eight times the time.",
     )
 
+    probe: Literal["none", "logistic", "knn"] = Field(
+        "none",
+        description="Made by `eosin probe`: the network is frozen and only a head is fitted on its "
+        "embeddings, by logistic regression or of the k nearest neighbors.",
+    )
+
     # Length and order
     epochs: int = Field(20, ge=1, le=100_000, description="Passes over the training patches.")
     batch_size: int = Field(128, ge=1, le=65_536, description="Patches a step.")

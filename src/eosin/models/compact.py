@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from eosin.models.knn import make_head
+
 
 class CompactNetwork(nn.Module):
     """A residual network whose convolutions are all dense 3x3 with channels in multiples of 16.
@@ -17,9 +19,11 @@ class CompactNetwork(nn.Module):
     kernels are what a processor's matrix units are best at; depthwise ones are bound by memory. For
     50x50 patches: 77 million multiply-adds forward, 1.9 million parameters.
 
-    widths: channels of the stem and of each stage; blocks: residual blocks of each. drop_path:
-    chance that the last residual block is skipped for a patch in training, growing linearly from
-    the first (Huang et al. 2016, "Deep networks with stochastic depth").
+    widths: channels of the stem and of each stage; blocks: residual blocks of each; inner: channels
+    between the two convolutions of every residual block, as `eosin prune` leaves them (by default
+    those of its stage). drop_path: chance that the last residual block is skipped for a patch in
+    training, growing linearly from the first (Huang et al. 2016, "Deep networks with stochastic
+    depth").
 
     >>> CompactNetwork(classes=2)(torch.zeros(1, 3, 50, 50)).shape
     torch.Size([1, 2])
@@ -31,27 +35,38 @@ class CompactNetwork(nn.Module):
         classes: int = 2,
         widths: Sequence[int] = (16, 32, 64, 128, 256),
         blocks: Sequence[int] = (0, 0, 1, 1, 1),
+        inner: Sequence[int] | None = None,
         dropout: float = 0.0,
         drop_path: float = 0.0,
+        head: str = "linear",
+        neighbors: int = 0,
+        points: int = 0,
+        distance: str = "cosine",
     ) -> None:
         super().__init__()
         if len(widths) != len(blocks) or not widths:
             raise ValueError(f"widths {list(widths)} and blocks {list(blocks)} differ in length")
         if not 0 <= drop_path < 1:
             raise ValueError(f"drop_path {drop_path} is not between 0 and 1")
+        full = [width for width, n in zip(widths, blocks, strict=True) for _ in range(n)]
+        if inner is not None and len(inner) != len(full):
+            raise ValueError(f"inner {list(inner)} is not a number for each of {len(full)} blocks")
+        hidden = iter(inner or full)
         layers: list[nn.Module] = [_convolution(3, widths[0])]
         rates = iter(drop_path * (k + 1) / max(1, sum(blocks)) for k in range(sum(blocks)))
         for stage, (width, count) in enumerate(zip(widths, blocks, strict=True)):
             if stage:
                 layers += [_convolution(widths[stage - 1], width), nn.MaxPool2d(2)]
-            layers += [_Residual(width, next(rates)) for _ in range(count)]
+            layers += [_Residual(width, next(hidden), next(rates)) for _ in range(count)]
         self.features = nn.Sequential(*layers)
         #: Where the first pooling stands among the features.
         self.pooling = next(
             (k for k, layer in enumerate(layers) if isinstance(layer, nn.MaxPool2d)), len(layers)
         )
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(widths[-1], classes)
+        self.head = make_head(
+            head, widths[-1], classes, neighbors=neighbors, points=points, distance=distance
+        )
 
     def forward(self, images: Tensor) -> Tensor:
         """images: float [N, 3, H, W], scaled. Returns logits float [N, K]."""
@@ -64,17 +79,24 @@ class CompactNetwork(nn.Module):
 
     def late(self, maps: Tensor) -> Tensor:
         """From the map before the first pooling to logits float [N, K]."""
-        pooled = self.features[self.pooling :](maps).mean((2, 3))
-        logits: Tensor = self.head(self.dropout(pooled))
+        logits: Tensor = self.head(self.dropout(self._pooled(maps)))
         return logits
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Embeddings float [N, widths[-1]] of images float [N, 3, H, W], scaled."""
+        return self._pooled(self.early(images))
+
+    def _pooled(self, maps: Tensor) -> Tensor:
+        pooled: Tensor = self.features[self.pooling :](maps).mean((2, 3))
+        return pooled
 
 
 class _Residual(nn.Module):
-    def __init__(self, width: int, skipped: float) -> None:
+    def __init__(self, width: int, inner: int, skipped: float) -> None:
         super().__init__()
         self.skipped = skipped
-        self.first = _convolution(width, width)
-        self.second = _convolution(width, width, activation=False)
+        self.first = _convolution(width, inner)
+        self.second = _convolution(inner, width, activation=False)
 
     def forward(self, hidden: Tensor) -> Tensor:
         added: Tensor = self.second(self.first(hidden))

@@ -16,10 +16,9 @@ from torch.nn import functional
 
 from eosin.errors import MissingExtraError
 from eosin.models.checkpoints import digest, read_weights, weights_files
+from eosin.models.knn import make_head
 from eosin.models.matching import check_config, match
 from eosin.models.pretrained import EncoderSpec, find_encoder, input_size
-
-HEADS = ("linear",)
 
 
 class EncoderNetwork(nn.Module):
@@ -29,7 +28,8 @@ class EncoderNetwork(nn.Module):
     side at which the encoder sees them, 0 for its own; resize: "pixels", or "mpp" with patch_mpp,
     the images' um a pixel (see eosin.models.pretrained.input_size). channels: of the images; 1
     takes RGB images as well and uses their gray mean. dropout: before the head; drop_path:
-    stochastic depth of the backbone.
+    stochastic depth of the backbone. head: "linear", or "knn" with neighbors, points and distance
+    (see eosin.models.knn).
 
     Raises RecipeError for an unknown encoder or a size it cannot take, MissingExtraError without
     timm.
@@ -52,10 +52,11 @@ class EncoderNetwork(nn.Module):
         dropout: float = 0.0,
         drop_path: float = 0.0,
         head: str = "linear",
+        neighbors: int = 0,
+        points: int = 0,
+        distance: str = "cosine",
     ) -> None:
         super().__init__()
-        if head not in HEADS:
-            raise ValueError(f"head {head!r}; known: {', '.join(HEADS)}")
         if channels < 1:
             raise ValueError(f"channels {channels}: at least 1")
         self.spec = find_encoder(encoder)
@@ -73,7 +74,9 @@ class EncoderNetwork(nn.Module):
             else None
         )
         self.dropout = nn.Dropout(dropout)
-        self.head: nn.Module = nn.Linear(self.spec.width, classes)
+        self.head = make_head(
+            head, self.spec.width, classes, neighbors=neighbors, points=points, distance=distance
+        )
 
     def forward(self, images: Tensor) -> Tensor:
         """images: float [N, channels, h, w], scaled. Returns logits float [N, K]."""

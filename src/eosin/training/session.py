@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import polars as pl
 
 from eosin.config import Recipe
 from eosin.data.store import PatchStore
-from eosin.errors import LeakError, RunError
+from eosin.errors import LeakError, RecipeError, RunError, TrainingError
 from eosin.files import whole
 from eosin.runs import RunFolder, environment
 from eosin.splitting.audit import AuditResult, audit
@@ -82,7 +83,7 @@ def start(
     if base is not None:
         origin = from_run(base, recipe)
     elif weights is not None:
-        origin = from_encoder(recipe, weights)
+        origin = from_encoder(recipe, store, weights)
     taught = None if teacher is None else as_teacher(teacher, store)
     earlier = {"--from": base, "the teacher": teacher}
     before = {what: RunFolder(found) for what, found in earlier.items() if found is not None}
@@ -147,8 +148,16 @@ def reopen(path: str | os.PathLike[str], store_path: str | None = None) -> Sessi
 def fit(
     session: Session, *, reporter: Reporter | None = None, resume: bool = False
 ) -> dict[str, Any]:
-    """Train, or go on training; returns the facts of model.json."""
+    """Train, or go on training; returns the facts of model.json.
+
+    Where training fails, failed.json keeps the reason, for `eosin runs`.
+    """
     reporter = reporter or Reporter()
+    (session.run / "failed.json").unlink(missing_ok=True)
+    if session.recipe.probe != "none":
+        raise RecipeError(
+            f"{session.run.path} is a probe, which is not trained by steps; use: eosin probe"
+        )
     soft = None
     if session.teacher is not None:
         soft = teach(
@@ -175,7 +184,13 @@ def fit(
         begin=beginning(session.origin, going_on=resume),
         soft=soft,
     )
-    return trainer.fit(resume=resume)
+    try:
+        return trainer.fit(resume=resume)
+    except TrainingError as error:
+        # A full disk must not hide what went wrong before.
+        with suppress(OSError):
+            session.run.write_json("failed.json", {"sentence": str(error)})
+        raise
 
 
 def _session(

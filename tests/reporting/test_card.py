@@ -91,6 +91,23 @@ def test_the_date_stands_in_the_environment() -> None:
     assert "2026-11-22" in model_card({}, MODEL, {"date": "2026-11-22"}, {})
 
 
+def test_an_encoder_says_its_license_and_how_patches_reach_it() -> None:
+    model = {
+        "architecture": "encoder", "patch_size": [50, 50], "mpp": 4.0, "classes": ["a", "b"],
+        "arguments": {"encoder": "uni2-h", "input_px": 112},
+    }  # fmt: skip
+    card = model_card(model=model, evaluation={}, recipe={}, environment={})
+    assert "Built on UNI2-h, trained on 350,000 slides" in card
+    assert "CC-BY-NC-ND-4.0, allows no commercial use; it binds what is made of them." in card
+    assert "are resized to 112 px, 1.79 mpp; UNI2-h was trained at 0.5 mpp." in card
+    for damaged in ({"arguments": {}}, {"patch_size": None}, {"arguments": {"encoder": "x"}}):
+        assert "Built on" not in model_card(
+            model={**model, **damaged}, evaluation={}, recipe={}, environment={}
+        )
+    odd = {**model, "arguments": {"encoder": "uni2-h", "input_px": 5}}
+    assert "multiples of 14" in model_card(model=odd, evaluation={}, recipe={}, environment={})
+
+
 def test_nothing_known_is_still_a_card() -> None:
     text = model_card({}, {}, {}, {})
     assert re.findall(r"^## (.*)$", text, re.M) == HEADINGS

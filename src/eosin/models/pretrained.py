@@ -221,3 +221,39 @@ photographs, which have no mpp'
 
 def _px(size: tuple[int, int]) -> str:
     return f"{size[0]} px" if size[0] == size[1] else f"{size[0]} x {size[1]} px"
+
+
+def built_on(
+    arguments: Mapping[str, Any], patch_size: tuple[int, int], mpp: float | None
+) -> list[str]:
+    """What a model card says of the encoder in a network: where from, its license, its input.
+
+    arguments: of the network "encoder". patch_size: (h, w) in pixels; mpp: um a pixel, or None.
+    Empty for an encoder that this version's table does not have.
+
+    >>> for text in built_on({"encoder": "uni2-h"}, (50, 50), None): print(text)
+    Built on UNI2-h, trained on 350,000 slides, H&E and IHC, not public.
+    The license of its weights, CC-BY-NC-ND-4.0, allows no commercial use; it binds what is made \
+of them.
+    50 px patches are resized to 224 px; UNI2-h was trained at 0.5 mpp, and the mpp of the \
+patches is not known.
+    """
+    spec = ENCODERS.get(str(arguments.get("encoder")))
+    if spec is None or min(patch_size) < 1:
+        return []
+    use = "allows commercial use" if spec.commercial else "allows no commercial use"
+    try:
+        policy = resize_policy(
+            spec,
+            patch_size,
+            mpp or arguments.get("patch_mpp") or None,
+            input_px=int(arguments.get("input_px") or 0),
+            resize=str(arguments.get("resize") or "pixels"),
+        )
+    except RecipeError as error:
+        policy = f"How patches reach it is not known ({error})"
+    return [
+        f"Built on {spec.title}, trained on {spec.trained_on}.",
+        f"The license of its weights, {spec.licence}, {use}; it binds what is made of them.",
+        f"{policy}.",
+    ]

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from eosin.models.pretrained import built_on
 from eosin.reporting.limits import known_limits
 from eosin.reporting.markdown import code, escaped, paragraph, table
 from eosin.reporting.words import (
@@ -119,7 +120,14 @@ def _what(model: Facts, recipe: Facts, date: str) -> CardPart:
     )
     about = str(recipe.get("about") or "")
     last = f"Date of the run: {date}." if date else "The date of the run is not recorded."
-    return CardPart(heading, [text for text in (said, sentence(about), last) if text])
+    encoder = _encoder(model) if model.get("architecture") == "encoder" else ""
+    return CardPart(heading, [text for text in (said, encoder, sentence(about), last) if text])
+
+
+def _encoder(model: Facts) -> str:
+    height, width = [*(model.get("patch_size") or []), 0, 0][:2]
+    mpp = model.get("mpp") if known(model.get("mpp")) else None
+    return " ".join(built_on(model.get("arguments") or {}, (height, width), mpp))
 
 
 def _not_for(model: Facts, evaluation: Facts) -> CardPart:

@@ -189,19 +189,19 @@ class Channel:
 
     def _end(self) -> None:
         process = self._process
-        if process is None:
-            return
-        with contextlib.suppress(OSError):
-            assert process.stdin is not None
-            process.stdin.close()
-        if not self._cut.is_set():
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(self.limits.stop_s)
-        _kill(process)
-        process.wait()
-        for file in (process.stdout, self._said):
-            if file is not None:
-                file.close()
+        if process is not None:
+            with contextlib.suppress(OSError):
+                assert process.stdin is not None
+                process.stdin.close()
+            if not self._cut.is_set():
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(self.limits.stop_s)
+            _kill(process)
+            process.wait()
+            assert process.stdout is not None
+            process.stdout.close()
+        if self._said is not None:
+            self._said.close()
 
 
 def together(channels: Sequence[Channel], *, wait_s: float) -> None:

@@ -20,7 +20,9 @@ class Spec:
     extra: str
     parts: tuple[str, ...]
     module: str
-    #: Whether --track-to may be a URI, and what to say where it may not.
+    #: The variables of the environment that it takes passwords from.
+    secrets: str = ""
+    #: Whether --track-to may be a URI.
     remote: bool = True
 
 
@@ -28,11 +30,13 @@ SPECS = {
     spec.name: spec
     for spec in (
         # mlflow-skinny imports as mlflow too, but has no local database.
-        Spec("mlflow", "MLflow", "mlflow", ("mlflow", "sqlalchemy", "alembic"), "with_mlflow"),
+        Spec("mlflow", "MLflow", "mlflow", ("mlflow", "sqlalchemy", "alembic"), "with_mlflow",
+             "MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD, or all in MLFLOW_TRACKING_URI"),
         Spec("tensorboard", "TensorBoard", "tensorboard", ("tensorboard",), "with_tensorboard",
              remote=False),
-        Spec("wandb", "Weights & Biases", "wandb", ("wandb",), "with_wandb"),
-        Spec("trackio", "Trackio", "trackio", ("trackio",), "with_trackio"),
+        Spec("wandb", "Weights & Biases", "wandb", ("wandb",), "with_wandb", "WANDB_API_KEY"),
+        Spec("trackio", "Trackio", "trackio", ("trackio",), "with_trackio",
+             "TRACKIO_WRITE_TOKEN"),
     )
 }  # fmt: skip
 
@@ -111,6 +115,11 @@ def destinations(wanted: Sequence[str], names: Sequence[str]) -> dict[str, str]:
     for name, where in named.items():
         if not where:
             raise UserError(f"--track-to {name}=: say a folder or an address after the sign")
+        if is_uri(where) and without_secrets(where) != where:
+            raise UserError(
+                f"--track-to {without_secrets(where)}: leave password and token out, as the run "
+                f"folder keeps the command; say them in the environment: {SPECS[name].secrets}"
+            )
         if is_uri(where) and not SPECS[name].remote:
             raise UserError(f"--track-to {where}: {SPECS[name].title} writes to a folder; give one")
     return named

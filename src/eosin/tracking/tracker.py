@@ -65,7 +65,7 @@ class Tracker:
                 limits=limits,
                 answered=partial(self._answered, name),
                 skip=partial(self._sent_before, name),
-                command=command,
+                command=None if command is None else [*command, name],
             )
             for name in names
         ]

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from eosin.tracking.backend import Opened, Place, Value
-from eosin.tracking.names import is_uri
+from eosin.tracking.names import is_uri, without_secrets
 
 #: The most that the server takes in one call, and the longest value of a parameter and a tag.
 _PARAMS, _METRICS, _PARAM_LETTERS, _TAG_LETTERS = 100, 1000, 6000, 5000
@@ -29,9 +29,9 @@ class Tracked:
                 self._experiment(uri, place.project), run_name=place.run.name
             )
             self._run, self._params = created.info.run_id, dict[str, str]()
-        look = (
-            uri if uri.startswith("http") else f"mlflow ui --backend-store-uri {shlex.quote(uri)}"
-        )
+        look = without_secrets(uri)
+        if not uri.startswith("http"):
+            look = f"mlflow ui --backend-store-uri {shlex.quote(look)}"
         return Opened(self._run, uri, look, resumed)
 
     def started(self, params: Mapping[str, Value], tags: Mapping[str, str]) -> None:
@@ -114,7 +114,9 @@ class Tracked:
 
 
 def _uri(place: Place) -> str:
-    wanted = place.to or os.environ.get("MLFLOW_TRACKING_URI", "")
+    said = os.environ.get("MLFLOW_TRACKING_URI", "")
+    # What is kept of an address has no password in it; the environment may have.
+    wanted = said if not place.to or place.to == without_secrets(said) else place.to
     if is_uri(wanted):
         return wanted
     folder = Path(wanted).resolve() if wanted else place.beside

@@ -1,12 +1,10 @@
-"""A lesson in a real browser: a slider moves a figure, and exercises are answered."""
+"""The server behind a lesson in the browser; what its pages show is in test_path.py."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -39,93 +37,6 @@ if __name__ == "__main__":
 @pytest.fixture(scope="module")
 def lesson() -> Lesson:
     return find_lesson(1, Path(__file__).parents[2] / "lessons")
-
-
-@pytest.fixture(scope="module")
-def page(chromium: Path, lesson: Lesson) -> Iterator[Any]:
-    """The lesson's page, all of it computed."""
-    playwright = pytest.importorskip("playwright.sync_api")
-    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with served(lesson) as (address, _), playwright.sync_playwright() as running:
-        program = running.chromium.launch(executable_path=str(chromium), args=arguments)
-        tab = program.new_page(viewport={"width": 1100, "height": 2000}, color_scheme="dark")
-        tab.set_default_timeout(PATIENCE_MS)
-        tab.asked = []
-        tab.on("request", lambda request: tab.asked.append(request.url))
-        tab.goto(address)
-        tab.get_by_role("heading", name="Summary").wait_for()
-        tab.get_by_text("100,000 perceptrons").first.wait_for()
-        tab.locator(".eosin-figure svg").nth(3).wait_for()
-        yield tab
-        program.close()
-
-
-def heading(page: Any, figure: int) -> str:
-    return str(page.locator(".eosin-figure svg").nth(figure).get_attribute("aria-label"))
-
-
-def until(page: Any, holds: Callable[[], bool]) -> None:
-    for _ in range(PATIENCE_MS // 200):
-        if holds():
-            return
-        page.wait_for_timeout(200)
-    raise AssertionError("it did not happen")
-
-
-def test_nothing_is_asked_of_another_machine(page: Any) -> None:
-    outside = [u for u in page.asked if not u.startswith(("http://127.0.0.1:", "data:", "blob:"))]
-    assert outside == []
-
-
-def test_code_that_teaches_is_seen_and_the_rest_is_not(page: Any) -> None:
-    shown = [cell.inner_text() for cell in page.locator(".tray .cm").all() if cell.is_visible()]
-    assert any("evidence = patch @ weights + bias" in each for each in shown)
-    assert not any("canvas(" in each or "exercises_of" in each for each in shown)
-
-
-def test_figures_follow_the_dark_page(page: Any) -> None:
-    color = page.evaluate(
-        "getComputedStyle(document.querySelector('.eosin-figure svg')).getPropertyValue('--ink')"
-    )
-    assert color.strip() == "#e9e7ea"
-
-
-def test_a_slider_moves_the_figure(page: Any) -> None:
-    assert heading(page, 0).startswith("3 of the 8")
-    knob = page.get_by_role("slider").nth(2)  # the weight of a dividing cell
-    knob.focus()
-    for _ in range(4):
-        knob.press("ArrowRight")
-    until(page, lambda: heading(page, 0).startswith("4 of the 8"))
-
-
-def test_an_exercise_is_answered_wrongly_and_then_rightly(page: Any) -> None:
-    editor = page.locator("marimo-code-editor .cm-content").first
-    button = page.get_by_role("button", name="Run and check").first
-
-    def write(code: str) -> None:
-        editor.click()
-        page.keyboard.press("Control+a")
-        page.keyboard.insert_text(code)
-        button.click()
-
-    write("def decide(x, w, b):\n    return int(np.dot(x, w) > 0)")
-    page.get_by_text("2 + 2 is less than 4.5").wait_for()
-    page.get_by_text("Hint:").first.wait_for()
-    write("def decide(x, w, b):\n    return int(np.dot(x, w) + b > 0)")
-    page.get_by_text("all 5 tests pass").wait_for()
-    assert page.get_by_text("2 + 2 is less than 4.5").count() == 0
-
-
-def test_a_number_is_answered(page: Any) -> None:
-    field = page.get_by_placeholder("a number")
-    field.fill("2")
-    button = page.get_by_role("button", name="Check my answer")
-    button.click()
-    page.get_by_text("Did the bias learn too?").wait_for()
-    field.fill("3")
-    button.click()
-    page.get_by_text("Both weights and the bias grew by 1").wait_for()
 
 
 def test_the_server_ends_with_the_lesson(lesson: Lesson) -> None:

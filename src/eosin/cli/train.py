@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from eosin.cli import output
+from eosin.cli import output, tracking
+from eosin.cli.weights import Weights, found_weights
 from eosin.errors import UserError
 
 if TYPE_CHECKING:
@@ -58,21 +59,7 @@ def train(
         Path | None,
         typer.Option("--teacher", help="Learn from this run's answers as well (distillation)."),
     ] = None,
-    weights: Annotated[
-        str | None,
-        typer.Option(
-            "--weights",
-            help="For an encoder: a file or folder with its weights, or random. "
-            "Default: the hub's, downloaded once.",
-        ),
-    ] = None,
-    trust_remote_code: Annotated[
-        bool,
-        typer.Option(
-            "--trust-remote-code",
-            help="Run the code that comes with an encoder's pinned revision, where it needs that.",
-        ),
-    ] = False,
+    weights: Weights = None,
     resume: Annotated[
         Path | None, typer.Option("--resume", help="Go on with the unfinished run in this folder.")
     ] = None,
@@ -83,6 +70,9 @@ def train(
         bool, typer.Option("--evaluate/--no-evaluate", help="Evaluate when training is done.")
     ] = True,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing run folder.")] = False,
+    track: tracking.Track = None,
+    track_to: tracking.TrackTo = None,
+    track_project: tracking.TrackProject = None,
     json_: output.Json = False,
 ) -> None:
     """Train a classifier, audit its split first, evaluate it afterwards.
@@ -93,6 +83,7 @@ def train(
     Example: eosin train idc.store --recipe compact --split published -o run
     """
     output.use_json(json_)
+    tracking.check(track, track_to)
     if resume is not None:
         others = (run, split, settings, base, teacher, weights)
         if any(other is not None for other in others):
@@ -117,6 +108,19 @@ def train(
             teacher=teacher,
             weights=weights,
         )
+    with tracking.tracked(session, track, track_to, track_project) as follow:
+        _go(session, follow, resume=resume, evaluate=evaluate, json_=json_)
+
+
+def _go(
+    session: Session,
+    follow: Callable[[Reporter], Reporter],
+    *,
+    resume: Path | None,
+    evaluate: bool,
+    json_: bool,
+) -> None:
+    """Train, or go on training, and evaluate."""
     from eosin.training.session import fit
 
     for mark in session.marks:
@@ -130,7 +134,7 @@ def train(
         if resume is not None and not going_on:
             output.note(f"{resume} has no checkpoint yet; it begins again from the start")
         with watching(session) as reporter:
-            facts = fit(session, reporter=reporter, resume=going_on)
+            facts = fit(session, reporter=follow(reporter), resume=going_on)
     output.note(
         f"trained {facts['epochs']} epochs in {facts['train_seconds']:.0f} s; {session.run.path}"
     )
@@ -167,7 +171,9 @@ def _started(
     if base is not None and weights is not None:
         raise UserError("--from RUN brings its own weights; leave out --weights")
     store = _store(source, run)
-    session, _ = start(store, _split(store, split), chosen, run, base=base, **options)
+    parted = _split(store, split)
+    pretrained = found_weights(chosen, weights) if base is None else None
+    session, _ = start(store, parted, chosen, run, base=base, weights=pretrained, **options)
     return session
 
 

@@ -18,7 +18,11 @@ from torch import nn
 from eosin.config import Recipe
 from eosin.data.store import PatchStore
 from eosin.errors import LeakError, RecipeError, RunError
+from eosin.models.checkpoints import digest, weights_files
 from eosin.models.classifier import Classifier, load_classifier
+from eosin.models.encoder import EncoderNetwork, load_encoder_weights
+from eosin.models.networks import build_network
+from eosin.models.pretrained import find_encoder
 from eosin.runs import RunFolder
 
 Rows = npt.NDArray[np.int64]
@@ -31,6 +35,11 @@ def from_run(path: Path, recipe: Recipe) -> dict[str, Any]:
     Raises RunError where it has no model, RecipeError where the recipe's network is another.
     """
     model, facts = load_classifier(RunFolder.open(path).path)
+    if model.architecture == "ensemble":
+        raise RecipeError(
+            f"{path} is an ensemble, which is not trained: begin with one of its members, or learn "
+            f"from its answers with --teacher {path}"
+        )
     mine = (recipe.network, dict(recipe.arguments))
     theirs = (model.architecture, model.arguments)
     regular = ("dropout", "drop_path")  # they own no weight
@@ -50,14 +59,20 @@ def from_run(path: Path, recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def from_encoder(recipe: Recipe, found: Mapping[str, Any]) -> dict[str, Any]:
-    """The record of an encoder's weights; ``found`` says where they lie and what they are."""
-    return {
-        "kind": "encoder",
-        "encoder": str(recipe.arguments.get("encoder")),
-        **found,
-        "digest": digest_of(Path(str(found["path"]))),
-    }
+def from_encoder(recipe: Recipe, store: PatchStore, found: Mapping[str, Any]) -> dict[str, Any]:
+    """The record of an encoder's weights, after they were put into the network once.
+
+    So weights that do not fit are refused before a run folder is made. found: where they lie
+    ("path") and what they are. Raises RunError where they are damaged or do not fit.
+    """
+    network = build_network(
+        recipe.network,
+        classes=len(store.classes),
+        patch_size=store.patch_size,
+        arguments=recipe.arguments,
+    )
+    assert isinstance(network, EncoderNetwork)
+    return {"kind": "encoder", **load_encoder_weights(network, Path(str(found["path"]))), **found}
 
 
 def beginning(record: Mapping[str, Any], *, going_on: bool) -> Begin | None:
@@ -70,8 +85,10 @@ def beginning(record: Mapping[str, Any], *, going_on: bool) -> Begin | None:
     if kind == "random" or (going_on and kind == "encoder"):
         return None
     path = Path(str(record["path"]))
-    if not going_on:
-        check_digest(path / "model.safetensors" if kind == "run" else path, str(record["digest"]))
+    if not going_on and kind == "run":
+        check_digest(path / "model.safetensors", str(record["digest"]))
+    elif not going_on and _weights_digest(str(record["encoder"]), record) != record["digest"]:
+        raise RunError(f"the run began from {path}, which has changed since; train anew")
 
     def from_other(model: Classifier) -> None:
         model.mean.copy_(model.mean.new_tensor(record["mean"]))
@@ -80,8 +97,6 @@ def beginning(record: Mapping[str, Any], *, going_on: bool) -> Begin | None:
             _copy(load_classifier(path)[0], model)
 
     def from_file(model: Classifier) -> None:
-        from eosin.models.encoder import EncoderNetwork, load_encoder_weights
-
         assert isinstance(model.network, EncoderNetwork)
         load_encoder_weights(model.network, path)
 
@@ -109,20 +124,19 @@ def head_tensors(network: nn.Module) -> list[str]:
 
 
 def digest_of(path: Path) -> str:
-    """SHA-256 of a file, or of all weight files of a folder in order of their names."""
-    files = [path]
-    if path.is_dir():
-        kinds = (".safetensors", ".bin", ".pth", ".pt")
-        files = sorted(file for file in path.iterdir() if file.suffix in kinds)
+    """SHA-256 of a file."""
     found = hashlib.sha256()
     try:
-        for each in files:
-            with open(each, "rb") as file:
-                while block := file.read(1 << 20):
-                    found.update(block)
+        with open(path, "rb") as file:
+            while block := file.read(1 << 20):
+                found.update(block)
     except OSError as error:
         raise RunError(f"{path} cannot be read ({error.strerror or error})") from None
     return found.hexdigest()
+
+
+def _weights_digest(encoder: str, record: Mapping[str, Any]) -> str:
+    return digest(weights_files(Path(str(record["path"])), find_encoder(encoder).files))
 
 
 def check_digest(path: Path, expected: str) -> None:

@@ -85,7 +85,8 @@ def start(
     elif weights is not None:
         origin = from_encoder(recipe, store, weights)
     taught = None if teacher is None else as_teacher(teacher, store)
-    earlier = {"--from": base, "the teacher": teacher}
+    option = "--from" if recipe.probe == "none" else "--encoder"
+    earlier = {option: base, "the teacher": teacher}
     before = {what: RunFolder(found) for what, found in earlier.items() if found is not None}
     seen = [s for what, other in before.items() for s in refuse_seen(what, other, store, parts)]
     if seen and not allow_leaks:

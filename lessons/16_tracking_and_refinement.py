@@ -165,7 +165,7 @@ def _(sessions, smooth):
 
     _ends = {_n: _s.run.metrics()[-1]["val_auroc"] for _n, _s in sessions.items()}
     _figure, (_left, _right) = canvas(
-        "Validation AUROC at the end: " + ", ".join(f"{_n} {_e:.2f}" for _n, _e in _ends.items()),
+        "Last AUROC: " + ", ".join(f"{_n} {_e:.2f}" for _n, _e in _ends.items()),
         "Left: loss on the training patches. Right: AUROC on the validation cases",
         panels=2, width_in=9.6, height_in=4.0,
     )  # fmt: skip
@@ -175,7 +175,7 @@ def _(sessions, smooth):
         _left.plot(_epochs, smoothed([_r["loss"] for _r in _rows]), "o-", color=_color, label=_name)
         _right.plot(_epochs, smoothed([_r["val_auroc"] for _r in _rows]), "o-", color=_color)
     _left.set(xlabel="epoch", ylabel="training loss")
-    _right.set(xlabel="epoch", ylabel="AUROC", ylim=(0.4, 1.02))
+    _right.set(xlabel="epoch", ylabel="AUROC", ylim=(0.25, 1.02))
     _right.axhline(0.5, color=QUIET, linestyle=":", linewidth=1.2)
     legend(_left)
     _figure

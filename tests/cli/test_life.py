@@ -39,7 +39,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, made_up_store: PatchStore)
 def test_runs_shows_what_a_real_run_left(eosin: Run, trained: Path) -> None:
     found = eosin("runs", trained)
     assert found.code == 0, found.err
-    for text in ("1 runs in", "one", "compact", "finished", "1 of 1", "test"):
+    for text in ("1 run in", "one", "compact", "finished", "1 of 1", "test"):
         assert text in found.out
     (row,) = json.loads(eosin("runs", trained, "--json").out)["runs"]
     evaluation = json.loads((trained / "one" / "evaluation.json").read_text("utf-8"))
@@ -71,9 +71,8 @@ def test_runs_of_several(eosin: Run, trained: Path, tmp_path: Path) -> None:
     assert "recipe.toml cannot be read" in found.err
     found = eosin("runs", runs, "--filter", "seed=5", "--filter", "auroc>0")
     assert "deep/two" in found.out
-    assert "1 runs of" not in found.out
     assert "1 of 3 runs" in found.out
-    assert "none of the 3 runs" in eosin("runs", runs, "-f", "seed=99").out
+    assert "no run of 3" in eosin("runs", runs, "-f", "seed=99").out
     found = eosin("runs", runs, "--best", "ap")
     assert found.code == 0, found.err
     assert "the intervals overlap" in found.out
@@ -111,6 +110,21 @@ def test_what_runs_cannot_do(
     assert found.code == 2
     assert said in found.err
     assert "Traceback" not in found.err
+
+
+def test_a_failed_training_leaves_its_reason(
+    eosin: Run, made_up_store: PatchStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from eosin.errors import TrainingError
+
+    def fails(self: object, *, resume: bool = False) -> None:
+        raise TrainingError("the loss is not a number")
+
+    monkeypatch.setattr("eosin.training.loop.Trainer.fit", fails)
+    words = ["train", made_up_store.path, "-o", tmp_path / "one", *TINY, "--no-evaluate"]
+    assert eosin(*words).code == 1
+    (row,) = json.loads(eosin("runs", tmp_path, "--json").out)["runs"]
+    assert (row["status"], row["remark"]) == ("failed", "the loss is not a number")
 
 
 def test_no_runs_is_no_error(eosin: Run, tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ def _table(
         output.say(f"no runs in {folder}; make one with: eosin train STORE -o RUN")
         return
     if not rows:
-        output.say(f"none of the {found:,} runs in {folder} fulfils every --filter")
+        output.say(f"no run of {found:,} in {folder} fulfils every --filter")
         return
     if standard and not any(row.figures.get("auroc") for row in rows):
         # More than two classes: the same figures as means over classes.
@@ -128,7 +128,8 @@ def _table(
     if by not in columns:
         columns = [*columns, by]
     with_interval = {"auroc", "macro_auroc", by} & set(FIGURES)
-    title = f"{len(rows):,} runs" if len(rows) == found else f"{len(rows):,} of {found:,} runs"
+    title = f"{len(rows):,} of {found:,} runs" if len(rows) < found else f"{found:,} runs"
+    title = title if found > 1 else "1 run"
     output.table(
         f"{title} in {folder}",
         [name.replace("_", " ") for name in columns],

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from eosin.cli import output
+from eosin.cli.weights import Weights
 from eosin.errors import UserError
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def search(
     resume: Annotated[
         Path | None, typer.Option("--resume", help="Go on with the search in this folder.")
     ] = None,
+    weights: Weights = None,
     allow_leaks: Annotated[
         bool, typer.Option("--allow-leaks", help="Search on a leaking split; outputs say so.")
     ] = False,
@@ -82,10 +84,10 @@ def search(
         "workers": workers, "confirm": confirm, "watch": watching, "said": output.note,
     }  # fmt: skip
     if resume is not None:
-        if folder is not None or space is not None or split is not None or settings:
+        if any(given is not None for given in (folder, space, split, weights)) or settings:
             raise UserError(
                 "--resume FOLDER goes on with the search as it was begun; leave out -o, --space, "
-                "--split, --set (only --trials, --workers and --confirm may differ)"
+                "--split, --set, --weights (only --trials, --workers and --confirm may differ)"
             )
         from eosin.search import search as room
 
@@ -96,7 +98,7 @@ def search(
         found = _begun(
             store, recipe, settings or [], space, split, folder,
             trials=20 if trials is None else trials, metric=metric, seed=seed, fold=fold,
-            share=share, allow_leaks=allow_leaks, **common,
+            share=share, weights=weights, allow_leaks=allow_leaks, **common,
         )  # fmt: skip
     if json_:
         output.result({**found.result, "folder": str(found.folder), "files": list(found.files)})
@@ -111,9 +113,12 @@ def _begun(
     space: Path | None,
     split: str | None,
     folder: Path,
+    *,
+    weights: str | None,
     **options: Any,
 ) -> Study:
     from eosin.cli.train import _split
+    from eosin.cli.weights import found_weights
     from eosin.config import read_recipe
     from eosin.data.store import PatchStore
     from eosin.search import search as room
@@ -128,7 +133,7 @@ def _begun(
     return room.search(
         found, _split(found, split), chosen, folder, space=dimensions, recipe_name=recipe,
         space_origin="the built-in space" if space is None else str(space),
-        split_words=tuple(words), **options,
+        split_words=tuple(words), weights=found_weights(chosen, weights), **options,
     )  # fmt: skip
 
 

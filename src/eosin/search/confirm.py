@@ -13,13 +13,16 @@ from typing import Any
 
 import numpy as np
 
+from eosin.config import Recipe
 from eosin.data.store import PatchStore
+from eosin.errors import EosinError, StoppedError
+from eosin.runs import RunFolder
 from eosin.search.outcome import Row
 from eosin.search.plan import Plan
 from eosin.search.study import trial_recipe
-from eosin.search.trials import Watch, kept_value, trial_name, unwatched
+from eosin.search.trials import Watch, kept_value, session_of, trial_name, unwatched
 from eosin.splitting.split_file import Split
-from eosin.studies.series import Planned, run_series
+from eosin.training.session import fit
 
 FOLDER = "confirm"
 
@@ -42,22 +45,24 @@ def confirm(
     """
     numbers = sorted({0, best.number})
     seeds_used = [plan.recipe.seed + 1 + k for k in range(seeds)]
-    planned = []
+    found: dict[int, dict[int, float]] = {number: {} for number in numbers}
+    failed: dict[str, str] = {}
     for seed in seeds_used:
         for number in numbers:
             values = best.values if number else {}
             recipe = trial_recipe(plan, number, values).changed(seed=seed)
-            name = f"{trial_name(number)}-seed{seed}"
-            planned.append(Planned(name, f"trial {number} with seed {seed}", split, recipe))
-    series = run_series(
-        store, planned, folder / FOLDER, again=again, allow_leaks=plan.allow_leaks, watch=watch,
-        said=said,
-    )  # fmt: skip
-    found: dict[int, dict[int, float]] = {number: {} for number in numbers}
-    for number in numbers:
-        for seed in seeds_used:
-            session = series.finished.get(f"{trial_name(number)}-seed{seed}")
-            value = None if session is None else kept_value(session.run, plan.metric)
+            run = RunFolder(folder / FOLDER / f"{trial_name(number)}-seed{seed}")
+            try:
+                value = _trained(run, store, split, recipe, plan, watch, said)
+            except StoppedError:
+                raise StoppedError(
+                    f"stopped in trial {number} with seed {seed}, its state is saved; "
+                    f"go on with: {again}"
+                ) from None
+            except (EosinError, RuntimeError, ValueError, MemoryError) as error:
+                failed[run.path.name] = str(error)
+                said(f"{run.path.name} failed: {error}")
+                continue
             if value is not None:
                 found[number][seed] = value
     result: dict[str, Any] = {
@@ -65,12 +70,31 @@ def confirm(
         "given": _summary(found[0]),
         "best": _summary(found[best.number]) if best.number else None,
         "difference": None,
-        "failed": dict(series.failed),
+        "failed": failed,
     }
     if best.number:
         both = [seed for seed in seeds_used if seed in found[0] and seed in found[best.number]]
         result["difference"] = _summary({s: found[best.number][s] - found[0][s] for s in both})
     return result
+
+
+def _trained(
+    run: RunFolder,
+    store: PatchStore,
+    split: Split,
+    recipe: Recipe,
+    plan: Plan,
+    watch: Watch,
+    said: Callable[[str], None],
+) -> float | None:
+    """The metric of one run, trained or gone on with where it is not finished."""
+    session, going_on = session_of(run, store, split, recipe, plan)
+    if not run.finished:
+        said(f"{run.path.name}: {recipe.name} with seed {recipe.seed}")
+        with watch(session) as reporter:
+            fit(session, reporter=reporter, resume=going_on)
+    (run / "resume.pt").unlink(missing_ok=True)
+    return kept_value(run, plan.metric)
 
 
 def _summary(values: dict[int, float]) -> dict[str, Any]:

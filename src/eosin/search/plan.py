@@ -58,6 +58,8 @@ class Plan:
     share: float = 1.0
     #: Options that name the split for `eosin train`, such as ("--split", "published").
     split_words: tuple[str, ...] = ()
+    #: Where an encoder's weights lie, as `session.start` takes it.
+    weights: Mapping[str, Any] | None = None
 
     @property
     def higher_is_better(self) -> bool:
@@ -79,6 +81,7 @@ class Plan:
             "allow_leaks": self.allow_leaks,
             "share": self.share,
             "split_words": list(self.split_words),
+            "weights": None if self.weights is None else dict(self.weights),
             "eosin": __version__,
         }
 
@@ -242,6 +245,7 @@ def _plan(data: Mapping[str, Any], origin: str) -> Plan:
             allow_leaks=bool(data["allow_leaks"]),
             share=float(data["share"]),
             split_words=tuple(map(str, data["split_words"])),
+            weights=data["weights"] and dict(data["weights"]),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{origin} is damaged ({type(error).__name__}: {error})") from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,7 @@ def search(
     allow_leaks: bool = False,
     recipe_name: str = "",
     split_words: tuple[str, ...] = (),
+    weights: Mapping[str, Any] | None = None,
     workers: int = 1,
     confirm: int = 0,
     watch: Watch = unwatched,
@@ -57,7 +58,8 @@ def search(
 
     trials: in all, the recipe as given among them (number 0); space: what is tried, by default the
     built-in space of the recipe's optimizer; metric: a key of METRICS; share: of the training
-    cases; workers: processes; confirm: further seeds for the best and the recipe as given.
+    cases; weights: of an encoder, as `session.start` takes them; workers: processes; confirm:
+    further seeds for the best and the recipe as given.
     Raises MissingExtraError without Optuna; RecipeError for a space that cannot be tried,
     SplitError, LeakError and UserError before anything is written; StoppedError at Ctrl-C, with
     all state saved; FailureError where not one trial finished.
@@ -69,6 +71,11 @@ def search(
     check_space(
         own, recipe, classes=len(store.classes), patch_size=store.patch_size, origin=space_origin
     )
+    if weights is not None and {d.key for d in own} & {"network", "arguments.encoder"}:
+        raise UserError(
+            f"{space_origin} searches the network, but --weights are of one encoder; search "
+            "each encoder by itself"
+        )
     reduced = without_test(split, store, fold=fold, share=share, seed=seed)
     check_metric(metric, store, reduced)
     found = audit(store, reduced)
@@ -90,6 +97,7 @@ def search(
         allow_leaks=allow_leaks,
         share=share,
         split_words=split_words,
+        weights=weights,
     )
     run = begin(folder, plan, reduced)
     return _go_on(run, plan, store, reduced, workers, confirm, watch, said)

@@ -153,7 +153,7 @@ def _value(
     said: Callable[[str], None],
 ) -> float:
     """Train, or go on; the metric of the epoch whose weights are kept."""
-    session, going_on = _session(run, store, split, recipe, plan.allow_leaks)
+    session, going_on = session_of(run, store, split, recipe, plan)
     if not run.finished:
         if going_on:
             _replay(trial, plan, run)
@@ -166,7 +166,7 @@ def _value(
                     raise
                 said(f"trial {trial.number} begins again: {error}")
                 shutil.rmtree(run.path)
-                session, _ = _session(run, store, split, recipe, plan.allow_leaks)
+                session, _ = session_of(run, store, split, recipe, plan)
                 fit(session, reporter=reporter)
     value = kept_value(run, plan.metric)
     if value is None:
@@ -183,10 +183,10 @@ def kept_value(run: RunFolder, metric: str) -> float | None:
     return float(value) if value is not None and math.isfinite(value) else None
 
 
-def _session(
-    run: RunFolder, store: PatchStore, split: Split, recipe: Recipe, allow_leaks: bool
+def session_of(
+    run: RunFolder, store: PatchStore, split: Split, recipe: Recipe, plan: Plan
 ) -> tuple[Session, bool]:
-    """The session of a trial, new or gone on with, and whether a checkpoint is there.
+    """The session of a trial's folder, new or gone on with, and whether a checkpoint is there.
 
     It holds training and validation rows only.
     """
@@ -199,7 +199,9 @@ def _session(
         if run.path.exists():
             # Killed while the folder was being made.
             shutil.rmtree(run.path)
-        session, _ = start(store, split, recipe, run.path, allow_leaks=allow_leaks)
+        session, _ = start(
+            store, split, recipe, run.path, allow_leaks=plan.allow_leaks, weights=plan.weights
+        )
     if len(session.parts["test"]):
         raise FailureError(f"{run.path}: {len(session.parts['test'])} test patches in a search")
     parts = {name: session.parts[name] for name in ("train", "val")}

@@ -1,6 +1,6 @@
 """How many labeled cases a network needs, from scratch and from a run trained on other cases.
 
-    python benchmarks/label_efficiency.py STORE [--seeds 0 1 2] [--epochs 12] [-o FOLDER]
+    python benchmarks/label_efficiency.py STORE [--seeds 0 1 2] [--epochs 6] [-o FOLDER]
 
 STORE is packed from the real sample. For each seed the 82 published training cases are shuffled: a
 run is trained on the first 42 ("the other cases"), then 10, 20 and 40 of the others are taken as
@@ -43,7 +43,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("store", type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("-o", "--output", type=Path, default=ROOT / "docs")
     wanted = parser.parse_args()
     store = PatchStore.open(wanted.store)

@@ -67,9 +67,9 @@ def baselines_figure(path: PathLike, result: Mapping[str, Any]) -> Path:
                 )  # fmt: skip
             axes.plot(found["value"], height, "o", color=BLUE, markersize=8)
             axes.annotate(
-                f"{found['value']:.3f}", (found["value"], height), xytext=(0, 7),
+                f"{found['value']:.3f}", (found["value"], height), xytext=(0, 9),
                 textcoords="offset points", ha="center", color=INK, fontsize=10,
-                bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.8},
+                bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.2},
             )  # fmt: skip
         if chance is not None:
             axes.axvline(chance, color=QUIET, linewidth=1.2, linestyle=(0, (4, 4)), zorder=1)

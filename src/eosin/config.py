@@ -52,7 +52,7 @@ class Recipe(BaseModel):
         "(dihedral): eight times the time.",
     )
 
-    probe: Literal["none", "logistic", "knn"] = Field(
+    probe: Literal["none", "logistic", "knn", "knn-euclidean"] = Field(
         "none",
         description="Made by `eosin probe`: the network is frozen and only a head is fitted on its "
         "embeddings, by logistic regression or of the k nearest neighbors.",

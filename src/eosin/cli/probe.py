@@ -1,0 +1,154 @@
+"""`eosin probe`: a head on a frozen encoder, fitted in minutes, evaluated as any run."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from eosin.cli import output
+from eosin.cli.weights import Weights, found_weights
+from eosin.errors import UserError
+
+if TYPE_CHECKING:
+    from eosin.probing.embeddings import Watcher
+
+
+def probe(
+    store: output.Store,
+    encoder: Annotated[
+        str,
+        typer.Option(
+            "--encoder", "-e", help="A name from `eosin encoders`, or a run with its features."
+        ),
+    ],
+    run: Annotated[Path, typer.Option("--output", "-o", help="The run folder to make.")],
+    weights: Weights = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            "--split",
+            "-s",
+            help="A split file, or a scheme: case, published, given, patch. "
+            "Default: STORE.split.csv where it exists, else case.",
+        ),
+    ] = None,
+    head: Annotated[str, typer.Option(help="logistic, knn (cosine) or knn-euclidean.")] = (
+        "logistic"
+    ),
+    input_px: Annotated[
+        int, typer.Option(min=0, help="Longer side at which the encoder sees a patch; 0: its own.")
+    ] = 0,
+    resize: Annotated[
+        str, typer.Option(help="pixels, or mpp: patches are brought to the encoder's mpp.")
+    ] = "pixels",
+    precision: Annotated[
+        str, typer.Option(help="Of embeddings: auto, fp32, or bf16 (kept as float16).")
+    ] = "auto",
+    embeddings: Annotated[
+        Path | None,
+        typer.Option(help="Folder for embeddings. Default: beside the store, STORE.embeddings."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of random weights and draws.")] = 0,
+    fold: Annotated[
+        int | None, typer.Option(help="Which fold of a split into folds to test on.")
+    ] = None,
+    allow_leaks: Annotated[
+        bool, typer.Option("--allow-leaks", help="Probe on a leaking split; every output says so.")
+    ] = False,
+    evaluate: Annotated[
+        bool, typer.Option("--evaluate/--no-evaluate", help="Evaluate when the head is fitted.")
+    ] = True,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing run folder.")] = False,
+    json_: output.Json = False,
+) -> None:
+    """Fit a head on the embeddings of a frozen encoder: logistic regression or nearest neighbors.
+
+    Embeddings are computed once for an encoder and a store and kept beside it; stopped by Ctrl-C
+    or killed, the same command goes on with those that are there. The strength of the penalty, or
+    the number of neighbors, is chosen by log loss on validation. The result is a run as any other.
+
+    Example: eosin probe idc.store --encoder uni2-h --split published -o probe
+    """
+    output.use_json(json_)
+    if precision not in ("auto", "fp32", "bf16"):
+        raise UserError(f"--precision {precision}: choose auto, fp32 or bf16")
+    from eosin.cli.train import _split
+    from eosin.data.store import PatchStore
+    from eosin.probing.probe import begin, fit_probe, probe_recipe
+
+    opened = PatchStore.open(store)
+    for option, path in (("-o", run), ("--embeddings", embeddings)):
+        if path is not None and path.resolve().is_relative_to(opened.path.resolve()):
+            raise UserError(f"{option} {path} lies inside the store; name another folder")
+    recipe, base = probe_recipe(
+        opened, encoder, head=head, input_px=input_px, resize=resize, precision=precision, seed=seed
+    )
+    if base is not None and weights is not None:
+        raise UserError(f"{base} brings its own weights; leave out --weights")
+    chosen = _split(opened, split)
+    found = None if base is not None else found_weights(recipe, weights)
+    session = begin(
+        opened, chosen, recipe, run, base=base, weights=found,
+        fold=fold, allow_leaks=allow_leaks, force=force,
+    )  # fmt: skip
+    for mark in session.marks:
+        output.warn(mark)
+    with watching() as watcher:
+        facts = fit_probe(session, folder=embeddings, watcher=watcher)
+    output.note(f"{facts['probe']['sentence']}; {session.run.path}")
+    if not evaluate:
+        if json_:
+            output.result({"run": str(session.run.path), "model": facts})
+        else:
+            output.say(f"next: eosin evaluate {session.run.path}")
+        return
+    from eosin.cli.evaluate import assess_and_show
+
+    assess_and_show(session, json_=json_)
+
+
+@contextmanager
+def watching() -> Iterator[Watcher]:
+    """Show progress, and let Ctrl-C or a stop signal end the work after the batch."""
+    from eosin.probing.embeddings import Watcher
+
+    asked = {"stop": False}
+
+    def ask(number: int, frame: object) -> None:
+        if asked["stop"]:
+            raise KeyboardInterrupt
+        asked["stop"] = True
+        output.note("stopping after this batch (once more to stop at once) ...")
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with output.progress() as bar:
+            task = bar.add_task("embeddings", total=None, rate="")
+
+            def progress(done: int, total: int, rate: float) -> None:
+                bar.update(task, completed=done, total=total, rate=f"{rate:,.0f} patches/s")
+
+            def tried(row: dict[str, Any]) -> None:
+                name = "strength" if "strength" in row else "neighbors"
+                bar.update(task, description=f"{name} {row[name]:g}")
+                bar.console.print(
+                    f"{name} {row[name]:<8g} log loss {row['val_loss']:.4f}  AUROC "
+                    f"{row['val_auroc']:.4f}",
+                    markup=False,
+                )
+
+            yield Watcher(
+                progress=progress,
+                tried=tried,
+                said=output.note,
+                warned=output.warn,
+                stop=lambda: asked["stop"],
+            )
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -175,7 +175,8 @@ def _show(spec: EncoderSpec, facts: dict[str, Any]) -> None:
         ("gate", f"ask for access at {spec.page}" if spec.gated else "none"),
         ("weights", f"{spec.page}, {' or '.join(spec.files)}"),
         ("revision", spec.revision or "not pinned: the newest is taken and its commit recorded"),
-        ("network", f"timm {spec.architecture}, {_amount(spec.parameters)} parameters"),
+        ("network", f"timm {spec.architecture}, {_amount(spec.parameters)} parameters"
+         + ("; the code that the publisher adds is not run" if spec.remote_code else "")),
         ("input", f"{spec.input_px} px"
          + (", trained on photographs" if spec.mpp is None else f" at {spec.mpp:g} mpp")),
         ("scaling", f"mean {_triple(spec.mean)}, deviation {_triple(spec.deviation)}"),

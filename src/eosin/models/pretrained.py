@@ -59,7 +59,8 @@ class EncoderSpec:
     pathology: bool  #: trained on histology
     trained_on: str
     source: str  #: where the facts of this row come from
-    remote_code: bool = False  #: whether the published repository needs its own code to load
+    #: Published with code of its own, which transformers would run; here timm builds the network.
+    remote_code: bool = False
 
     @property
     def page(self) -> str:

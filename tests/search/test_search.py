@@ -287,7 +287,7 @@ def test_a_trial_that_diverges_fails_and_the_search_goes_on(
     assert 0 < len(failed) < 5
     for row in failed:
         assert "training diverged" in row["reason"]
-        assert row["values"]["learning_rate"] == 80.0
+        assert row["values"]["learning_rate"] == 100.0
         assert not (made.folder / row["folder"] / "resume.pt").exists()
     assert made.result["best"]["values"]["learning_rate"] == 0.01
     assert any("trials failed" in text for text in made.result["sentences"])

@@ -42,6 +42,8 @@ def test_the_database_holds_the_run(
         (2, 0.5),
         (3, pytest.approx(1 / 3)),
     ]
+    # Pictures and warnings stand at the epoch that they belong to.
+    assert {step for step, _ in told} <= {0, 1, 2, 3}
     final = next(row for step, row in told if step == 3 and "test/auroc" in row)
     assert final["test/auroc"] == 0.75
     assert final["test/auroc_low"] == pytest.approx(0.65)

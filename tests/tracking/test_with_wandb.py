@@ -146,7 +146,7 @@ def test_a_login_that_leads_nowhere_is_one_warning(
     tracker = opened(
         "wandb",
         to={"wandb": "http://127.0.0.1:9"},
-        limits=Limits(first_s=30, call_s=5, end_s=40, stop_s=5),
+        limits=Limits(first_s=8, call_s=5, end_s=60, stop_s=5),
     )
     story.tell(tracker)
     assert story.end(tracker) == []

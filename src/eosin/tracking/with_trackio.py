@@ -35,6 +35,7 @@ class Tracked:
         self._trackio: ModuleType = trackio
         self._artifacts: dict[str, Any] = {}
         self._lost: list[str] = []
+        self._step = 0
         warnings.simplefilter("always")
         warnings.showwarning = self._heard
         names = set() if remote else self._names(place.project)
@@ -65,16 +66,18 @@ class Tracked:
         self._check()
 
     def metrics(self, values: Mapping[str, float], step: int) -> None:
+        self._step = step
         self._run.log(dict(values), step=step)
         self._check()
 
     def tag(self, name: str, text: str) -> None:
-        self._run.log({f"tags/{name}": self._trackio.Markdown(text)})
+        self._run.log({f"tags/{name}": self._trackio.Markdown(text)}, step=self._step)
         self._check()
 
     def figure(self, path: Path) -> None:
         if path.suffix == ".png":
-            self._run.log({f"figures/{path.stem}": self._trackio.Image(str(path))})
+            image = self._trackio.Image(str(path))
+            self._run.log({f"figures/{path.stem}": image}, step=self._step)
             self._check()
         else:
             self.artifact(path, "figures")

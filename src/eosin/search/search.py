@@ -165,14 +165,31 @@ def _go_on(
         if best is None:
             first = next((row.reason for row in rows if row.reason), "no reason is known")
             raise FailureError(f"not one of {len(rows)} trials finished; the first failed: {first}")
-        seeds = None
+        found = _finished(run, plan, store, split, rows, best, shares, None)
         if confirm:
+            # The result stands by now; the further seeds are only added to it.
             seeds = confirm_seeds(
                 folder, plan, store, split, best, seeds=confirm, watch=watch, said=said,
                 again=f"eosin search --resume {folder} --confirm {confirm}",
             )  # fmt: skip
+            found = _finished(run, plan, store, split, rows, best, shares, seeds)
     except KeyboardInterrupt:
         raise StoppedError(f"stopped by Ctrl-C; what is done is kept; {again(folder)}") from None
+    return found
+
+
+def _finished(
+    run: RunFolder,
+    plan: Plan,
+    store: PatchStore,
+    split: Split,
+    rows: list[outcome.Row],
+    best: outcome.Row,
+    shares: dict[str, float],
+    seeds: dict[str, Any] | None,
+) -> Study:
+    """The result in words and numbers, written to the folder."""
+    folder = run.path
     marks = _marks(store, split, run, best)
     words = [
         *outcome.sentences(plan, rows, best, folder),
@@ -186,7 +203,7 @@ def _go_on(
         "best": best.to_dict(),
         "given": rows[0].to_dict(),
         "rows": [row.to_dict() for row in rows],
-        "patches": sizes,
+        "patches": {name: len(part) for name, part in split.parts(store).items()},
         "importance": shares,
         "confirm": seeds,
         "marks": marks,

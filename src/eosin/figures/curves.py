@@ -112,15 +112,18 @@ def training_curves(
     subtitle: str = "",
     marks: Sequence[str] = (),
 ) -> Path:
-    """Losses, and what was measured on validation, by epoch.
+    """Losses, and what was measured on validation, by epoch, or by what a probe has tried.
 
     rows: the objects of metrics.jsonl. Left: every series with "loss" in its name; right: the
     others that begin with "val_" or "watched_". Rows that lack a series are skipped in it.
     """
     from matplotlib.ticker import MaxNLocator
 
-    losses = _series(rows, lambda key: "loss" in key)
-    shares = _series(rows, lambda key: key.startswith(("val_", "watched_")) and "loss" not in key)
+    along = next((key for key in _ALONG if rows and key in rows[0]), "epoch")
+    losses = _series(rows, along, lambda key: "loss" in key)
+    shares = _series(
+        rows, along, lambda key: key.startswith(("val_", "watched_")) and "loss" not in key
+    )
     figure, panels = canvas(title, subtitle, marks=marks, width_in=11.0, height_in=5.0, panels=2)
     for axes, found, label in zip(panels, (losses, shares), ("Loss", "Validation"), strict=True):
         if not found:
@@ -137,12 +140,21 @@ def training_curves(
                 markersize=4,
                 label=_WORDS.get(key, key.replace("_", " ")),
             )
-        axes.set(xlabel="Epoch", ylabel=label)
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
+        axes.set(xlabel=_ALONG[along], ylabel=label)
+        if along == "epoch":
+            axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
+        else:
+            axes.set_xscale("log")
         legend(axes)
     return save(figure, path)
 
 
+#: What a row of metrics.jsonl is about -> the name of the axis.
+_ALONG = {
+    "epoch": "Epoch",
+    "strength": "C of the logistic regression (small: strong penalty)",
+    "neighbors": "Number of neighbors",
+}
 _WORDS = {
     "loss": "training loss",
     "train_loss": "training loss",
@@ -155,15 +167,15 @@ _WORDS = {
 
 
 def _series(
-    rows: Sequence[Mapping[str, Any]], wanted: Callable[[str], bool]
+    rows: Sequence[Mapping[str, Any]], along: str, wanted: Callable[[str], bool]
 ) -> dict[str, tuple[list[float], list[float]]]:
-    """Epochs and finite values of every wanted series of numbers."""
+    """Epochs (or what else ``along`` names) and finite values of every wanted series of numbers."""
     found: dict[str, tuple[list[float], list[float]]] = {}
     for row in rows:
         for key, value in row.items():
-            if wanted(key) and _is_number(value) and _is_number(row.get("epoch")):
+            if wanted(key) and _is_number(value) and _is_number(row.get(along)):
                 x, y = found.setdefault(key, ([], []))
-                x.append(float(row["epoch"]))
+                x.append(float(row[along]))
                 y.append(float(value))
     return found
 

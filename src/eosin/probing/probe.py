@@ -16,7 +16,7 @@ from eosin.config import Recipe, make_recipe
 from eosin.data.store import PatchStore
 from eosin.errors import EosinError, RecipeError, SplitError, closest
 from eosin.models.classifier import Classifier, load_classifier, save_classifier
-from eosin.models.pretrained import ENCODERS, find_encoder
+from eosin.models.pretrained import ENCODERS, find_encoder, input_size
 from eosin.probing.cache import Cache
 from eosin.probing.embeddings import HEAD_ARGUMENTS, Watcher, embeddings_of
 from eosin.probing.heads import Fitted, Part, fit_logistic, fit_nearest
@@ -52,7 +52,8 @@ def probe_recipe(
     Raises RecipeError for an unknown encoder, head or size, RunError for a run that cannot serve.
 
     >>> from types import SimpleNamespace
-    >>> probe_recipe(SimpleNamespace(mpp=4.0), "resnet18", input_px=64)[0].arguments
+    >>> store = SimpleNamespace(mpp=4.0, patch_size=(50, 50))
+    >>> probe_recipe(store, "resnet18", input_px=64)[0].arguments
     {'encoder': 'resnet18', 'input_px': 64}
     """
     if head not in HEADS:
@@ -83,6 +84,8 @@ def probe_recipe(
         arguments["input_px"] = input_px
     if resize != "pixels":
         arguments |= {"resize": resize, "patch_mpp": store.mpp or 0.0}
+    # Refused here, before there is a run folder.
+    input_size(spec, store.patch_size, input_px=input_px, resize=resize, patch_mpp=store.mpp)
     chosen |= {"network": "encoder", "arguments": arguments, "normalize": "encoder"}
     chosen["about"] = f"{HEADS[head]} on frozen embeddings of {spec.title}"
     return make_recipe(chosen), None

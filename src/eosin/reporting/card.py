@@ -193,6 +193,11 @@ def _training(model: Facts, recipe: Facts) -> CardPart:
         ("time", f"{seconds:,.0f} seconds" if known(seconds) else "not recorded"),
         ("machine", str(model.get("machine") or "not recorded")),
     ]
+    if probe := model.get("probe"):
+        what = sentence(f"A head was fitted on frozen embeddings: {probe.get('sentence', '')}")
+        rows = [row for row in rows if not row[0].startswith("epoch")]
+        notes = [sentence(str(text)) for text in probe.get("notes") or []]
+        return CardPart("Training", [what], ("fact", "value"), rows, notes)
     keys = ("network", "loss", "optimizer", "learning_rate", "batch_size", "seed")
     rows += [(key.replace("_", " "), str(recipe[key])) for key in keys if key in recipe]
     said = [str(each.get("sentence", "")) for each in model.get("diagnoses") or []]

@@ -208,7 +208,7 @@ def training(material: Material) -> Drawing:
         )
     says = training_sentence(rows)
     return Drawing(
-        "Loss, and validation figures, by epoch",
+        "Loss, and validation figures, by " + ("epoch" if "epoch" in rows[0] else "choice tried"),
         drawn(
             "training",
             lambda path: curves.training_curves(path, rows),
@@ -231,7 +231,14 @@ CURVES: dict[str, tuple[str, Callable[[Material], Drawing]]] = {
 
 
 def training_sentence(rows: list[dict[str, Any]]) -> str:
-    """The course of training in a sentence or two."""
+    """The course of training, or the choice of a probe's head, in a sentence or two."""
+    if tried := next((key for key in ("strength", "neighbors") if key in rows[0]), None):
+        best = min(rows, key=lambda row: float(row["val_loss"]))
+        return (
+            f"Of {count(len(rows), 'choice')} of {tried}, from {rows[0][tried]:g} to "
+            f"{rows[-1][tried]:g}, {best[tried]:g} has the lowest log loss, "
+            f"{number(best['val_loss'])}, with an AUROC of {number(best.get('val_auroc'))}."
+        )
     last = rows[-1]
     parts = [f"{count(last.get('epoch', len(rows)), 'epoch')}"]
     if known(last.get("seconds")):

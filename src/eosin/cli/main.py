@@ -26,6 +26,7 @@ COMMANDS = {
     "audit": "Data",
     "baselines": "Data",
     "train": "Models",
+    "probe": "Models",
     "evaluate": "Models",
     "predict": "Models",
     "explain": "Models",

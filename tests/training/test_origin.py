@@ -18,7 +18,7 @@ from eosin.runs import RunFolder
 from eosin.splitting.splits import Split, by_case, by_file
 from eosin.training.loop import Reporter
 from eosin.training.origin import head_tensors
-from eosin.training.session import fit, reopen, seen_before, start
+from eosin.training.session import at_scale, fit, reopen, seen_before, start
 
 RECIPE = Recipe(
     network="compact",
@@ -181,3 +181,20 @@ def test_a_teacher_must_know_the_classes(
     (changed / "model.json").write_text(json.dumps(facts))
     with pytest.raises(RunError, match="knows the classes cat, dog"):
         start(made_up_store, split, RECIPE, tmp_path / "run", teacher=changed)
+
+
+def test_an_encoder_at_its_own_scale_takes_that_of_the_store(made_up_store: PatchStore) -> None:
+    recipe = Recipe(
+        network="encoder", normalize="encoder", arguments={"encoder": "uni", "resize": "mpp"}
+    )
+    assert made_up_store.mpp
+    assert at_scale(recipe, made_up_store).arguments["patch_mpp"] == made_up_store.mpp
+    said = recipe.changed(arguments={**recipe.arguments, "patch_mpp": 1.0})
+    assert at_scale(said, made_up_store) is said
+    assert at_scale(RECIPE, made_up_store) is RECIPE
+
+    class Unknown:
+        mpp, path = None, "somewhere"
+
+    with pytest.raises(RecipeError, match="somewhere does not know"):
+        at_scale(recipe, Unknown())  # type: ignore[arg-type]

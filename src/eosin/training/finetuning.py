@@ -74,8 +74,9 @@ def blocks_of(network: nn.Module) -> list[list[nn.Parameter]]:
     >>> [len(block) for block in blocks_of(CompactNetwork(widths=[8, 16], blocks=[0, 0]))]
     [3, 3, 2]
     """
-    if hasattr(network, "blocks"):
-        found: list[list[nn.Parameter]] = network.blocks()
+    own_blocks: Any = getattr(network, "blocks", None)
+    if own_blocks is not None:
+        found: list[list[nn.Parameter]] = own_blocks()
         return [block for block in found if block]
     groups: list[list[nn.Parameter]] = []
     for module in network.modules():

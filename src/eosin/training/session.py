@@ -72,6 +72,7 @@ def start(
     measured on, and neither the scheme is ``patch`` nor ``allow_leaks`` is said; RunError when the
     folder exists; SplitError when the split does not fit.
     """
+    recipe = at_scale(recipe, store)
     parts = split.parts(store, fold)
     result = audit(store, split, fold=fold)
     if result.leaking and split.scheme != "patch" and not allow_leaks:
@@ -117,6 +118,22 @@ def start(
     )
     _write_seen(run, store, parts, list(before.values()))
     return _session(store, split, fold, recipe, run), result
+
+
+def at_scale(recipe: Recipe, store: PatchStore) -> Recipe:
+    """The recipe with the store's mpp where an encoder is to see patches at its own.
+
+    Raises RecipeError where the store does not know it.
+    """
+    arguments = recipe.arguments
+    if arguments.get("resize") != "mpp" or arguments.get("patch_mpp"):
+        return recipe
+    if not store.mpp:
+        raise RecipeError(
+            f"arguments.resize = mpp needs the scale of the patches, which {store.path} does not "
+            "know; say it: --set arguments.patch_mpp=0.5 (micrometers a pixel)"
+        )
+    return recipe.changed(arguments={**arguments, "patch_mpp": store.mpp})
 
 
 def reopen(path: str | os.PathLike[str], store_path: str | None = None) -> Session:

@@ -32,8 +32,15 @@ def patches(n: int = 3, size: int = 50) -> torch.Tensor:
 
 @pytest.mark.parametrize("name", sorted(NETWORKS))
 def test_every_network_keeps_the_contract(name: str) -> None:
-    arguments = {"encoder": "resnet18", "input_px": 32} if name == "encoder" else {}
-    model = build(name, arguments=arguments).eval()
+    member = {
+        "architecture": "compact", "arguments": {}, "mean": [0.5] * 3, "deviation": [0.2] * 3,
+        "temperature": 1.0, "views": 1,
+    }  # fmt: skip
+    arguments = {
+        "encoder": {"encoder": "resnet18", "input_px": 32},
+        "ensemble": {"members": [member, member]},
+    }
+    model = build(name, arguments=arguments.get(name, {})).eval()
     logits = model(patches())
     assert logits.shape == (3, 2)
     assert logits.dtype == torch.float32

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -13,20 +15,32 @@ class ArticleNetwork(nn.Module):
     For 50x50 patches: 3 -> 64 -> 128 -> 256 channels, each followed by ReLU and 2x2 max pooling,
     then 4096 -> 1024 -> 512 -> 1. 5,091,457 parameters, 136.5 MFLOP forward a patch.
 
+    width: channels of the first convolution, which all others follow; widths: instead of it, what
+    the five layers before the last give, as `eosin prune` leaves them.
+
     >>> network = ArticleNetwork()
     >>> sum(p.numel() for p in network.parameters())
     5091457
     """
 
-    def __init__(self, *, patch_size: tuple[int, int] = (50, 50), width: int = 64) -> None:
+    def __init__(
+        self,
+        *,
+        patch_size: tuple[int, int] = (50, 50),
+        width: int = 64,
+        widths: Sequence[int] | None = None,
+    ) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(3, width, 3)
-        self.conv2 = nn.Conv2d(width, 2 * width, 3)
-        self.conv3 = nn.Conv2d(2 * width, 4 * width, 3)
+        given = [width * times for times in (1, 2, 4, 16, 8)] if widths is None else list(widths)
+        if len(given) != 5:
+            raise ValueError(f"widths {given} are not five numbers, one a layer before the last")
+        self.conv1 = nn.Conv2d(3, given[0], 3)
+        self.conv2 = nn.Conv2d(given[0], given[1], 3)
+        self.conv3 = nn.Conv2d(given[1], given[2], 3)
         height, breadth = (_after_pooling(side) for side in patch_size)
-        self.fc1 = nn.Linear(4 * width * height * breadth, 16 * width)
-        self.fc2 = nn.Linear(16 * width, 8 * width)
-        self.fc3 = nn.Linear(8 * width, 1)
+        self.fc1 = nn.Linear(given[2] * height * breadth, given[3])
+        self.fc2 = nn.Linear(given[3], given[4])
+        self.fc3 = nn.Linear(given[4], 1)
 
     def forward(self, images: Tensor) -> Tensor:
         """images: float [N, 3, H, W], scaled. Returns logits float [N, 1]."""

@@ -12,6 +12,7 @@ from eosin.models.article import ArticleNetwork, ArticleVerbatimNetwork
 from eosin.models.compact import CompactNetwork
 from eosin.models.digits import DigitsNetwork
 from eosin.models.encoder import EncoderNetwork
+from eosin.models.ensemble import EnsembleNetwork
 
 #: Name -> (class, whether it is told the number of classes, whether it is told the patch size).
 #: A network that is not told the number of classes has one logit and serves two classes.
@@ -21,6 +22,7 @@ NETWORKS: dict[str, tuple[type[nn.Module], bool, bool]] = {
     "digits": (DigitsNetwork, True, True),
     "compact": (CompactNetwork, True, False),
     "encoder": (EncoderNetwork, True, True),
+    "ensemble": (EnsembleNetwork, True, True),
 }
 
 

@@ -108,8 +108,7 @@ def _run(path: Path) -> Entry:
     measured = table.filter(pl.col("part") == part)
     run = path if (path / "seen.parquet").is_file() else Path(str(facts.get("run", path)))
     # Measured on validation, a run has still not trained on it; the figures carry their own mark.
-    apart = 0 if part != "val" else len(measured)
-    cases, pixels = _learned(run, apart)
+    cases, pixels = _learned(run, len(measured) if part == "val" else 0)
     return Entry(
         name=path.name,
         path=path,
@@ -170,13 +169,16 @@ def _table(path: Path, classes: Sequence[str]) -> pl.DataFrame:
 def _learned(run: Path, apart: int) -> tuple[frozenset[str], frozenset[str]]:
     """Cases and pixel digests that a run has learned from.
 
-    apart: rows at the end of seen.parquet to leave out: the validation part, which comes last
-    there, where the run was measured on it.
+    apart: patches of the validation part, to leave out where the run was measured on them; 0
+    leaves out none. Older files do not say which rows those are: there they come last.
     """
     file = run / "seen.parquet"
     try:
         seen = pl.read_parquet(file)
-        seen = seen.head(len(seen) - apart)
+        if apart and "part" in seen.columns:
+            seen = seen.filter(pl.col("part") != "val")
+        else:
+            seen = seen.head(len(seen) - apart)
         return (
             frozenset(seen["case"].unique().to_list()) - {""},
             frozenset(seen["digest"].unique().to_list()),

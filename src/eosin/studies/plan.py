@@ -177,6 +177,9 @@ RESULTS = (
     "gap.json",
     "gap.png",
     "gap.md",
+    "prune.json",
+    "prune.png",
+    "prune.md",
 )
 
 
@@ -185,8 +188,12 @@ def run_name(name: str) -> bool:
 
     >>> run_name("seed0-fold3"), run_name("seed2-patch"), run_name("notes"), run_name("seed-fold1")
     (True, True, False, False)
+    >>> run_name("keep-0.5"), run_name("keep-0.5-cut"), run_name("keep-sake")
+    (True, True, False)
     """
     head, _, tail = name.partition("-")
+    if head == "keep":
+        return tail.removesuffix("-cut").replace(".", "", 1).isdigit()
     number = tail.removeprefix("fold")
     return head.removeprefix("seed").isdigit() and head.startswith("seed") and (
         tail in ("patch", "case") or (tail.startswith("fold") and number.isdigit())

@@ -1,0 +1,107 @@
+"""`eosin prune`: a run made smaller and faster, retrained briefly, measured before and after."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from eosin.cli import output
+
+
+def prune(
+    run: Annotated[Path, typer.Argument(help="An evaluated run of compact, article or digits.")],
+    folder: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder of the sizes and results; it goes on.")
+    ],
+    keep: Annotated[
+        list[float] | None,
+        typer.Option(help="Share of the channels to keep; repeat it for a curve.  [default: 0.5]"),
+    ] = None,
+    epochs: Annotated[int, typer.Option(min=1, help="Epochs of retraining.")] = 2,
+    rate: Annotated[
+        float, typer.Option(help="Learning rates of retraining, as a share of the recipe's.")
+    ] = 0.25,
+    by: Annotated[
+        str,
+        typer.Option(
+            help="How channels are ranked: taylor (what the loss would change by) or magnitude "
+            "(the size of their weights)."
+        ),
+    ] = "taylor",
+    distill: Annotated[
+        bool, typer.Option("--distill", help="Learn from the original's answers as well.")
+    ] = False,
+    store: Annotated[
+        Path | None, typer.Option(help="Where the run's store is now, if it has moved.")
+    ] = None,
+    precision: Annotated[
+        str, typer.Option(help="In which the speed is measured: fp32, bf16 or auto.")
+    ] = "fp32",
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of the patches that channels are judged by, and bootstrap.")
+    ] = 0,
+    replicates: output.Replicates = 2000,
+    force: Annotated[
+        bool, typer.Option("--force", help="Start anew in a folder that was begun otherwise.")
+    ] = False,
+    json_: output.Json = False,
+) -> None:
+    """Prune a run: take out the least important channels, retrain, measure before and after.
+
+    Each size becomes an ordinary run OUTPUT/keep-SHARE, which every command takes; the same network
+    before retraining lies beside it. Writes prune.json, prune.md and prune.png: parameters, size,
+    operations, measured speed, and quality with paired differences on the same cases. Said again,
+    the command goes on where it was; further --keep are added.
+
+    Example: eosin prune run --keep 0.75 --keep 0.5 -o pruned
+    """
+    output.use_json(json_)
+    import shlex
+
+    from eosin.cli.train import watching
+    from eosin.errors import StoppedError, UserError
+    from eosin.refining.prune import Wanted
+    from eosin.refining.prune import prune as make
+    from eosin.refining.prune_page import table_rows
+
+    if precision not in ("fp32", "bf16", "auto"):
+        raise UserError(f"--precision {precision}: choose fp32, bf16 or auto")
+    keeps = keep or [0.5]
+    words = ["eosin", "prune", run, *(w for each in keeps for w in ("--keep", f"{each:g}"))]
+    words += ["--epochs", epochs, "--rate", f"{rate:g}", "--by", by]
+    words += ["--distill"] * distill + ["--seed", seed, "-o", folder]
+    again = shlex.join(map(str, words))
+    try:
+        found = make(
+            run,
+            folder,
+            keeps,
+            wanted=Wanted(epochs, rate, by, distill, seed),
+            store=None if store is None else str(store),
+            precision=precision,
+            replicates=replicates,
+            force=force,
+            again=again,
+            watch=watching,
+            said=output.note,
+        )
+    except KeyboardInterrupt:
+        raise StoppedError(
+            f"stopped by Ctrl-C; what is finished is kept; go on with: {again}"
+        ) from None
+    result = found.result
+    if json_:
+        output.result({**result, "folder": str(found.folder), "files": list(found.files)})
+    else:
+        for mark in result["marks"]:
+            output.warn(mark)
+        columns, rows = table_rows(result)
+        output.table("", columns, rows, right=columns[1:])
+        for text in result["sentences"]:
+            output.say(text)
+        output.say(f"written to {found.folder}: {', '.join(found.files)}")
+    if found.failed:
+        output.note(f"{len(found.failed)} failed ({', '.join(found.failed)})")
+        raise typer.Exit(1)

@@ -1,0 +1,1 @@
+"""Finished runs made better, smaller or newer: ensembles, pruning, retraining."""

@@ -1,0 +1,323 @@
+"""A new run from an old recipe on new data, and whether it should take the old one's place."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from eosin.config import Recipe, read_recipe
+from eosin.data.store import PatchStore
+from eosin.errors import RunError, UserError
+from eosin.evaluation.intervals import LEVEL, resampling_units
+from eosin.evaluation.paired import Paired, paired_differences
+from eosin.evaluation.summary import FEW_CASES
+from eosin.inference.assess import assess
+from eosin.inference.predictor import TorchPredictor, load, predict_rows
+from eosin.refining.verdict import NEW, OLD, page, verdict
+from eosin.runs import RunFolder
+from eosin.splitting.splits import Split
+from eosin.studies.compare import P_VALUE
+from eosin.studies.series import Watch, unwatched
+from eosin.training.origin import digest_of, seen_table
+from eosin.training.session import Session, fit, reopen, start
+from eosin.trust.calibration import measure_calibration
+
+Rows = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+FORMAT = 1
+RESULT = "retrain.json"
+NO_TEST = (
+    "the split has no test part, and on the validation part the new run chose its threshold, so a "
+    "comparison there would favor it; say --split with a split that has one"
+)
+
+
+def check_old(path: Path, store: PatchStore, settings: Sequence[str] = ()) -> Recipe:
+    """The recipe of the new run, once the old one is known to be comparable with it.
+
+    settings: key=value changes. Raises RunError for an unfinished run, an ensemble, or classes that
+    differ from the store's.
+    """
+    predictor = load(RunFolder.open(path).path)
+    if predictor.model.architecture == "ensemble":
+        raise RunError(
+            f"{path} is an ensemble, which is not trained; retrain its members and join those with "
+            "eosin ensemble"
+        )
+    if predictor.classes != store.classes:
+        raise RunError(
+            f"{path} knows the classes {', '.join(predictor.classes)}, {store.path} has "
+            f"{', '.join(store.classes)}; a run on other classes cannot take its place. Train it "
+            f"with: eosin train {store.path} --from {path} -o RUN"
+        )
+    return read_recipe(str((path / "recipe.toml").resolve()), list(settings))
+
+
+def retrain(
+    path: Path,
+    store: PatchStore,
+    split: Split,
+    output: str | os.PathLike[str],
+    *,
+    settings: Sequence[str] = (),
+    from_weights: bool = False,
+    fold: int | None = None,
+    allow_leaks: bool = False,
+    force: bool = False,
+    replicates: int = 2000,
+    seed: int = 0,
+    watch: Watch = unwatched,
+    said: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
+    """Train the old run's recipe on a new store, evaluate it, and compare both on the same cases.
+
+    path: the old run, finished; from_weights: begin with its weights, which refuses a split that
+    measures on what it was trained on. A retraining that was stopped goes on. Writes retrain.json
+    and retrain.md into the new run, whose content the first is.
+    Raises what ``training.session.start`` raises, and RunError where the runs cannot be compared
+    or the folder was begun otherwise.
+    """
+    if Path(output).resolve() == path.resolve():
+        raise UserError(f"{output} is the old run; name another folder with -o")
+    recipe, run = check_old(path, store, settings), RunFolder(output)
+    plan = {
+        "version": FORMAT,
+        "study": "retrain",
+        "old": {"path": str(path.resolve()), "digest": digest_of(path / "model.safetensors")},
+        "verdict": None,
+        "sentence": "The new run has not been compared yet; say the same command again.",
+    }
+    going_on = not force and (run / RESULT).is_file()
+    if going_on:
+        session = reopen(run.path, str(store.path))
+        _refuse_other(run, plan, session, recipe, split.parts(store, fold), from_weights)
+    else:
+        session, _ = start(
+            store,
+            split,
+            recipe,
+            output,
+            fold=fold,
+            allow_leaks=allow_leaks,
+            force=force,
+            base=path if from_weights else None,
+            weights=None if from_weights else _encoder_weights(path, recipe),
+        )
+        run.write_json(RESULT, plan)
+    if not run.finished:
+        with watch(session) as reporter:
+            resume = going_on and (run / "resume.pt").is_file()
+            fit(session, reporter=reporter, resume=resume)
+    return judge(path, session, replicates=replicates, seed=seed, said=said)
+
+
+def _encoder_weights(path: Path, recipe: Recipe) -> dict[str, Any] | None:
+    """Where the old run's encoder had its weights from; None for a network that has none.
+
+    Raises RunError where that is not known: random ones would be no retraining of the recipe.
+    """
+    if recipe.network != "encoder":
+        return None
+    origin = RunFolder(path).read_json("environment.json").get("start") or {}
+    if origin.get("kind") == "random":
+        return None
+    if origin.get("kind") != "encoder":
+        raise RunError(
+            f"{path} began with the weights of {origin.get('path')}, not with an encoder's own; "
+            "say --from-weights"
+        )
+    return {key: value for key, value in origin.items() if key not in ("kind", "encoder", "digest")}
+
+
+def _refuse_other(
+    run: RunFolder,
+    plan: Mapping[str, Any],
+    session: Session,
+    recipe: Recipe,
+    parts: Mapping[str, Rows],
+    from_weights: bool,
+) -> None:
+    """Raise RunError where a folder was begun with another run, recipe, split or start."""
+    before = run.read_json(RESULT).get("old") or {}
+    same = {
+        "old run": before.get("digest") == plan["old"]["digest"],
+        "recipe": session.recipe == recipe,
+        "split": all(np.array_equal(rows, session.parts[name]) for name, rows in parts.items()),
+        "start": (session.origin["kind"] == "run") == from_weights,
+    }
+    if other := [name for name, equal in same.items() if not equal]:
+        raise RunError(
+            f"{run.path} was begun with another {' and '.join(other)}; say the same command again, "
+            "name another folder with -o, or start anew with --force"
+        )
+
+
+def judge(
+    path: Path,
+    session: Session,
+    *,
+    replicates: int = 2000,
+    seed: int = 0,
+    said: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
+    """Evaluate a finished new run and compare the old one with it; returns retrain.json.
+
+    Both answer for the patches of the new run's test part whose case and pixels the old run has
+    never seen, each with its own temperature and threshold.
+    """
+    run, store = session.run, session.store
+    said("evaluating the new run")
+    found = assess(session, with_baselines=False, replicates=replicates, seed=seed)
+    old = RunFolder.open(path)
+    test = session.parts["test"]
+    kept, shared = unseen_rows(old, store, test)
+    cases = sorted(set(store.cases[kept].tolist()) - {""})
+    predictor = load(path)
+    result: dict[str, Any] = {
+        "version": FORMAT,
+        "study": "retrain",
+        "old": {
+            "path": str(path.resolve()),
+            "digest": digest_of(path / "model.safetensors"),
+            "recipe": predictor.facts.get("recipe"),
+        },
+        "new": {"path": str(run.path), "start": dict(session.origin)["kind"]},
+        "store": {"path": str(store.path), "digest": store.digest},
+        "marks": found.evaluation["marks"],
+        "notes": _notes(predictor, run.read_json("model.json"), store),
+        "shared": shared,
+        "common": {
+            "patches": len(kept),
+            "cases": len(cases) or None,
+            "counts": np.bincount(store.labels[kept], minlength=len(store.classes)).tolist(),
+        },
+    }
+    why = _why_not(test, kept, store, shared)
+    if not why:
+        said(f"comparing on {len(kept):,} patches")
+        result |= _compared(predictor, run, store, kept, replicates=replicates, seed=seed)
+    result["why_not"] = why or None
+    result |= verdict(result)
+    result["intended_use"] = "Research and education only, not for diagnosis."
+    run.write_text("retrain.md", page(result))
+    run.write_json(RESULT, result)
+    return result
+
+
+def unseen_rows(old: RunFolder, store: PatchStore, rows: Rows) -> tuple[Rows, dict[str, Any]]:
+    """Those of some rows that a run has neither trained nor validated on, and what it has.
+
+    rows: int64 [n] of the store. A row is shared where its case has been seen, by name, or its very
+    pixels. Returns int64 [m] and {"cases", "patches", "names"}.
+    """
+    seen = seen_table(old)
+    names = set(seen["case"].to_list()) - {""}
+    index = store.index.select("case", "digest")[rows]
+    by_case = index["case"].is_in(list(names)).to_numpy()
+    by_pixels = index["digest"].is_in(seen["digest"].unique().to_list()).to_numpy()
+    known = by_case | by_pixels
+    shared = sorted(set(index.filter(pl.Series(by_case))["case"].to_list()))
+    facts = {"cases": len(shared), "patches": int(known.sum()), "names": shared}
+    return rows[~known], facts
+
+
+def _why_not(test: Rows, kept: Rows, store: PatchStore, shared: Mapping[str, Any]) -> str:
+    """Why the two runs cannot be compared, or ""."""
+    if not len(test):
+        return NO_TEST
+    left = (
+        f"of the {len(test):,} test patches the old run has seen {shared['patches']:,}"
+        + (f" ({shared['cases']} cases)" if shared["cases"] else "")
+        + f" in its training or validation, and {len(kept):,} remain"
+    )
+    if not len(kept):
+        return f"{left}; make a split whose test cases are new to both runs"
+    if len(np.unique(store.labels[kept])) < 2:
+        return f"{left}, all of one class; ranking needs both"
+    units = resampling_units(store.cases[kept], len(kept))
+    if units.kind == "cases" and units.count < FEW_CASES:
+        cases = f"{units.count} case{'s' * (units.count != 1)}"
+        return f"{left}, of {cases}; fewer than {FEW_CASES} say too little about other cases"
+    return ""
+
+
+def _compared(
+    predictor: TorchPredictor,
+    run: RunFolder,
+    store: PatchStore,
+    rows: Rows,
+    *,
+    replicates: int,
+    seed: int,
+) -> dict[str, Any]:
+    """Figures of both, differences new less old, and the calibration of both."""
+    two = len(store.classes) == 2
+    models = {OLD: predictor, NEW: load(run.path)}
+    answers: dict[str, Floats] = {
+        name: np.concatenate(list(predict_rows(each, store.patches, rows))).astype(np.float64)
+        for name, each in models.items()
+    }
+    thresholds = {
+        name: float((each.facts.get("threshold") or {"value": 0.5})["value"])
+        for name, each in models.items()
+    }
+    scores = {name: each[:, 1] if two else each for name, each in answers.items()}
+    truth = store.labels[rows]
+    units = resampling_units(store.cases[rows], len(rows))
+    found: Paired = paired_differences(
+        truth, scores, units, thresholds, replicates=replicates, seed=seed
+    )
+    calibrated = measure_calibration(truth, scores, units, replicates=replicates, seed=seed)
+    return {
+        "reference": OLD,
+        "thresholds": thresholds if two else None,
+        "runs": [
+            {
+                "name": name,
+                "figures": {key: each.as_dict() for key, each in found.figures[name].items()},
+                "calibration": {"ece": calibrated[name]["ece"], "note": calibrated[name]["note"]},
+            }
+            for name in (OLD, NEW)
+        ],
+        "differences": {NEW: {key: each.as_dict() for key, each in found.differences[NEW].items()}},
+        "interval": {
+            "method": f"percentile bootstrap over {units.kind}, the same draws for both runs",
+            "kind": units.kind,
+            "level": LEVEL,
+            "replicates": replicates,
+            "seed": seed,
+            "p": P_VALUE,
+        },
+    }
+
+
+def _notes(predictor: TorchPredictor, new: Mapping[str, Any], store: PatchStore) -> list[str]:
+    """What makes the comparison less than even."""
+    facts, said = predictor.facts, []
+    if len(store.classes) == 2 and not facts.get("threshold"):
+        said.append(
+            "The old run was never evaluated, so it has no temperature and no threshold of its "
+            "own: it is cut at 0.5, to its disadvantage in all figures but the ranking."
+        )
+    before, now = facts.get("mpp"), store.mpp
+    if before and now and abs(before - now) > 0.1 * before:
+        said.append(
+            f"The old run was trained at {before:g} micrometers a pixel, the new data are at "
+            f"{now:g}: it sees tissue at another size than it learned."
+        )
+    if facts.get("teacher"):
+        said.append("The old run learned from a teacher's answers as well; the new one did not.")
+    count, earlier = new.get("train_patches"), facts.get("train_patches")
+    if count and earlier:
+        said.append(
+            f"The new run was trained on {count:,} patches, the old one on {earlier:,}; both are "
+            "one training run, and another seed would give slightly other figures."
+        )
+    return said

@@ -1,0 +1,146 @@
+"""Whether a new run should take an old one's place: one sentence with its reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from eosin.evaluation.definitions import NAMES
+from eosin.studies.compare import difference_rows
+
+OLD, NEW = "old", "new"
+#: Figures whose smaller value is the better one.
+LOWER = ("brier", "log_loss")
+
+Result = Mapping[str, Any]
+
+
+def verdict(result: Result) -> dict[str, Any]:
+    """{"verdict": replace, look or keep, "sentence", "losses", "gains"}.
+
+    "replace" only where the interval of the difference in AUROC (two classes; the mean over classes
+    for more) excludes 0 in the new run's favor and no other compared figure is worse with an
+    interval that excludes 0: calibration (Brier score) and the operating point count as much as
+    ranking. "look" where ranking is better and something else is worse. "keep" in all other cases.
+
+    >>> verdict({"why_not": "no test case is new to both"})["verdict"]
+    'keep'
+    """
+    if result.get("why_not"):
+        return {
+            "verdict": "keep",
+            "sentence": f"Keep the old run: no comparison can be made, as {result['why_not']}.",
+            "losses": [],
+            "gains": [],
+        }
+    rows = result["differences"][NEW]
+    key = "auroc" if "auroc" in rows else "macro_auroc"
+    gains = [name for name, row in rows.items() if _sign(name, row) > 0]
+    losses = [name for name, row in rows.items() if _sign(name, row) < 0]
+    ranking = _words(key, rows[key])
+    on = _on(result)
+    independent = result["interval"]["kind"] != "cases"
+    if key in losses:
+        kind, text = "keep", f"Keep the old run: on {on} the new one is worse ({ranking})."
+    elif key not in gains:
+        text = f"Keep the old run: {on} do not show that the new one is better ({ranking})."
+        kind = "keep"
+        if losses:
+            text += f" It is worse in {_list(losses, rows)}."
+    elif independent:
+        kind = "keep"
+        text = (
+            f"Keep the old run for now: on {on} the new one looks better ({ranking}), but the "
+            "cases of these patches are unknown, so the interval is too narrow to rely on."
+        )
+    elif losses:
+        kind = "look"
+        text = (
+            f"Do not replace the old run yet: on {on} the new one ranks better ({ranking}), but it "
+            f"is worse in {_list(losses, rows)}. Look whether another threshold mends that (eosin "
+            "evaluate shows the operating points), and let a person decide."
+        )
+    else:
+        kind = "replace"
+        text = (
+            f"Replace the old run: on {on}, which neither has learned from, the new one is better "
+            f"({ranking}), and no other compared figure is worse beyond chance."
+        )
+    return {"verdict": kind, "sentence": text, "losses": losses, "gains": gains}
+
+
+def _sign(name: str, row: Mapping[str, Any]) -> int:
+    """1 where the new run is better with an interval that excludes 0, -1 where it is worse."""
+    if row["low"] is None or row["low"] <= 0 <= row["high"]:
+        return 0
+    better = row["low"] > 0
+    return 1 if better != (name in LOWER) else -1
+
+
+def _words(name: str, row: Mapping[str, Any]) -> str:
+    if row["value"] is None:
+        return f"{NAMES[name]}: not defined"
+    text = f"{NAMES[name]} {row['value']:+.3f}"
+    if row["low"] is None:
+        return f"{text}, without an interval"
+    return f"{text}, {row['low']:+.3f} to {row['high']:+.3f}"
+
+
+def _list(names: list[str], rows: Mapping[str, Any]) -> str:
+    said = [_words(name, rows[name]) for name in names]
+    return said[0] if len(said) == 1 else f"{'; '.join(said[:-1])}; and {said[-1]}"
+
+
+def _on(result: Result) -> str:
+    common = result["common"]
+    patches = f"{common['patches']:,} patches"
+    return f"{common['cases']:,} cases ({patches})" if common["cases"] else patches
+
+
+def page(result: Result) -> str:
+    """retrain.md: the sentence, what was compared on, the table, and what to bear in mind."""
+    lines = ["# Replace the old run?", "", f"**{result['sentence']}**", ""]
+    for mark in result["marks"]:
+        lines += [f"> **{mark}**", ""]
+    lines += [f"Old: `{result['old']['path']}`  ", f"New: `{result['new']['path']}`", ""]
+    lines += [said_shared(result), ""]
+    if not result["why_not"]:
+        lines += [
+            "| figure | old | new | new less old | 95 % interval | p |",
+            "| --- | --: | --: | --: | --: | --: |",
+            *(f"| {' | '.join(row)} |" for row in difference_rows(dict(result))[NEW]),
+            "",
+        ]
+    lines += [f"- {text}" for text in said_after(result)]
+    return "\n".join([*lines, "", result["intended_use"], ""])
+
+
+def said_shared(result: Result) -> str:
+    """Which test patches both may be measured on."""
+    shared = result["shared"]
+    if not shared["patches"]:
+        return (
+            f"Compared on the new run's test part, {_on(result)}: the old run has seen none of it."
+        )
+    names = ", ".join(shared["names"][:5]) + (" ..." if len(shared["names"]) > 5 else "")
+    of = f" of {shared['cases']} cases ({names})" if shared["cases"] else ""
+    return (
+        f"Left out of the new run's test part, because the old run has seen them: "
+        f"{shared['patches']:,} patches{of}. What remains: {_on(result)}."
+    )
+
+
+def said_after(result: Result) -> list[str]:
+    """What to bear in mind."""
+    said = list(result["notes"])
+    if result["why_not"]:
+        return said
+    for row in result["runs"]:
+        ece = row["calibration"]["ece"]
+        if ece["value"] is not None:
+            said.append(
+                f"Calibration of the {row['name']} run: expected error {ece['value']:.3f}"
+                + (f" ({ece['low']:.3f} to {ece['high']:.3f})." if ece["low"] is not None else ".")
+            )
+    said.append("Each run is cut at its own threshold, chosen on its own validation part.")
+    return [*said, f"{result['interval']['p']}."]

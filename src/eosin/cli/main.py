@@ -93,10 +93,10 @@ def _usage(error: Any, json_: bool) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with 0, 1 (failure), 2 (the user's mistake) or 130 (Ctrl-C)."""
+    given = sys.argv[1:] if arguments is None else arguments
+    output.use_json("--json" in given)
     try:
         register()
-        given = sys.argv[1:] if arguments is None else arguments
-        output.use_json("--json" in given)
         code = app(args=arguments, standalone_mode=False)
         # typer ends on Ctrl-C without a word.
         if code == 130:

@@ -41,6 +41,10 @@ def test_marimo_parts_become_words() -> None:
     assert markdown_of(steps) == "- zoom: **10** (from 1 to 100)"
     radio = mo.ui.radio(["a", "b"], value="a", label="Which")
     assert "- Which: **a** (of a, b)" in markdown_of(mo.hstack([slider, radio]))
+    chosen = mo.ui.dropdown(["a", "b"], value="b", label="Which")
+    assert markdown_of(chosen) == "- Which: **b** (of a, b)"
+    none = mo.ui.dropdown(["a", "b"], label="Which")
+    assert markdown_of(none) == "- Which: **nothing yet** (of a, b)"
     note = mo.callout(mo.md("It **is** $x^2$."), kind="warn")
     assert markdown_of(note) == "> It **is** $x^2$."
     assert markdown_of(mo.md("# A\n\n$$x$$")) == "# A\n\n$$x$$"

@@ -226,6 +226,8 @@ def _part(tag: str, data: dict[str, str]) -> str:
         return f"\n- {label or 'slider'}: **{value}** (from {low} to {high})\n"
     if tag in ("marimo-radio", "marimo-dropdown", "marimo-multiselect"):
         options = ", ".join(map(str, _json(data.get("data-options")) or []))
+        if isinstance(value, list):  # marimo keeps what is chosen from a dropdown as a list
+            value = ", ".join(map(str, value)) or "nothing yet"
         return f"\n- {label or 'choice'}: **{value}** (of {options})\n"
     if tag in ("marimo-checkbox", "marimo-switch", "marimo-number", "marimo-text"):
         return f"\n- {label or 'input'}: **{value}**\n"

@@ -225,12 +225,16 @@ def _px(size: tuple[int, int]) -> str:
 
 
 def built_on(
-    arguments: Mapping[str, Any], patch_size: tuple[int, int], mpp: float | None
+    arguments: Mapping[str, Any],
+    patch_size: tuple[int, int],
+    mpp: float | None,
+    start: Mapping[str, Any] | None = None,
 ) -> list[str]:
     """What a model card says of the encoder in a network: where from, its license, its input.
 
     arguments: of the network "encoder". patch_size: (h, w) in pixels; mpp: um a pixel, or None.
-    Empty for an encoder that this version's table does not have.
+    start: where its first weights came from, as model.json records it. Empty for an encoder
+    that this version's table does not have.
 
     >>> for text in built_on({"encoder": "uni2-h"}, (50, 50), None): print(text)
     Built on UNI2-h, trained on 350,000 slides, H&E and IHC, not public.
@@ -253,6 +257,8 @@ patches is not known.
         )
     except RecipeError as error:
         policy = f"How patches reach it is not known ({error})"
+    if start and start.get("kind") == "random":
+        return [f"The network is that of {spec.title}, begun with random weights.", f"{policy}."]
     return [
         f"Built on {spec.title}, trained on {spec.trained_on}.",
         f"The license of its weights, {spec.licence}, {use}; it binds what is made of them.",

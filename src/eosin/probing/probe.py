@@ -225,7 +225,7 @@ def _summary(head: str, fitted: Fitted, cache: Cache) -> dict[str, Any]:
     (name, value), tried = next(iter(fitted.chosen.items())), fitted.tried
     best = next(row for row in tried if row[name] == value)
     loss = f"log loss {best['val_loss']:.4f} on {fitted.chosen_on}"
-    what = f"{name} {value:g}" if name == "strength" else f"{value} {name}"
+    what = f"C = {value:g}" if name == "strength" else f"k = {value}"
     return {
         "head": head,
         "title": HEADS[head],

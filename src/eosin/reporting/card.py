@@ -125,9 +125,9 @@ def _what(model: Facts, recipe: Facts, date: str) -> CardPart:
 
 
 def _encoder(model: Facts) -> str:
-    height, width = [*(model.get("patch_size") or []), 0, 0][:2]
+    size, given = [*(model.get("patch_size") or []), 0, 0], model.get("arguments") or {}
     mpp = model.get("mpp") if known(model.get("mpp")) else None
-    return " ".join(built_on(model.get("arguments") or {}, (height, width), mpp))
+    return " ".join(built_on(given, (size[0], size[1]), mpp, model.get("start")))
 
 
 def _not_for(model: Facts, evaluation: Facts) -> CardPart:

@@ -15,6 +15,7 @@ import pytest
 from eosin.config import Recipe
 from eosin.data.store import PatchStore
 from eosin.errors import EosinError, LeakError, RecipeError, RunError, UserError
+from eosin.inference.explain import explain
 from eosin.inference.predictor import load
 from eosin.refining.ensemble import ensemble
 from eosin.runs import RunFolder
@@ -75,6 +76,15 @@ def test_an_ensemble_teaches_but_no_run_begins_with_it(
     assert facts["teacher"]["recipe"] == "ensemble"
     with pytest.raises(RecipeError, match="begin with one of its members"):
         start(made_up_store, split, tiny, tmp_path / "begun", base=together)
+
+
+def test_occlusion_explains_an_ensemble_and_grad_cam_says_why_not(
+    together: Path, made_up_store: PatchStore
+) -> None:
+    model, patches = load(together).model, np.asarray(made_up_store.patches[:2])
+    assert explain(model, patches, method="occlusion").shape == (2, 50, 50)
+    with pytest.raises(UserError, match="explain a member"):
+        explain(model, patches)
 
 
 @pytest.mark.parametrize(

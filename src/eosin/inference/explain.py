@@ -116,6 +116,12 @@ def feature_layer(model: Classifier) -> tuple[nn.Module, tuple[int, int]]:
     >>> layer is model.network.conv3, size
     (True, (9, 9))
     """
+    if model.architecture == "ensemble":
+        # The last map would be that of the last member alone.
+        raise UserError(
+            "an ensemble has a feature map in every member and none of its own, so Grad-CAM cannot "
+            "explain it; use occlusion, or explain a member"
+        )
     calls: dict[nn.Module, int] = {}
     shapes: list[tuple[nn.Module, tuple[int, ...]]] = []
 

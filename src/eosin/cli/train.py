@@ -174,6 +174,11 @@ def _started(
     parted = _split(store, split)
     pretrained = found_weights(chosen, weights) if base is None else None
     session, _ = start(store, parted, chosen, run, base=base, weights=pretrained, **options)
+    if base is not None and chosen.network in ("compact", "encoder") and not chosen.freeze_norm:
+        output.note(
+            "batch norm will take on the statistics of the new cases; with few of them say "
+            "--set freeze_norm=true"
+        )
     return session
 
 

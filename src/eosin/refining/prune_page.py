@@ -151,7 +151,7 @@ def draw(path: Path, result: Result) -> Path:
     _cost(right, rows)
     for axes in (left, right):
         axes.set_xlabel("Channels kept")
-        axes.set_xlim(1.06, min(row["keep"] for row in rows) - 0.08)
+        axes.set_xlim(1.06, min(row["keep"] for row in rows) - 0.14)
         axes.set_xticks([row["keep"] for row in rows], [f"{row['keep']:.3g}" for row in rows])
     return save(figure, path)
 

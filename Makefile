@@ -13,7 +13,7 @@ demo: $(STAMP)  ## the main job on made-up cases, about three minutes on two cor
 install: $(STAMP)  ## make .venv and install what requirements.lock names
 
 test: $(STAMP)  ## the whole test suite; the real-data tests run where the data are present
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 check: lint types docs-check test  ## format, lint, types, tests and docs: what has to pass before a commit
 

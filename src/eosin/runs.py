@@ -6,6 +6,7 @@ split.csv              which patches were train, val and test
 seen.parquet           case, pixel digest and part of every patch that training or validation saw,
                        here or in the runs whose weights or answers this one took over
 teacher.npy            a teacher's answers for the training patches (only with --teacher)
+tracking.json          what trackers call this run (only with --track)
 metrics.jsonl          one line an epoch
 resume.pt              the state after the last checkpoint (read with weights_only)
 model.safetensors      the weights; there only when training has finished

@@ -117,7 +117,9 @@ def _():
       weights of a new last layer are learned.
 
     Each of them makes 40 steps with batches of 12. The loop stands here in full; there is nothing
-    hidden in it. (A command that does this comes with the pretrained encoders.)
+    hidden in it. For work, `eosin train STORE --from RUN` trains all weights on from a run, and
+    `eosin probe STORE --encoder RUN` learns a last layer only; both refuse a split whose test cases
+    the run has seen.
     """)
     return
 
@@ -321,9 +323,11 @@ def _():
 
     Networks of hundreds of millions of weights have been trained on hundreds of thousands of slides
     without any labels, and given away; so have networks trained on photographs, as the tutorial used.
-    They are used as here: keep the filters, learn a last layer. In eosin, such pretrained encoders
-    come later, and this lesson will then use one. Two questions remain the same: *is any of your test
-    cases in the base?* and *does it beat the base as it is, and a small network from scratch?*
+    They are used as here: keep the filters, learn a last layer. `eosin encoders` lists them with
+    their licenses; `eosin probe` learns a last layer on one, and `eosin train --recipe finetune`
+    trains all its weights on. Their weights are a download, so this lesson does without. Two
+    questions remain the same: *is any of your test cases in the base?* and *does it beat a small
+    network from scratch?*
 
     ## Summary
 

@@ -288,8 +288,13 @@ def _():
     4. **Repeat with another seed** before you believe a small difference.
     5. **Keep the test part closed** until you have chosen. Then open it once.
 
-    Trackers such as MLflow, TensorBoard or Weights & Biases draw these curves for many runs and many
-    people. They record; they do not judge. The files of the run folder are always written.
+    Three commands for the thirty runs of the beginning. `eosin runs` lists the run folders below a
+    folder with their settings and figures, and `--diff RUN RUN` says what differs between two.
+    `eosin search STORE` tries settings by itself: it judges them by validation, ends poor trials
+    early, and leaves the test patches out before it begins. And `eosin train STORE --track mlflow`
+    (or `tensorboard`, `wandb`, `trackio`) tells a tracker as well, which draws these curves for many
+    runs and many people. Trackers record; they do not judge. The files of the run folder are always
+    written.
 
     ## Summary
 

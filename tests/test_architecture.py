@@ -51,7 +51,8 @@ NO_CODE = ("recipes",)
 HEAVY = (
     "torch", "numpy", "polars", "cv2", "matplotlib", "sklearn", "scipy", "PIL", "safetensors",
     "requests", "h5py", "kagglesdk", "captum", "jinja2", "marimo", "timm", "torchvision",
-    "transformers", "peft", "huggingface_hub", "optuna", "mlflow", "wandb", "trackio", "tensorboard",
+    "transformers", "peft", "huggingface_hub", "optuna", "mlflow", "wandb", "trackio",
+    "tensorboard",
 )  # fmt: skip
 
 MAX_LINES = 400

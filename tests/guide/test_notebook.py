@@ -1,4 +1,4 @@
-"""A lesson's own folder goes with the lesson, however it ends."""
+"""A lesson's own folder goes with it, however it ends; its figures in words and on a phone."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from eosin.guide.notebook import workplace
+from eosin.figures.canvas import canvas
+from eosin.guide.notebook import drawing, in_words, workplace
 
 HOLD = (
     "import sys, time; from eosin.guide.notebook import workplace\n"
@@ -63,3 +64,15 @@ def test_the_folder_goes_with_the_process(
     process.communicate(timeout=300)
     assert process.returncode == code
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_figure_in_words() -> None:
+    figure, _ = canvas("88 % on others", "360 training patches", width_in=4, height_in=3)
+    assert in_words(figure) == "88 % on others. 360 training patches"
+
+
+def test_letters_are_of_one_size_on_a_phone() -> None:
+    narrow, _ = canvas("A", "b", width_in=4, height_in=3)
+    wide, _ = canvas("A", "b", width_in=8, height_in=3)
+    assert "--least: 228px" in drawing(narrow)
+    assert "--least: 456px" in drawing(wide)

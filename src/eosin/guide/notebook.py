@@ -158,7 +158,10 @@ def drawing(figure: Figure, alt: str = "") -> str:
         lambda found: f"var({found[1]}, {fixed.get(found[1], 'sans-serif')})",
         html,
     )
-    return f'<div class="eosin-figure" style="max-width: {width_px:.0f}px">{html}</div>'
+    # A phone scrolls to the rest of a wide figure, so that all have letters of one size.
+    least_px = figure.get_figwidth() * 57
+    style = f"max-width: {width_px:.0f}px; --least: {least_px:.0f}px"
+    return f'<div class="eosin-figure" style="{style}">{html}</div>'
 
 
 def _picture(data: bytes, words: str) -> str:
@@ -170,13 +173,15 @@ def _picture(data: bytes, words: str) -> str:
 
 def in_words(figure: Figure, *, axes: bool = True) -> str:
     """What a figure says in words: its heading and, with ``axes``, the names of its axes."""
-    heading = ""
-    for text in (" ".join(each.get_text().split()) for each in figure.texts):
-        # A heading comes in lines; a new sentence begins with a capital letter.
-        stop = "." if heading and heading[-1] not in ".:,;?!" and text[:1].isupper() else ""
-        heading += f"{stop} {text}"
+    heading, size = "", None
+    for each in figure.texts:
+        text = " ".join(each.get_text().split())
+        # A heading comes in lines; a new sentence begins with a capital letter or in other letters.
+        new = text[:1].isupper() or each.get_fontsize() != size
+        stop = "." if new and heading and heading[-1] not in ".:,;?!" else ""
+        heading, size = f"{heading}{stop} {text}", each.get_fontsize()
     said = [heading]
-    for each in figure.axes if axes else []:
-        said += [each.get_title(), each.get_ylabel(), each.get_xlabel()]
+    for panel in figure.axes if axes else []:
+        said += [panel.get_title(), panel.get_ylabel(), panel.get_xlabel()]
     clean = (" ".join(text.split()).rstrip(".") for text in said)
     return re.sub(r'[<>"&$\\]', "", ". ".join(dict.fromkeys(c for c in clean if c))) or "Figure"

@@ -335,12 +335,15 @@ def _(chosen, threshold, valid_x, valid_y):
     )  # fmt: skip
     _bins = np.linspace(0, 1, 26)
     _axes.hist(
-        [_p[valid_y == 0], _p[valid_y == 1]], bins=_bins, stacked=True, color=[BLUE, ORANGE],
+        [_p[valid_y == 0], _p[valid_y == 1]], bins=_bins, color=[BLUE, ORANGE],
         label=["benign", "malignant"],
     )  # fmt: skip
     _axes.axvline(threshold.value, color=MARK, linewidth=2.2)
-    _axes.set(xlabel="probability of malignant", ylabel="tumors (log)", yscale="log", xlim=(0, 1))
-    legend(_axes)
+    _axes.set(
+        xlabel="probability of malignant", ylabel="tumors (log)", yscale="log", xlim=(0, 1),
+        ylim=(0.6, None),
+    )  # fmt: skip
+    legend(_axes, above=True)
     _figure
     return
 

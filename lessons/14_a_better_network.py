@@ -360,7 +360,7 @@ def _():
     - Take parts away and **measure**. Believe differences only if they are larger than what cases
       and seeds do.
 
-    At full width, on the archive: `eosin train STORE SPLIT --recipe compact`.
+    At full width, on the archive: `eosin train STORE --recipe compact -o RUN`.
 
     **Next:** lesson 15, transfer learning, for when there are only a few cases. `eosin learn 15`
     """)

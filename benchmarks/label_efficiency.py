@@ -199,7 +199,7 @@ def draw(rows: list[Row], path: Path) -> Path:
     axes.axhline(base, color=INK, linewidth=1.2, linestyle=(0, (4, 3)))
     axes.annotate(
         f"the earlier run as it is, {base:.3f}",
-        (most, base), (0, -5), textcoords="offset points", ha="right", va="top", color=INK,
+        (SIZES[0], base), (24, 4), textcoords="offset points", ha="left", va="bottom", color=INK,
     )  # fmt: skip
     for (way, words), color in zip(WAYS.items(), (ORANGE, BLUE, GREEN), strict=True):
         values = [found(rows, way, n) for n in SIZES]

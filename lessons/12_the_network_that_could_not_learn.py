@@ -593,7 +593,7 @@ def _():
     zero? what does a constant answer score? what does a method score that cannot know? how many are
     there?* Ask these four of every training, also of your own.
 
-    **Next:** lesson 13, honest evaluation.
+    **Next:** lesson 13, honest evaluation. `eosin learn 13`
     """)
     return
 

@@ -223,7 +223,7 @@ def make_recipe(values: Mapping[str, Any], *, origin: str = "recipe") -> Recipe:
 
     >>> make_recipe({"epoch": 3})
     Traceback (most recent call last):
-    eosin.errors.RecipeError: recipe: unknown key 'epoch'; did you mean epochs?
+    eosin.errors.RecipeError: recipe: unknown key 'epoch'; did you mean epochs or head_epochs?
     """
     unknown = [key for key in values if key not in Recipe.model_fields]
     if unknown:

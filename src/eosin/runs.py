@@ -3,8 +3,7 @@
 =====================  ==============================================================
 recipe.toml            the recipe, complete
 split.csv              which patches were train, val and test
-seen.parquet           case, pixel digest and part of every patch that training or validation saw,
-                       here or in the runs whose weights or answers this one took over
+seen.parquet           case, pixel digest, part of every patch learned from, in earlier runs too
 teacher.npy            a teacher's answers for the training patches (only with --teacher)
 tracking.json          what trackers call this run (only with --track)
 metrics.jsonl          one line an epoch

@@ -14,8 +14,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import shutil
-import tempfile
+import weakref
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -57,6 +58,7 @@ _HEADER_BYTES = 128
 class PatchStore:
     """A packed data set, opened for reading.
 
+    >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     with StoreWriter(Path(folder) / "s", classes=["negative", "positive"],
     ...                      patch_size=(2, 2)) as writer:
@@ -229,11 +231,11 @@ class StoreWriter:
         self._tables: list[pl.DataFrame] = []
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._folder = Path(
-                tempfile.mkdtemp(
-                    prefix=f".{self.path.name}.", suffix=".partial", dir=self.path.parent
-                )
-            )
+            name = f".{self.path.name}.{secrets.token_hex(4)}.partial"
+            self._folder = self.path.parent / name
+            # Told before the folder is there: Ctrl-C may come between any two lines.
+            self._removal = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+            self._folder.mkdir(mode=0o700)
             self._file = open(self._folder / "patches.npy", "wb")  # noqa: SIM115
             self._file.write(b"\0" * _HEADER_BYTES)
         except OSError as error:
@@ -338,13 +340,14 @@ class StoreWriter:
             shutil.rmtree(old)
         else:
             os.replace(self._folder, self.path)
+        self._removal.detach()
         return PatchStore.open(self.path)
 
     def abort(self) -> None:
         """Remove what was written."""
         with contextlib.suppress(OSError):  # a full disk also fails the last flush
             self._file.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._removal()
 
     def __enter__(self) -> StoreWriter:
         return self

@@ -32,7 +32,7 @@ def checked_key(name: str, option: str) -> str:
     ('average_precision', 'arguments.width')
     >>> checked_key("aurok", "--sort")
     Traceback (most recent call last):
-    eosin.errors.UserError: --sort: there is no 'aurok'; did you mean auroc or val_auroc?
+    eosin.errors.UserError: --sort: there is no 'aurok'; did you mean auroc or marks?
     """
     key = SHORT.get(name.strip().lower(), name.strip())
     known = {*COLUMNS, *Recipe.model_fields}

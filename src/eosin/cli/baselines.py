@@ -51,10 +51,10 @@ def baselines(
     opened = PatchStore.open(store)
     if out is not None and out.resolve().is_relative_to(opened.path.resolve()):
         raise UserError(f"{out} lies inside the store; name another folder with -o FOLDER")
-    from eosin.cli.train import _split
+    from eosin.cli.train import split_for
     from eosin.experiments.hurdles import STEPS, measure
 
-    chosen = _split(opened, split)
+    chosen = split_for(opened, split)
     with output.progress() as bar:
         task = bar.add_task("", total=STEPS, rate="steps")
         result = measure(

@@ -77,7 +77,7 @@ def probe(
     output.use_json(json_)
     if precision not in ("auto", "fp32", "bf16"):
         raise UserError(f"--precision {precision}: choose auto, fp32 or bf16")
-    from eosin.cli.train import _split
+    from eosin.cli.train import split_for
     from eosin.data.store import PatchStore
     from eosin.probing.probe import begin, fit_probe, probe_recipe
 
@@ -90,7 +90,7 @@ def probe(
     )
     if base is not None and weights is not None:
         raise UserError(f"{base} brings its own weights; leave out --weights")
-    chosen = _split(opened, split)
+    chosen = split_for(opened, split)
     found = None if base is not None else found_weights(recipe, weights)
     session = begin(
         opened, chosen, recipe, run, base=base, weights=found,

@@ -52,7 +52,7 @@ def retrain(
     Example: eosin retrain run --store this-year.store -o run-this-year
     """
     output.use_json(json_)
-    from eosin.cli.train import _split, watching
+    from eosin.cli.train import split_for, watching
     from eosin.data.store import PatchStore
     from eosin.errors import StoppedError
     from eosin.refining.retrain import retrain as make
@@ -64,7 +64,7 @@ def retrain(
         result = make(
             run,
             opened,
-            _split(opened, split),
+            split_for(opened, split),
             new,
             settings=settings or [],
             from_weights=from_weights,

@@ -117,7 +117,7 @@ def _begun(
     weights: str | None,
     **options: Any,
 ) -> Study:
-    from eosin.cli.train import _split
+    from eosin.cli.train import split_for
     from eosin.cli.weights import found_weights
     from eosin.config import read_recipe
     from eosin.data.store import PatchStore
@@ -131,7 +131,7 @@ def _begun(
     words = ["--split", split] if split else []
     words += [] if fold is None else ["--fold", str(fold)]
     return room.search(
-        found, _split(found, split), chosen, folder, space=dimensions, recipe_name=recipe,
+        found, split_for(found, split), chosen, folder, space=dimensions, recipe_name=recipe,
         space_origin="the built-in space" if space is None else str(space),
         split_words=tuple(words), weights=found_weights(chosen, weights), **options,
     )  # fmt: skip

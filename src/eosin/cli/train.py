@@ -171,7 +171,7 @@ def _started(
     if base is not None and weights is not None:
         raise UserError("--from RUN brings its own weights; leave out --weights")
     store = _store(source, run)
-    parted = _split(store, split)
+    parted = split_for(store, split)
     pretrained = found_weights(chosen, weights) if base is None else None
     session, _ = start(store, parted, chosen, run, base=base, weights=pretrained, **options)
     if base is not None and chosen.network in ("compact", "encoder") and not chosen.freeze_norm:
@@ -209,7 +209,8 @@ def _store(source: Path, run: Path) -> PatchStore:
     return pack_and_note(source, path)
 
 
-def _split(store: PatchStore, wanted: str | None) -> Split:
+def split_for(store: PatchStore, wanted: str | None) -> Split:
+    """The split that ``--split`` names: a file, a scheme, or by default that beside the store."""
     from eosin.splitting import splits
 
     beside = store.path.with_name(store.path.name + ".split.csv")

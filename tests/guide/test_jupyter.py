@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import io
 import json
+import symtable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +70,43 @@ def test_jupyter_shows_texts_inputs_figures_and_verdicts() -> None:
         shells.InteractiveShell.clear_instance()
 
 
-@pytest.mark.slow
+#: They train for a minute, and tests/guide/test_lessons.py runs them to their ends. What Jupyter
+#: does otherwise, one namespace for all cells, is tested below without running them.
+SHORT = [each for each in LESSONS if each.number not in range(12, 17)]
+
+
+def used(table: symtable.SymbolTable) -> Iterator[str]:
+    """Global names that a cell reads, also inside its functions."""
+    module = table.get_type() == "module"
+    for symbol in table.get_symbols():
+        if symbol.is_referenced() and (module or symbol.is_global()):
+            yield symbol.get_name()
+    for child in table.get_children():
+        yield from used(child)
+
+
+def made(table: symtable.SymbolTable) -> set[str]:
+    """Names that a cell gives to the cells after it."""
+    return {s.get_name() for s in table.get_symbols() if s.is_assigned() or s.is_imported()}
+
+
 @pytest.mark.parametrize("lesson", LESSONS, ids=[each.name for each in LESSONS])
+def test_every_name_is_there_when_a_cell_needs_it(lesson: Any) -> None:
+    known = {*dir(builtins), "__name__"}
+    for cell in notebook_of(lesson)["cells"]:
+        if cell["cell_type"] == "code":
+            table = symtable.symtable(cell["source"], cell["id"], "exec")
+            known |= made(table)
+            assert not set(used(table)) - known, cell["source"]
+
+
+def test_a_name_that_comes_too_late_is_seen() -> None:
+    table = symtable.symtable("a = b\ndef f():\n    return c", "cell", "exec")
+    assert set(used(table)) - made(table) == {"b", "c"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lesson", SHORT, ids=[each.name for each in SHORT])
 def test_it_runs_from_top_to_bottom(
     lesson: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,12 +16,14 @@ from eosin.training.diagnose import no_memory
 from eosin.training.machine import Machine, out_of_memory
 from eosin.training.mixing import mix
 from eosin.training.optimizers import Optimizer
+from eosin.training.parallel import LostError, Team
 
 
 class Step:
     """What happens between two states of the weights.
 
-    class_weights: float32 [K] or None; warned is told when memory forced a smaller micro-batch.
+    class_weights: float32 [K] or None; warned is told when memory forced a smaller micro-batch;
+    team: the processes that share each batch.
     """
 
     def __init__(
@@ -34,7 +36,9 @@ class Step:
         classes: int,
         class_weights: Tensor | None = None,
         warned: Callable[[str], None] = lambda sentence: None,
+        team: Team | None = None,
     ) -> None:
+        self.team = team or Team()
         self.model = model
         self.optimizer = optimizer
         self.recipe = recipe
@@ -76,6 +80,10 @@ class Step:
             except (RuntimeError, MemoryError) as error:
                 if not out_of_memory(error):
                     raise
+                if self.team.count > 1:
+                    # The others wait in the middle of this batch; they cannot begin it again.
+                    said = no_memory(recipe, f"{self.machine.device}, process {self.team.rank}")
+                    raise LostError(said) from error
             self._less(len(patches))
         if recipe.clip_norm:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip_norm)
@@ -115,16 +123,23 @@ class Step:
         total = torch.zeros((), device=self.machine.device)
         whole = self._weight(labels, targets)
         for start in range(0, count, size):
-            part = slice(start, start + size)
-            with self.machine.autocast():
-                logits = self.model(patches[part])
+            # Of every micro-batch each process takes its share of rows; alone it takes all.
+            rows = min(size, count - start)
+            share = self.team.share(rows)
+            part = slice(start + share.start, start + share.stop)
             mine = [target[part] for target in targets]
-            loss = self._loss(logits, labels[part], mine)
-            if size < count:
-                loss = loss * (self._weight(labels[part], mine) / whole)
-            loss.backward()  # type: ignore[no-untyped-call]
+            with self.team.whole_batch(rows):
+                with self.machine.autocast():
+                    logits = self.model(patches[part])
+                if len(logits):
+                    loss = self._loss(logits, labels[part], mine)
+                else:
+                    loss = logits.sum() * 0.0
+                if size < count or self.team.count > 1:
+                    loss = loss * (self._weight(labels[part], mine) / whole)
+                loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
-        return total
+        return self.team.add_up(list(self.model.parameters()), total)
 
     def _weight(self, labels: Tensor, targets: list[Tensor]) -> Tensor | float:
         """What the mean over these patches divides by, so that parts add up to the whole."""

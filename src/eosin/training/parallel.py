@@ -1,0 +1,225 @@
+"""Several processes that train one network together: who has which rows, and how they add up.
+
+Each process computes order, augmentation and mixing of the whole batch (they are functions of seed,
+epoch and step) and takes its share of the rows through the network. Gradients are added in one
+flat tensor, so that all processes make the same step and their weights stay equal.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from eosin.errors import EosinError, MissingExtraError, TrainingError, UserError
+
+T = TypeVar("T")
+#: Seconds without an answer after which a process is taken for dead, and the variable to change it.
+TIMEOUT_SECONDS, TIMEOUT_VARIABLE = 600, "EOSIN_TIMEOUT"
+#: The others wait so long while the main process packs, audits or asks the teacher.
+_PATIENCE = timedelta(days=7)
+
+
+class LostError(Exception):
+    """Another process is gone or does not answer, or this one cannot keep up with them."""
+
+
+class ToldError(EosinError):
+    """An error of the main process, as the others hear of it."""
+
+    def __init__(self, sentence: str, exit_code: int) -> None:
+        super().__init__(sentence)
+        self.exit_code = exit_code
+
+
+class Team:
+    """The processes of a training; by default this one alone, where every method is the identity.
+
+    rank: number of this process from 0; count: how many there are.
+
+    >>> team = Team()
+    >>> team.main, team.share(5), team.once(lambda: 7)
+    (True, slice(0, 5, None), 7)
+    """
+
+    def __init__(self, rank: int = 0, count: int = 1) -> None:
+        self.rank = rank
+        self.count = count
+        self._patient: dist.ProcessGroup | None = None
+        self._quick: dist.ProcessGroup | None = None
+        if count > 1:
+            self._patient = dist.new_group(backend="gloo", timeout=_PATIENCE)
+            self._quick = dist.new_group(backend="gloo", timeout=timedelta(seconds=timeout()))
+
+    @property
+    def main(self) -> bool:
+        """Whether this process writes, prints, tracks and evaluates."""
+        return self.rank == 0
+
+    def share(self, count: int) -> slice:
+        """The rows of this process among ``count``; shares differ by one row at most.
+
+        >>> [Team.__new__(Team).share_of(rank, 2, 5) for rank in range(2)]
+        [slice(0, 2, None), slice(2, 5, None)]
+        """
+        return self.share_of(self.rank, self.count, count)
+
+    @staticmethod
+    def share_of(rank: int, processes: int, count: int) -> slice:
+        """The rows of process ``rank`` among ``count`` rows."""
+        return slice(count * rank // processes, count * (rank + 1) // processes)
+
+    def add_up(self, parameters: Sequence[Tensor], loss: Tensor) -> Tensor:
+        """Add gradients over the processes, in place; returns the sum of the losses, a scalar.
+
+        parameters: the same ones in all processes, those without a gradient are left out.
+        """
+        if self.count == 1:
+            return loss
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        flat = torch.cat([*(g.reshape(-1).float() for g in gradients), loss.reshape(1).float()])
+        with told():
+            dist.all_reduce(flat)
+        parts = flat.split([*(g.numel() for g in gradients), 1])
+        for gradient, part in zip(gradients, parts, strict=False):
+            gradient.copy_(part.view(gradient.shape))
+        return parts[-1][0]
+
+    def whole_batch(self, rows: int) -> AbstractContextManager[object]:
+        """A context in which batch norm and dropout see ``rows`` rows and this process its share."""
+        if self.count == 1:
+            return nullcontext()
+        from eosin.training.whole_batch import WholeBatch
+
+        return WholeBatch(rows, self.share(rows))
+
+    def total(self, values: Tensor) -> Tensor:
+        """The sum of a tensor over the processes, in place. values: on the processor."""
+        if self.count > 1:
+            with told():
+                dist.all_reduce(values, group=self._quick)
+        return values
+
+    def any(self, *flags: bool) -> tuple[bool, ...]:
+        """For each flag, whether a process raises it; the same answer in all."""
+        if self.count == 1:
+            return flags
+        return tuple(bool(n) for n in self.total(torch.tensor(flags, dtype=torch.int32)).tolist())
+
+    def once(self, work: Callable[[], T], *, patient: bool = False) -> T:
+        """What ``work`` gives in the main process, in all of them; its error ends all of them.
+
+        patient: it may take longer than a step. What it gives must be picklable.
+        """
+        if self.count == 1:
+            return work()
+        outcome: list[Any] = [None]
+        failed: Exception | None = None
+        if self.main:
+            try:
+                outcome = [(work(), "", 0)]
+                pickle.dumps(outcome)
+            except Exception as error:
+                failed = error
+                outcome = [(None, str(error), getattr(error, "exit_code", 1))]
+        with told():
+            dist.broadcast_object_list(outcome, 0, group=self._patient if patient else self._quick)
+        if failed is not None:
+            raise failed
+        value, sentence, code = outcome[0]
+        if code:
+            raise ToldError(sentence, code)
+        return value  # type: ignore[no-any-return]
+
+    def agree(self, tensors: Sequence[Tensor], what: str) -> None:
+        """Check that the tensors are the same in all processes, bit for bit.
+
+        Raises TrainingError where they are not.
+        """
+        if self.count == 1:
+            return
+        mine = fingerprint(tensors)
+        both = torch.cat([mine, -mine])
+        with told():
+            dist.all_reduce(both, op=dist.ReduceOp.MAX, group=self._quick)
+        if not torch.equal(both, torch.cat([mine, -mine])):
+            raise TrainingError(
+                f"{what} differ between the processes; machines of different kinds do not compute "
+                "the same: train on equal ones, or in one process"
+            )
+
+    def leave(self) -> None:
+        """The end of common work; from here on each process is alone."""
+        if self.count > 1:
+            dist.destroy_process_group()
+            self.count = 1
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Turn what a broken collective raises into a LostError."""
+    try:
+        yield
+    except RuntimeError as error:
+        said = str(error)
+        if "imed out" in said or "timeout" in said.lower():
+            raise LostError(f"another process has not answered for {timeout()} seconds") from error
+        raise LostError("another process is gone") from error
+
+
+def fingerprint(tensors: Sequence[Tensor]) -> Tensor:
+    """Sums of the bits of each tensor, int64 [n]: equal tensors give equal sums.
+
+    >>> fingerprint([torch.zeros(2), torch.ones(1)]).tolist()
+    [0, 1065353216]
+    """
+    whole = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+    sums = [
+        t.detach().contiguous().reshape(-1).view(whole[t.element_size()]).sum(dtype=torch.int64)
+        for t in tensors
+    ]
+    return torch.stack(sums).cpu()
+
+
+def timeout() -> int:
+    """Seconds without an answer after which a process is taken for dead."""
+    said = os.environ.get(TIMEOUT_VARIABLE, str(TIMEOUT_SECONDS))
+    try:
+        seconds = int(said)
+    except ValueError:
+        seconds = 0
+    if seconds < 1:
+        raise UserError(f"{TIMEOUT_VARIABLE}={said}: give a whole number of seconds, at least 1")
+    return seconds
+
+
+def join() -> Team:
+    """Meet the other processes that torchrun or accelerate launch started.
+
+    Raises MissingExtraError without accelerate, UserError where GPUs are fewer than processes.
+    """
+    try:
+        from accelerate import PartialState
+    except ImportError:
+        raise MissingExtraError("cluster", "training in several processes") from None
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    gpus = torch.cuda.device_count()
+    if 0 < gpus < here:
+        raise UserError(
+            f"{here} processes on a machine with {gpus} GPU{'s' if gpus > 1 else ''}: start one "
+            f"process a GPU (--nproc-per-node {gpus}), or hide them with CUDA_VISIBLE_DEVICES="
+        )
+    # torchrun says one thread a process where the user says nothing.
+    if os.environ.get("OMP_NUM_THREADS", "1") == "1":
+        os.environ["OMP_NUM_THREADS"] = "1"
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // here))
+    with told():
+        state = PartialState(cpu=not gpus, timeout=timedelta(seconds=timeout()))
+        return Team(state.process_index, state.num_processes)

@@ -243,6 +243,8 @@ elif sys.argv[0] == "-c":
     sys.argv = ["-c", *sys.argv[2:]]
     exec(compile(code, "<child>", "exec"), {"__name__": "__main__"})
 else:
+    import os
+    sys.path.insert(0, os.path.dirname(os.path.abspath(sys.argv[0])))
     runpy.run_path(sys.argv[0], run_name="__main__")
 """
 

@@ -135,3 +135,12 @@ def train_steps(
     seconds = time.perf_counter() - begun
     source.close()
     return seconds, losses
+
+
+@torch.no_grad()
+def scores(batches: Iterable[Any], network: nn.Module) -> tuple[Any, ...]:
+    """Truth int64 [N] and logits float32 [N] of a network over all batches, as NumPy arrays."""
+    network.eval()
+    found = [(labels, network(images)[:, 0]) for images, labels in batches]
+    network.train()
+    return tuple(torch.cat(column).numpy() for column in zip(*found, strict=True))

@@ -28,6 +28,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("studies",),
     ("refining", "search"),
     ("reporting",),
+    ("exporting",),
     ("guide",),
     ("slides",),
     ("serving",),
@@ -52,7 +53,7 @@ HEAVY = (
     "torch", "numpy", "polars", "cv2", "matplotlib", "sklearn", "scipy", "PIL", "safetensors",
     "requests", "h5py", "kagglesdk", "captum", "jinja2", "marimo", "timm", "torchvision",
     "transformers", "peft", "huggingface_hub", "optuna", "mlflow", "wandb", "trackio",
-    "tensorboard",
+    "tensorboard", "onnx", "onnxscript",
 )  # fmt: skip
 
 MAX_LINES = 400

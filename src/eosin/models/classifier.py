@@ -117,7 +117,7 @@ class Classifier(nn.Module):
 
         Of several views of the same patches: the logarithm of their mean probability.
         """
-        views = [_two_columns(each.float()) for each in outputs]
+        views = [two_columns(each.float()) for each in outputs]
         logits = views[0] if len(views) == 1 else mean_answer(torch.stack(views))
         return logits / self.temperature
 
@@ -140,7 +140,7 @@ class Classifier(nn.Module):
         early = self.network.early(self.prepare(views[0]))  # type: ignore[operator]
         outputs = [self.network.late(early)]  # type: ignore[operator]
         outputs += [self.network(self.prepare(view)) for view in views[1:]]
-        return self.scaled(*outputs), _texture(early.float())
+        return self.scaled(*outputs), texture_of(early.float())
 
     def distance(self, texture: Tensor) -> Tensor | None:
         """How far from the training patches, float32 [N]; about 1 for those. None where not fitted.
@@ -168,7 +168,12 @@ class Classifier(nn.Module):
         }
 
 
-def _two_columns(logits: Tensor) -> Tensor:
+def two_columns(logits: Tensor) -> Tensor:
+    """One logit z, float [N, 1], as [0, z]; more columns stay as they are.
+
+    >>> two_columns(torch.tensor([[3.0]]))
+    tensor([[0., 3.]])
+    """
     if logits.shape[1] > 1:
         return logits
     return torch.cat([torch.zeros_like(logits), logits], dim=1)
@@ -187,7 +192,7 @@ def mean_answer(logits: Tensor) -> Tensor:
 _FLOOR = 1e-3
 
 
-def _texture(maps: Tensor) -> Tensor:
+def texture_of(maps: Tensor) -> Tensor:
     """Mean, log deviation and log neighbor difference of each channel: [N, C, h, w] to [N, 3 C]."""
     across = (maps[..., 1:] - maps[..., :-1]).square().mean((2, 3)).sqrt()
     down = (maps[..., 1:, :] - maps[..., :-1, :]).square().mean((2, 3)).sqrt()

@@ -12,13 +12,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from eosin.errors import MissingExtraError
 from eosin.models.checkpoints import digest, read_weights, weights_files
 from eosin.models.knn import make_head
 from eosin.models.matching import check_config, match
 from eosin.models.pretrained import EncoderSpec, find_encoder, input_size
+from eosin.models.resize import resize
 
 
 class EncoderNetwork(nn.Module):
@@ -96,9 +96,7 @@ class EncoderNetwork(nn.Module):
         if self.channels == 1 and images.shape[1] != 1:
             images = images.mean(1, keepdim=True)
         if tuple(images.shape[2:]) != self.input_size:
-            images = functional.interpolate(
-                images, size=self.input_size, mode="bicubic", antialias=True
-            )
+            images = resize(images, self.input_size, "bicubic")
         pooling = self.spec.pooling
         if pooling == "avg":
             pooled: Tensor = self.backbone(images)

@@ -1,0 +1,79 @@
+"""The graph of an exported file: patches in; probabilities, texture and distance out."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from eosin.models.classifier import Classifier, texture_of, two_columns
+from eosin.models.resize import resize_by_matrices
+from eosin.models.symmetry import turn
+
+#: Names of the graph's input and outputs; the last only where an out-of-scope check was fitted.
+INPUT = "patches"
+OUTPUTS = ("probabilities", "features", "distance")
+
+
+class ExportGraph(nn.Module):
+    """A classifier as one graph without a branch on sizes, as an exported file needs it.
+
+    forward(patches: uint8 [N, H, W, 3]) -> probabilities float32 [N, K], features float32 [N, F]
+    and, where the classifier has an out-of-scope check, distance float32 [N]. N, H and W are free:
+    patches are always resized, which leaves those of the right size as they are. A classifier that
+    averages over views sees eight of a square patch and four of any other; the graph computes all
+    eight, in one batch, and gives the last four no weight where H and W differ.
+
+    The answers are those of ``Classifier``; a test compares them for every network.
+
+    >>> model = Classifier.build("compact", classes=["n", "p"], patch_size=(20, 20)).eval()
+    >>> [tuple(found.shape) for found in ExportGraph(model)(torch.zeros(3, 24, 20, 3).byte())]
+    [(3, 2), (3, 96)]
+    """
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, model: Classifier) -> None:
+        super().__init__()
+        self.model = model
+        deviation = model.deviation[:, None, None]
+        # One product and one sum instead of three operations on every pixel.
+        self.register_buffer("scale", 1 / (255 * deviation), False)
+        self.register_buffer("shift", -model.mean[:, None, None] / deviation, False)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of what ``forward`` gives, in its order."""
+        return OUTPUTS if self.model.scope_mean is not None else OUTPUTS[:2]
+
+    def forward(self, patches: Tensor) -> tuple[Tensor, ...]:
+        """patches: uint8 [N, H, W, 3]. Returns what ``outputs`` names."""
+        model = self.model
+        views = [self._prepare(turn(patches, which)) for which in range(model.views)]
+        early = model.network.early(  # type: ignore[operator]
+            views[0] if len(views) == 1 else torch.cat(views)
+        )
+        answers = model.network.late(early)  # type: ignore[operator]
+        texture = texture_of((early if len(views) == 1 else early[: patches.shape[0]]).float())
+        found = (self._probabilities(answers, patches), texture)
+        distance = model.distance(texture)
+        return found if distance is None else (*found, distance)
+
+    def _prepare(self, patches: Tensor) -> Tensor:
+        """``Classifier.prepare`` without its branch: float32 [N, 3, h, w]."""
+        # Resized as whole numbers, which half precision holds exactly.
+        images = resize_by_matrices(patches.permute(0, 3, 1, 2).float(), self.model.patch_size)
+        return images * self.scale + self.shift
+
+    def _probabilities(self, answers: Tensor, patches: Tensor) -> Tensor:
+        """float32 [N, K] of what the network gives for all views of N patches."""
+        model = self.model
+        if model.views == 1:
+            return torch.softmax(model.scaled(answers), dim=1)
+        each = torch.softmax(two_columns(answers.float()), dim=1)
+        number, height, width = patches.shape[:3]
+        each = each.reshape(model.views, number, len(model.classes))
+        straight, swapped = each.chunk(2)
+        square = (torch.ones(()) * height == torch.ones(()) * width).float()
+        mean = (straight.mean(0) + square * swapped.mean(0)) / (1 + square)
+        return torch.softmax(mean.log() / model.temperature, dim=1)

@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 PAGES := docs/reference/cli.md docs/reference/recipes.md
 PIP := $(BIN)/python -m pip install --quiet --no-input --disable-pip-version-check
 
-.PHONY: demo install test check lint types format docs docs-check pictures lock clean
+.PHONY: demo install test bench check lint types format docs docs-check pictures lock clean
 
 demo: $(STAMP)  ## the main job on made-up cases, about three minutes on two cores
 	$(BIN)/eosin demo -o demo --force
@@ -14,6 +14,9 @@ install: $(STAMP)  ## make .venv and install what requirements.lock names
 
 test: $(STAMP)  ## the whole test suite; the real-data tests run where the data are present
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+
+bench: $(STAMP)  ## the CPU benchmarks against their references, at most 20 minutes on two idle cores
+	$(BIN)/python benchmarks/all.py
 
 check: lint types docs-check test  ## format, lint, types, tests and docs: what has to pass before a commit
 

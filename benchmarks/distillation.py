@@ -25,7 +25,7 @@ import numpy as np
 from eosin.config import Recipe, read_recipe
 from eosin.data.store import PatchStore
 from eosin.evaluation.ranking import auroc, average_precision
-from eosin.inference.predictor import TorchPredictor, load
+from eosin.inference.torch_predictor import TorchPredictor, load_run
 from eosin.refining.ensemble import ensemble
 from eosin.runs import RunFolder, environment
 from eosin.splitting.splits import by_published
@@ -67,7 +67,7 @@ def study(store: PatchStore, folder: Path, seeds: list[int], epochs: int) -> lis
             runs[name, "labels", seed] = trained(store, folder, name, seed, epochs)
             runs[name, "teacher", seed] = trained(store, folder, name, seed, epochs, teacher)
     runs["ensemble", "labels", -1] = teacher
-    predictors = {key: load(path) for key, path in runs.items()}
+    predictors = {key: load_run(path) for key, path in runs.items()}
     one_each = {key[0]: predictor for key, predictor in predictors.items()}
     speeds = measured(one_each, store)
     rows = by_published(store).parts(store)["val"]

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from eosin.files import whole
-from eosin.inference.predictor import load
+from eosin.inference.torch_predictor import load_run
 from eosin.training.session import reopen
 
 
@@ -30,7 +30,7 @@ def main() -> None:
     store, parts = session.store, dict(session.parts)
     parts["out"] = np.setdiff1d(np.arange(len(store)), np.concatenate(list(parts.values())))
     del parts["train"]
-    predictor = load(wanted.run)
+    predictor = load_run(wanted.run)
     predictor.model.temperature.fill_(1.0)
     arrays: dict[str, np.ndarray] = {}
     for name, rows in parts.items():

@@ -19,8 +19,8 @@ import cv2
 import numpy as np
 
 from eosin.data.store import PatchStore
-from eosin.inference.predictor import load
 from eosin.inference.scope import probes
+from eosin.inference.torch_predictor import load_run
 from eosin.runs import environment
 from eosin.training.session import reopen
 from eosin.trust.scope import measure_scope
@@ -58,7 +58,7 @@ def main() -> None:
     )
     rng = np.random.default_rng(0)
     rows = np.sort(rng.choice(rows, min(len(rows), wanted.most), replace=False))
-    predictor = load(wanted.run)
+    predictor = load_run(wanted.run)
     limit = predictor.facts["scope"]["threshold"]
 
     def distances(patches: np.ndarray) -> np.ndarray:

@@ -17,12 +17,12 @@ SOURCE = Path(__file__).parents[1] / "src" / "eosin"
 #: From the ground up. A room (or a file beside the rooms) may import what stands in a line above
 #: its own; two in one line do not import each other. A new room is one more name here.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "files"),
+    ("errors", "files", "cores"),
     ("config",),
     ("runs",),
     ("data", "models", "evaluation", "fetching", "tracking"),
     ("splitting", "synthetic", "trust", "figures"),
-    ("training", "experiments"),
+    ("training", "experiments", "runtime"),
     ("probing",),
     ("inference",),
     ("studies",),
@@ -41,8 +41,8 @@ ALONE = ("scratch",)
 
 #: They never import torch, not even inside a function, nor a room that may.
 TORCH_FREE = (
-    "errors", "files", "config", "runs", "data", "evaluation", "fetching", "splitting", "synthetic",
-    "trust", "figures", "tracking", "experiments",
+    "errors", "files", "cores", "config", "runs", "data", "evaluation", "fetching", "splitting",
+    "synthetic", "trust", "figures", "tracking", "experiments", "runtime",
 )  # fmt: skip
 
 #: Folders that hold no code.
@@ -53,7 +53,7 @@ HEAVY = (
     "torch", "numpy", "polars", "cv2", "matplotlib", "sklearn", "scipy", "PIL", "safetensors",
     "requests", "h5py", "kagglesdk", "captum", "jinja2", "marimo", "timm", "torchvision",
     "transformers", "peft", "huggingface_hub", "optuna", "mlflow", "wandb", "trackio",
-    "tensorboard", "onnx", "onnxscript",
+    "tensorboard", "onnx", "onnxscript", "onnxruntime", "openvino", "accelerate",
 )  # fmt: skip
 
 MAX_LINES = 400

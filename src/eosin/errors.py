@@ -82,6 +82,24 @@ class MissingExtraError(UserError):
         self.extra = extra
 
 
+#: Package -> the extra that brings it.
+_EXTRAS = {
+    "torch": "train", "captum": "train", "onnxruntime": "runtime", "openvino": "openvino",
+    "onnx": "deploy", "onnxscript": "deploy", "accelerate": "cluster", "timm": "pretrained",
+    "transformers": "pretrained", "peft": "pretrained", "huggingface_hub": "pretrained",
+}  # fmt: skip
+
+
+def missing_extra(error: ModuleNotFoundError, purpose: str) -> MissingExtraError | None:
+    """What to install where an import failed for want of an optional part; None for any other.
+
+    >>> print(missing_extra(ModuleNotFoundError(name="torch.nn"), "training"))
+    training needs an optional part; install it with: pip install "eosin[train]"
+    """
+    extra = _EXTRAS.get((error.name or "").partition(".")[0])
+    return None if extra is None else MissingExtraError(extra, purpose)
+
+
 class FailureError(EosinError):
     """It was tried and it failed."""
 

@@ -15,8 +15,9 @@ import pytest
 import torch
 
 from eosin.cli.main import COMMANDS, app
-from eosin.inference.predictor import TorchPredictor, load
+from eosin.inference.predictor import load
 from eosin.inference.sheet import covered, draw_sheet, explain_images
+from eosin.inference.torch_predictor import TorchPredictor
 from eosin.models.classifier import Classifier, save_classifier
 
 Run = Callable[..., Any]

@@ -17,7 +17,8 @@ from eosin.errors import UserError
 from eosin.inference.assess import assess
 from eosin.inference.fitting import Wishes
 from eosin.inference.predictor import load
-from eosin.inference.unseen import OWN_SPLIT, assess_unseen
+from eosin.inference.unchanged import OWN_SPLIT
+from eosin.inference.unseen import assess_unseen
 from eosin.reporting.report import write_report
 from eosin.reporting.verdict import verdict
 from eosin.runs import RunFolder

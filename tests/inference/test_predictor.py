@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from eosin.errors import RunError
-from eosin.inference.predictor import TorchPredictor, load, predict_rows
+from eosin.inference.predictor import load, predict_rows
+from eosin.inference.torch_predictor import TorchPredictor
 from eosin.models.classifier import Classifier, save_classifier
 
 ARGUMENTS = {"widths": [8, 16], "blocks": [0, 1]}

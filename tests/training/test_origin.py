@@ -15,10 +15,11 @@ from eosin.data.store import PatchStore
 from eosin.errors import LeakError, RecipeError, RunError, StoppedError
 from eosin.models.classifier import load_classifier
 from eosin.runs import RunFolder
+from eosin.splitting.seen import seen_before, seen_table
 from eosin.splitting.splits import Split, by_case, by_file
 from eosin.training.loop import Reporter
 from eosin.training.origin import head_tensors
-from eosin.training.session import at_scale, fit, reopen, seen_before, start
+from eosin.training.session import at_scale, fit, reopen, start
 
 RECIPE = Recipe(
     network="compact",
@@ -116,7 +117,7 @@ def test_what_was_seen_before_counts_as_seen(
     pl.concat([seen, extra]).write_parquet(more / "seen.parquet")
     start(made_up_store, split, RECIPE, tmp_path / "next", base=more)
     assert "elsewhere" in pl.read_parquet(tmp_path / "next" / "seen.parquet")["case"].to_list()
-    assert seen_before(mine, made_up_store)[0]
+    assert seen_before(seen_table(mine), made_up_store)[0]
 
 
 def test_the_head_is_fresh_for_other_classes(earlier: Path) -> None:

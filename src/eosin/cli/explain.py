@@ -40,13 +40,15 @@ def explain(
         raise UserError(f"--method {method}: choose grad-cam, occlusion or both")
     if out.suffix.lower() != ".png" or out.is_dir():
         raise UserError(f"-o {out}: name a file that ends with .png")
-    from eosin.inference.explain import CAVEAT, METHODS, feature_layer
-    from eosin.inference.predictor import TorchPredictor, load
-    from eosin.inference.sheet import NOT_FOR_DIAGNOSIS, draw_sheet, explain_images
+    from eosin.inference.predictor import is_exported
 
-    predictor = load(run)
-    if not isinstance(predictor, TorchPredictor):
-        raise UserError(f"{run} cannot be explained: its network is not open; give a run folder")
+    if is_exported(run):
+        raise UserError(f"{run} cannot be explained: its network is not open; give the run folder")
+    from eosin.inference.explain import CAVEAT, METHODS, feature_layer
+    from eosin.inference.sheet import NOT_FOR_DIAGNOSIS, draw_sheet, explain_images
+    from eosin.inference.torch_predictor import load_run
+
+    predictor = load_run(run)
     methods = METHODS if method == "both" else tuple(m for m in METHODS if m == method)
     notes = []
     if "grad-cam" in methods:

@@ -34,6 +34,9 @@ from eosin.errors import StoreError
 
 FORMAT = 1
 
+#: What every output on a store of synthetic patches says.
+MADE_UP = "made-up data: drawn by a program, no figure says anything about tissue"
+
 #: One row a patch. ``x``, ``y`` are level-0 pixels of the patch's top-left corner (column, row),
 #: null where unknown; ``width``, ``height`` are the image's size in pixels before padding or
 #: resizing; ``case``, ``slide``, ``part`` (the source's own train/val/test) and ``subtype`` are ""

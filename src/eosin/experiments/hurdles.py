@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eosin import __version__
-from eosin.data.store import PatchStore
+from eosin.data.store import MADE_UP, PatchStore
 from eosin.errors import LeakError, SplitError
 from eosin.evaluation.baselines import ALL_BASELINES, Baseline
 from eosin.evaluation.definitions import NAMES, checked, figure_names
@@ -20,7 +20,6 @@ from eosin.splitting.audit import AuditResult, audit
 from eosin.splitting.splits import Split
 
 FORMAT = 1
-MADE_UP = "made-up data: drawn by a program, no figure says anything about tissue"
 NO_TEST = (
     "the split has no test part: these figures are on the validation part, on which threshold, "
     "neighbors and trees were chosen, so they are somewhat too good"

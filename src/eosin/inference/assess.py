@@ -17,7 +17,6 @@ from eosin.evaluation.summary import evaluate
 from eosin.inference.answers import Answers
 from eosin.inference.fitting import Fitted, Judged, Wishes, case_groups, cross_judge, fit, judge
 from eosin.inference.measure import suspect_section, trust_sections
-from eosin.inference.predictor import TorchPredictor, load
 from eosin.inference.records import (
     Assessment,
     StoreRows,
@@ -29,6 +28,7 @@ from eosin.inference.records import (
     write_assessment,
 )
 from eosin.inference.scope import TOO_FEW, fit_scope, probe_scope
+from eosin.inference.torch_predictor import TorchPredictor, load_run
 from eosin.models.classifier import save_classifier
 from eosin.runs import RunFolder
 from eosin.training.session import Session
@@ -61,7 +61,7 @@ def assess(
     Without a test part the figures are those of the validation part, and say so.
     """
     store, run, parts = session.store, session.run, session.parts
-    predictor = load(run.path, precision=precision)
+    predictor = load_run(run.path, precision=precision)
     named = {name: parts[name] for name in ("val", "test") if len(parts[name])}
     if not named:
         raise RunError(
@@ -84,7 +84,9 @@ def assess(
         *([NO_TEST] if part == "val" else []),
     ]
     others = (
-        baselines_for(session, StoreRows(store.patches, chosen), seed) if with_baselines else {}
+        baselines_for(store, parts, StoreRows(store.patches, chosen), seed)
+        if with_baselines
+        else {}
     )
     evaluation = evaluate(
         store.labels[chosen],
@@ -97,7 +99,7 @@ def assess(
         baselines=others,
         marks=list(dict.fromkeys(marks)),
     )
-    evaluation |= provenance(run, predictor, store, part, session.split.scheme)
+    evaluation |= provenance(run.path, predictor, store, part, session.split.scheme)
     evaluation["fitting"] = fitting
     evaluation |= trust_sections(
         store.labels[chosen],
@@ -133,7 +135,7 @@ def assess(
         prediction_table(store, name, rows, probabilities[name], distances.get(name), answers)
         for name, rows in named.items()
     ]
-    return write_assessment(run, run.path, evaluation, store, pl.concat(tables))
+    return write_assessment(run.path, evaluation, store, pl.concat(tables), metrics=run.metrics())
 
 
 def _read(

@@ -1,19 +1,24 @@
-"""Predictor: patches in, probabilities out. Everything above uses only this."""
+"""Predictor: patches in, probabilities out. Everything above uses only this.
+
+``load`` opens whatever a model is kept in: a run folder is answered by torch, an exported file by
+the runtime that it was made for. Nothing of torch is loaded where an exported file is opened.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from eosin.errors import RunError
-from eosin.models.classifier import Classifier, load_classifier
-from eosin.training.machine import Machine, choose_machine, keep_freed_memory
+from eosin.errors import RunError, UserError, missing_extra
+
+PRECISIONS = ("fp32", "bf16", "auto")
+#: What an export writes, best first where a folder holds several.
+_EXPORTS = ("model.onnx", "model.xml", "model.pt2")
 
 
 class Predictor(Protocol):
@@ -39,95 +44,49 @@ class Predictor(Protocol):
         ...
 
 
-class TorchPredictor:
-    """A run folder, answered by torch.
+def load(path: str | os.PathLike[str], *, precision: str = "fp32") -> Predictor:
+    """The predictor of a run folder, an exported file (.onnx, .xml, .pt2) or an export's folder.
 
-    precision: "fp32" is the reference; "bf16" is faster where the machine is good at it.
+    precision: "fp32" is exact; "bf16" is faster where the machine is good at it, "auto" decides by
+    the machine. An .onnx file is computed as it is; for bf16 it is given to OpenVINO.
+    Raises RunError where nothing is there, training has not finished, or a file is damaged or not
+    eosin's; MissingExtraError where the part that answers is not installed; UserError for an
+    unknown precision.
     """
+    if precision not in PRECISIONS:
+        raise UserError(f"precision {precision}: choose fp32, bf16 or auto")
+    place = Path(path)
+    if place.is_dir() and not _is_run(place):
+        place = _within(place, precision)
+    kind = place.suffix.lower()
+    if kind == ".onnx" and precision != "bf16":
+        from eosin.runtime.with_onnx import OnnxPredictor
 
-    def __init__(
-        self,
-        model: Classifier,
-        facts: dict[str, Any],
-        *,
-        precision: str = "fp32",
-        batch_size: int = 256,
-    ) -> None:
-        self.machine: Machine = choose_machine(precision)
-        self.model = model.eval().to(self.machine.device)
-        self.facts = facts
-        self.classes = model.classes
-        self.patch_size = model.patch_size
-        self.batch_size = batch_size
-        keep_freed_memory()
+        return OnnxPredictor(place)
+    if kind in (".onnx", ".xml"):
+        from eosin.runtime.with_openvino import OpenvinoPredictor
 
-    def predict(self, patches: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """patches: uint8 [N, H, W, 3], any H and W. Returns probabilities float32 [N, K]."""
-        return self.examine(patches)[0]
-
-    def examine(
-        self, patches: npt.NDArray[np.uint8]
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32] | None]:
-        """Probabilities float32 [N, K], and the distance from the training patches float32 [N].
-
-        patches: uint8 [N, H, W, 3]. The distance is None where the model has no such check.
-        """
-        if patches.dtype != np.uint8 or patches.ndim != 4 or patches.shape[3] != 3:
-            raise ValueError(f"patches are {patches.dtype} {patches.shape}, not uint8 [N, H, W, 3]")
-        logits, texture = self.read(patches, np.arange(len(patches)))
-        return (
-            torch.softmax(torch.from_numpy(logits), 1).numpy(),
-            None if self.model.scope_mean is None else self.distances(texture),
+        return OpenvinoPredictor(place, precision=precision)
+    if place.is_file() and kind != ".pt2":
+        raise RunError(
+            f"{place} is neither a run folder nor an exported model (.onnx, .xml or .pt2)"
         )
+    if kind != ".pt2":
+        finished_run(place)
+    try:
+        if kind == ".pt2":
+            from eosin.inference.torch_program import ProgramPredictor
 
-    @torch.inference_mode()
-    def read(
-        self,
-        patches: npt.NDArray[np.uint8],
-        rows: npt.NDArray[np.int64],
-        *,
-        progress: Callable[[int], None] = lambda patches: None,
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Logits float32 [n, K] and texture float32 [n, F] of some rows of an array.
+            return ProgramPredictor(place, precision=precision)
+        from eosin.inference.torch_predictor import load_run
 
-        patches: uint8 [N, H, W, 3], may be memory-mapped; rows: int64 [n]; progress is told how
-        many were read just now.
-        """
-        logits = np.empty((len(rows), len(self.classes)), np.float32)
-        textures = []
-        for start in range(0, max(1, len(rows)), self.batch_size):
-            chosen = rows[start : start + self.batch_size]
-            block = torch.from_numpy(np.array(patches[chosen])).to(self.machine.device)
-            if len(chosen):
-                with self.machine.autocast():
-                    found, texture = self.model.examine(block)
-                logits[start : start + len(chosen)] = found.float().cpu().numpy()
-                textures.append(texture.float().cpu().numpy())
-            progress(len(chosen))
-        return logits, np.concatenate(textures) if textures else np.empty((0, 0), np.float32)
-
-    @torch.inference_mode()
-    def distances(self, texture: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """How far patches are from the training patches, float32 [N]; about 1 for those.
-
-        texture: float32 [N, F] from ``read``. Raises ValueError where the model has no such check.
-        """
-        if not len(texture):
-            return np.empty(0, np.float32)
-        given = torch.from_numpy(texture).to(self.machine.device)
-        found = self.model.distance(given)
-        if found is None:
-            raise ValueError("the model has no out-of-scope check")
-        result: npt.NDArray[np.float32] = found.cpu().numpy()
-        return result
+        return load_run(place, precision=precision)
+    except ModuleNotFoundError as error:
+        raise missing_extra(error, f"answering with {place}") or error from None
 
 
-def load(path: str | os.PathLike[str], *, precision: str = "fp32") -> TorchPredictor:
-    """The predictor of a run folder.
-
-    Raises RunError where the folder is missing, training has not finished, or a file is damaged.
-    """
-    folder = Path(path)
+def finished_run(folder: Path) -> Path:
+    """The folder; raises RunError where it is missing or its training has not finished."""
     if not folder.is_dir():
         raise RunError(
             f"{folder}: no such run folder; make one with: eosin train STORE -o {folder}"
@@ -136,8 +95,30 @@ def load(path: str | os.PathLike[str], *, precision: str = "fp32") -> TorchPredi
         raise RunError(
             f"{folder}: training has not finished; go on with: eosin train --resume {folder}"
         )
-    model, facts = load_classifier(folder)
-    return TorchPredictor(model, facts, precision=precision)
+    return folder
+
+
+def is_exported(path: str | os.PathLike[str]) -> bool:
+    """Whether a path names an exported file, or the folder of an export, and not a run.
+
+    >>> is_exported("model.onnx"), is_exported("run")
+    (True, False)
+    """
+    place = Path(path)
+    if place.is_dir():
+        return not _is_run(place) and any((place / name).is_file() for name in _EXPORTS)
+    return place.suffix.lower() in (".onnx", ".xml", ".pt2")
+
+
+def _is_run(folder: Path) -> bool:
+    return any((folder / name).exists() for name in ("recipe.toml", "model.json", "resume.pt"))
+
+
+def _within(folder: Path, precision: str) -> Path:
+    """The model in an export's folder; the folder itself where there is none."""
+    # OpenVINO's own file opens faster than the .onnx file, which it could read as well.
+    names = ("model.xml", *_EXPORTS) if precision == "bf16" else _EXPORTS
+    return next((folder / name for name in names if (folder / name).is_file()), folder)
 
 
 def predict_rows(

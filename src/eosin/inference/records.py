@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,6 @@ from eosin.inference.answers import Answers
 from eosin.inference.predictor import Predictor
 from eosin.runs import RunFolder
 from eosin.splitting.published import published_cases
-from eosin.training.session import Session
 from eosin.trust.literature import compare_with_published
 
 Rows = npt.NDArray[np.int64]
@@ -54,9 +53,13 @@ class StoreRows:
         return np.asarray(self.patches[self.rows[index]])
 
 
-def baselines_for(session: Session, patches: StoreRows, seed: int) -> dict[str, Baseline]:
-    """The simple methods, fitted on what the network was trained on, asked about ``patches``."""
-    store, parts = session.store, session.parts
+def baselines_for(
+    store: PatchStore, parts: Mapping[str, Rows], patches: StoreRows, seed: int
+) -> dict[str, Baseline]:
+    """The simple methods, fitted on what the network was trained on, asked about ``patches``.
+
+    store, parts: those of the run, of which "train" and "val" are read.
+    """
     train, val = (StoreRows(store.patches, parts[name]) for name in ("train", "val"))
     truths = [store.labels[each.rows] for each in (train, val)]
     return {
@@ -72,10 +75,10 @@ def diagnosed(facts: Mapping[str, Any]) -> list[str]:
 
 
 def provenance(
-    run: RunFolder, predictor: Predictor, store: PatchStore, part: str, scheme: str
+    path: Path, predictor: Predictor, store: PatchStore, part: str, scheme: str
 ) -> dict[str, Any]:
     return {
-        "run": str(run.path),
+        "run": str(path),
         "part": part,
         "split": scheme,
         "store": {"path": str(store.path), "digest": store.digest, "patches": len(store)},
@@ -85,15 +88,17 @@ def provenance(
 
 
 def write_assessment(
-    run: RunFolder,
     folder: Path,
     evaluation: dict[str, Any],
     store: PatchStore,
     predictions: pl.DataFrame,
+    *,
+    metrics: Sequence[Mapping[str, Any]] = (),
 ) -> Assessment:
     """Write everything into a folder: the run's own, or one for another store.
 
-    predictions: what ``prediction_table`` made, of one part or of several.
+    predictions: what ``prediction_table`` made, of one part or of several; metrics: the course of
+    training, where it is to be drawn.
     """
     marked = predictions.with_columns(marks=pl.lit("; ".join(evaluation["marks"])))
     with whole(folder / "predictions.parquet") as temporary:
@@ -108,7 +113,7 @@ def write_assessment(
         evaluation,
         measured["label"].to_numpy(),
         measured.select(f"p_{name}" for name in store.classes).to_numpy(),
-        metrics=run.metrics() if folder == run.path else [],
+        metrics=metrics,
     )
     return Assessment(evaluation, folder, tuple(files))
 

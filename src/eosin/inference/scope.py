@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from eosin.data.store import PatchStore
-from eosin.inference.predictor import TorchPredictor
+from eosin.inference.predictor import Predictor
 from eosin.trust.scope import cross_flagged, fit_gaussian, measure_scope
+
+if TYPE_CHECKING:
+    from eosin.inference.torch_predictor import TorchPredictor
 
 Patches = npt.NDArray[np.uint8]
 Rows = npt.NDArray[np.int64]
@@ -27,6 +29,8 @@ def fit_scope(predictor: TorchPredictor, store: PatchStore, rows: Rows, *, seed:
     rows: int64 [N], the training patches. Returns whether there were enough of them; if not, the
     classifier has no check.
     """
+    import torch
+
     model = predictor.model
     chosen = _some(rows, MOST_FITTED, seed)
     fitted = fit_gaussian(predictor.read(store.patches, chosen)[1]) if len(chosen) else None
@@ -40,7 +44,7 @@ def fit_scope(predictor: TorchPredictor, store: PatchStore, rows: Rows, *, seed:
 
 
 def probe_scope(
-    predictor: TorchPredictor,
+    predictor: Predictor,
     store: PatchStore,
     rows: Rows,
     distances: npt.NDArray[np.float32],
@@ -57,12 +61,16 @@ def probe_scope(
     """
     chosen = _some(rows, MOST_PROBED, seed)
     made = probes(np.asarray(store.patches[chosen]), seed=seed)
-    found = {
-        name: (what, predictor.distances(predictor.read(patches, np.arange(len(patches)))[1]))
-        for name, (what, patches) in made.items()
-    }
+    found = {name: (what, _distances(predictor, patches)) for name, (what, patches) in made.items()}
     flagged = None if groups is None else cross_flagged(distances, groups)
     return measure_scope(distances, threshold, found, flagged=flagged)
+
+
+def _distances(predictor: Predictor, patches: Patches) -> npt.NDArray[np.float32]:
+    found = predictor.examine(patches)[1]
+    if found is None:
+        raise ValueError("the model has no out-of-scope check")
+    return found
 
 
 def probes(patches: Patches, *, seed: int = 0) -> dict[str, tuple[str, Patches]]:

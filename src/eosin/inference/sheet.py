@@ -30,7 +30,7 @@ from eosin.inference.maps import (
     overlay,
     why_empty,
 )
-from eosin.inference.predictor import TorchPredictor
+from eosin.inference.torch_predictor import TorchPredictor
 
 NOT_FOR_DIAGNOSIS = "Research and education only, not for diagnosis."
 #: Images on one sheet.

@@ -15,8 +15,8 @@ from eosin.errors import FailureError, RunError
 from eosin.files import whole
 from eosin.models.classifier import Classifier, save_classifier
 from eosin.runs import RunFolder, environment
+from eosin.splitting.seen import seen_table
 from eosin.splitting.splits import write_split
-from eosin.training.origin import seen_table
 from eosin.training.session import Session
 
 INTENDED_USE = "Research and education only, not for diagnosis."

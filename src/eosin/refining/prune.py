@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from eosin.data.store import MADE_UP
 from eosin.errors import EosinError, RunError, StoppedError, UserError
 from eosin.evaluation.metrics import figure
 from eosin.inference.assess import assess
-from eosin.inference.predictor import TorchPredictor, predict_rows
+from eosin.inference.predictor import predict_rows
+from eosin.inference.torch_predictor import TorchPredictor
 from eosin.models.classifier import Classifier, load_classifier
 from eosin.refining.cost import size_of, speeds
 from eosin.refining.derived import finished_session, write_derived
@@ -26,7 +28,7 @@ from eosin.studies.plan import open_study, plan_of, writing
 from eosin.studies.series import Study, Watch, unwatched
 from eosin.training.machine import choose_machine
 from eosin.training.origin import digest_of
-from eosin.training.session import MADE_UP, Session, fit, reopen, start
+from eosin.training.session import Session, fit, reopen, start
 
 FORMAT = 1
 #: Training patches from which the importance of channels is judged.

@@ -18,13 +18,15 @@ from eosin.evaluation.intervals import LEVEL, resampling_units
 from eosin.evaluation.paired import Paired, paired_differences
 from eosin.evaluation.summary import FEW_CASES
 from eosin.inference.assess import assess
-from eosin.inference.predictor import TorchPredictor, load, predict_rows
+from eosin.inference.predictor import predict_rows
+from eosin.inference.torch_predictor import TorchPredictor, load_run
 from eosin.refining.verdict import NEW, OLD, page, verdict
 from eosin.runs import RunFolder
+from eosin.splitting.seen import seen_table
 from eosin.splitting.splits import Split
 from eosin.studies.compare import P_VALUE
 from eosin.studies.series import Watch, unwatched
-from eosin.training.origin import digest_of, seen_table
+from eosin.training.origin import digest_of
 from eosin.training.session import Session, fit, reopen, start
 from eosin.trust.calibration import measure_calibration
 
@@ -45,7 +47,7 @@ def check_old(path: Path, store: PatchStore, settings: Sequence[str] = ()) -> Re
     settings: key=value changes. Raises RunError for an unfinished run, an ensemble, or classes that
     differ from the store's.
     """
-    predictor = load(RunFolder.open(path).path)
+    predictor = load_run(RunFolder.open(path).path)
     if predictor.model.architecture == "ensemble":
         raise RunError(
             f"{path} is an ensemble, which is not trained; retrain its members and join those with "
@@ -179,7 +181,7 @@ def judge(
     test = session.parts["test"]
     kept, shared = unseen_rows(old, store, test)
     cases = sorted(set(store.cases[kept].tolist()) - {""})
-    predictor = load(path)
+    predictor = load_run(path)
     result: dict[str, Any] = {
         "version": FORMAT,
         "study": "retrain",
@@ -259,7 +261,7 @@ def _compared(
 ) -> dict[str, Any]:
     """Figures of both, differences new less old, and the calibration of both."""
     two = len(store.classes) == 2
-    models = {OLD: predictor, NEW: load(run.path)}
+    models = {OLD: predictor, NEW: load_run(run.path)}
     answers: dict[str, Floats] = {
         name: np.concatenate(list(predict_rows(each, store.patches, rows))).astype(np.float64)
         for name, each in models.items()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from eosin.config import Recipe
-from eosin.data.store import PatchStore
+from eosin.data.store import MADE_UP, PatchStore
 from eosin.errors import FailureError, LeakError, StoppedError, UserError
 from eosin.runs import RunFolder, environment
 from eosin.search import outcome
@@ -24,7 +24,6 @@ from eosin.splitting.audit import audit
 from eosin.splitting.split_file import Split
 from eosin.studies.plan import check_classes
 from eosin.studies.series import Study
-from eosin.training.session import MADE_UP
 
 FORMAT = 1
 _WAIT_SECONDS = 0.2

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eosin.config import Recipe
-from eosin.data.store import PatchStore
+from eosin.data.store import MADE_UP, PatchStore
 from eosin.errors import FailureError, SplitError, StoreError
 from eosin.evaluation.baselines import color_histogram, nearest_neighbors
 from eosin.evaluation.decisions import choose_threshold
@@ -42,7 +42,7 @@ from eosin.studies.series import (
     unwatched,
     write_arrays,
 )
-from eosin.training.session import MADE_UP, Session
+from eosin.training.session import Session
 
 FORMAT = 1
 #: Shares of train, validation and test: those of the tutorial, a fifth of its training part taken

@@ -24,6 +24,7 @@ from eosin.models.encoder import EncoderNetwork, load_encoder_weights
 from eosin.models.networks import build_network
 from eosin.models.pretrained import find_encoder
 from eosin.runs import RunFolder
+from eosin.splitting.seen import seen_table
 
 Rows = npt.NDArray[np.int64]
 Begin = Callable[[Classifier], None]
@@ -171,22 +172,6 @@ def refuse_seen(
                 f"{part} part{some if shared else ''}"
             )
     return found
-
-
-def seen_table(run: RunFolder) -> pl.DataFrame:
-    """seen.parquet: case, digest and part (train, val) of what a run, or one before it, has seen.
-
-    A file without parts is taken as training. Raises RunError where it cannot be read.
-    """
-    try:
-        seen = pl.read_parquet(run / "seen.parquet")
-        if "part" not in seen.columns:
-            seen = seen.with_columns(part=pl.lit("train"))
-        return seen.select("case", "digest", "part")
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise RunError(
-            f"{run / 'seen.parquet'} cannot be read ({error}), so what the run has seen is unknown"
-        ) from None
 
 
 def leak(sentences: Sequence[str]) -> LeakError:

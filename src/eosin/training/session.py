@@ -15,11 +15,12 @@ import numpy.typing as npt
 import polars as pl
 
 from eosin.config import Recipe
-from eosin.data.store import PatchStore
+from eosin.data.store import MADE_UP, PatchStore
 from eosin.errors import LeakError, RecipeError, RunError, TrainingError
 from eosin.files import whole
 from eosin.runs import RunFolder, environment
 from eosin.splitting.audit import AuditResult, audit
+from eosin.splitting.seen import SEEN, seen_table
 from eosin.splitting.splits import Split, read_split, write_split
 from eosin.training.loop import Reporter, Trainer
 from eosin.training.origin import (
@@ -28,11 +29,8 @@ from eosin.training.origin import (
     from_run,
     leak,
     refuse_seen,
-    seen_table,
 )
 from eosin.training.teacher import as_teacher, teach
-
-MADE_UP = "made-up data: drawn by a program, no figure says anything about tissue"
 
 
 @dataclass(frozen=True)
@@ -231,15 +229,5 @@ def _write_seen(
     index = store.index.select("case", "digest")
     tables = [index[parts[part]].with_columns(part=pl.lit(part)) for part in ("train", "val")]
     tables += [seen_table(other) for other in before]
-    with whole(run / "seen.parquet") as temporary:
+    with whole(run / SEEN) as temporary:
         pl.concat(tables).unique(maintain_order=True).write_parquet(temporary)
-
-
-def seen_before(run: RunFolder, store: PatchStore) -> tuple[list[str], int]:
-    """Cases of a store, and number of its patches by pixels, that the run has trained on.
-
-    Training and validation patches both count: the threshold was chosen on the latter.
-    """
-    seen = seen_table(run)
-    shared = sorted((set(seen["case"].to_list()) - {""}) & set(store.cases.tolist()))
-    return shared, int(store.index["digest"].is_in(seen["digest"].unique().to_list()).sum())

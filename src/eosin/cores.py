@@ -1,0 +1,61 @@
+"""How many cores this process may use, within its affinity and the limits of a container."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+PROC = Path("/proc")
+CGROUPS = Path("/sys/fs/cgroup")
+
+
+def usable_cores(proc: Path = PROC, cgroups: Path = CGROUPS) -> tuple[int, int]:
+    """Cores that this process may use (affinity and container quota) and cores of the machine.
+
+    proc, cgroups: where Linux tells of processes and of limits; elsewhere neither is there.
+
+    >>> usable, present = usable_cores()
+    >>> 1 <= usable <= present
+    True
+    """
+    present = os.cpu_count() or 1
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else present
+    quotas = []
+    for folder in control_groups("cpu", proc, cgroups):
+        text = read_system_file(folder / "cpu.max").split()  # version 2: quota and period, or "max"
+        if len(text) != 2:  # version 1
+            text = [read_system_file(folder / f"cpu.cfs_{name}_us") for name in ("quota", "period")]
+        with contextlib.suppress(ValueError):
+            if int(text[0]) > 0:
+                quotas.append(max(1, math.ceil(int(text[0]) / int(text[1]))))
+    return min([allowed, *quotas]), present
+
+
+def control_groups(controller: str, proc: Path, cgroups: Path) -> Iterator[Path]:
+    """The folders of this process's group and those above it, each of which may set a limit."""
+    for line in read_system_file(proc / "self" / "cgroup").splitlines():
+        _, controllers, path = [*line.split(":", 2), "", ""][:3]
+        if controllers == "":
+            root = cgroups
+        elif controller in controllers.split(","):
+            root = (
+                cgroups / controllers if (cgroups / controllers).is_dir() else cgroups / controller
+            )
+        else:
+            continue
+        folder = root / path.lstrip("/")
+        while folder != root.parent:
+            if folder.is_dir():
+                yield folder
+            folder = folder.parent
+
+
+def read_system_file(path: Path) -> str:
+    """The text of a small system file, or "" where there is none."""
+    try:
+        return path.read_text("utf-8", "replace").strip()
+    except OSError:
+        return ""

@@ -1,0 +1,108 @@
+"""A run folder, answered by torch: the reference for every other predictor."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from eosin.inference.predictor import finished_run
+from eosin.models.classifier import Classifier, load_classifier
+from eosin.runtime.exported import check_patches
+from eosin.training.machine import Machine, choose_machine, keep_freed_memory
+
+
+class TorchPredictor:
+    """A run folder, answered by torch.
+
+    precision: "fp32" is the reference; "bf16" is faster where the machine is good at it.
+    """
+
+    def __init__(
+        self,
+        model: Classifier,
+        facts: dict[str, Any],
+        *,
+        precision: str = "fp32",
+        batch_size: int = 256,
+    ) -> None:
+        self.machine: Machine = choose_machine(precision)
+        self.model = model.eval().to(self.machine.device)
+        self.facts = facts
+        self.classes = model.classes
+        self.patch_size = model.patch_size
+        self.batch_size = batch_size
+        keep_freed_memory()
+
+    def predict(self, patches: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """patches: uint8 [N, H, W, 3], any H and W. Returns probabilities float32 [N, K]."""
+        return self.examine(patches)[0]
+
+    def examine(
+        self, patches: npt.NDArray[np.uint8]
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32] | None]:
+        """Probabilities float32 [N, K], and the distance from the training patches float32 [N].
+
+        patches: uint8 [N, H, W, 3]. The distance is None where the model has no such check.
+        """
+        check_patches(patches)
+        logits, texture = self.read(patches, np.arange(len(patches)))
+        return (
+            torch.softmax(torch.from_numpy(logits), 1).numpy(),
+            None if self.model.scope_mean is None else self.distances(texture),
+        )
+
+    @torch.inference_mode()
+    def read(
+        self,
+        patches: npt.NDArray[np.uint8],
+        rows: npt.NDArray[np.int64],
+        *,
+        progress: Callable[[int], None] = lambda patches: None,
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Logits float32 [n, K] and texture float32 [n, F] of some rows of an array.
+
+        patches: uint8 [N, H, W, 3], may be memory-mapped; rows: int64 [n]; progress is told how
+        many were read just now.
+        """
+        logits = np.empty((len(rows), len(self.classes)), np.float32)
+        textures = []
+        for start in range(0, max(1, len(rows)), self.batch_size):
+            chosen = rows[start : start + self.batch_size]
+            block = torch.from_numpy(np.array(patches[chosen])).to(self.machine.device)
+            if len(chosen):
+                with self.machine.autocast():
+                    found, texture = self.model.examine(block)
+                logits[start : start + len(chosen)] = found.float().cpu().numpy()
+                textures.append(texture.float().cpu().numpy())
+            progress(len(chosen))
+        return logits, np.concatenate(textures) if textures else np.empty((0, 0), np.float32)
+
+    @torch.inference_mode()
+    def distances(self, texture: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """How far patches are from the training patches, float32 [N]; about 1 for those.
+
+        texture: float32 [N, F] from ``read``. Raises ValueError where the model has no such check.
+        """
+        if not len(texture):
+            return np.empty(0, np.float32)
+        given = torch.from_numpy(texture).to(self.machine.device)
+        found = self.model.distance(given)
+        if found is None:
+            raise ValueError("the model has no out-of-scope check")
+        result: npt.NDArray[np.float32] = found.cpu().numpy()
+        return result
+
+
+def load_run(path: str | os.PathLike[str], *, precision: str = "fp32") -> TorchPredictor:
+    """The predictor of a run folder, as ``predictor.load`` gives it.
+
+    Raises RunError where the folder is missing, training has not finished, or a file is damaged.
+    """
+    model, facts = load_classifier(finished_run(Path(path)))
+    return TorchPredictor(model, facts, precision=precision)

@@ -1,0 +1,1 @@
+"""Opens exported models and answers with them; torch is not needed."""

@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 from eosin import __version__
-from eosin.cli import output
+from eosin.cli import output, processes
 from eosin.errors import EosinError
 
 #: Command -> (module with a function of that name, group in the help).
@@ -85,6 +85,8 @@ def _usage(error: Any, json_: bool) -> None:
     """Say what is wrong with a command line that typer does not understand, and exit with 2."""
     if not (hasattr(error, "show") and hasattr(error, "format_message")):
         return
+    if output.hushed():
+        sys.exit(error.exit_code)
     error.show()
     if json_:
         output.result({"error": error.format_message(), "exit_code": error.exit_code})
@@ -95,6 +97,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with 0, 1 (failure), 2 (the user's mistake) or 130 (Ctrl-C)."""
     given = sys.argv[1:] if arguments is None else arguments
     output.use_json("--json" in given)
+    if not processes.takes_part(given):
+        sys.exit(0)
     try:
         register()
         code = app(args=arguments, standalone_mode=False)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -30,7 +30,9 @@ Settings = Annotated[
 ]
 Replicates = Annotated[int, typer.Option(min=10, help="Bootstrap replicates.")]
 
-_state = {"json": False}
+_state = {"json": False, "hushed": False}
+#: Where several processes work together: whether this one may say why it ends.
+_turn: list[Callable[[], bool]] = []
 
 
 def use_json(wanted: bool) -> None:
@@ -38,11 +40,26 @@ def use_json(wanted: bool) -> None:
     _state["json"] = wanted
 
 
+def hush() -> None:
+    """Print nothing from here on: another process speaks for this one."""
+    _state["hushed"] = True
+
+
+def hushed() -> bool:
+    """Whether another process speaks for this one."""
+    return _state["hushed"]
+
+
+def take_turns(mine: Callable[[], bool]) -> None:
+    """Ask ``mine`` before an error is shown, so that of several processes one shows it."""
+    _turn[:] = [mine]
+
+
 def stderr() -> Console:
     """The console for everything that is not the result."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return Console(stderr=True, highlight=False, soft_wrap=True, quiet=_state["hushed"])
 
 
 def note(text: str) -> None:
@@ -57,6 +74,8 @@ def warn(text: str) -> None:
 
 def result(data: dict[str, Any]) -> None:
     """The result for programs: one JSON object on stdout; what is not finite becomes null."""
+    if _state["hushed"]:
+        return
     sys.stdout.write(json.dumps(finite(data), ensure_ascii=False, indent=1, default=str) + "\n")
 
 
@@ -94,9 +113,9 @@ def table(
         drawn.add_column(name, justify="right" if name in right else "left", overflow="fold")
     for row in rows:
         drawn.add_row(*[str(cell) for cell in row])
-    console = Console(highlight=False)
+    console = Console(highlight=False, quiet=_state["hushed"])
     if not console.is_terminal:
-        console = Console(highlight=False, width=160)
+        console = Console(highlight=False, width=160, quiet=_state["hushed"])
     console.print(drawn, markup=False)
 
 
@@ -116,7 +135,8 @@ def interval(figure: Mapping[str, Any]) -> str:
 
 def say(text: str) -> None:
     """A line of the result for people, on stdout."""
-    sys.stdout.write(text + "\n")
+    if not _state["hushed"]:
+        sys.stdout.write(text + "\n")
 
 
 def progress() -> Progress:
@@ -140,12 +160,14 @@ def progress() -> Progress:
         TimeRemainingColumn(),
         console=stderr(),
         transient=True,
-        disable=not sys.stderr.isatty(),
+        disable=not sys.stderr.isatty() or _state["hushed"],
     )
 
 
 def fail(message: str, exit_code: int) -> NoReturn:
     """Say what went wrong and exit: on stderr for people, as an object on stdout for programs."""
+    if _turn:
+        _state["hushed"] = not _turn[0]()
     stderr().print(f"error: {message}", style="red", markup=False)
     if _state["json"]:
         result({"error": message, "exit_code": exit_code})

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from eosin.cli import output, tracking
+from eosin.cli import output, processes, tracking
 from eosin.cli.weights import Weights, found_weights
 from eosin.errors import UserError
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from eosin.data.store import PatchStore
     from eosin.splitting.splits import Split
     from eosin.training.loop import Reporter
+    from eosin.training.parallel import Team
     from eosin.training.session import Session
 
 
@@ -91,11 +93,12 @@ def train(
                 "--resume RUN goes on with the run as it was; leave out -o, --split, --set, "
                 "--from, --teacher, --weights"
             )
-        session = _resumed(resume, source)
+        begin = partial(_resumed, resume, source)
     else:
         if source is None or run is None:
             raise UserError("say what to train on and where to: eosin train STORE -o RUN")
-        session = _started(
+        begin = partial(
+            _started,
             source,
             recipe,
             settings or [],
@@ -108,13 +111,21 @@ def train(
             teacher=teacher,
             weights=weights,
         )
-    with tracking.tracked(session, track, track_to, track_project) as follow:
-        _go(session, follow, resume=resume, evaluate=evaluate, json_=json_)
+    with processes.team() as team:
+        session = processes.shared(team, begin)
+        tracked = (
+            tracking.tracked(session, track, track_to, track_project)
+            if team.main
+            else nullcontext(lambda reporter: reporter)
+        )
+        with tracked as follow:
+            _go(session, follow, team, resume=resume, evaluate=evaluate, json_=json_)
 
 
 def _go(
     session: Session,
     follow: Callable[[Reporter], Reporter],
+    team: Team,
     *,
     resume: Path | None,
     evaluate: bool,
@@ -133,8 +144,11 @@ def _go(
         going_on = resume is not None and (session.run / "resume.pt").exists()
         if resume is not None and not going_on:
             output.note(f"{resume} has no checkpoint yet; it begins again from the start")
-        with watching(session) as reporter:
-            facts = fit(session, reporter=follow(reporter), resume=going_on)
+        with watching(session, processes=team.count) as reporter:
+            facts = fit(session, reporter=follow(reporter), resume=going_on, team=team)
+    processes.leave(team)
+    if not team.main:
+        return
     output.note(
         f"trained {facts['epochs']} epochs in {facts['train_seconds']:.0f} s; {session.run.path}"
     )
@@ -236,13 +250,20 @@ def split_for(store: PatchStore, wanted: str | None) -> Split:
 
 
 @contextmanager
-def watching(session: Session) -> Iterator[Reporter]:
-    """Show progress, and turn Ctrl-C or a stop signal into a checkpoint after the step."""
+def watching(session: Session, *, processes: int = 1) -> Iterator[Reporter]:
+    """Show progress, and turn Ctrl-C or a stop signal into a checkpoint after the step.
+
+    processes: how many train together; the signal then comes from their launcher, which ends by
+    itself what does not end in time.
+    """
     from eosin.training.loop import Reporter
 
     stopping = {"asked": False}
 
     def ask(number: int, frame: object) -> None:
+        if processes > 1:
+            stopping["asked"] = True
+            return
         if stopping["asked"]:
             raise KeyboardInterrupt
         stopping["asked"] = True

@@ -7,6 +7,7 @@ generators: weights, optimizer, average, position and history are all of it. It 
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,10 +37,18 @@ class Position:
     best_weights: dict[str, Tensor] = field(default_factory=dict)
 
 
-def save_checkpoint(path: Path, position: Position, state: dict[str, Any]) -> None:
-    """Write ``state`` (tensors and plain values) and the position."""
-    with whole(path, durable=True) as temporary, open(temporary, "wb") as file:
+def save_checkpoint(
+    path: Path, position: Position, state: dict[str, Any], *, writer: int | None = None
+) -> None:
+    """Write ``state`` (tensors and plain values) and the position.
+
+    writer: number of the process, where several may write the same at the same time.
+    """
+    own = path if writer is None else path.with_name(f".{path.name}.{writer}")
+    with whole(own, durable=True) as temporary, open(temporary, "wb") as file:
         torch.save({"format": FORMAT, "position": vars(position), **state}, file)
+    if own != path:
+        os.replace(own, path)
 
 
 def load_checkpoint(path: Path) -> tuple[Position, dict[str, Any]]:

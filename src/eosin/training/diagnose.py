@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from eosin.config import Recipe
+from eosin.errors import SplitError
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,21 @@ class Diagnosis:
     name: str
     sentence: str
     dead: bool = False
+
+
+def missing_classes(classes: Sequence[str], counts: Sequence[int]) -> list[str]:
+    """Classes without a training patch; raises SplitError where fewer than two have any.
+
+    >>> missing_classes(["a", "b", "c"], [4, 0, 2])
+    ['b']
+    """
+    missing = [name for name, n in zip(classes, counts, strict=True) if not n]
+    if len(missing) >= len(classes) - 1:
+        raise SplitError(
+            f"the training part holds one class only (no {', '.join(missing)}); "
+            "a classifier needs at least two: make another split"
+        )
+    return missing
 
 
 def weights_of(model: nn.Module) -> dict[str, Tensor]:

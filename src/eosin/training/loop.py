@@ -23,6 +23,7 @@ from eosin.training.checkpoint import Position, load_checkpoint, save_checkpoint
 from eosin.training.diagnose import (
     Diagnosis,
     constant,
+    missing_classes,
     not_finite,
     unchanged,
     weights_of,
@@ -30,11 +31,11 @@ from eosin.training.diagnose import (
 from eosin.training.finetuning import Finetuning
 from eosin.training.machine import Machine, choose_machine, keep_freed_memory
 from eosin.training.optimizers import Optimizer, WeightAverage, rate_factor
+from eosin.training.parallel import LostError, Team
 from eosin.training.step import Step
-from eosin.training.validate import classify, validation_figures
+from eosin.training.validate import answers, validation_figures
 
 CHECKPOINT_SECONDS = 30.0
-_VALIDATION_BATCH = 512
 #: Views of a patch that the finished classifier averages over.
 VIEWS = {"none": 1, "dihedral": 8}
 
@@ -71,6 +72,8 @@ class Trainer:
     begin: Callable[[Classifier], None] | None = None
     #: A teacher's logits for the training patches, float32 [n, K].
     soft: Tensor | None = None
+    #: The processes that train together; all of them make the same trainer.
+    team: Team = field(default_factory=Team)
 
     def __post_init__(self) -> None:
         self.machine: Machine = choose_machine(self.recipe.precision)
@@ -84,7 +87,8 @@ class Trainer:
         patches = take(self.store.patches, rows)
         labels = torch.from_numpy(self.store.labels[rows])
         counts = torch.bincount(labels, minlength=len(self.store.classes))
-        self._check_classes(counts)
+        if missing := missing_classes(self.store.classes, counts.tolist()):
+            self.reporter.warned(f"no training patch of class {', '.join(missing)}")
         mean, deviation = input_scaling(patches, self.recipe)
         torch.manual_seed(mixed_seed(self.recipe.seed, 1))
         self.model = Classifier.build(
@@ -126,19 +130,22 @@ class Trainer:
             classes=len(self.store.classes),
             class_weights=class_weights,
             warned=lambda sentence: self.reporter.warned(sentence),
+            team=self.team,
         )
+        self._loss_sum = torch.zeros((), dtype=torch.float64, device=self.machine.device)
+        self._since = time.perf_counter()
 
     def fit(self, *, resume: bool = False) -> dict[str, Any]:
         """Train to the end and save the model; returns the facts that model.json holds.
 
-        Raises TrainingError when the loss is not finite or memory runs out, StoppedError when the
-        reporter asks to stop; in both cases resume.pt holds the state to go on from.
+        Raises TrainingError when the loss is not finite, memory runs out or another process is
+        lost, StoppedError when the reporter asks to stop; resume.pt holds the state to go on from.
         """
         keep_freed_memory()
         if resume:
             self._load()
         else:
-            self.run.keep_metrics(0)
+            self.team.once(lambda: self.run.keep_metrics(0))
         self.reporter.started(
             {
                 "machine": str(self.machine),
@@ -150,13 +157,16 @@ class Trainer:
                 "step": self.position.step,
             }
         )
-        while self.position.epoch < self.recipe.epochs:
-            self._epoch()
-            if any(d.dead for d in self.diagnoses) and self.recipe.stop_when_dead:
-                break
-            if self._patience_is_over():
-                break
-        return self._finish()
+        try:
+            while self.position.epoch < self.recipe.epochs:
+                self._epoch()
+                if any(d.dead for d in self.diagnoses) and self.recipe.stop_when_dead:
+                    break
+                if self._patience_is_over():
+                    break
+            return self._finish()
+        except LostError as error:
+            raise TrainingError(self._rescued(error)) from error
 
     # One epoch
 
@@ -167,21 +177,14 @@ class Trainer:
         first = weights_of(self.model) if not self._moved and not position.step else None
         self.model.train()
         self.tuning.epoch(number)
-        started = saved = time.perf_counter()
-        loss_sum = torch.tensor(position.loss_sum, dtype=torch.float64, device=self.machine.device)
+        self._since = saved = time.perf_counter()
+        self._loss_sum.fill_(position.loss_sum)
         for rows in self.batches.rows(number, start=position.step):
             done = position.epoch * self.batches.steps + position.step
-            loss = self.step(
-                self.batches.patches[rows],
-                self.batches.labels[rows],
-                None if self.soft is None else self.soft[rows],
-                epoch=number,
-                step=position.step,
-                factor=self._rate(done),
-            )
+            loss = self._step(rows, number, done)
             if self.average:
                 self.average.update(done)
-            loss_sum += loss
+            self._loss_sum += loss
             position.step += 1
             # Asking a GPU for a number makes it wait: rarely there, always on the processor.
             if self.machine.device.type == "cpu" or position.step % 50 == 0:
@@ -190,21 +193,20 @@ class Trainer:
                     raise TrainingError(not_finite(value, self.recipe, number, position.step))
                 self.reporter.stepped(number, position.step, value)
             now = time.perf_counter()
-            stop = self.reporter.stop()
-            if stop or now - saved > CHECKPOINT_SECONDS:
-                position.loss_sum = float(loss_sum)
-                position.seconds += now - started
-                started = saved = now
+            stop, due = self._asked(now - saved > CHECKPOINT_SECONDS)
+            if stop or due:
+                saved = now
+                self._pause()
                 self._save()
             if stop:
                 raise StoppedError(
                     f"stopped after epoch {number}, step {position.step} of {self.batches.steps}; "
-                    f"go on with: eosin train --resume {self.run.path}"
+                    f"go on with: {self._go_on()}"
                 )
-        mean_loss = float(loss_sum) / self.batches.steps
+        mean_loss = float(self._loss_sum) / self.batches.steps
         if not np.isfinite(mean_loss):
             raise TrainingError(not_finite(mean_loss, self.recipe, number, self.batches.steps))
-        position.seconds += time.perf_counter() - started
+        self._pause()
         if first is not None:
             if found := unchanged(first, self.model, self.recipe, number):
                 self._diagnose(found)
@@ -221,10 +223,36 @@ class Trainer:
             number % self.recipe.validate_every == 0 or number == self.recipe.epochs
         ):
             row.update(self._validate(number))
-        self.run.append_metrics(row)
+        self.team.once(lambda: self.run.append_metrics(row))
         position.epoch, position.step, position.loss_sum = number, 0, 0.0
+        self._loss_sum.zero_()
         self._save()
         self.reporter.epoch_done(row)
+
+    def _step(self, rows: Tensor, epoch: int, done: int) -> Tensor:
+        """One step; where another process is lost in its middle, it leaves no trace."""
+        alone = self.team.count == 1
+        before = [] if alone else [buffer.clone() for buffer in self.model.buffers()]
+        try:
+            return self.step(
+                self.batches.patches[rows],
+                self.batches.labels[rows],
+                None if self.soft is None else self.soft[rows],
+                epoch=epoch,
+                step=self.position.step,
+                factor=self._rate(done),
+            )
+        except LostError:
+            for buffer, value in zip(self.model.buffers(), before, strict=True):
+                buffer.copy_(value)
+            raise
+
+    def _asked(self, due: bool) -> tuple[bool, ...]:
+        """Whether to stop, and whether a checkpoint is due; all processes hear the same."""
+        team = self.team
+        if team.count > 1 and self.machine.device.type != "cpu" and self.position.step % 50:
+            return False, False
+        return team.any(self.reporter.stop(), due and team.main)
 
     def _rate(self, step: int) -> float:
         total = self.recipe.epochs * self.batches.steps
@@ -236,7 +264,14 @@ class Trainer:
         """Figures of the validation part with the weights that would be kept now."""
         if self.average:
             self.average.swap()
-        logits, labels = self._logits(self.val_rows), self.store.labels[self.val_rows]
+        try:
+            patches, rows = self.store.patches, self.val_rows
+            logits = answers(self.model, patches, rows, self.machine, self.team)
+        except LostError:
+            if self.average:
+                self.average.swap()
+            raise
+        labels = self.store.labels[self.val_rows]
         figures, probabilities = validation_figures(logits, labels)
         if found := constant(probabilities):
             self._diagnose(found)
@@ -256,18 +291,20 @@ class Trainer:
             "watched_probability": float(probabilities[watched, labels[watched]]),
         }
 
-    def _logits(self, rows: npt.NDArray[np.int64]) -> Tensor:
-        self.model.eval()
-        found = [
-            classify(self.model, take(self.store.patches, block), self.machine)
-            for block in np.split(rows, range(_VALIDATION_BATCH, len(rows), _VALIDATION_BATCH))
-        ]
-        self.model.train()
-        return torch.cat(found)
-
     # State
 
+    def _pause(self) -> None:
+        """Bring the position up to the step just taken."""
+        now = time.perf_counter()
+        self.position.loss_sum = float(self._loss_sum)
+        self.position.seconds += now - self._since
+        self._since = now
+
     def _save(self) -> None:
+        self.team.agree(list(self.model.state_dict().values()), "the weights")
+        self.team.once(self._write)
+
+    def _write(self, writer: int | None = None) -> None:
         state: dict[str, Any] = {
             "network": self.model.network.state_dict(),
             "optimizer": self.optimizer.state(),
@@ -276,10 +313,29 @@ class Trainer:
             "diagnoses": [vars(d) for d in self.diagnoses],
         }
         try:
-            save_checkpoint(self.run / "resume.pt", self.position, state)
+            save_checkpoint(self.run / "resume.pt", self.position, state, writer=writer)
         except (OSError, RuntimeError) as error:
             # torch wraps what goes wrong below it, such as a full disk, in a RuntimeError.
             raise TrainingError(f"{self.run / 'resume.pt'} cannot be written ({error})") from None
+
+    def _rescued(self, error: LostError) -> str:
+        """Keep the state before the step in which another process was lost; what to say."""
+        position = self.position
+        kept = "the last checkpoint holds the state of up to half a minute before"
+        if self.machine.device.type == "cpu":
+            # A GPU has work queued behind the broken step: there its weights cannot be trusted.
+            self._pause()
+            self._write(self.team.rank)
+            kept = "the state before it is saved"
+        return (
+            f"{error}, in epoch {position.epoch + 1}, step {position.step + 1}; {kept}; "
+            f"go on with: {self._go_on()}"
+        )
+
+    def _go_on(self) -> str:
+        count = self.team.count
+        many = f"torchrun --standalone --nproc-per-node {count} -m " if count > 1 else ""
+        return f"{many}eosin train --resume {self.run.path}"
 
     def _load(self) -> None:
         self.position, state = load_checkpoint(self.run / "resume.pt")
@@ -293,7 +349,7 @@ class Trainer:
         if self.average:
             self.average.load(state["average"])
         self.diagnoses = [Diagnosis(**d) for d in state["diagnoses"]]
-        self.run.keep_metrics(self.position.epoch)
+        self.team.once(lambda: self.run.keep_metrics(self.position.epoch))
 
     def _finish(self) -> dict[str, Any]:
         if self.recipe.keep == "best" and self.position.best_weights:
@@ -319,7 +375,7 @@ class Trainer:
             "intended_use": "Research and education only, not for diagnosis.",
             **self.facts,
         }
-        save_classifier(self.model, self.run.path, **facts)
+        self.team.once(lambda: save_classifier(self.model, self.run.path, **facts))
         return facts
 
     # Small things
@@ -340,15 +396,3 @@ class Trainer:
     def _patches_so_far(self, epochs: int) -> int:
         size, count = self.batches.batch_size, len(self.batches.labels)
         return epochs * min(self.batches.steps * size, count)
-
-    def _check_classes(self, counts: Tensor) -> None:
-        missing = [
-            name for name, n in zip(self.store.classes, counts.tolist(), strict=True) if not n
-        ]
-        if len(missing) >= len(self.store.classes) - 1:
-            raise SplitError(
-                f"the training part holds one class only (no {', '.join(missing)}); "
-                "a classifier needs at least two: make another split"
-            )
-        if missing:
-            self.reporter.warned(f"no training patch of class {', '.join(missing)}")

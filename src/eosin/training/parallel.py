@@ -52,8 +52,8 @@ class Team:
     def __init__(self, rank: int = 0, count: int = 1) -> None:
         self.rank = rank
         self.count = count
-        self._patient: dist.ProcessGroup | None = None
-        self._quick: dist.ProcessGroup | None = None
+        self._patient: Any = None
+        self._quick: Any = None
         if count > 1:
             self._patient = dist.new_group(backend="gloo", timeout=_PATIENCE)
             self._quick = dist.new_group(backend="gloo", timeout=timedelta(seconds=timeout()))
@@ -87,13 +87,13 @@ class Team:
         flat = torch.cat([*(g.reshape(-1).float() for g in gradients), loss.reshape(1).float()])
         with told():
             dist.all_reduce(flat)
-        parts = flat.split([*(g.numel() for g in gradients), 1])
+        parts = torch.split(flat, [*(g.numel() for g in gradients), 1])
         for gradient, part in zip(gradients, parts, strict=False):
             gradient.copy_(part.view(gradient.shape))
-        return parts[-1][0]
+        return flat[-1]
 
     def whole_batch(self, rows: int) -> AbstractContextManager[object]:
-        """A context in which batch norm and dropout see ``rows`` rows and this process its share."""
+        """A context in which batch norm and dropout mean ``rows`` rows, of which these are some."""
         if self.count == 1:
             return nullcontext()
         from eosin.training.whole_batch import WholeBatch
@@ -198,6 +198,19 @@ def timeout() -> int:
     if seconds < 1:
         raise UserError(f"{TIMEOUT_VARIABLE}={said}: give a whole number of seconds, at least 1")
     return seconds
+
+
+def first_to_speak() -> bool:
+    """Whether this process is the first that asks; where the launcher is gone, each is."""
+    key = f"eosin said it {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"
+    try:
+        where = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+        store = dist.TCPStore(  # type: ignore[attr-defined]
+            *where, is_master=False, timeout=timedelta(seconds=10)
+        )
+        return int(store.add(key, 1)) == 1
+    except (KeyError, ValueError, RuntimeError):
+        return True
 
 
 def join() -> Team:

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from eosin.training.origin import (
     leak,
     refuse_seen,
 )
+from eosin.training.parallel import Team
 from eosin.training.teacher import as_teacher, teach
 
 
@@ -162,13 +164,18 @@ def reopen(path: str | os.PathLike[str], store_path: str | None = None) -> Sessi
 
 
 def fit(
-    session: Session, *, reporter: Reporter | None = None, resume: bool = False
+    session: Session,
+    *,
+    reporter: Reporter | None = None,
+    resume: bool = False,
+    team: Team | None = None,
 ) -> dict[str, Any]:
     """Train, or go on training; returns the facts of model.json.
 
+    team: the processes that train together; each of them calls this with the same session.
     Where training fails, failed.json keeps the reason, for `eosin runs`.
     """
-    reporter = reporter or Reporter()
+    reporter, team = reporter or Reporter(), team or Team()
     (session.run / "failed.json").unlink(missing_ok=True)
     if session.recipe.probe != "none":
         raise RecipeError(
@@ -176,7 +183,8 @@ def fit(
         )
     soft = None
     if session.teacher is not None:
-        soft = teach(
+        ask = partial(
+            teach,
             session.teacher,
             session.store,
             session.parts["train"],
@@ -184,6 +192,10 @@ def fit(
             precision=session.recipe.precision,
             progress=reporter.taught,
         )
+        if team.count > 1:
+            # The main process asks and keeps the answers in the run folder; then all read them.
+            team.once(lambda: len(ask()), patient=True)
+        soft = ask()
     trainer = Trainer(
         session.store,
         session.parts,
@@ -199,6 +211,7 @@ def fit(
         },
         begin=beginning(session.origin, going_on=resume),
         soft=soft,
+        team=team,
     )
     try:
         return trainer.fit(resume=resume)

@@ -48,6 +48,8 @@ class Step:
         self.warned = warned
         #: Patches that go through the network at once; 0 is the whole batch.
         self.micro_batch = recipe.micro_batch
+        #: The loss of patches through the network; `training.compiled` may put a faster one here.
+        self.loss_of: Callable[[Tensor, Tensor, list[Tensor]], Tensor] = self._loss_of
 
     def __call__(
         self,
@@ -66,19 +68,33 @@ class Step:
         """
         recipe = self.recipe
         patches = augment(patches, recipe, seeded(recipe.seed, epoch, step, 3))
-        targets = self._targets(labels, soft)
+        targets = self.targets(labels, soft)
         if recipe.mixup or recipe.cutmix:
             patches, targets = mix(patches, targets, recipe, seeded(recipe.seed, epoch, step, 4))
         self.optimizer.set_rate(factor)
+        loss = self.learn(patches, labels, targets, seed=dropout_seed(recipe, epoch, step))
+        self.optimizer.step()
+        return loss
+
+    def learn(
+        self, patches: Tensor, labels: Tensor, targets: list[Tensor], *, seed: int | None
+    ) -> Tensor:
+        """Leave the gradients of a batch, clipped, in the parameters; returns the loss, a scalar.
+
+        seed: for dropout. None while the step is recorded: the generator stays as it is, and out of
+        memory is an error, as a recording cannot begin again.
+        """
+        recipe = self.recipe
         while True:
-            # Dropout draws from the global generator; the rest of the program must not notice.
-            torch.manual_seed(mixed_seed(recipe.seed, epoch, step, 2))
+            if seed is not None:
+                # Dropout draws from the global generator; the rest of the program must not notice.
+                torch.manual_seed(seed)
             self.optimizer.zero()
             try:
                 loss = self._gradients(patches, labels, targets)
                 break
             except (RuntimeError, MemoryError) as error:
-                if not out_of_memory(error):
+                if not out_of_memory(error) or seed is None:
                     raise
                 if self.team.count > 1:
                     # The others wait in the middle of this batch; they cannot begin it again.
@@ -87,7 +103,6 @@ class Step:
             self._less(len(patches))
         if recipe.clip_norm:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip_norm)
-        self.optimizer.step()
         return loss
 
     def _less(self, count: int) -> None:
@@ -104,7 +119,7 @@ class Step:
             f"sees {self.micro_batch} at a time. Next time: --set micro_batch={self.micro_batch}"
         )
 
-    def _targets(self, labels: Tensor, soft: Tensor | None) -> list[Tensor]:
+    def targets(self, labels: Tensor, soft: Tensor | None) -> list[Tensor]:
         """Targets that can be blended, float32 [n, K]: of the labels, and of the teacher.
 
         Empty where whole-number labels will do.
@@ -112,7 +127,9 @@ class Step:
         recipe = self.recipe
         if soft is None and not (recipe.mixup or recipe.cutmix):
             return []
-        targets = [functional.one_hot(labels, self.classes).float()]
+        # Comparing is one_hot without its check of the range, which a recording does not allow.
+        kinds = torch.arange(self.classes, device=labels.device)
+        targets = [(labels[:, None] == kinds).float()]
         if soft is not None:
             targets.append(torch.softmax(soft / recipe.distill_temperature, 1))
         return targets
@@ -126,20 +143,23 @@ class Step:
             # Of every micro-batch each process takes its share of rows; alone it takes all.
             rows = min(size, count - start)
             share = self.team.share(rows)
-            part = slice(start + share.start, start + share.stop)
+            # Without a row it goes along with one that counts nothing.
+            part = slice(start + share.start, start + max(share.stop, share.start + 1))
             mine = [target[part] for target in targets]
             with self.team.whole_batch(rows):
-                with self.machine.autocast():
-                    logits = self.model(patches[part])
-                if len(logits):
-                    loss = self._loss(logits, labels[part], mine)
-                else:
-                    loss = logits.sum() * 0.0
-                if size < count or self.team.count > 1:
+                loss = self.loss_of(patches[part], labels[part], mine)
+                if share.stop == share.start:
+                    loss = loss * 0.0
+                elif size < count or self.team.count > 1:
                     loss = loss * (self._weight(labels[part], mine) / whole)
                 loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
         return self.team.add_up(list(self.model.parameters()), total)
+
+    def _loss_of(self, patches: Tensor, labels: Tensor, targets: list[Tensor]) -> Tensor:
+        with self.machine.autocast():
+            logits = self.model(patches)
+        return self._loss(logits, labels, targets)
 
     def _weight(self, labels: Tensor, targets: list[Tensor]) -> Tensor | float:
         """What the mean over these patches divides by, so that parts add up to the whole."""
@@ -162,6 +182,11 @@ class Step:
         return (1 - recipe.distill_weight) * loss + recipe.distill_weight * distillation(
             logits, targets[1], temperature=recipe.distill_temperature
         )
+
+
+def dropout_seed(recipe: Recipe, epoch: int, step: int) -> int:
+    """What the global generators are seeded with before a step goes through the network."""
+    return mixed_seed(recipe.seed, epoch, step, 2)
 
 
 def distillation(logits: Tensor, teacher: Tensor, *, temperature: float) -> Tensor:

@@ -10,7 +10,11 @@ from torch.nn import functional
 
 from eosin.evaluation.ranking import auroc, average_precision, macro_auroc
 from eosin.models.classifier import Classifier
+from eosin.training.batches import take
 from eosin.training.machine import Machine
+from eosin.training.parallel import Team
+
+_BATCH = 512
 
 
 @torch.no_grad()
@@ -19,6 +23,28 @@ def classify(model: Classifier, patches: Tensor, machine: Machine) -> Tensor:
     with machine.autocast():
         logits: Tensor = model(patches.to(machine.device))
     return logits.float().cpu()
+
+
+def answers(
+    model: Classifier,
+    patches: npt.NDArray[np.uint8],
+    rows: npt.NDArray[np.int64],
+    machine: Machine,
+    team: Team,
+) -> Tensor:
+    """Logits float32 [n, K] of rows of a store, the same in all processes, which share the work.
+
+    patches: uint8 [N, H, W, 3]; rows: int64 [n]. The model is left in training mode.
+    """
+    model.eval()
+    logits = torch.zeros(len(rows), len(model.classes))
+    size = min(_BATCH, -(-len(rows) // team.count))
+    for number, start in enumerate(range(0, len(rows), max(size, 1))):
+        if number % team.count == team.rank:
+            block = rows[start : start + size]
+            logits[start : start + len(block)] = classify(model, take(patches, block), machine)
+    model.train()
+    return team.total(logits)
 
 
 def validation_figures(

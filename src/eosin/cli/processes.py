@@ -1,0 +1,91 @@
+"""What a command does where torchrun or accelerate launch has started it several times."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from eosin.cli import output
+from eosin.errors import TrainingError
+
+if TYPE_CHECKING:
+    from eosin.training.parallel import Team
+    from eosin.training.session import Session
+
+
+def count() -> int:
+    """How many processes were started together; 1 without a launcher."""
+    if not {"RANK", "WORLD_SIZE", "MASTER_ADDR"} <= os.environ.keys():
+        return 1
+    return int(os.environ["WORLD_SIZE"])
+
+
+def takes_part(given: Sequence[str]) -> bool:
+    """Whether this process has anything to do for a command line; the first one always has.
+
+    All but the first are silent from here on.
+    """
+    if count() == 1:
+        return True
+    helped = {"-h", "--help"} & set(given)
+    if os.environ["RANK"] == "0":
+        if given and given[0] not in ("train", "--version") and not helped:
+            output.note(f"eosin {given[0]} works in one process; the others have nothing to do")
+        return True
+    output.hush()
+    return given[:1] == ["train"] and not helped
+
+
+@contextmanager
+def team() -> Iterator[Team]:
+    """The processes that train together, or this one alone.
+
+    Raises MissingExtraError without accelerate, TrainingError where one of them is lost.
+    """
+    from eosin.training.parallel import LostError, Team, first_to_speak, join
+
+    if count() == 1:
+        yield Team()
+        return
+    output.take_turns(first_to_speak)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        met = join()
+        if not met.main:
+            # They wait for the main process; if it ends, they notice and can say so.
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        yield met
+    except LostError as error:
+        raise TrainingError(f"{error}; nothing was trained yet: begin again") from error
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def shared(team: Team, begin: Callable[[], Session]) -> Session:
+    """The session that ``begin`` makes, once, in the main process; the others open its folder."""
+    if team.count == 1:
+        return begin()
+    from eosin.training.session import reopen
+
+    made: list[Session] = []
+
+    def make() -> tuple[str, str]:
+        made.append(begin())
+        return str(made[0].run.path), str(made[0].store.path.resolve())
+
+    path, store = team.once(make, patient=True)
+    return made[0] if made else reopen(path, store)
+
+
+def leave(team: Team) -> None:
+    """The end of common work: the main process goes on alone, with all the cores."""
+    if team.count == 1:
+        return
+    import torch
+
+    team.leave()
+    if os.environ.get("OMP_NUM_THREADS", "1") == "1":
+        torch.set_num_threads(os.cpu_count() or 1)

@@ -1,0 +1,181 @@
+"""Batch norm and dropout of a whole batch, in a process that has only some of its rows.
+
+A mode of torch: inside it, a batch norm in training takes mean and variance over the rows of all
+processes, and random numbers with one row a patch are drawn for the whole batch, of which the
+process keeps its own. The network itself is not changed, and a run folder knows nothing of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+from eosin.training.parallel import told
+
+
+class WholeBatch(TorchFunctionMode):
+    """The mode; made for each pass through the network.
+
+    rows: of the whole batch; share: which of them this process has. The first dimension of what
+    is dropped or drawn must be the share's length or a multiple of it (windows of a patch). With
+    an empty share the process sends one row through that counts nothing, as the others wait for it.
+    """
+
+    def __init__(self, rows: int, share: slice) -> None:
+        super().__init__()
+        self.rows = rows
+        self.share = share
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func is functional.batch_norm:
+            return _batch_norm(self.share.stop > self.share.start, *args, **kwargs)
+        if func is functional.dropout:
+            return self._dropout(*args, **kwargs)
+        if func is torch.rand:
+            return self._rand(*args, **kwargs)
+        if func is Tensor.bernoulli_:
+            return self._bernoulli(*args, **kwargs)
+        return func(*args, **kwargs)
+
+    def _whole(self, shape: Sequence[int]) -> tuple[tuple[int, ...], slice] | None:
+        """The shape of the whole batch's tensor and the rows of this process in it."""
+        start, mine = self.share.start, max(1, self.share.stop - self.share.start)
+        if not shape or not shape[0] or shape[0] % mine:
+            return None
+        times = shape[0] // mine
+        part = slice(start * times, (start + mine) * times)
+        return (self.rows * times, *shape[1:]), part
+
+    def _dropout(
+        self, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+    ) -> Tensor:
+        found = self._whole(input.shape) if training and p > 0 else None
+        if found is None:
+            return functional.dropout(input, p, training, inplace)
+        shape, part = found
+        # Zeros and 1 / (1 - p), drawn as torch draws them for the whole batch.
+        kept = functional.dropout(input.new_ones(shape), p, True)[part]
+        return input.mul_(kept) if inplace else input * kept
+
+    def _rand(self, *size: Any, **options: Any) -> Tensor:
+        shape = list(size[0]) if size and isinstance(size[0], list | tuple) else list(size)
+        found = self._whole(shape) if shape and not options.get("generator") else None
+        if found is None:
+            return torch.rand(*size, **options)
+        return torch.rand(found[0], **options)[found[1]]
+
+    def _bernoulli(self, input: Tensor, *args: Any, **options: Any) -> Tensor:
+        plain = not any(isinstance(value, Tensor) for value in (*args, *options.values()))
+        found = self._whole(input.shape) if plain and not options.get("generator") else None
+        if found is None:
+            return input.bernoulli_(*args, **options)
+        return input.copy_(input.new_empty(found[0]).bernoulli_(*args, **options)[found[1]])
+
+
+def _batch_norm(
+    counts: bool,
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    if not training:
+        return functional.batch_norm(
+            input, running_mean, running_var, weight, bias, False, momentum, eps
+        )
+    result: Tensor
+    result, mean, variance, count = _SharedNorm.apply(input, weight, bias, eps, counts)
+    with torch.no_grad():
+        if running_mean is not None:
+            running_mean.lerp_(mean.to(running_mean.dtype), momentum)
+        if running_var is not None:
+            unbiased = variance * (count / (count - 1).clamp(min=1))
+            running_var.lerp_(unbiased.to(running_var.dtype), momentum)
+    return result
+
+
+class _SharedNorm(torch.autograd.Function):
+    """Batch norm over the rows of all processes, however many each of them has.
+
+    counts: False where the rows of this process are there only for company.
+
+    Values are gathered as count, mean and squared deviation and put together as by Chan et al.
+    1979, "Updating formulae and a pairwise algorithm for computing sample variances".
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        input: Tensor,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        eps: float,
+        counts: bool,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        channels = input.shape[1]
+        mine = torch.zeros(2 * channels + 1, dtype=torch.float32, device=input.device)
+        if counts:
+            count = input.numel() // channels
+            axes = [k for k in range(input.ndim) if k != 1]
+            variance, mean = torch.var_mean(input.float(), axes, correction=0)
+            mine = torch.cat([mean, variance * count, mean.new_full((1,), count)])
+        gathered = [torch.empty_like(mine) for _ in range(dist.get_world_size())]
+        with told():
+            dist.all_gather(gathered, mine)
+        means, spreads, numbers = torch.split(
+            torch.stack(gathered).double(), [channels, channels, 1], 1
+        )
+        total = numbers.sum()
+        if total < 2:
+            raise ValueError("batch norm cannot learn from a single value a channel")
+        mean = (means * numbers).sum(0) / total
+        variance = (spreads.sum(0) + (numbers * (means - mean).square()).sum(0)) / total
+        single = (mean.float(), variance.float())
+        result = functional.batch_norm(input, *single, weight, bias, False, 0.0, eps)
+        ctx.save_for_backward(input, weight, *single)
+        ctx.eps, ctx.total, ctx.counts, ctx.biased = eps, total, counts, bias is not None
+        ctx.mark_non_differentiable(*single, total)
+        return result, *single, total
+
+    @staticmethod
+    def backward(
+        ctx: Any, gradient: Tensor, *unused: Tensor
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None, None, None]:
+        input, weight, mean, variance = ctx.saved_tensors
+        # As if mean and variance were given: the gradient's first part, and both sums.
+        first, to_weight, to_bias = torch.ops.aten.native_batch_norm_backward(
+            gradient, input, weight, mean, variance, None, None, False, ctx.eps, [True, True, True]
+        )
+        sums = torch.cat([to_weight, to_bias]).float()
+        parts = (None if weight is None else to_weight, to_bias if ctx.biased else None)
+        with told():
+            dist.all_reduce(sums)
+        along, level = (sums / ctx.total).float().chunk(2)
+        if not ctx.counts:
+            return torch.zeros_like(input), *parts, None, None
+        # What the batch's own mean and variance take away again, linear in the input.
+        deviation = torch.rsqrt(variance + ctx.eps)
+        scale = deviation if weight is None else weight.float() * deviation
+        slope = scale * along * deviation
+        shift = scale * level - slope * mean
+        shape = [1, -1, *[1] * (input.ndim - 2)]
+        taken = torch.addcmul(shift.view(shape), input.float(), slope.view(shape))
+        whole = (first.float() - taken).to(input.dtype)
+        return whole, *parts, None, None

@@ -36,10 +36,9 @@ class ExportGraph(nn.Module):
     def __init__(self, model: Classifier) -> None:
         super().__init__()
         self.model = model
-        deviation = model.deviation[:, None, None]
         # One product and one sum instead of three operations on every pixel.
-        self.register_buffer("scale", 1 / (255 * deviation), False)
-        self.register_buffer("shift", -model.mean[:, None, None] / deviation, False)
+        self.register_buffer("scale", 1 / (255 * model.deviation), False)
+        self.register_buffer("shift", -model.mean / model.deviation, False)
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -61,9 +60,10 @@ class ExportGraph(nn.Module):
 
     def _prepare(self, patches: Tensor) -> Tensor:
         """``Classifier.prepare`` without its branch: float32 [N, 3, h, w]."""
-        # Resized as whole numbers, which half precision holds exactly.
-        images = resize_by_matrices(patches.permute(0, 3, 1, 2).float(), self.model.patch_size)
-        return images * self.scale + self.shift
+        # Scaled before resizing, which is the same as weights of a pixel sum to 1: between the
+        # resizing and the first convolution OpenVINO cannot place it in an int8 model.
+        images = (patches.float() * self.scale + self.shift).permute(0, 3, 1, 2)
+        return resize_by_matrices(images, self.model.patch_size)
 
     def _probabilities(self, answers: Tensor, patches: Tensor) -> Tensor:
         """float32 [N, K] of what the network gives for all views of N patches."""

@@ -1,0 +1,140 @@
+"""The ONNX file: the traced graph with names, free sizes and what the model is, and nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from eosin import __version__
+from eosin.errors import MissingExtraError, UserError
+from eosin.exporting.graph import INPUT, ExportGraph
+from eosin.files import whole
+
+if TYPE_CHECKING:
+    import onnx
+
+OPSET = 20
+#: A protobuf message, and so an ONNX file in one piece, holds at most 2 GiB.
+MOST_BYTES = 2**31 - 2**24
+#: The exporter and its optimizer tell developers how they got on; that is nothing for a user.
+_LOGGERS = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
+
+
+def trace(graph: ExportGraph) -> torch.export.ExportedProgram:
+    """The graph as torch.export gives it, with free N, H and W.
+
+    Raises UserError where a network cannot be traced, with torch's reason.
+    """
+    height, width = graph.model.patch_size
+    # Sizes that no layer has, so that none is taken for one of the model's own.
+    example = torch.zeros(3, height + 11, width + 7, 3, dtype=torch.uint8)
+    free = {INPUT: dict.fromkeys(range(3), torch.export.Dim.DYNAMIC)}
+    try:
+        with torch.no_grad(), quiet():
+            return torch.export.export(graph, (example,), dynamic_shapes=free, strict=False)
+    # Not a fault of eosin's: what a network of a library does in its forward may be untraceable.
+    except (RuntimeError, ValueError, NotImplementedError) as error:
+        raise UserError(_why(graph, error)) from None
+
+
+def make_onnx(graph: ExportGraph, program: torch.export.ExportedProgram) -> onnx.ModelProto:
+    """The ONNX model of a traced graph; batch norm is folded into the convolutions before it.
+
+    Raises UserError where the exporter does not know a part of the network, or the weights are too
+    many for one file; MissingExtraError without onnx.
+    """
+    bytes_of_weights = sum(each.numel() * each.element_size() for each in graph.parameters())
+    if bytes_of_weights > MOST_BYTES:
+        raise UserError(
+            f"{graph.model.architecture} cannot be exported to one ONNX file: its weights are "
+            f"{bytes_of_weights / 2**30:.1f} GiB and such a file holds 2; let a smaller network "
+            "learn from it (eosin train --teacher), or use --torch"
+        )
+    try:
+        import onnx
+        import onnxscript  # noqa: F401  (the exporter needs it)
+    except ImportError:
+        raise MissingExtraError("deploy", "exporting to ONNX") from None
+    try:
+        with torch.no_grad(), quiet():
+            made = torch.onnx.export(
+                program,
+                (),
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=[INPUT],
+                output_names=list(graph.outputs),
+                verbose=False,
+            )
+    except torch.onnx.OnnxExporterError as error:
+        raise UserError(_why(graph, error)) from None
+    assert made is not None
+    model: onnx.ModelProto = made.model_proto
+    onnx.checker.check_model(model)
+    _tidy(model, graph.outputs)
+    return model
+
+
+def save_onnx(
+    model: onnx.ModelProto, path: Path, facts: Mapping[str, Any], *, doc: str = ""
+) -> None:
+    """Write the model, whole or not at all, with the facts in its metadata.
+
+    facts: what ``metadata_props`` holds under "eosin" as one JSON object; its "classes", "mpp" and
+    "intended_use" stand beside it as well, for viewers of ONNX files.
+    """
+    del model.metadata_props[:]
+    plain = facts.get("facts") or {}
+    given = {
+        "eosin": json.dumps(facts, ensure_ascii=False),
+        "classes": ", ".join(str(name) for name in facts["classes"]),
+        "mpp": "unknown" if plain.get("mpp") is None else f"{plain['mpp']:g}",
+        "intended_use": str(facts["intended_use"]),
+    }
+    for key, value in given.items():
+        entry = model.metadata_props.add()
+        entry.key, entry.value = key, value
+    model.doc_string = doc
+    with whole(path) as temporary:
+        temporary.write_bytes(model.SerializeToString())
+
+
+def _tidy(model: onnx.ModelProto, outputs: tuple[str, ...]) -> None:
+    """Name the free sizes, and leave out where the exporter found each node on this machine."""
+    model.producer_name, model.producer_version = "eosin", __version__
+    graph = model.graph
+    graph.name = "classifier"
+    del graph.value_info[:]
+    for given in (*graph.input, *graph.output, *graph.node, *graph.initializer):
+        del given.metadata_props[:]
+        given.doc_string = ""
+    del graph.metadata_props[:]
+    names = {INPUT: ("N", "H", "W"), **{name: ("N",) for name in outputs}}
+    for value in (*graph.input, *graph.output):
+        for axis, name in enumerate(names[value.name]):
+            value.type.tensor_type.shape.dim[axis].dim_param = name
+
+
+def _why(graph: ExportGraph, error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    reason = lines[0] if lines else type(error).__name__
+    return f"{graph.model.architecture} cannot be exported: {reason}"
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Nothing of the exporter's own talk reaches a user; its errors still do."""
+    before = {name: logging.getLogger(name).level for name in _LOGGERS}
+    for name in _LOGGERS:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for name, level in before.items():
+            logging.getLogger(name).setLevel(level)

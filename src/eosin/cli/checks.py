@@ -53,6 +53,10 @@ def eosin() -> Check:
 
 def torch(facts: Mapping[str, Any]) -> Check:
     """Whether torch imports and computes; ``facts`` come from eosin.cli.trial."""
+    if _absent(facts):
+        return Check(
+            "torch", NONE, 'not installed, so nothing can be trained: pip install "eosin[train]"'
+        )
     if facts.get("error"):
         return Check(
             "torch",
@@ -67,6 +71,11 @@ def torch(facts: Mapping[str, Any]) -> Check:
         remedy = "install it again: pip install --force-reinstall torch"
         return Check("torch", FAIL, f"{found}, computes wrongly", remedy)
     return Check("torch", PASS, found, details={"version": facts["version"], "build": build})
+
+
+def _absent(facts: Mapping[str, Any]) -> bool:
+    """Whether torch is not there at all, which is no fault: exported models do without."""
+    return "No module named 'torch'" in str(facts.get("error"))
 
 
 def threads(facts: Mapping[str, Any], usable: int, present: int) -> Check:
@@ -103,7 +112,7 @@ def instructions(name: str, flags: set[str]) -> Check:
 def precision(facts: Mapping[str, Any]) -> Check:
     """What precision `auto` chooses here, and why."""
     if "precision" not in facts:
-        return Check("precision", NONE, "unknown, as torch does not import")
+        return Check("precision", NONE, _unknown(facts))
     found = f"auto means {facts['precision']}: {facts['reason']}"
     return Check("precision", PASS, found, details={"auto": facts["precision"]})
 
@@ -111,7 +120,7 @@ def precision(facts: Mapping[str, Any]) -> Check:
 def devices(facts: Mapping[str, Any], driver: Sequence[str], environ: Mapping[str, str]) -> Check:
     """The GPUs that torch can use; ``driver`` names those that the NVIDIA driver sees."""
     if facts.get("error"):
-        return Check("devices", NONE, "unknown, as torch does not import")
+        return Check("devices", NONE, _unknown(facts))
     found, details = facts.get("devices", []), {"devices": facts.get("devices", [])}
     if found:
         text = "; ".join(f"{item['name']}, {item['memory_bytes'] / GIB:.0f} GiB" for item in found)
@@ -135,6 +144,11 @@ def devices(facts: Mapping[str, Any], driver: Sequence[str], environ: Mapping[st
             f"torch build for an older CUDA{f' ({reasons})' if reasons else ''}"
         )
     return Check("devices", WARN, seen, remedy, details)
+
+
+def _unknown(facts: Mapping[str, Any]) -> str:
+    why = "is not installed" if _absent(facts) else "does not import"
+    return f"unknown, as torch {why}"
 
 
 def _supported(device: Mapping[str, Any], facts: Mapping[str, Any]) -> bool:

@@ -19,13 +19,25 @@ _PRECISION = "fp32 is exact and the reference; bf16 is faster where the machine 
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    run: Annotated[
+        Path, typer.Argument(help="A run folder, or an exported file (.onnx, .xml) or its folder.")
+    ],
     store: Annotated[
         Path | None,
         typer.Option(
             help="A store that the run has never seen: all of it is evaluated. "
-            "The run's own store, where it has moved, is recognized."
+            "The run's own store, where it has moved, is recognized. An exported file needs it."
         ),
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|SCHEME",
+            help="For an exported file: evaluate the test part of this split, not the whole store.",
+        ),
+    ] = None,
+    fold: Annotated[
+        int | None, typer.Option(min=0, help="For --split into folds: the one to test on.")
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for the results on another store.")
@@ -56,11 +68,12 @@ def evaluate(
     ] = True,
     json_: output.Json = False,
 ) -> None:
-    """Evaluate a run on the test part of its split, or on a store that it has never seen.
+    """Evaluate a run on the test part of its split, or a run or exported file on another store.
 
     Temperature, operating points, the refer band and the out-of-scope threshold are fitted on the
     validation part alone and kept in the model. Each figure has a 95 % interval by bootstrap over
-    cases. Writes evaluation.json, predictions.parquet, figures, report.html and MODEL_CARD.md.
+    cases. Writes evaluation.json, predictions.parquet, figures, report.html and MODEL_CARD.md. An
+    exported file is asked without torch, and by what it carries: nothing is fitted.
 
     Example: eosin evaluate run --store hospital-b.store
     """
@@ -75,10 +88,26 @@ def evaluate(
     if not 0 < cost_ratio < float("inf"):
         raise UserError(f"--cost-ratio {cost_ratio:g}: give a number above 0")
     from eosin.data.store import PatchStore
+    from eosin.inference.predictor import is_exported
     from eosin.runs import RunFolder
-    from eosin.training.session import reopen
 
     options: dict[str, Any] = {"replicates": replicates, "seed": seed, "precision": precision}
+    fitting = (refer_error, refer_confidence, cost_ratio) != (0.05, 0.9, 5.0)
+    if is_exported(run):
+        if store is None:
+            raise UserError(f"{run} is an exported file: name the store with --store STORE")
+        if fitting:
+            raise UserError(
+                "--refer-error, --refer-confidence and --cost-ratio act on what is fitted, and "
+                "nothing is fitted for an exported file: evaluate the run, then export it again"
+            )
+        options |= {"output": out, "allow_seen": allow_seen, "with_baselines": baselines}
+        opened = PatchStore.open(store)
+        _show(*_file(run, opened, split, report=report, fold=fold, **options), json_)
+        return
+    for option, given in (("--split", split is not None), ("--fold", fold is not None)):
+        if given:
+            raise UserError(f"{option} is for an exported file; a run keeps its own split")
     folder = RunFolder.open(run)
     if store is not None:
         opened = PatchStore.open(store)
@@ -86,7 +115,7 @@ def evaluate(
         if opened.digest != own:
             from eosin.inference.unseen import assess_unseen
 
-            if (refer_error, refer_confidence, cost_ratio) != (0.05, 0.9, 5.0):
+            if fitting:
                 raise UserError(
                     "--refer-error, --refer-confidence and --cost-ratio act on what is fitted on "
                     f"the run's own validation part: give them to eosin evaluate {run}, without "
@@ -113,6 +142,7 @@ def evaluate(
                 "split lies in the run folder"
             )
     from eosin.inference.fitting import Wishes
+    from eosin.training.session import reopen
 
     session = reopen(run, None if store is None else str(store))
     options["wishes"] = Wishes(refer_error, refer_confidence, cost_ratio)
@@ -131,6 +161,26 @@ def assess_and_show(session: Session, *, json_: bool, report: bool = True, **opt
             **options,
         )
     _show(found, _report(found, session.store) if report else None, json_)
+
+
+def _file(
+    path: Path, store: PatchStore, split: str | None, *, report: bool, **options: Any
+) -> tuple[Assessment, Written | None]:
+    """Evaluate an exported file, with progress, and write its report."""
+    from eosin.cli.train import split_for
+    from eosin.inference.assess_file import assess_file
+
+    parted = None if split is None else split_for(store, split)
+    with output.progress() as bar:
+        task = bar.add_task("predicting", total=None, rate="patches")
+        found = assess_file(
+            path,
+            store,
+            split=parted,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            **options,
+        )
+    return found, _report(found, store) if report else None
 
 
 def _report(found: Assessment, store: PatchStore) -> Written:

@@ -11,7 +11,7 @@ import typer
 
 from eosin import __version__
 from eosin.cli import output, processes
-from eosin.errors import EosinError
+from eosin.errors import EosinError, missing_extra
 
 #: Command -> (module with a function of that name, group in the help).
 COMMANDS = {
@@ -93,6 +93,16 @@ def _usage(error: Any, json_: bool) -> None:
     sys.exit(error.exit_code)
 
 
+def _missing(error: Exception, given: list[str]) -> None:
+    """Where an optional part is not installed, say which, and exit with 2."""
+    if not isinstance(error, ModuleNotFoundError):
+        return
+    asked = next((word for word in given if word in COMMANDS), "")
+    wanted = missing_extra(error, f"eosin {asked}".strip())
+    if wanted is not None:
+        output.fail(str(wanted), wanted.exit_code)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with 0, 1 (failure), 2 (the user's mistake) or 130 (Ctrl-C)."""
     given = sys.argv[1:] if arguments is None else arguments
@@ -122,6 +132,7 @@ def main(arguments: list[str] | None = None) -> None:
         output.fail(f"{error.strerror or error}{where}", 1)
     except Exception as error:
         _usage(error, "--json" in given)
+        _missing(error, given)
         if os.environ.get("EOSIN_DEBUG"):
             raise
         output.fail(

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 
 def predict(
-    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    run: Annotated[
+        Path, typer.Argument(help="A run folder, or an exported file (.onnx, .xml) or its folder.")
+    ],
     images: Annotated[
         list[Path], typer.Argument(help="Image files, folders of images, or zips of images.")
     ],
@@ -25,7 +27,10 @@ def predict(
         typer.Option("--strict", help="Refuse images of another size instead of resizing them."),
     ] = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")] = False,
-    precision: Annotated[str, typer.Option(help="fp32 (exact), bf16 or auto.")] = "fp32",
+    precision: Annotated[
+        str,
+        typer.Option(help="fp32 (exact), bf16 or auto; an .onnx file needs OpenVINO for bf16."),
+    ] = "fp32",
     json_: output.Json = False,
 ) -> None:
     """Classify image files: probability of each class, and the decision.

@@ -18,6 +18,7 @@ from eosin.inference.answers import Answers
 from eosin.inference.fitting import Fitted, Judged, Wishes, case_groups, cross_judge, fit, judge
 from eosin.inference.measure import suspect_section, trust_sections
 from eosin.inference.records import (
+    NO_TEST,
     Assessment,
     StoreRows,
     baselines_for,
@@ -37,10 +38,6 @@ from eosin.trust.scope import KEPT, scope_threshold
 Rows = npt.NDArray[np.int64]
 Progress = Callable[[int, int], None]
 
-NO_TEST = (
-    "the split has no test part: these figures are on the validation part, on which the threshold "
-    "was chosen, so they are somewhat too good"
-)
 NO_VALIDATION = "there is no validation part to choose a threshold on"
 
 

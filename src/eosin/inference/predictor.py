@@ -9,12 +9,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from eosin.errors import RunError, UserError, missing_extra
+
+if TYPE_CHECKING:
+    from eosin.runtime.exported import Exported
 
 PRECISIONS = ("fp32", "bf16", "auto")
 #: What an export writes, best first where a folder holds several.
@@ -44,6 +47,15 @@ class Predictor(Protocol):
         ...
 
 
+class FilePredictor(Predictor, Protocol):
+    """A predictor of an exported file."""
+
+    #: What the file says of itself.
+    exported: Exported
+    #: The library that answers, with its version.
+    runtime: str
+
+
 def load(path: str | os.PathLike[str], *, precision: str = "fp32") -> Predictor:
     """The predictor of a run folder, an exported file (.onnx, .xml, .pt2) or an export's folder.
 
@@ -53,10 +65,24 @@ def load(path: str | os.PathLike[str], *, precision: str = "fp32") -> Predictor:
     eosin's; MissingExtraError where the part that answers is not installed; UserError for an
     unknown precision.
     """
-    if precision not in PRECISIONS:
-        raise UserError(f"precision {precision}: choose fp32, bf16 or auto")
     place = Path(path)
-    if place.is_dir() and not _is_run(place):
+    if is_exported(place) or place.is_file():
+        return load_file(place, precision=precision)
+    _check_precision(precision)
+    finished_run(place)
+    try:
+        from eosin.inference.torch_predictor import load_run
+
+        return load_run(place, precision=precision)
+    except ModuleNotFoundError as error:
+        raise missing_extra(error, f"answering with the run {place}") or error from None
+
+
+def load_file(path: str | os.PathLike[str], *, precision: str = "fp32") -> FilePredictor:
+    """The predictor of an exported file, or of an export's folder, as ``load`` gives it."""
+    _check_precision(precision)
+    place = Path(path)
+    if place.is_dir():
         place = _within(place, precision)
     kind = place.suffix.lower()
     if kind == ".onnx" and precision != "bf16":
@@ -67,22 +93,21 @@ def load(path: str | os.PathLike[str], *, precision: str = "fp32") -> Predictor:
         from eosin.runtime.with_openvino import OpenvinoPredictor
 
         return OpenvinoPredictor(place, precision=precision)
-    if place.is_file() and kind != ".pt2":
+    if kind != ".pt2":
         raise RunError(
             f"{place} is neither a run folder nor an exported model (.onnx, .xml or .pt2)"
         )
-    if kind != ".pt2":
-        finished_run(place)
     try:
-        if kind == ".pt2":
-            from eosin.inference.torch_program import ProgramPredictor
+        from eosin.inference.torch_program import ProgramPredictor
 
-            return ProgramPredictor(place, precision=precision)
-        from eosin.inference.torch_predictor import load_run
-
-        return load_run(place, precision=precision)
+        return ProgramPredictor(place, precision=precision)
     except ModuleNotFoundError as error:
         raise missing_extra(error, f"answering with {place}") or error from None
+
+
+def _check_precision(precision: str) -> None:
+    if precision not in PRECISIONS:
+        raise UserError(f"precision {precision}: choose fp32, bf16 or auto")
 
 
 def finished_run(folder: Path) -> Path:

@@ -24,6 +24,11 @@ from eosin.trust.literature import compare_with_published
 Rows = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.floating]
 
+NO_TEST = (
+    "the split has no test part: these figures are on the validation part, on which the threshold "
+    "was chosen, so they are somewhat too good"
+)
+
 _SUSPECT = {
     "patch": pl.Int64, "case": pl.String, "source": pl.String, "label": pl.String,
     "suggested": pl.String, "probability": pl.Float64, "score": pl.Float64,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +56,7 @@ class ProgramPredictor:
         answer = {PROBABILITIES: Port("float32", (None, None))}
         read_exported(self.path, text, ports, answer)
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
+            with _quiet():
                 program = torch.export.load(self.path)
         except Exception as error:  # an archive can be damaged in as many ways as it has parts
             first = [*str(error).strip().splitlines(), type(error).__name__][0]
@@ -69,6 +71,7 @@ class ProgramPredictor:
         self.patch_size = self.exported.patch_size
         self.facts = self.exported.facts
         self.machine = choose_machine(precision)
+        self.runtime = f"torch {torch.__version__}"
         self._program: Any = program.module().to(self.machine.device)
         keep_freed_memory()
 
@@ -94,6 +97,20 @@ class ProgramPredictor:
         if not self.exported.has_distance:
             return probabilities, None
         return probabilities, joined(found[DISTANCE], (0,))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """torch tells developers what it meets in a file; a user gets one sentence."""
+    logger = logging.getLogger("torch.export")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def _facts(path: Path) -> str | None:

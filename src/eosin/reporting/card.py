@@ -374,6 +374,14 @@ def _scope(evaluation: Facts) -> CardPart:
 
 def _reproduce(evaluation: Facts, environment: Facts) -> CardPart:
     command = str(environment.get("command") or "")
+    if exported := evaluation.get("exported"):
+        said = (
+            f"The exported file {exported.get('file')} ({exported.get('kind')}) was asked by "
+            f"{exported.get('runtime')}; the run that it comes from is "
+            f"{exported.get('run') or 'not recorded'}, and EXPORT_CARD.md beside the file says how "
+            "near its answers are to that run's."
+        )
+        return CardPart("How to reproduce it", [said], lines=[command] if command else [])
     run = str(evaluation.get("run") or "RUN")
     digest = str((environment.get("store") or {}).get("digest") or "")
     said = "The same store, recipe, split and seed give the same run; all are in the run folder."

@@ -43,6 +43,15 @@ class Material:
         return [str(name) for name in self.evaluation.get("classes") or ()]
 
     @property
+    def name(self) -> str:
+        """What was evaluated: the run's name, and that of the exported file if it was one."""
+        exported = self.evaluation.get("exported")
+        if not exported:
+            return self.run.resolve().name
+        file = Path(str(exported.get("file"))).name
+        return f"{exported.get('run') or 'exported model'}, {file}"
+
+    @property
     def binary(self) -> bool:
         """Whether there are two classes, the second being positive."""
         return len(self.classes) == 2

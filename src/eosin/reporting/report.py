@@ -71,8 +71,8 @@ def render(material: Material, judged: Verdict, built: list[Section]) -> str:
     page.filters["together"] = lambda text: text.replace(" %", "\N{NO-BREAK SPACE}%")
     script = _file("page.js")
     shown = {
-        "title": f"{material.run.resolve().name}: what the model can do",
-        "run": material.run.resolve().name,
+        "title": f"{material.name}: what the model can do",
+        "run": material.name,
         "recipe": str(material.evaluation.get("recipe") or "unknown recipe"),
         "verdict": judged,
         "sections": built,

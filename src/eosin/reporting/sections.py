@@ -69,14 +69,23 @@ class Report:
     @cached_property
     def model(self) -> Classifier | None:
         """The network, for explanation maps; None where it cannot be loaded."""
-        from eosin.errors import EosinError
-        from eosin.models.classifier import load_classifier
+        if self.material.evaluation.get("exported"):
+            self.problems.append("no explanation maps: an exported file does not open its network")
+            return None
+        from eosin.errors import EosinError, missing_extra
 
         try:
+            from eosin.models.classifier import load_classifier
+
             return load_classifier(self.material.run)[0].eval()
         except EosinError as error:
             self.problems.append(f"no explanation maps: {error}")
-            return None
+        except ModuleNotFoundError as error:
+            # A report can be made again where torch is not installed.
+            if (missing := missing_extra(error, "a map of the network")) is None:
+                raise
+            self.problems.append(f"no explanation maps: {missing}")
+        return None
 
 
 def build(report: Report) -> list[Section]:
@@ -289,7 +298,9 @@ def reproduce(report: Report) -> Section:
     lines = [str(facts["command"])] if facts.get("command") else []
     run, folder = shlex.quote(str(material.run)), shlex.quote(str(material.folder))
     other = f" --store {shlex.quote(str(store.get('path')))}" if folder != run else ""
-    lines += [f"eosin evaluate {run}{other}", f"eosin report {folder}"]
+    # Of an exported file the recorded command is that of the evaluation itself.
+    lines += [] if evaluation.get("exported") else [f"eosin evaluate {run}{other}"]
+    lines.append(f"eosin report {folder}")
     blocks: list[object] = [
         Code("The commands", lines),
         Table("Versions and machine", ["", "found"], rows, words=frozenset({1})),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,7 @@ class OnnxPredictor:
         self.classes = self.exported.classes
         self.patch_size = self.exported.patch_size
         self.facts = self.exported.facts
+        self.runtime = f"ONNX Runtime {_runtime().__version__}"
         self._options = _runtime().RunOptions()
         # What is not asked for is not computed: the texture of the out-of-scope check takes about
         # a third of the time.
@@ -88,10 +90,9 @@ class OnnxPredictor:
 
 def _runtime() -> Any:
     try:
-        import onnxruntime
+        return import_module("onnxruntime")
     except ModuleNotFoundError:
         raise MissingExtraError("runtime", "an exported .onnx file") from None
-    return onnxruntime
 
 
 def _open(path: Path) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,8 @@ class OpenvinoPredictor:
     ) -> None:
         self.path = existing(Path(path))
         self.batch_size = batch_size
-        self._core = _core()
+        self._core, version = _core()
+        self.runtime = f"OpenVINO {version}"
         if precision == "bf16" and "BF16" not in self._core.get_property(
             "CPU", "OPTIMIZATION_CAPABILITIES"
         ):
@@ -99,25 +101,23 @@ class OpenvinoPredictor:
     def _for(self, names: tuple[str, ...]) -> Any:
         """The model compiled with only these outputs, so that no other is computed."""
         if names not in self._compiled:
-            import openvino
-
             results = [
                 output.get_node()
                 for name in names
                 for output in self._model.outputs
                 if name in output.get_names()
             ]
-            part = openvino.Model(results, self._model.get_parameters(), KEY)
+            part = import_module("openvino").Model(results, self._model.get_parameters(), KEY)
             self._compiled[names] = self._core.compile_model(part, "CPU", self._settings)
         return self._compiled[names]
 
 
-def _core() -> Any:
+def _core() -> tuple[Any, str]:
     try:
-        import openvino
+        openvino = import_module("openvino")
     except ModuleNotFoundError:
         raise MissingExtraError("openvino", "OpenVINO, for an .xml file or for bf16,") from None
-    return openvino.Core()
+    return openvino.Core(), str(openvino.__version__).partition("-")[0]
 
 
 def _read(core: Any, path: Path) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import threading
@@ -298,6 +299,120 @@ def real_data() -> Path:
     if not REAL.is_dir():
         pytest.skip("no real data beside the project")
     return REAL
+
+
+#: How a tiny exported model tells the classes: from the mean color, in 0 to 1.
+TINY_WEIGHTS = ((-8.0, 8.0), (4.0, -4.0), (4.0, -4.0))
+TINY_CENTER = (0.8, 0.6, 0.75)
+
+
+def tiny_facts(classes: tuple[str, ...] = ("negative", "positive")) -> dict[str, Any]:
+    """model.json of a made-up run, as an evaluation leaves it."""
+    from eosin.evaluation.decisions import Threshold
+    from eosin.trust.referral import Band
+
+    return {
+        "classes": list(classes),
+        "patch_size": [50, 50],
+        "temperature": 2.0,
+        "mpp": 4.0,
+        "recipe": "tiny",
+        "threshold": Threshold(0.45, "balanced_accuracy").as_dict(),
+        "operating_points": {
+            "balanced_accuracy": Threshold(0.45, "balanced_accuracy").as_dict(),
+            "f1": Threshold(0.4, "f1").as_dict(),
+        },
+        "referral": Band(0.3, 0.6, assumption="cases are alike").as_dict(),
+        "scope": {"threshold": 0.6, "kept": 0.99},
+        "marks": ["a mark of the run"],
+        "diagnoses": [],
+        "intended_use": "Research and education only, not for diagnosis.",
+    }
+
+
+@pytest.fixture(scope="session")
+def make_exported() -> Callable[..., Path]:
+    """Writes a tiny exported ONNX file without torch, as the contract of exported files says.
+
+    Changes to its metadata are given as keywords; ``metadata`` replaces all of it (None: none).
+    ``kind`` and ``rename`` change the input's type and the outputs' names; ``external`` refers to
+    weights in a file of that name.
+    """
+    pytest.importorskip("onnx")
+
+    def make(
+        path: Path,
+        *,
+        metadata: Any = ...,
+        input_kind: str = "UINT8",
+        rename: dict[str, str] | None = None,
+        external: str | None = None,
+        **changes: Any,
+    ) -> Path:
+        from onnx import TensorProto, helper, numpy_helper
+
+        def named(name: str) -> str:
+            return (rename or {}).get(name, name)
+
+        def constant(name: str, values: Any, kind: str = "float32") -> Any:
+            import numpy as np
+
+            return numpy_helper.from_array(np.array(values, kind), name)
+
+        constants = [
+            constant("weights", TINY_WEIGHTS), constant("axes", [1, 2], "int64"),
+            constant("last", [1], "int64"), constant("scale", 255), constant("center", TINY_CENTER),
+        ]  # fmt: skip
+        if external is not None:
+            tensor = constants[0]
+            tensor.ClearField("raw_data")
+            tensor.data_location = TensorProto.EXTERNAL
+            for key, value in (("location", external), ("offset", "0"), ("length", "24")):
+                entry = tensor.external_data.add()
+                entry.key, entry.value = key, value
+        nodes = [
+            helper.make_node("Cast", ["patches"], ["float"], to=TensorProto.FLOAT),
+            helper.make_node("ReduceMean", ["float", "axes"], ["mean"], keepdims=0),
+            helper.make_node("Div", ["mean", "scale"], [named("features")]),
+            helper.make_node("MatMul", [named("features"), "weights"], ["logits"]),
+            helper.make_node("Softmax", ["logits"], [named("probabilities")], axis=1),
+            helper.make_node("Sub", [named("features"), "center"], ["apart"]),
+            helper.make_node("ReduceL2", ["apart", "last"], [named("distance")], keepdims=0),
+        ]
+        value = helper.make_tensor_value_info
+        outputs = (("probabilities", ["N", 2]), ("features", ["N", 3]), ("distance", ["N"]))
+        graph = helper.make_graph(
+            nodes,
+            "tiny",
+            [value("patches", getattr(TensorProto, input_kind), ["N", "H", "W", 3])],
+            [value(named(name), TensorProto.FLOAT, shape) for name, shape in outputs],
+            constants,
+        )
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)])
+        model.ir_version = 10
+        facts = tiny_facts()
+        info = {
+            "format": 1,
+            "kind": "fp32",
+            "classes": facts["classes"],
+            "patch_size": facts["patch_size"],
+            "facts": facts,
+            "weights_digest": "0" * 64,
+            "run": "tiny-run",
+            "seen_cases": {"train": ["seen-1"], "val": ["seen-2"]},
+            "parity": {},
+            "intended_use": facts["intended_use"],
+            **changes,
+        }
+        if metadata is ...:
+            metadata = json.dumps(info)
+        if metadata is not None:
+            helper.set_model_props(model, {"eosin": metadata})
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(model.SerializeToString())
+        return path
+
+    return make
 
 
 class Outcome(NamedTuple):

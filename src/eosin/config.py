@@ -184,6 +184,11 @@ class Recipe(BaseModel):
         "whole batch. Halved by itself where memory runs out.",
     )
     channels_last: bool = Field(True, description="Memory order of images; the same mathematics.")
+    compile: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="Fuse operations by torch.compile, and on a GPU record a step and replay it. "
+        "auto: both on a GPU, none on a processor, where on costs half a minute at the start.",
+    )
 
     @model_validator(mode="after")
     def _what_belongs_together(self) -> Recipe:

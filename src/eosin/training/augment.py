@@ -1,6 +1,7 @@
 """Augmentation of whole batches, uint8 in and uint8 out, on the device where the batch is.
 
-All functions take patches: uint8 [N, H, W, 3] and a CPU generator, and return the same shape.
+All functions take patches: uint8 [N, H, W, 3] and a CPU generator, and return the same shape. They
+are the plain reference of `training.on_device`, which a GPU uses.
 """
 
 from __future__ import annotations
@@ -10,10 +11,7 @@ from torch import Tensor
 
 from eosin.config import Recipe
 from eosin.models.symmetry import symmetries, turn
-
-#: Optical density of hematoxylin, eosin and residual (rows) in R, G, B: Ruifrok & Johnston 2001,
-#: "Quantification of histochemical staining by color deconvolution".
-_STAINS = ((0.65, 0.70, 0.29), (0.07, 0.99, 0.11), (0.27, 0.57, 0.78))
+from eosin.training import draws
 
 
 def augment(patches: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
@@ -36,7 +34,7 @@ def dihedral(patches: Tensor, generator: torch.Generator) -> Tensor:
     are exact; slices need no masks, which would stall a GPU.
     """
     kinds = symmetries(patches.shape[1], patches.shape[2])
-    first = int(torch.randint(kinds, (), generator=generator))
+    first = int(draws.symmetry(kinds, generator))
     bounds = [len(patches) * k // kinds for k in range(kinds + 1)]
     result = torch.empty_like(patches)
     for k in range(kinds):
@@ -49,7 +47,7 @@ def shift(patches: Tensor, limit_px: int, generator: torch.Generator) -> Tensor:
     """Move each patch by up to ``limit_px`` in x and y; what comes in at an edge is mirrored."""
     count, height, width, _ = patches.shape
     limit = min(limit_px, height - 1, width - 1)
-    moves = torch.randint(-limit, limit + 1, (2, count, 1), generator=generator)
+    moves = draws.moves(count, limit, generator)
     rows = _mirrored(torch.arange(height) + moves[0], height).to(patches.device)
     columns = _mirrored(torch.arange(width) + moves[1], width).to(patches.device)
     which = torch.arange(count, device=patches.device)
@@ -71,11 +69,8 @@ def stain_and_brightness(
     breast histology using PHH3 as a reference").
     """
     count = len(patches)
-    stains = torch.tensor(_STAINS)
-    factors = 1 + stain * (2 * torch.rand(count, 3, generator=generator) - 1)
-    offsets = brightness * (2 * torch.rand(count, 1, 1, generator=generator) - 1)
-    mixing = (torch.linalg.inv(stains) * factors[:, None, :]) @ stains
-    table = -torch.log((torch.arange(256) + 1.0) / 256.0)
+    mixing, offsets = draws.stains(count, stain, brightness, generator)
+    table = draws.densities()
     device = patches.device
     density = table.to(device)[patches.reshape(count, -1, 3).long()]
     changed = torch.baddbmm(offsets.to(device), density, mixing.to(device))

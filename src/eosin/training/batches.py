@@ -15,21 +15,9 @@ import torch
 from torch import Tensor
 
 from eosin.config import Recipe
+from eosin.training.draws import mixed_seed, seeded
 
-
-def seeded(*numbers: int) -> torch.Generator:
-    """A generator whose stream depends on all the numbers (seed, epoch, step, purpose).
-
-    >>> torch.rand(1, generator=seeded(1, 2)).item() == torch.rand(1, generator=seeded(1, 2)).item()
-    True
-    """
-    return torch.Generator().manual_seed(mixed_seed(*numbers))
-
-
-def mixed_seed(*numbers: int) -> int:
-    """One 63-bit seed from several numbers, well mixed."""
-    words = np.random.SeedSequence(list(numbers)).generate_state(1, np.uint64)
-    return int(words[0]) >> 1
+__all__ = ["Batches", "input_scaling", "mixed_seed", "seeded", "take"]
 
 
 def take(patches: npt.NDArray[np.uint8], rows: npt.NDArray[np.int64]) -> Tensor:
@@ -73,6 +61,7 @@ class Batches:
         self.seed = seed
         self.sampling = sampling
         self.drop_last = drop_last
+        self._weights: Tensor | None = None
 
     @property
     def steps(self) -> int:
@@ -85,9 +74,10 @@ class Batches:
         generator = seeded(self.seed, epoch, 0)
         count = len(self.labels)
         if self.sampling == "balanced":
-            labels = self.labels.cpu()
-            weights = 1.0 / torch.bincount(labels).clamp(min=1)[labels].double()
-            return torch.multinomial(weights, count, replacement=True, generator=generator)
+            if self._weights is None:
+                labels = self.labels.cpu()
+                self._weights = 1.0 / torch.bincount(labels).clamp(min=1)[labels].double()
+            return torch.multinomial(self._weights, count, replacement=True, generator=generator)
         return torch.randperm(count, generator=generator)
 
     def rows(self, epoch: int, *, start: int = 0) -> Iterator[Tensor]:

@@ -28,12 +28,14 @@ from eosin.training.diagnose import (
     unchanged,
     weights_of,
 )
+from eosin.training.epoch import epochs_of
 from eosin.training.finetuning import Finetuning
 from eosin.training.machine import Machine, choose_machine, keep_freed_memory
 from eosin.training.optimizers import Optimizer, WeightAverage, rate_factor
 from eosin.training.parallel import LostError, Team
 from eosin.training.step import Step
 from eosin.training.validate import answers, validation_figures
+from eosin.training.watch import LossWatch
 
 CHECKPOINT_SECONDS = 30.0
 #: Views of a patch that the finished classifier averages over.
@@ -105,7 +107,8 @@ class Trainer:
         self.model = self.model.to(self.machine.device)
         if self.recipe.channels_last:
             self.model = self.model.to(memory_format=torch.channels_last)
-        self.optimizer = Optimizer(self.model, self.recipe)
+        on_device = self.machine.device.type == "cuda" and self.team.count == 1
+        self.optimizer = Optimizer(self.model, self.recipe, on_device=on_device)
         decay = self.recipe.average_decay
         self.average = WeightAverage(self.model, decay) if decay else None
         self.batches = Batches(
@@ -132,6 +135,10 @@ class Trainer:
             warned=lambda sentence: self.reporter.warned(sentence),
             team=self.team,
         )
+        self.epochs = epochs_of(
+            self.step, self.batches, rate=self._rate, average=self.average, soft=self.soft
+        )
+        self._watch = LossWatch(self.machine.device, together=self.team.count > 1)
         self._loss_sum = torch.zeros((), dtype=torch.float64, device=self.machine.device)
         self._since = time.perf_counter()
 
@@ -179,19 +186,15 @@ class Trainer:
         self.tuning.epoch(number)
         self._since = saved = time.perf_counter()
         self._loss_sum.fill_(position.loss_sum)
-        for rows in self.batches.rows(number, start=position.step):
-            done = position.epoch * self.batches.steps + position.step
-            loss = self._step(rows, number, done)
-            if self.average:
-                self.average.update(done)
+        self._watch.begin()
+        for loss in self.epochs.steps(number, start=position.step):
             self._loss_sum += loss
             position.step += 1
-            # Asking a GPU for a number makes it wait: rarely there, always on the processor.
-            if self.machine.device.type == "cpu" or position.step % 50 == 0:
-                value = float(loss)
+            if seen := self._watch.see(position.step, loss):
+                at, value = seen
                 if not np.isfinite(value):
-                    raise TrainingError(not_finite(value, self.recipe, number, position.step))
-                self.reporter.stepped(number, position.step, value)
+                    raise TrainingError(not_finite(value, self.recipe, number, at))
+                self.reporter.stepped(number, at, value)
             now = time.perf_counter()
             stop, due = self._asked(now - saved > CHECKPOINT_SECONDS)
             if stop or due:
@@ -228,24 +231,6 @@ class Trainer:
         self._loss_sum.zero_()
         self._save()
         self.reporter.epoch_done(row)
-
-    def _step(self, rows: Tensor, epoch: int, done: int) -> Tensor:
-        """One step; where another process is lost in its middle, it leaves no trace."""
-        alone = self.team.count == 1
-        before = [] if alone else [buffer.clone() for buffer in self.model.buffers()]
-        try:
-            return self.step(
-                self.batches.patches[rows],
-                self.batches.labels[rows],
-                None if self.soft is None else self.soft[rows],
-                epoch=epoch,
-                step=self.position.step,
-                factor=self._rate(done),
-            )
-        except LostError:
-            for buffer, value in zip(self.model.buffers(), before, strict=True):
-                buffer.copy_(value)
-            raise
 
     def _asked(self, due: bool) -> tuple[bool, ...]:
         """Whether to stop, and whether a checkpoint is due; all processes hear the same."""

@@ -5,12 +5,11 @@ All functions take patches: uint8 [N, H, W, 3], targets: float32 [N, K] and a CP
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
 from eosin.config import Recipe
+from eosin.training import draws
 
 Mixed = tuple[Tensor, list[Tensor]]
 
@@ -22,13 +21,11 @@ def mix(
 
     targets: several float32 [N, K] (labels, and a teacher's) that are blended alike.
     """
-    ways: list[tuple[Callable[..., Mixed], float]] = [
-        (way, alpha) for way, alpha in ((mixup, recipe.mixup), (cutmix, recipe.cutmix)) if alpha
-    ]
-    if not ways or len(patches) < 2:
+    if not (recipe.mixup or recipe.cutmix) or len(patches) < 2:
         return patches, targets
-    way, alpha = ways[int(torch.randint(len(ways), (), generator=generator))]
-    return way(patches, targets, alpha=alpha, generator=generator)
+    name, alpha = draws.way(recipe, generator)
+    chosen = mixup if name == "mixup" else cutmix
+    return chosen(patches, targets, alpha=alpha, generator=generator)
 
 
 def mixup(
@@ -43,7 +40,7 @@ def mixup(
     >>> patches.unique().tolist()
     [200]
     """
-    share, partner = _drawn(len(patches), alpha, generator)
+    share, partner = draws.partners(len(patches), alpha, generator)
     partner = partner.to(patches.device)
     blended = share * patches.float() + (1 - share) * patches[partner].float()
     mixed = [share * t + (1 - share) * t[partner] for t in targets]
@@ -58,22 +55,12 @@ def cutmix(
     Yun et al. 2019, "CutMix: regularization strategy to train strong classifiers". Mind that a
     patch's label may come from the part that was cut away.
     """
-    share, partner = _drawn(len(patches), alpha, generator)
+    share, partner = draws.partners(len(patches), alpha, generator)
     _, height, width, _ = patches.shape
-    rows, columns = (round(side * (1 - share) ** 0.5) for side in (height, width))
-    top = int(torch.randint(height - rows + 1, (), generator=generator))
-    left = int(torch.randint(width - columns + 1, (), generator=generator))
+    top, left, rows, columns = draws.box(height, width, share, generator)
     partner = partner.to(patches.device)
     mixed = patches.clone()
     box = (slice(None), slice(top, top + rows), slice(left, left + columns))
     mixed[box] = patches[partner][box]
     kept = 1 - rows * columns / (height * width)
     return mixed, [kept * t + (1 - kept) * t[partner] for t in targets]
-
-
-def _drawn(count: int, alpha: float, generator: torch.Generator) -> tuple[float, Tensor]:
-    """A share from Beta(alpha, alpha), and who is blended with whom: int64 [count]."""
-    # A Beta is a ratio of two Gammas; torch draws Gammas from a generator in one way only.
-    gammas = torch._standard_gamma(torch.full((2,), alpha, dtype=torch.float64), generator)
-    share = float(gammas[0] / gammas.sum().clamp(min=1e-12))
-    return share, torch.randperm(count, generator=generator)

@@ -10,6 +10,10 @@ from torch import Tensor, nn
 
 from eosin.config import Recipe
 from eosin.training.finetuning import blocks_of
+from eosin.training.muon import GramMuon
+
+#: What belongs to where an optimizer runs, not to what it has learned.
+_OF_THE_MACHINE = ("lr", "fused", "foreach", "capturable")
 
 
 class Optimizer:
@@ -17,14 +21,22 @@ class Optimizer:
 
     SGD and AdamW decay only matrices and kernels, not biases and norms. Muon orthogonalizes the
     update of each hidden matrix (Jordan et al. 2024, "Muon: an optimizer for hidden layers"); AdamW
-    does the stem, the head, biases and norms.
+    does the stem, the head, biases and norms. ``on_device``: learning rates are numbers on the
+    device, and no step asks the host for one, so that steps can be recorded (`training.compiled`).
     """
 
-    def __init__(self, model: nn.Module, recipe: Recipe) -> None:
+    def __init__(self, model: nn.Module, recipe: Recipe, *, on_device: bool = False) -> None:
         self.recipe = recipe
+        self.on_device = on_device
         self._flat: list[tuple[nn.Parameter, nn.Parameter]] = []
         self.parts = self._make(model, recipe)
-        self._bases = [[group["lr"] for group in part.param_groups] for part in self.parts]
+        self._groups = [group for part in self.parts for group in part.param_groups]
+        self._bases = [float(group["lr"]) for group in self._groups]
+        if on_device:
+            device = next(model.parameters()).device
+            self._bases_there = torch.tensor(self._bases, device=device)
+            self._rates = self._bases_there.clone()
+            self._place_rates()
 
     def _make(self, model: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
         parameters = [p for p in model.parameters() if p.requires_grad]
@@ -37,6 +49,9 @@ class Optimizer:
         if recipe.layer_decay < 1:
             groups = layered(model, recipe)
         groups = [group for group in groups if group["params"]]
+        options: dict[str, Any] = {}
+        if self.on_device:
+            options = {"fused": True}
         if recipe.optimizer == "sgd":
             return [
                 torch.optim.SGD(
@@ -44,19 +59,20 @@ class Optimizer:
                     lr=recipe.learning_rate,
                     momentum=recipe.momentum,
                     nesterov=recipe.momentum > 0,
+                    **options,
                 )
             ]
+        if self.on_device:
+            options["capturable"] = parameters[0].is_cuda
         if recipe.optimizer == "adamw":
-            return [torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.99))]
+            return [_adamw(groups, recipe, **options)]
         hidden = matrices[1:-1]
         self._flat = [(p, nn.Parameter(_flat_view(p.data))) for p in hidden]
         rest = [*matrices[:1], *matrices[-1:], *vectors] if len(matrices) > 1 else parameters
-        parts: list[torch.optim.Optimizer] = [
-            torch.optim.AdamW(rest, lr=recipe.learning_rate, betas=(0.9, 0.99), weight_decay=0.0)
-        ]
+        parts: list[torch.optim.Optimizer] = [_adamw(rest, recipe, weight_decay=0.0, **options)]
         if hidden:
             parts.append(
-                torch.optim.Muon(
+                GramMuon(
                     [flat for _, flat in self._flat],
                     lr=recipe.muon_learning_rate,
                     momentum=recipe.momentum or 0.95,
@@ -65,11 +81,17 @@ class Optimizer:
             )
         return parts
 
-    def set_rate(self, factor: float) -> None:
-        """Multiply every base rate by ``factor``."""
-        for part, bases in zip(self.parts, self._bases, strict=True):
-            for group, base in zip(part.param_groups, bases, strict=True):
-                group["lr"] = base * factor
+    def set_rate(self, factor: float | Tensor) -> None:
+        """Multiply every base rate by ``factor``; with ``on_device`` a tensor float32 [] there."""
+        if self.on_device:
+            torch.mul(self._bases_there, factor, out=self._rates)
+            return
+        for group, base in zip(self._groups, self._bases, strict=True):
+            group["lr"] = base * factor
+
+    def _place_rates(self) -> None:
+        for group, rate in zip(self._groups, self._rates.unbind(), strict=True):
+            group["lr"] = rate
 
     def zero(self) -> None:
         """Forget the gradients."""
@@ -88,12 +110,31 @@ class Optimizer:
 
     def state(self) -> list[dict[str, Any]]:
         """For resume.pt: tensors and plain values only."""
-        return [part.state_dict() for part in self.parts]
+        states = [part.state_dict() for part in self.parts]
+        for state in states:
+            for group in state["param_groups"]:
+                group["lr"] = float(group["lr"])
+        return states
 
     def load(self, states: list[dict[str, Any]]) -> None:
-        """Put a saved state back."""
+        """Put a saved state back, from whatever machine it comes."""
         for part, state in zip(self.parts, states, strict=True):
-            part.load_state_dict(state)
+            groups = [
+                saved | {name: own[name] for name in _OF_THE_MACHINE if name in own}
+                for saved, own in zip(state["param_groups"], part.param_groups, strict=True)
+            ]
+            part.load_state_dict({**state, "param_groups": groups})
+        self._groups = [group for part in self.parts for group in part.param_groups]
+        if self.on_device:
+            # Loading copies what it is given, the rates too.
+            self._place_rates()
+
+
+def _adamw(parameters: Any, recipe: Recipe, **options: Any) -> torch.optim.Optimizer:
+    made = torch.optim.AdamW(parameters, lr=recipe.learning_rate, betas=(0.9, 0.99), **options)
+    # The first steps are taken before one is recorded, which torch would warn of.
+    made._warned_capturable_if_run_uncaptured = True
+    return made
 
 
 def layered(model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
@@ -167,8 +208,18 @@ class WeightAverage:
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Take in the weights after step number ``step`` (from 0)."""
-        decay = min(self.decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(self.values, self._live, 1.0 - decay)
+        torch._foreach_lerp_(self.values, self._live, self.weight(step))
+
+    def weight(self, step: int) -> float:
+        """What the weights after step number ``step`` count in the average."""
+        return 1.0 - min(self.decay, (1 + step) / (10 + step))
+
+    @torch.no_grad()
+    def take_in(self, weight: Tensor) -> None:
+        """The same as `update` with a weight float32 [] that lies on the device."""
+        apart = list(torch._foreach_sub(self._live, self.values))
+        torch._foreach_mul_(apart, weight)
+        torch._foreach_add_(self.values, apart)
 
     @torch.no_grad()
     def swap(self) -> None:

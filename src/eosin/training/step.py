@@ -93,7 +93,9 @@ class Step:
             try:
                 loss = self._gradients(patches, labels, targets)
                 break
-            except (RuntimeError, MemoryError) as error:
+            except Exception as error:
+                if seed is not None and self._plain_again(error):
+                    continue
                 if not out_of_memory(error) or seed is None:
                     raise
                 if self.team.count > 1:
@@ -104,6 +106,17 @@ class Step:
         if recipe.clip_norm:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip_norm)
         return loss
+
+    def _plain_again(self, error: Exception) -> bool:
+        """Whether a compiled loss was given up for the plain one because of the error."""
+        if out_of_memory(error) or self.loss_of == self._loss_of:
+            return False
+        self.loss_of = self._loss_of
+        self.warned(
+            f"compiling the step failed ({first_line(error)}): going on without it; "
+            "--set compile=off does so at once"
+        )
+        return True
 
     def _less(self, count: int) -> None:
         now = min(self.micro_batch or count, count)
@@ -187,6 +200,16 @@ class Step:
 def dropout_seed(recipe: Recipe, epoch: int, step: int) -> int:
     """What the global generators are seeded with before a step goes through the network."""
     return mixed_seed(recipe.seed, epoch, step, 2)
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line of readable length.
+
+    >>> first_line(ValueError("no compiler\\nlong trace"))
+    'ValueError: no compiler'
+    """
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:160]}" if lines else type(error).__name__
 
 
 def distillation(logits: Tensor, teacher: Tensor, *, temperature: float) -> Tensor:

@@ -1,0 +1,243 @@
+"""Steps on a GPU that never wait for the host: one is recorded and replayed.
+
+Patches lie on the device. Row numbers, draws, learning rates and weights of the average of the next
+64 steps go there in one copy, and a counter on the device says which step it is. So every step is
+the same list of operations on the same memory: it is taken a few times as it is, recorded as a CUDA
+graph, and from then on the host only says "again".
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from eosin.config import Recipe
+from eosin.training import draws
+from eosin.training.batches import Batches
+from eosin.training.machine import Machine, out_of_memory
+from eosin.training.on_device import DeviceAugment
+from eosin.training.optimizers import WeightAverage
+from eosin.training.step import Step, dropout_seed, first_line
+
+#: Steps whose numbers are moved together.
+BLOCK = 64
+#: Steps taken as they are before one is recorded: kernels are chosen and memory laid out in them.
+WARM_UP = 3
+
+#: Takes an operation, runs nothing, and returns what replays it.
+Recorder = Callable[[Callable[[], None]], Callable[[], None]]
+
+
+def compiling(recipe: Recipe, machine: Machine) -> bool:
+    """Whether kernels are fused by torch.compile, as the recipe's ``compile`` says.
+
+    >>> from eosin.training.machine import choose_machine
+    >>> compiling(Recipe(compile="on"), choose_machine("fp32"))
+    True
+    """
+    if recipe.compile == "auto":
+        return machine.device.type == "cuda" and importlib.util.find_spec("triton") is not None
+    return recipe.compile == "on"
+
+
+def compile_loss(step: Step, *, backend: str = "inductor", fullgraph: bool = False) -> None:
+    """Run network and loss of a step compiled; where that fails, the step says so and goes on."""
+    step.loss_of = torch.compile(step.loss_of, backend=backend, fullgraph=fullgraph, dynamic=False)
+
+
+class DeviceEpoch:
+    """The steps of an epoch on the device where the patches are.
+
+    rate: the factor of the learning rate of a step, counted from the start of training; soft: a
+    teacher's logits float32 [M, K]; recorder: by default a CUDA graph where the recipe does not say
+    ``compile = "off"`` and the device has them. The optimizer of ``step`` is made ``on_device``.
+    """
+
+    def __init__(
+        self,
+        step: Step,
+        batches: Batches,
+        *,
+        rate: Callable[[int], float],
+        average: WeightAverage | None = None,
+        soft: Tensor | None = None,
+        recorder: Recorder | None = None,
+    ) -> None:
+        self.step = step
+        self.batches = batches
+        self.rate = rate
+        self.average = average
+        self.soft = soft
+        self.recipe = step.recipe
+        self.device = batches.patches.device
+        self._size = (batches.patches.shape[1], batches.patches.shape[2])
+        if recorder is None and self.device.type == "cuda" and self.recipe.compile != "off":
+            recorder = cuda_graph
+        self._recorder = recorder
+        self._replay: Callable[[], None] | None = None
+        self._taken = 0
+        self._state: tuple[object, ...] = ()
+        self._numbers: dict[str, Tensor] = {}
+        self._at = torch.zeros(1, dtype=torch.int64, device=self.device)
+        self._loss = torch.zeros((), device=self.device)
+        self._augment = self._augments(batches.batch_size)
+
+    @property
+    def recorded(self) -> bool:
+        """Whether steps are replayed by now."""
+        return self._replay is not None
+
+    def steps(self, epoch: int, *, start: int = 0) -> Iterator[Tensor]:
+        """Take the steps of an epoch from ``start`` on; after each, its loss, float32 [].
+
+        The loss is overwritten by the next step.
+        """
+        batches = self.batches
+        order = batches.order(epoch)
+        full = len(batches.labels) // batches.batch_size
+        self._look_again()
+        for first in range(start, full, BLOCK):
+            block = range(first, min(first + BLOCK, full))
+            self._place(self._drawn(order, epoch, block, batches.batch_size))
+            for number in block:
+                self._take(dropout_seed(self.recipe, epoch, number))
+                yield self._loss
+        if start < batches.steps and full < batches.steps:
+            yield self._rest(order, epoch, full)
+
+    # Numbers
+
+    def _drawn(self, order: Tensor, epoch: int, steps: range, count: int) -> dict[str, Tensor]:
+        """All that the steps need to know, by name: [S, ...] each, on the processor."""
+        found = draws.of_steps(self.recipe, count, self._size, epoch=epoch, steps=steps)
+        first = steps.start * self.batches.batch_size
+        found["rows"] = order[first : first + len(steps) * count].view(len(steps), count)
+        done = [(epoch - 1) * self.batches.steps + number for number in steps]
+        found["rate"] = torch.tensor([self.rate(number) for number in done])
+        if self.average is not None:
+            found["weight"] = torch.tensor([self.average.weight(number) for number in done])
+        return found
+
+    def _place(self, drawn: Mapping[str, Tensor]) -> None:
+        """Put the numbers of a block where the recorded step reads them, at the first of them."""
+        for name, value in drawn.items():
+            if name not in self._numbers:
+                shape = (BLOCK, *value.shape[1:])
+                self._numbers[name] = torch.zeros(shape, dtype=value.dtype, device=self.device)
+            # From pinned memory the copy is queued behind the steps, and the host goes on drawing.
+            self._numbers[name][: len(value)].copy_(self._pinned(value), non_blocking=True)
+        self._at.zero_()
+
+    def _pinned(self, value: Tensor) -> Tensor:
+        return value.pin_memory() if self.device.type == "cuda" else value
+
+    # Steps
+
+    def _take(self, seed: int) -> None:
+        if self._replay is not None:
+            torch.manual_seed(seed)
+            self._replay()
+            return
+        with aside(self.device), tuned():
+            self._work(self._augment, self._numbers, self._at, seed)
+        self._taken += 1
+        if self._recorder is not None and self._taken == WARM_UP:
+            self._record(self._recorder)
+
+    def _work(
+        self, augment: DeviceAugment, numbers: Mapping[str, Tensor], at: Tensor, seed: int | None
+    ) -> None:
+        """One whole step, from row numbers to weights; the host learns nothing from it."""
+        step, batches = self.step, self.batches
+        now = {name: value.index_select(0, at).squeeze(0) for name, value in numbers.items()}
+        rows = now["rows"]
+        labels = batches.labels.index_select(0, rows)
+        soft = None if self.soft is None else self.soft.index_select(0, rows)
+        patches, targets = augment.blend(augment(rows, now), step.targets(labels, soft), now)
+        loss = step.learn(patches, labels, targets, seed=seed)
+        step.optimizer.set_rate(now["rate"])
+        step.optimizer.step()
+        if self.average is not None:
+            self.average.take_in(now["weight"])
+        self._loss.copy_(loss)
+        at.add_(1)
+
+    def _rest(self, order: Tensor, epoch: int, number: int) -> Tensor:
+        """The last, smaller batch of an epoch, which has a shape of its own."""
+        count = len(self.batches.labels) - number * self.batches.batch_size
+        drawn = self._drawn(order, epoch, range(number, number + 1), count)
+        numbers = {
+            name: self._pinned(value).to(self.device, non_blocking=True)
+            for name, value in drawn.items()
+        }
+        seed = dropout_seed(self.recipe, epoch, number)
+        self._work(self._augments(count), numbers, torch.zeros_like(self._at), seed)
+        return self._loss
+
+    def _augments(self, count: int) -> DeviceAugment:
+        return DeviceAugment(self.batches.patches, self.recipe, count)
+
+    # Recording
+
+    def _look_again(self) -> None:
+        """Forget the recording where the step has become another one."""
+        modules = self.step.model.modules()
+        parameters = self.step.model.parameters()
+        state = (
+            *(p.requires_grad for p in parameters),
+            *(module.training for module in modules),
+            self.step.micro_batch,
+        )
+        if state != self._state:
+            self._state, self._replay, self._taken = state, None, 0
+
+    def _record(self, recorder: Recorder) -> None:
+        try:
+            self._replay = recorder(
+                lambda: self._work(self._augment, self._numbers, self._at, None)
+            )
+        except (RuntimeError, MemoryError) as error:
+            # A step that cannot be recorded can still be taken, operation by operation.
+            self._recorder = None
+            self.step.optimizer.zero()
+            why = "out of memory" if out_of_memory(error) else first_line(error)
+            self.step.warned(
+                f"steps cannot be recorded ({why}): they are taken one by one, which is slower; "
+                "--set compile=off goes there at once"
+            )
+
+
+def cuda_graph(work: Callable[[], None]) -> Callable[[], None]:
+    """Record what ``work`` would launch on the GPU, without running it."""
+    graph = torch.cuda.CUDAGraph()
+    with tuned(), torch.cuda.graph(graph):
+        work()
+    return graph.replay
+
+
+@contextmanager
+def tuned() -> Iterator[None]:
+    """Let cuDNN try its kernels on the first batch and keep the fastest."""
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = True
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
+
+
+@contextmanager
+def aside(device: torch.device) -> Iterator[None]:
+    """On a GPU: another stream than the default one, as warming up for a recording demands."""
+    if device.type != "cuda":
+        yield
+        return
+    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    stream.wait_stream(torch.cuda.current_stream(device))
+    with torch.cuda.stream(stream):
+        yield
+    torch.cuda.current_stream(device).wait_stream(stream)

@@ -1,0 +1,99 @@
+"""Augmentation and blending by drawn numbers that lie on the device, which the host never looks at.
+
+The same pixels as `augment` and `mix` give, which stay the plain reference. Shapes do not depend on
+numbers and nothing asks for one, so that the operations can be recorded once and replayed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from eosin.config import Recipe
+from eosin.models.symmetry import symmetries, turn
+from eosin.training import draws
+
+
+class DeviceAugment:
+    """Batches of ``count`` patches taken out of all of them, augmented and blended.
+
+    patches: uint8 [M, H, W, 3] on the device.
+    """
+
+    def __init__(self, patches: Tensor, recipe: Recipe, count: int) -> None:
+        total, height, width, channels = patches.shape
+        self.recipe = recipe
+        self.size = (height, width)
+        self._pixels = patches.reshape(total, height * width, channels)
+        device = patches.device
+        kinds = symmetries(height, width)
+        self._kinds = kinds
+        # Where each pixel of each symmetry comes from; one gather turns, moves and takes at once.
+        places = torch.arange(height * width).reshape(1, height, width, 1)
+        turned = torch.stack([turn(places, k).reshape(-1) for k in range(kinds)])
+        self._sources = turned.to(device)
+        # The same eighths of a batch as in `augment.dihedral`.
+        bounds = torch.tensor([count * k // kinds for k in range(1, kinds + 1)])
+        eighths = torch.searchsorted(bounds, torch.arange(count), right=True)
+        self._eighths = eighths.to(device)
+        self._rows = torch.arange(height).to(device)
+        self._columns = torch.arange(width).to(device)
+        self._densities = draws.densities().to(device)
+
+    def __call__(self, rows: Tensor, numbers: Mapping[str, Tensor]) -> Tensor:
+        """Augmented patches uint8 [N, H, W, 3] of the rows int64 [N].
+
+        numbers: what `draws.of_step` gave, on the device.
+        """
+        recipe, (height, width) = self.recipe, self.size
+        sources: Tensor | None = None
+        if recipe.dihedral:
+            which = (self._eighths + numbers["symmetry"]) % self._kinds
+            sources = self._sources.index_select(0, which)
+        if recipe.shift_px:
+            down, right = numbers["moves"].unbind(0)
+            r = _mirrored(self._rows + down, height)
+            c = _mirrored(self._columns + right, width)
+            places = (r[:, :, None] * width + c[:, None, :]).flatten(1)
+            sources = places if sources is None else sources.gather(1, places)
+        if sources is None:
+            found = self._pixels.index_select(0, rows)
+        else:
+            found = self._pixels[rows[:, None], sources]
+        if recipe.stain or recipe.brightness:
+            density = self._densities[found.long()]
+            changed = torch.baddbmm(numbers["offsets"], density, numbers["stains"])
+            values = 256.0 * torch.exp(-changed) - 1.0
+            found = values.round().clamp(0, 255).to(torch.uint8)
+        return found.reshape(len(rows), height, width, -1)
+
+    def blend(
+        self, patches: Tensor, targets: list[Tensor], numbers: Mapping[str, Tensor]
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Patches uint8 [N, H, W, 3] and targets float32 [N, K] mixed in pairs as the recipe asks.
+
+        A step of mixup has an empty box, one of CutMix a pixel share of 1.
+        """
+        recipe = self.recipe
+        if not (recipe.mixup or recipe.cutmix) or "partners" not in numbers:
+            return patches, targets
+        whom = numbers["partners"]
+        others = patches.index_select(0, whom)
+        if recipe.cutmix:
+            top, left, bottom, right = numbers["box"].unbind(0)
+            tall = (self._rows >= top) & (self._rows < bottom)
+            wide = (self._columns >= left) & (self._columns < right)
+            patches = torch.where((tall[:, None] & wide)[None, :, :, None], others, patches)
+        if recipe.mixup:
+            own, theirs = numbers["pixels"].unbind(0)
+            blended = own * patches.float() + theirs * others.float()
+            patches = blended.round().to(torch.uint8)
+        own, theirs = numbers["targets"].unbind(0)
+        return patches, [own * t + theirs * t.index_select(0, whom) for t in targets]
+
+
+def _mirrored(positions: Tensor, size: int) -> Tensor:
+    positions = positions.abs()
+    return torch.where(positions >= size, 2 * (size - 1) - positions, positions)

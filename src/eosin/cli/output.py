@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import signal
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -167,6 +168,8 @@ def progress() -> Progress:
 def fail(message: str, exit_code: int) -> NoReturn:
     """Say what went wrong and exit: on stderr for people, as an object on stdout for programs."""
     if _turn:
+        # A launcher stops the others as soon as one has ended; this one still has to speak.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         _state["hushed"] = not _turn[0]()
     stderr().print(f"error: {message}", style="red", markup=False)
     if _state["json"]:

@@ -67,7 +67,7 @@ class WholeBatch(TorchFunctionMode):
             return functional.dropout(input, p, training, inplace)
         shape, part = found
         # Zeros and 1 / (1 - p), drawn as torch draws them for the whole batch.
-        kept = functional.dropout(input.new_ones(shape), p, True)[part]
+        kept = functional.dropout(_room(input, shape).fill_(1), p, True)[part]
         return input.mul_(kept) if inplace else input * kept
 
     def _rand(self, *size: Any, **options: Any) -> Tensor:
@@ -82,7 +82,15 @@ class WholeBatch(TorchFunctionMode):
         found = self._whole(input.shape) if plain and not options.get("generator") else None
         if found is None:
             return input.bernoulli_(*args, **options)
-        return input.copy_(input.new_empty(found[0]).bernoulli_(*args, **options)[found[1]])
+        return input.copy_(_room(input, found[0]).bernoulli_(*args, **options)[found[1]])
+
+
+def _room(like: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """An empty tensor in the memory order of another, in which random numbers are drawn."""
+    last = torch.channels_last
+    if like.ndim == 4 and not like.is_contiguous() and like.is_contiguous(memory_format=last):
+        return like.new_empty(shape).to(memory_format=last)
+    return like.new_empty(shape)
 
 
 def _batch_norm(
@@ -130,11 +138,12 @@ class _SharedNorm(torch.autograd.Function):
         counts: bool,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         channels = input.shape[1]
-        mine = torch.zeros(2 * channels + 1, dtype=torch.float32, device=input.device)
+        zeros = input.new_zeros(channels, dtype=torch.float32)
+        mine = input.new_zeros(2 * channels + 1, dtype=torch.float32)
         if counts:
             count = input.numel() // channels
-            axes = [k for k in range(input.ndim) if k != 1]
-            variance, mean = torch.var_mean(input.float(), axes, correction=0)
+            # The kernel of torch's own batch norm; its running statistics go nowhere.
+            mean, variance = torch.batch_norm_update_stats(input, zeros, zeros + 1, 0.0)
             mine = torch.cat([mean, variance * count, mean.new_full((1,), count)])
         gathered = [torch.empty_like(mine) for _ in range(dist.get_world_size())]
         with told():
@@ -159,23 +168,21 @@ class _SharedNorm(torch.autograd.Function):
         ctx: Any, gradient: Tensor, *unused: Tensor
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None, None, None]:
         input, weight, mean, variance = ctx.saved_tensors
-        # As if mean and variance were given: the gradient's first part, and both sums.
-        first, to_weight, to_bias = torch.ops.aten.native_batch_norm_backward(
-            gradient, input, weight, mean, variance, None, None, False, ctx.eps, [True, True, True]
+        deviation = torch.rsqrt(variance + ctx.eps)
+        # As if the batch ended with these rows: torch's kernel takes their own sums away.
+        result, to_weight, to_bias = torch.ops.aten.native_batch_norm_backward(
+            gradient, input, weight, None, None, mean, deviation, True, ctx.eps, [True, True, True]
         )
         sums = torch.cat([to_weight, to_bias]).float()
-        parts = (None if weight is None else to_weight, to_bias if ctx.biased else None)
+        total = sums.clone()
         with told():
-            dist.all_reduce(sums)
-        along, level = (sums / ctx.total).float().chunk(2)
+            dist.all_reduce(total)
+        parts = (None if weight is None else to_weight, to_bias if ctx.biased else None)
         if not ctx.counts:
             return torch.zeros_like(input), *parts, None, None
-        # What the batch's own mean and variance take away again, linear in the input.
-        deviation = torch.rsqrt(variance + ctx.eps)
+        # What the sums of all rows take away instead, linear in the input.
+        count = input.numel() // input.shape[1]
         scale = deviation if weight is None else weight.float() * deviation
-        slope = scale * along * deviation
-        shift = scale * level - slope * mean
-        shape = [1, -1, *[1] * (input.ndim - 2)]
-        taken = torch.addcmul(shift.view(shape), input.float(), slope.view(shape))
-        whole = (first.float() - taken).to(input.dtype)
-        return whole, *parts, None, None
+        slope, level = ((sums / count - total / ctx.total).float() * scale.repeat(2)).chunk(2)
+        more = functional.batch_norm(input, mean, variance, slope, level, False, 0.0, ctx.eps)
+        return result.add_(more), *parts, None, None

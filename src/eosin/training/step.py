@@ -208,8 +208,12 @@ def first_line(error: BaseException) -> str:
     >>> first_line(ValueError("no compiler\\nlong trace"))
     'ValueError: no compiler'
     """
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:160]}" if lines else type(error).__name__
+    lines = str(error).strip().splitlines() or [""]
+    said = f"{type(error).__name__}: {lines[0]}"
+    # torch names the backend first, and in the next line what went wrong there.
+    if lines[0].endswith(":") and len(lines) > 1:
+        said = f"{said} {lines[1]}"
+    return said[:200].rstrip(": ")
 
 
 def distillation(logits: Tensor, teacher: Tensor, *, temperature: float) -> Tensor:

@@ -97,6 +97,15 @@ def test_precision() -> None:
     assert checks.precision(BROKEN).status == NONE
 
 
+def test_without_torch() -> None:
+    facts = {"error": "ModuleNotFoundError: No module named 'torch'"}
+    rows = [checks.torch(facts), checks.devices(facts, [], {}), checks.precision(facts)]
+    assert {row.status for row in rows} == {checks.NONE}
+    assert "eosin[train]" in rows[0].found
+    assert "not installed" in rows[1].found
+    assert checks.torch({"error": "ImportError: libtorch.so"}).status == checks.FAIL
+
+
 def test_devices() -> None:
     assert checks.devices(CPU, [], {}).found == "CPU only"
     assert checks.devices(BROKEN, ["GPU"], {}).status == NONE

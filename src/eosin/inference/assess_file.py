@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +94,13 @@ def assess_file(
     others: dict[str, Baseline] = {}
     missing: list[str] = []
     if with_baselines:
-        others, missing = _baselines(store, parts if own else None, rows, seen, seed)
+        others, missing = _baselines(
+            store,
+            parts if own else None,
+            rows,
+            predictor.exported.seen_cases.get("train", ()),
+            seed,
+        )
     probabilities, distances = _ask(predictor, store, rows, progress)
     evaluation, table = measure_unchanged(
         predictor,
@@ -166,13 +172,14 @@ def _baselines(
     store: PatchStore,
     parts: Mapping[str, Rows] | None,
     rows: Rows,
-    seen: pl.DataFrame,
+    trained: Sequence[str],
     seed: int,
 ) -> tuple[dict[str, Baseline], list[str]]:
     """The simple methods where the training part is known, else a sentence."""
     if parts is None:
         return {}, [NO_TRAINING]
-    trained = set(seen.filter(pl.col("part") == "train")["case"].to_list())
+    # Cases of other stores may have been seen by an earlier run that this one began from.
+    trained = set(trained) & set(store.cases.tolist())
     if trained and set(store.cases[parts["train"]].tolist()) != trained:
         return {}, [f"{NO_TRAINING}; this split has other training cases"]
     return baselines_for(store, parts, StoreRows(store.patches, rows), seed), []

@@ -94,13 +94,8 @@ def assess_file(
     others: dict[str, Baseline] = {}
     missing: list[str] = []
     if with_baselines:
-        others, missing = _baselines(
-            store,
-            parts if own else None,
-            rows,
-            predictor.exported.seen_cases.get("train", ()),
-            seed,
-        )
+        trained = predictor.exported.seen_cases.get("train", ())
+        others, missing = _baselines(store, parts if own else None, rows, trained, seed)
     probabilities, distances = _ask(predictor, store, rows, progress)
     evaluation, table = measure_unchanged(
         predictor,
@@ -179,8 +174,8 @@ def _baselines(
     if parts is None:
         return {}, [NO_TRAINING]
     # Cases of other stores may have been seen by an earlier run that this one began from.
-    trained = set(trained) & set(store.cases.tolist())
-    if trained and set(store.cases[parts["train"]].tolist()) != trained:
+    here = set(trained) & set(store.cases.tolist())
+    if here and set(store.cases[parts["train"]].tolist()) != here:
         return {}, [f"{NO_TRAINING}; this split has other training cases"]
     return baselines_for(store, parts, StoreRows(store.patches, rows), seed), []
 

@@ -6,6 +6,9 @@ import hashlib
 import json
 import os
 import re
+import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -490,3 +493,32 @@ def open_tab(chromium: Path) -> Iterator[Callable[..., Tab]]:
         program = running.chromium.launch(executable_path=str(chromium), args=arguments)
         yield lambda path, *look: Tab(program, path, *look)
         program.close()
+
+
+@pytest.fixture(scope="session")
+def launch() -> Callable[..., list[subprocess.Popen[str]]]:
+    """Starts python several times as torchrun would: (count, its arguments, more environment)."""
+
+    def start(count: int, words: list[str], **more: object) -> list[subprocess.Popen[str]]:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        common = {
+            "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": port, "OMP_NUM_THREADS": 1, "CUDA_VISIBLE_DEVICES": "", **more,
+        }  # fmt: skip
+        return [
+            subprocess.Popen(
+                [sys.executable, *words],
+                env=os.environ
+                | {
+                    key: str(value) for key, value in {**common, "RANK": r, "LOCAL_RANK": r}.items()
+                },
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for r in range(count)
+        ]
+
+    return start

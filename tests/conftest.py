@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import os
 import re
@@ -498,6 +499,8 @@ def open_tab(chromium: Path) -> Iterator[Callable[..., Tab]]:
 @pytest.fixture(scope="session")
 def launch() -> Callable[..., list[subprocess.Popen[str]]]:
     """Starts python several times as torchrun would: (count, its arguments, more environment)."""
+    if importlib.util.find_spec("accelerate") is None:
+        pytest.skip("accelerate is not installed")
 
     def start(count: int, words: list[str], **more: object) -> list[subprocess.Popen[str]]:
         with socket.socket() as free:

@@ -42,7 +42,8 @@ RECIPES: dict[str, dict[str, Any]] = {
         "learning_rate": 0.001,
     },
     "taught": {
-        "network": "compact", "arguments": {"widths": [4, 8], "blocks": [0, 0]}, "cutmix": 0.5, "shift_px": 2,
+        "network": "compact", "arguments": {"widths": [4, 8], "blocks": [0, 0]},
+        "cutmix": 0.5, "shift_px": 2,
     },
 }  # fmt: skip
 

@@ -88,6 +88,7 @@ def compare_norm(bounds: list[int], team: Team, *, channels_last: bool) -> list[
     dist.all_reduce(own)
     pairs = [(loss.detach(), own)]
     for one, two in zip([first, *plain.parameters()], [second, *shared.parameters()], strict=True):
+        assert two.grad is not None
         dist.all_reduce(two.grad)
         pairs.append((one.grad, two.grad))
     pairs += zip(plain.buffers(), shared.buffers(), strict=True)

@@ -29,6 +29,7 @@ COMMANDS = {
     "probe": "Models",
     "evaluate": "Models",
     "predict": "Models",
+    "export": "Models",
     "explain": "Models",
     "report": "Models",
     "ensemble": "Models",

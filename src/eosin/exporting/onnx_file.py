@@ -1,7 +1,8 @@
-"""The ONNX file: the traced graph with names, free sizes and what the model is, and nothing else."""
+"""The ONNX file: the traced graph with names, free sizes and what the model is."""
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import json
 import logging
@@ -37,10 +38,14 @@ def trace(graph: ExportGraph) -> torch.export.ExportedProgram:
     free = {INPUT: dict.fromkeys(range(3), torch.export.Dim.DYNAMIC)}
     try:
         with torch.no_grad(), quiet():
-            return torch.export.export(graph, (example,), dynamic_shapes=free, strict=False)
+            traced = torch.export.export(graph, (example,), dynamic_shapes=free, strict=False)
     # Not a fault of eosin's: what a network of a library does in its forward may be untraceable.
     except (RuntimeError, ValueError, NotImplementedError) as error:
         raise UserError(_why(graph, error)) from None
+    for node in traced.graph.nodes:
+        # It would carry the paths of this machine into the file.
+        node.meta.pop("stack_trace", None)
+    return traced
 
 
 def make_onnx(graph: ExportGraph, program: torch.export.ExportedProgram) -> onnx.ModelProto:
@@ -106,19 +111,29 @@ def save_onnx(
 
 
 def _tidy(model: onnx.ModelProto, outputs: tuple[str, ...]) -> None:
-    """Name the free sizes, and leave out where the exporter found each node on this machine."""
+    """Name free sizes, and nodes by their layer; leave out where in the source each was found."""
     model.producer_name, model.producer_version = "eosin", __version__
     graph = model.graph
     graph.name = "classifier"
     del graph.value_info[:]
+    for number, node in enumerate(graph.node):
+        node.name = f"{_layer(node)}/{node.op_type}_{number}"
     for given in (*graph.input, *graph.output, *graph.node, *graph.initializer):
         del given.metadata_props[:]
         given.doc_string = ""
     del graph.metadata_props[:]
-    names = {INPUT: ("N", "H", "W"), **{name: ("N",) for name in outputs}}
+    names = {INPUT: ("N", "H", "W"), **dict.fromkeys(outputs, ("N",))}
     for value in (*graph.input, *graph.output):
         for axis, name in enumerate(names[value.name]):
             value.type.tensor_type.shape.dim[axis].dim_param = name
+
+
+def _layer(node: onnx.NodeProto) -> str:
+    """The layer that a node comes from, "network.conv1", or "classifier" for what is around it."""
+    scopes = [e.value for e in node.metadata_props if e.key == "pkg.torch.onnx.name_scopes"]
+    named = [name for name in ast.literal_eval(scopes[0])[:-1] if name] if scopes else []
+    inside = [name.removeprefix("model.") for name in named if name.startswith("model.network")]
+    return inside[-1] if inside else "classifier"
 
 
 def _why(graph: ExportGraph, error: Exception) -> str:

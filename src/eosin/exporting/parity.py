@@ -1,0 +1,230 @@
+"""What an exported file answers, beside what torch answers for the same patches."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from eosin.evaluation.metrics import macro_auroc
+from eosin.evaluation.ranking import auroc
+from eosin.inference.answers import Answers
+from eosin.inference.predictor import Predictor
+from eosin.training.session import Session
+
+Patches = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
+
+#: Patches that a file is tried on, at most.
+MOST = 6000
+#: float32: largest difference of a probability from torch's.
+TOLERANCE = 1e-4
+#: int8: what may be lost.
+MOST_AUROC_LOST, MOST_CHANGED = 0.002, 0.01
+#: A probability or distance that is nearer than this to a limit lies on it: the limit of the
+#: out-of-scope check is the distance of a validation patch, so rounding alone decides there.
+_ROUNDING = 1e-5
+_BLOCK = 1024
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Patches that answers are compared on: uint8 [n, H, W, 3]."""
+
+    patches: Patches
+    #: int64 [n], or None where no answer is right.
+    labels: npt.NDArray[np.int64] | None
+    #: "val", "train" or "random".
+    part: str
+    cases: int = 0
+
+    def about(self) -> dict[str, Any]:
+        """For the card."""
+        return {"part": self.part, "patches": len(self.patches), "cases": self.cases}
+
+    def words(self) -> str:
+        """What it is.
+
+        >>> random_sample((8, 8), patches=2).words()
+        '2 made-up patches'
+        """
+        kind = {"val": "validation", "train": "training"}.get(self.part, "made-up")
+        return f"{len(self.patches):,} {kind} patches"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Answers for a sample: probabilities float32 [n, K], distances float32 [n] or None."""
+
+    probabilities: Floats
+    distances: Floats | None
+    #: Probabilities float32 [m, K] for some patches of other sizes.
+    resized: Floats
+
+
+def validation_sample(session: Session, *, seed: int = 0) -> Sample:
+    """At most 6,000 validation patches of a run, or training patches where it has none."""
+    store = session.store
+    part = "val" if len(session.parts["val"]) else "train"
+    rows = some(session.parts[part], MOST, seed)
+    cases = len(set(store.cases[rows].tolist()))
+    return Sample(np.asarray(store.patches[rows]), np.asarray(store.labels[rows]), part, cases)
+
+
+def random_sample(patch_size: tuple[int, int], *, patches: int = 256, seed: int = 0) -> Sample:
+    """Made-up patches, smooth and noisy by halves, for where a run's store is gone.
+
+    >>> random_sample((20, 24), patches=4).patches.shape
+    (4, 20, 24, 3)
+    """
+    rng = np.random.default_rng(seed)
+    height, width = patch_size
+    noise = rng.integers(0, 256, (patches, height, width, 3))
+    colors = rng.integers(0, 256, (patches, 1, 1, 3))
+    weight = rng.random((patches, 1, 1, 1)) * 0.5
+    return Sample((colors + weight * (noise - colors)).astype(np.uint8), None, "random")
+
+
+def some(rows: npt.NDArray[np.int64], most: int, seed: int) -> npt.NDArray[np.int64]:
+    """At most so many of the rows, in their order.
+
+    >>> len(some(np.arange(100), 10, 0))
+    10
+    """
+    if len(rows) <= most:
+        return rows
+    return np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
+
+
+def read(predictor: Predictor, sample: Sample) -> Reading:
+    """What a predictor answers for a sample, and for some of its patches in other sizes."""
+    found = [
+        predictor.examine(sample.patches[start : start + _BLOCK])
+        for start in range(0, len(sample.patches), _BLOCK)
+    ]
+    distances = [each for _, each in found if each is not None]
+    return Reading(
+        np.concatenate([each for each, _ in found]),
+        np.concatenate(distances) if distances else None,
+        np.concatenate([predictor.predict(each) for each in _other_sizes(sample.patches[:8])]),
+    )
+
+
+def _other_sizes(patches: Patches) -> list[Patches]:
+    """The same patches cut, and repeated to a larger size; a single one of them as well."""
+    height, width = patches.shape[1:3]
+    cut = patches[:, : max(1, height - 5), : max(1, width * 2 // 3)]
+    larger = np.tile(patches, (1, 2, 2, 1))[:, : height + 13, : width * 2]
+    return [np.ascontiguousarray(each) for each in (cut, larger, larger[:1, :, : height + 13])]
+
+
+def compare(
+    reference: Reading, found: Reading, answers: Answers, labels: npt.NDArray[np.int64] | None
+) -> dict[str, Any]:
+    """The figures of an exported file: differences, decisions and AUROC.
+
+    labels: int64 [n], or None. ``called_changed`` counts patches whose class changed,
+    ``answers_changed`` those whose answer did, "refer" and "out of scope" included; a patch that
+    torch itself puts on a limit, to within 0.00001, and whose probabilities are the same to within
+    0.0001, is counted in ``on_a_limit`` instead: there rounding decides.
+    """
+    n = len(reference.probabilities)
+    apart = np.abs(found.probabilities.astype(np.float64) - reference.probabilities)
+    on_limit = _on_a_limit(reference, answers) & (apart.max(axis=1) <= TOLERANCE)
+    called = _differ(*(answers.called(each.probabilities) for each in (reference, found)))
+    decided = _differ(
+        *(answers.decide(each.probabilities, each.distances) for each in (reference, found))
+    )
+    figures: dict[str, Any] = {
+        "patches": n,
+        "largest_difference": _largest(apart),
+        "mean_difference": float(apart.mean()),
+        "largest_difference_other_sizes": _largest(np.abs(found.resized - reference.resized)),
+        "called_changed": int((called & ~on_limit).sum()),
+        "answers_changed": int((decided & ~on_limit).sum()),
+        "on_a_limit": int((decided & on_limit).sum()),
+        "distance_difference": None,
+        "auroc_torch": None,
+        "auroc": None,
+        "auroc_lost": None,
+    }
+    for name in ("called", "answers"):
+        figures[f"{name}_changed_share"] = figures[f"{name}_changed"] / max(1, n)
+    if reference.distances is not None and found.distances is not None:
+        figures["distance_difference"] = _largest(np.abs(found.distances - reference.distances))
+    if labels is not None:
+        ranking = auroc if len(answers.classes) == 2 else macro_auroc
+        before, after = (ranking(labels, each.probabilities) for each in (reference, found))
+        if math.isfinite(before) and math.isfinite(after):
+            figures |= {"auroc_torch": before, "auroc": after, "auroc_lost": before - after}
+    return figures
+
+
+def exact(figures: Mapping[str, Any]) -> bool:
+    """Whether a float32 file answers as torch does."""
+    apart = max(figures["largest_difference"], figures["largest_difference_other_sizes"])
+    changed = figures["answers_changed"] + figures["called_changed"]
+    return bool(apart <= TOLERANCE and changed == 0)
+
+
+def why_not(figures: Mapping[str, Any], sample: Sample) -> str:
+    """Why an int8 file does not pass the gate, in a sentence without its end; "" where it does.
+
+    >>> sample = Sample(np.zeros((1, 2, 2, 3), np.uint8), None, "random")
+    >>> why_not({}, sample)
+    'there are no validation patches of the run to judge it on'
+    """
+    if sample.part != "val":
+        return "there are no validation patches of the run to judge it on"
+    if figures["auroc_lost"] is None:
+        return "AUROC has no value on the validation patches, so its loss is unknown"
+    found = []
+    # A number that is not one passes nothing.
+    if not figures["auroc_lost"] <= MOST_AUROC_LOST:
+        found.append(
+            f"AUROC falls by {figures['auroc_lost']:.4f} to {figures['auroc']:.4f} "
+            f"(at most {MOST_AUROC_LOST} is allowed)"
+        )
+    for name, what in (("called", "classes"), ("answers", "decisions")):
+        share = figures[f"{name}_changed_share"]
+        if not share <= MOST_CHANGED:
+            found.append(
+                f"{share:.2%} of the {what} change (at most {MOST_CHANGED:.0%} is allowed)"
+            )
+    return " and ".join(found)
+
+
+def _differ(one: Sequence[str], other: Sequence[str]) -> npt.NDArray[np.bool_]:
+    return np.array([a != b for a, b in zip(one, other, strict=True)], bool)
+
+
+def _on_a_limit(reading: Reading, answers: Answers) -> npt.NDArray[np.bool_]:
+    """bool [n]: where a value of torch's lies on a limit but for rounding."""
+    probabilities = reading.probabilities.astype(np.float64)
+    two = len(answers.classes) == 2
+    ranked = np.sort(probabilities, axis=1)
+    # What is compared with the limits: the second class's probability of two, the largest of more.
+    compared = probabilities[:, 1] if two else ranked[:, -1]
+    limits = [answers.threshold] if two else []
+    if answers.band is not None:
+        limits += [answers.band.low, answers.band.high]
+    found = np.zeros(len(compared), bool)
+    if not two or answers.threshold is None:
+        found |= ranked[:, -1] - ranked[:, -2] <= _ROUNDING
+    for limit in limits:
+        if limit is not None:
+            found |= np.abs(compared - limit) <= _ROUNDING
+    if reading.distances is not None and answers.scope is not None:
+        near = _ROUNDING * max(1.0, abs(answers.scope))
+        found |= np.abs(reading.distances.astype(np.float64) - answers.scope) <= near
+    return found
+
+
+def _largest(apart: npt.NDArray[np.floating]) -> float:
+    """The largest difference; infinite where one is no number."""
+    largest = float(apart.max()) if apart.size else 0.0
+    return largest if math.isfinite(largest) else math.inf

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from eosin.errors import RecipeError, RunError
 from eosin.models.classifier import Classifier, load_classifier, save_classifier
+from eosin.models.compact import CompactNetwork
 from eosin.models.networks import NETWORKS
 from eosin.models.symmetry import turn
 
@@ -192,3 +193,18 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
         (tmp_path / "model.safetensors").write_bytes(data)
         with pytest.raises(RunError, match="damaged"):
             load_classifier(tmp_path)
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_relu_after_pooling_changes_no_bit(precision: torch.dtype) -> None:
+    images = torch.randn(4, 3, 20, 20, generator=torch.Generator().manual_seed(1))
+    found = []
+    for plain in (True, False):
+        torch.manual_seed(0)
+        network = CompactNetwork(widths=[8, 16, 16], blocks=[0, 1, 1]).train()
+        with torch.autocast("cpu", precision, enabled=precision != torch.float32):
+            logits = network.late(network.early(images)) if plain else network(images)
+        logits.float().square().sum().backward()
+        found.append([logits, *(p.grad for p in network.parameters()), *network.buffers()])
+    for one, other in zip(*found, strict=True):
+        assert torch.equal(one, other)

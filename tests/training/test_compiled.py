@@ -21,6 +21,7 @@ from eosin.training.machine import Machine
 from eosin.training.muon import GramMuon
 from eosin.training.optimizers import Optimizer, WeightAverage
 from eosin.training.step import Step
+from eosin.training.watch import LossWatch
 
 FULL: dict[str, Any] = {
     "optimizer": "muon",
@@ -267,3 +268,32 @@ def test_a_recorded_step_is_the_plain_step_on_a_gpu(name: str) -> None:
             pass
     assert there.recorded
     assert torch.allclose(weights_of(there).cpu(), weights_of(plain), atol=5e-3)
+
+
+class Arriving:
+    """An event that says "not yet" so many times."""
+
+    def __init__(self, waits: int) -> None:
+        self.waits, self.left = waits, waits
+
+    def record(self) -> None:
+        self.left = self.waits
+
+    def query(self) -> bool:
+        self.left -= 1
+        return self.left < 0
+
+
+def test_a_loss_is_seen_some_steps_late_and_never_waited_for() -> None:
+    watch = LossWatch(torch.device("cpu"))
+    watch._late, watch._slot, watch._event = True, torch.zeros(()), Arriving(2)
+    seen = [watch.see(step, torch.tensor(float(step))) for step in range(1, 9)]
+    assert seen == [None, None, None, (1, 1.0), None, None, (4, 4.0), None]
+    watch.begin()
+    assert watch.see(1, torch.tensor(9.0)) is None
+
+
+def test_processes_together_on_a_gpu_look_at_the_same_steps() -> None:
+    watch = LossWatch(torch.device("cuda"), together=True)
+    seen = [step for step in range(1, 151) if watch.see(step, torch.zeros(()))]
+    assert seen == [50, 100, 150]

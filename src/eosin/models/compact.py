@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -70,7 +71,27 @@ class CompactNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """images: float [N, 3, H, W], scaled. Returns logits float [N, K]."""
+        if self.training:
+            logits: Tensor = self.head(self.dropout(self._learning(images).mean((2, 3))))
+            return logits
         return self.late(self.early(images))
+
+    def _learning(self, images: Tensor) -> Tensor:
+        """The last feature map; ReLU comes after each pooling, where a quarter is left to do.
+
+        The largest of four is the same before and after ReLU, and so is the gradient.
+        """
+        hidden = images
+        layers = list(self.features)
+        for layer, following in zip(layers, [*layers[1:], None], strict=True):
+            if isinstance(following, nn.MaxPool2d):
+                parts: Any = layer
+                hidden = parts[1](parts[0](hidden))
+            elif isinstance(layer, nn.MaxPool2d):
+                hidden = functional.relu(layer(hidden), inplace=True)
+            else:
+                hidden = layer(hidden)
+        return hidden
 
     def early(self, images: Tensor) -> Tensor:
         """The feature map before the first pooling, [N, C, H, W]."""

@@ -48,10 +48,16 @@ def shift(patches: Tensor, limit_px: int, generator: torch.Generator) -> Tensor:
     count, height, width, _ = patches.shape
     limit = min(limit_px, height - 1, width - 1)
     moves = draws.moves(count, limit, generator)
-    rows = _mirrored(torch.arange(height) + moves[0], height).to(patches.device)
-    columns = _mirrored(torch.arange(width) + moves[1], width).to(patches.device)
-    which = torch.arange(count, device=patches.device)
-    return patches[which[:, None, None], rows[:, :, None], columns[:, None, :]]
+    # One mirrored border around all, and of each patch a piece of it: copies of whole rows.
+    device = patches.device
+    rows, columns = (_mirrored(torch.arange(-limit, n + limit), n) for n in (height, width))
+    wide = patches.index_select(1, rows.to(device)).index_select(2, columns.to(device))
+    found = torch.empty_like(patches)
+    for result, one, (down, right) in zip(
+        found.unbind(), wide.unbind(), (moves[:, :, 0].T + limit).tolist(), strict=True
+    ):
+        result.copy_(one[down : down + height, right : right + width])
+    return found
 
 
 def _mirrored(positions: Tensor, size: int) -> Tensor:
@@ -70,9 +76,9 @@ def stain_and_brightness(
     """
     count = len(patches)
     mixing, offsets = draws.stains(count, stain, brightness, generator)
-    table = draws.densities()
     device = patches.device
-    density = table.to(device)[patches.reshape(count, -1, 3).long()]
-    changed = torch.baddbmm(offsets.to(device), density, mixing.to(device))
-    values = 256.0 * torch.exp(-changed) - 1.0
+    # The logarithm is minus the density. A table of 256 logarithms costs more than computing them.
+    logarithms = patches.reshape(count, -1, 3).float().add_(1).div_(256).log_()
+    changed = torch.baddbmm(-offsets.to(device), logarithms, mixing.to(device))
+    values = changed.exp_().mul_(256).sub_(1)
     return values.round_().clamp_(0, 255).to(torch.uint8).view_as(patches)

@@ -55,11 +55,6 @@ def stains(
     return (torch.linalg.inv(basis) * factors[:, None, :]) @ basis, offsets
 
 
-def densities() -> Tensor:
-    """Optical density of each value of a pixel: float32 [256]."""
-    return -torch.log((torch.arange(256) + 1.0) / 256.0)
-
-
 def way(recipe: Recipe, generator: torch.Generator) -> tuple[str, float]:
     """How a batch is blended and its alpha; with both ways in the recipe, a coin decides."""
     ways = [(name, a) for name, a in (("mixup", recipe.mixup), ("cutmix", recipe.cutmix)) if a]

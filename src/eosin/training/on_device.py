@@ -13,7 +13,6 @@ from torch import Tensor
 
 from eosin.config import Recipe
 from eosin.models.symmetry import symmetries, turn
-from eosin.training import draws
 
 
 class DeviceAugment:
@@ -40,7 +39,6 @@ class DeviceAugment:
         self._eighths = eighths.to(device)
         self._rows = torch.arange(height).to(device)
         self._columns = torch.arange(width).to(device)
-        self._densities = draws.densities().to(device)
 
     def __call__(self, rows: Tensor, numbers: Mapping[str, Tensor]) -> Tensor:
         """Augmented patches uint8 [N, H, W, 3] of the rows int64 [N].
@@ -63,9 +61,9 @@ class DeviceAugment:
         else:
             found = self._pixels[rows[:, None], sources]
         if recipe.stain or recipe.brightness:
-            density = self._densities[found.long()]
-            changed = torch.baddbmm(numbers["offsets"], density, numbers["stains"])
-            values = 256.0 * torch.exp(-changed) - 1.0
+            logarithms = ((found.float() + 1) / 256).log()
+            changed = torch.baddbmm(-numbers["offsets"], logarithms, numbers["stains"])
+            values = 256 * changed.exp() - 1
             found = values.round().clamp(0, 255).to(torch.uint8)
         return found.reshape(len(rows), height, width, -1)
 

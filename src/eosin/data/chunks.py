@@ -6,7 +6,6 @@ At most so many chunks wait at a time as fit 128 MB, whatever the archive's size
 from __future__ import annotations
 
 import os
-import struct
 from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,8 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from eosin.data.arrays import ArrayPlan, Block
-from eosin.data.decode import decode, fit_patch, read_png, to_rgb, unfilter
+from eosin.data.decode import decode, fit_patch, to_rgb, unfilter
 from eosin.data.digests import pixel_digests
+from eosin.data.quick import quick_rows
 from eosin.data.sources import Plan
 from eosin.errors import ImageError
 
@@ -35,8 +35,9 @@ class Chunk:
 
     seen: int
     patches: npt.NDArray[np.uint8]
+    #: Of a block of an array all index columns; of images those that decoding tells.
     columns: dict[str, Any]
-    #: Number of each patch among the candidates; empty where the source has no twins.
+    #: Number of each patch among the candidates of a plan; empty for a block of an array.
     numbers: list[int]
     rejects: list[tuple[str, str]] = field(default_factory=list)
     #: Candidates that are byte for byte the twin that comes before them.
@@ -94,49 +95,60 @@ def _decode(plan: Plan, start: int, stop: int, settings: Settings) -> Chunk:
     count = stop - start
     patches = np.empty((count, height, width, 3), np.uint8)
     sizes = [settings.size] * count
-    kept: list[int] = []
-    rejects = []
-    copies = []
-    plain: list[int] = []
-    rows: list[bytes] = []
-    # How a PNG of the store's size begins: signature, header mark, width and height.
-    usual = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">II", width, height)
-    files, members, twins = plan.files, plan.members, plan.twins
-    for slot in range(count):
+    rejects: list[tuple[str, str]] = []
+    copies: list[int] = []
+    rows = _usual_rows(plan, start, stop, settings)
+    unusual: list[int] = []
+    # Groups of 32 stay in the cache; larger ones are no faster.
+    usual = [slot for slot, found in enumerate(rows) if found is not None]
+    for first in range(0, len(usual), 32):
+        group = usual[first : first + 32]
+        try:
+            patches[group] = unfilter([rows[slot] or b"" for slot in group], height, width)
+        except ImageError:
+            unusual += group
+    unusual += [slot for slot, found in enumerate(rows) if found is None]
+    del rows
+    dropped = set()
+    for slot in unusual:
         number = start + slot
         try:
-            data = files.read(members[number])
-            leader = twins.get(number)
+            data = plan.files.read(plan.members[number])
+            leader = plan.twins.get(number)
             if leader is not None and _is_copy(plan, number, leader, data):
                 copies.append(number)
+                dropped.add(slot)
                 continue
-            if data[:24] == usual:
-                png = read_png(data, settings.max_pixels)
-                if png.plain:
-                    plain.append(slot)
-                    rows.append(png.rows)
-                    kept.append(slot)
-                    continue
             image = decode(data, max_pixels=settings.max_pixels)
             sizes[slot] = image.shape[0], image.shape[1]
             patches[slot] = fit_patch(image, settings.size, settings.fit)
-            kept.append(slot)
         except ImageError as error:
             rejects.append((plan.columns["source"][number], str(error)))
-    # Groups of 32 stay in the cache; larger ones are no faster.
-    for first in range(0, len(plain), 32):
-        group = slice(first, first + 32)
-        patches[plain[group]] = unfilter(rows[group], height, width)
-    if len(kept) < count:
+            dropped.add(slot)
+    kept = [slot for slot in range(count) if slot not in dropped]
+    if dropped:
         patches = patches[kept]
     columns: dict[str, Any] = {
-        name: [values[start + slot] for slot in kept] for name, values in plan.columns.items()
+        "height": [sizes[slot][0] for slot in kept],
+        "width": [sizes[slot][1] for slot in kept],
+        "digest": pixel_digests(patches),
     }
-    columns["height"] = [sizes[slot][0] for slot in kept]
-    columns["width"] = [sizes[slot][1] for slot in kept]
-    columns["digest"] = pixel_digests(patches)
     numbers = [start + slot for slot in kept]
     return Chunk(count, patches, columns, numbers, rejects, copies)
+
+
+def _usual_rows(plan: Plan, start: int, stop: int, settings: Settings) -> list[bytes | None]:
+    """The filtered rows of those candidates that are usual PNGs of the store's size."""
+    height, width = settings.size
+    rows: list[bytes | None] = [None] * (stop - start)
+    if height * width > settings.max_pixels:
+        return rows
+    # Twins are most often copies, which are not decoded at all.
+    slots = [slot for slot in range(stop - start) if start + slot not in plan.twins]
+    for run in plan.files.runs([plan.members[start + slot] for slot in slots]):
+        for k, found in zip(run.slots, quick_rows(run, height, width), strict=True):
+            rows[slots[k]] = found
+    return rows
 
 
 def _is_copy(plan: Plan, number: int, leader: int, data: bytes) -> bool:

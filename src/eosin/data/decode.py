@@ -19,6 +19,7 @@ An ImageError says ``kind: detail``; the kind is what rejects are counted by.
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import struct
 import threading
@@ -32,6 +33,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
+from eosin.data.inflate import crc32, stored, zlib_exactly
 from eosin.errors import ImageError
 
 #: The most pixels an image may declare: 4096 x 4096.
@@ -61,6 +63,7 @@ _VALID_FILTERS = bytes(range(5))
 _END = b"\0\0\0\0IEND\xaeB`\x82"
 _HEADER = struct.Struct(">II5B")
 _CHUNK = struct.Struct(">I4s")
+_NUMBER = struct.Struct(">I")
 
 
 class Scanlines(NamedTuple):
@@ -102,9 +105,11 @@ def read_png(data: bytes, max_pixels: int = MAX_PIXELS) -> Scanlines:
     Raises ImageError for a broken structure or checksum, for more pixels than allowed, and where
     the pixel data are fewer or more than the header declares (inflating stops there).
     """
-    height, width, depth, color, interlaced = _png_header(data, max_pixels)
+    # Thousands of patches of one size have the very same header.
+    height, width, depth, color, interlaced = _known_header(bytes(data[:33]), max_pixels)
     position, end = 33, len(data)
-    parts: list[bytes] = []
+    view = memoryview(data)
+    parts: list[memoryview] = []
     kept = [data[:33]]
     while True:
         if position + 12 > end:
@@ -114,12 +119,10 @@ def read_png(data: bytes, max_pixels: int = MAX_PIXELS) -> Scanlines:
         if stop > end:
             name = kind.decode("latin-1")
             raise ImageError(f"truncated: PNG ends inside its chunk {name!a}")
-        if zlib.crc32(data[position + 4 : stop - 4]) != int.from_bytes(
-            data[stop - 4 : stop], "big"
-        ):
+        if crc32(view[position + 4 : stop - 4]) != _NUMBER.unpack_from(data, stop - 4)[0]:
             raise ImageError(f"corrupt: wrong checksum in PNG chunk {kind.decode('latin-1')!a}")
         if kind == b"IDAT":
-            parts.append(data[position + 8 : stop - 4])
+            parts.append(view[position + 8 : stop - 4])
         elif kind == b"PLTE" or kind == b"tRNS":
             kept.append(data[position:stop])
         elif kind == b"IEND":
@@ -132,6 +135,36 @@ def read_png(data: bytes, max_pixels: int = MAX_PIXELS) -> Scanlines:
     packed = parts[0] if len(parts) == 1 else b"".join(parts)
     bits = depth * _CHANNELS[color]
     expected = _expected_bytes(height, width, bits, interlaced)
+    rows = zlib_exactly(packed, expected)
+    if rows is None:
+        rows = _inflate(packed, expected, f"{width}x{height} px")
+    if not interlaced and not valid_filters(rows[:: 1 + (width * bits + 7) // 8]):
+        raise ImageError("corrupt: unknown PNG row filter")
+    plain = color == 2 and depth == 8 and not interlaced and len(kept) == 1
+    clean = data if plain else b"".join([*kept, _chunk(b"IDAT", bytes(packed)), _END])
+    return Scanlines(height, width, rows, plain, clean, depth)
+
+
+def valid_filters(kinds: bytes) -> bool:
+    """Whether the first byte of every row names a filter that PNG knows.
+
+    >>> valid_filters(bytes([0, 4])), valid_filters(bytes([5]))
+    (True, False)
+    """
+    return not kinds.translate(None, _VALID_FILTERS)
+
+
+def png_header(height: int, width: int) -> bytes:
+    """How a plain 8-bit RGB PNG of a size begins: its first 33 bytes.
+
+    >>> len(png_header(50, 50))
+    33
+    """
+    return _SIGNATURE + _chunk(b"IHDR", _HEADER.pack(width, height, 8, 2, 0, 0, 0))
+
+
+def _inflate(packed: bytes | memoryview, expected: int, size: str) -> bytes:
+    """The plain way, which knows why a stream is refused."""
     inflater = zlib.decompressobj()
     try:
         rows = inflater.decompress(packed, expected + 1)
@@ -140,14 +173,15 @@ def read_png(data: bytes, max_pixels: int = MAX_PIXELS) -> Scanlines:
     if len(rows) != expected or not inflater.eof:
         found = "more" if len(rows) > expected else f"{len(rows)}"
         raise ImageError(
-            f"lying header: {width}x{height} px need {expected} bytes, the PNG holds {found}"
+            f"lying header: {size} need {expected} bytes, the PNG holds {found}"
             + ("" if len(rows) != expected else " and an unfinished stream")
         )
-    if not interlaced and rows[:: 1 + (width * bits + 7) // 8].translate(None, _VALID_FILTERS):
-        raise ImageError("corrupt: unknown PNG row filter")
-    plain = color == 2 and depth == 8 and not interlaced and len(kept) == 1
-    clean = data if plain else b"".join([*kept, _chunk(b"IDAT", packed), _END])
-    return Scanlines(height, width, rows, plain, clean, depth)
+    return rows
+
+
+@functools.lru_cache(maxsize=256)
+def _known_header(start: bytes, max_pixels: int) -> tuple[int, int, int, int, int]:
+    return _png_header(start, max_pixels)
 
 
 def _png_header(data: bytes, max_pixels: int) -> tuple[int, int, int, int, int]:
@@ -156,7 +190,7 @@ def _png_header(data: bytes, max_pixels: int) -> tuple[int, int, int, int, int]:
     if data[8:16] != b"\0\0\0\rIHDR":
         raise ImageError("corrupt: PNG does not begin with its header")
     width, height, depth, color, method, filtering, interlaced = _HEADER.unpack_from(data, 16)
-    if zlib.crc32(data[12:29]) != int.from_bytes(data[29:33], "big"):
+    if crc32(data[12:29]) != int.from_bytes(data[29:33], "big"):
         raise ImageError("corrupt: wrong checksum in PNG chunk 'IHDR'")
     check_pixels(height, width, max_pixels)
     if depth not in _DEPTHS.get(color, ()) or method or filtering or interlaced > 1:
@@ -177,9 +211,7 @@ def _expected_bytes(height: int, width: int, bits: int, interlaced: int) -> int:
 
 
 def _chunk(kind: bytes, body: bytes) -> bytes:
-    return (
-        _CHUNK.pack(len(body), kind) + body + zlib.crc32(body, zlib.crc32(kind)).to_bytes(4, "big")
-    )
+    return _CHUNK.pack(len(body), kind) + body + crc32(body, crc32(kind)).to_bytes(4, "big")
 
 
 def unfilter(rows: Sequence[bytes], height: int, width: int) -> npt.NDArray[np.uint8]:
@@ -187,18 +219,17 @@ def unfilter(rows: Sequence[bytes], height: int, width: int) -> npt.NDArray[np.u
 
     They are laid under each other in one PNG and decoded in one call. An unfiltered black row
     between two images stands for the zeros that the specification puts above a first row, so the
-    pixels are those of n single calls.
+    pixels are those of n single calls. Raises ImageError for a row filter that PNG does not know.
 
     >>> unfilter([bytes([0, 1, 2, 3])], 1, 1).tolist()
     [[[[1, 2, 3]]]]
     """
     blank = bytes(1 + 3 * width)
-    joined = blank.join([*rows, b""])
     total = len(rows) * (height + 1)
-    header = _HEADER.pack(width, total, 8, 2, 0, 0, 0)
-    png = b"".join(
-        [_SIGNATURE, _chunk(b"IHDR", header), _chunk(b"IDAT", zlib.compress(joined, 0)), _END]
-    )
+    joined = blank.join([*rows, b""])
+    if not valid_filters(joined[:: len(blank)]):
+        raise ImageError("corrupt: unknown PNG row filter")
+    png = b"".join([png_header(total, width), _chunk(b"IDAT", stored(joined)), _END])
     image = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR_RGB)
     patches = np.asarray(image, dtype=np.uint8).reshape(len(rows), height + 1, width, 3)
     return np.asarray(patches[:, :height])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from eosin.errors import ImageError, SourceError, closest
@@ -57,6 +58,10 @@ def plainly(text: object, most: int = 200) -> str:
 
 
 _IDC = re.compile(r"(\d+)_idx\d+_x(\d+)_y(\d+)_class(\d)\.png", re.I)
+#: The same with its folders, all of one mind, as nearly every path of the archive is.
+_IDC_USUAL = re.compile(
+    r"(?:[^/]+/)*(\d+)/([01])/\1_idx\d+_x(\d{1,9})_y(\d{1,9})_class\2\.png", re.A
+)
 _BREAKHIS = re.compile(
     r"SOB_([BM])_([A-Z]+)-(\d+)-([0-9A-Z]+)-(\d+)-\d+\.(?:png|jpe?g|tiff?)", re.I
 )
@@ -71,9 +76,18 @@ def natural_key(text: str) -> str:
     >>> sorted(["x10", "x9", "x2"], key=natural_key)
     ['x2', 'x9', 'x10']
     """
+    folder, slash, name = text.rpartition("/")
+    return _padded_folder(folder) + slash + _padded(name)
+
+
+def _padded(text: str) -> str:
     pieces = _DIGITS.split(text)
     pieces[1::2] = [piece.zfill(12) for piece in pieces[1::2]]
     return "".join(pieces)
+
+
+#: Thousands of files stand in one folder.
+_padded_folder = lru_cache(maxsize=4096)(_padded)
 
 
 def parse_idc(path: str) -> Entry | None:
@@ -82,6 +96,10 @@ def parse_idc(path: str) -> Entry | None:
     >>> parse_idc("8863/0/8863_idx5_x51_y1251_class0.png")
     Entry(label='negative', case='8863', x=51, y=1251, part='', slide='', subtype='')
     """
+    usual = _IDC_USUAL.fullmatch(path)
+    if usual is not None:
+        case, label, x, y = usual.groups()
+        return Entry("positive" if label == "1" else "negative", case, int(x), int(y))
     folders, _, name = path.rpartition("/")
     found = _IDC.fullmatch(name)
     if found is None:

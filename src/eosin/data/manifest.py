@@ -6,14 +6,14 @@ import csv
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from eosin.data.archives import MAX_BYTES, read_file
+from eosin.data.archives import MAX_BYTES, Files, read_file
 from eosin.data.layouts import Entry, plainly
 from eosin.errors import SourceError
 
 _KNOWN = ("path", *Entry._fields)
 
 
-class ListedFiles:
+class ListedFiles(Files):
     """The files that a manifest names; relative paths begin at the manifest's folder."""
 
     def __init__(self, root: Path, *, max_bytes: int = MAX_BYTES) -> None:

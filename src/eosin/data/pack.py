@@ -24,6 +24,7 @@ from eosin.data.layouts import plainly
 from eosin.data.sources import Plan, open_source
 from eosin.data.store import PatchStore, StoreWriter
 from eosin.errors import ImageError, RejectsError, SourceError
+from eosin.memory import keep_freed_memory
 
 Progress = Callable[[int, int], None]
 
@@ -80,6 +81,7 @@ def pack(
     # OpenCV's own threads would compete with ours.
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
+    keep_freed_memory()
     try:
         with (
             strict_pillow(),
@@ -122,6 +124,8 @@ def _write(
         mpp=plan.layout.mpp if mpp is None else mpp,
         replace=force,
     ) as writer:
+        numbers: list[int] = []
+        told: dict[str, list[Any]] = {}
         with closing(in_order(tasks_of(plan, settings), workers, settings.size)) as chunks:
             for chunk in chunks:
                 drop = []
@@ -139,12 +143,23 @@ def _write(
                             differing += 1
                         known.add(digest)
                 nested += len(drop)
-                _append(writer, chunk, drop)
+                _drop(chunk, drop)
+                if isinstance(plan, Plan):
+                    writer.append(chunk.patches)
+                    numbers += chunk.numbers
+                    for name, values in chunk.columns.items():
+                        told.setdefault(name, []).extend(values)
+                elif len(chunk.patches):
+                    writer.append(chunk.patches, chunk.columns)
                 rejects += chunk.rejects
                 done += chunk.seen
                 if progress is not None:
                     progress(done, total)
         _check_rejects(source, rejects, writer.count, total, max_rejects)
+        if isinstance(plan, Plan):
+            # One table of all is many times quicker than a small one a chunk.
+            given = {name: [of[k] for k in numbers] for name, of in plan.columns.items()}
+            writer.describe({**given, **told})
         table = writer.table()
         other = (pl.col("width") != width) | (pl.col("height") != height)
         notes = list(plan.notes)
@@ -182,17 +197,18 @@ def kind_of(reason: str) -> str:
     return reason.partition(":")[0]
 
 
-def _append(writer: StoreWriter, chunk: Chunk, drop: list[int]) -> None:
-    if drop:
-        keep = np.ones(len(chunk.patches), bool)
-        keep[drop] = False
-        chunk.patches = chunk.patches[keep]
-        chunk.columns = {
-            name: [value for value, kept in zip(values, keep, strict=True) if kept]
-            for name, values in chunk.columns.items()
-        }
-    if len(chunk.patches):
-        writer.append(chunk.patches, chunk.columns)
+def _drop(chunk: Chunk, rows: list[int]) -> None:
+    """Take rows out of a chunk."""
+    if not rows:
+        return
+    keep = np.ones(len(chunk.patches), bool)
+    keep[rows] = False
+    chunk.patches = chunk.patches[keep]
+    chunk.numbers = [number for number, kept in zip(chunk.numbers, keep, strict=True) if kept]
+    chunk.columns = {
+        name: [value for value, kept in zip(values, keep, strict=True) if kept]
+        for name, values in chunk.columns.items()
+    }
 
 
 def _repeated(table: pl.DataFrame, classes: Sequence[str]) -> dict[str, Any]:

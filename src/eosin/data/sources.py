@@ -32,6 +32,8 @@ from eosin.data.layouts import (
 )
 from eosin.errors import ImageError, SourceError
 
+_SUFFIXES = tuple(IMAGE_SUFFIXES)
+
 #: A member of this name says that the patches are synthetic.
 MADE_UP = "MADE_UP.txt"
 
@@ -167,8 +169,7 @@ def _from_paths(source: Path, files: Files, wanted: Layout | None, include: Sequ
     candidates: list[tuple[str, str, int]] = []
     keep = _filter(include)
     for i, name in enumerate(files.names):
-        _, dot, suffix = name.rpartition(".")
-        if not dot or "." + suffix.lower() not in IMAGE_SUFFIXES or _is_litter(name):
+        if not name.lower().endswith(_SUFFIXES) or _is_litter(name):
             made_up = made_up or name.rpartition("/")[2] == MADE_UP
             ignored += 1
         elif not keep(name):
@@ -179,7 +180,7 @@ def _from_paths(source: Path, files: Files, wanted: Layout | None, include: Sequ
         if not keep(name):
             excluded += 1
             continue
-        if name.lower().endswith(tuple(IMAGE_SUFFIXES)) or reason.startswith(("link", "unread")):
+        if name.lower().endswith(_SUFFIXES) or reason.startswith(("link", "unread")):
             rejects.append((name, reason))
         else:
             ignored += 1
@@ -217,7 +218,7 @@ def _from_paths(source: Path, files: Files, wanted: Layout | None, include: Sequ
 
 def _is_litter(name: str) -> bool:
     """What macOS leaves in zips: image-suffixed files that are no images."""
-    return "__MACOSX/" in name or name.rpartition("/")[2].startswith("._")
+    return "__MACOSX/" in name or name.startswith("._", name.rfind("/") + 1)
 
 
 def _is_unsafe(name: str) -> bool:
@@ -236,9 +237,10 @@ def _plan(layout: Layout, files: Files, entries: list[tuple[str, int, Entry]]) -
         raise SourceError(f"{len(classes)} classes; a store holds 32,767 at most")
     number = {name: k for k, name in enumerate(classes)}
     columns: dict[str, list[Any]] = {"label": [number[entry.label] for _, _, entry in entries]}
-    for k, name in enumerate(Entry._fields[1:], start=1):
-        columns[name] = [entry[k] for _, _, entry in entries]
-    columns["source"] = [_printable(name) for name, _, _ in entries]
+    by_field = list(zip(*(entry for _, _, entry in entries), strict=True)) or [()] * 7
+    for name, values in zip(Entry._fields[1:], by_field[1:], strict=True):
+        columns[name] = list(values)
+    columns["source"] = _printable([name for name, _, _ in entries])
     plan = Plan(layout, files, classes, columns, [i for _, i, _ in entries])
     first: dict[tuple[str, str], int] = {}
     if layout.name != "manifest":
@@ -250,12 +252,12 @@ def _plan(layout: Layout, files: Files, entries: list[tuple[str, int, Entry]]) -
     return plan
 
 
-def _printable(name: str) -> str:
-    """The name as UTF-8 can hold it; a file system may give bytes that it cannot."""
+def _printable(names: list[str]) -> list[str]:
+    """The names as UTF-8 can hold them; a file system may give bytes that it cannot."""
     with contextlib.suppress(UnicodeEncodeError):
-        name.encode()
-        return name
-    return name.encode("utf-8", "backslashreplace").decode()
+        "".join(names).encode()
+        return names
+    return [name.encode("utf-8", "backslashreplace").decode() for name in names]
 
 
 def _note_magnifications(plan: Plan) -> None:

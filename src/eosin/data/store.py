@@ -18,6 +18,7 @@ import secrets
 import shutil
 import weakref
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -255,28 +256,37 @@ class StoreWriter:
     def append(
         self,
         patches: npt.NDArray[np.uint8],
-        rows: Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]],
+        rows: Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]] | None = None,
     ) -> None:
         """Add patches: uint8 [n, H, W, 3], and their index as n rows or as columns of length n.
 
         Missing columns get defaults: the store's patch size, digests of the pixels, the case as
-        the slide, "" or null. Raises StoreError when the disk does not take them.
+        the slide, "" or null. rows: None where ``describe`` tells of them later.
+        Raises StoreError when the disk does not take them.
         """
         if patches.dtype != np.uint8 or patches.shape[1:] != (*self.patch_size, 3):
             raise ValueError(f"patches are {patches.dtype} {patches.shape}, not {self.patch_size}")
-        table = self._columns(patches, rows)
-        if table.height != len(patches):
+        table = None if rows is None else self._columns(patches, rows)
+        if table is not None and table.height != len(patches):
             raise ValueError(f"{len(patches)} patches but {table.height} rows")
         try:
             self._file.write(np.ascontiguousarray(patches).data)
         except OSError as error:
             raise StoreError(f"{self.path} cannot be written: {error.strerror}") from None
-        self._tables.append(table)
+        if table is not None:
+            self._tables.append(table)
         self.count += len(patches)
+
+    def describe(self, columns: Mapping[str, Sequence[Any]]) -> None:
+        """The index of all patches that were added without one, ``digest`` included, in order.
+
+        One table of all takes a fraction of the time of many small ones.
+        """
+        self._tables.append(self._columns(None, columns))
 
     def _columns(
         self,
-        patches: npt.NDArray[np.uint8],
+        patches: npt.NDArray[np.uint8] | None,
         rows: Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]],
     ) -> pl.DataFrame:
         height, width = self.patch_size
@@ -290,7 +300,7 @@ class StoreWriter:
             given = {
                 name: [row.get(name, defaults.get(name, "")) for row in rows] for name in names
             }
-        if "digest" not in given:
+        if "digest" not in given and patches is not None:
             given["digest"] = pixel_digests(patches)
         full: dict[str, Any] = {
             "case": [""] * count, "x": [None] * count, "y": [None] * count, "part": [""] * count,
@@ -314,9 +324,26 @@ class StoreWriter:
         self._file.write(b"\x93NUMPY\x01\x00" + (_HEADER_BYTES - 10).to_bytes(2, "little"))
         self._file.write(header.ljust(_HEADER_BYTES - 11) + b"\n")
         self._file.flush()
-        os.fsync(self._file.fileno())
+        # The disk is waited for while the index is made.
+        with ThreadPoolExecutor(1) as waiting:
+            synchronized = waiting.submit(os.fsync, self._file.fileno())
+            table = self.table()
+            self._describe(table)
+        synchronized.result()
         self._file.close()
-        table = self.table()
+        os.chmod(self._folder, 0o755)
+        if self.path.exists():
+            old = self._folder.with_suffix(".old")
+            os.replace(self.path, old)
+            os.replace(self._folder, self.path)
+            shutil.rmtree(old)
+        else:
+            os.replace(self._folder, self.path)
+        self._removal.detach()
+        return PatchStore.open(self.path)
+
+    def _describe(self, table: pl.DataFrame) -> None:
+        """Write index.parquet and store.json."""
         table.write_parquet(self._folder / "index.parquet")
         labels = table["label"].to_numpy()
         cases = table["case"]
@@ -335,16 +362,6 @@ class StoreWriter:
         (self._folder / "store.json").write_text(
             json.dumps(info, indent=1, ensure_ascii=False) + "\n", "utf-8"
         )
-        os.chmod(self._folder, 0o755)
-        if self.path.exists():
-            old = self._folder.with_suffix(".old")
-            os.replace(self.path, old)
-            os.replace(self._folder, self.path)
-            shutil.rmtree(old)
-        else:
-            os.replace(self._folder, self.path)
-        self._removal.detach()
-        return PatchStore.open(self.path)
 
     def abort(self) -> None:
         """Remove what was written."""

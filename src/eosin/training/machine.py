@@ -2,35 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-# mallopt(3): parameters of glibc's malloc.h.
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
-
-
-def keep_freed_memory() -> bool:
-    """Tell glibc to keep freed memory instead of giving it back to the system at every step.
-
-    Large activations are otherwise mapped and unmapped, page by page, each step: training the
-    article's network in bf16 went from 508 to 747 patches/s with this. Returns whether it took.
-    """
-    if not sys.platform.startswith("linux"):
-        return False
-    try:
-        library = ctypes.CDLL("libc.so.6")
-        done = [
-            library.mallopt(_M_MMAP_MAX, 0),
-            library.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1),
-            library.mallopt(_M_TOP_PAD, 2**28),
-        ]
-    except (OSError, AttributeError):  # another C library (musl)
-        return False
-    return all(done)
+from eosin.memory import keep_freed_memory as keep_freed_memory
 
 
 @dataclass(frozen=True)

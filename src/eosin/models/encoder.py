@@ -147,7 +147,7 @@ class AttentionPool(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """tokens: float [N, T, C]. Returns float [N, width]."""
         keys = self.ln_k(tokens)
-        query = self.ln_q(self.query).expand(len(tokens), -1, -1)
+        query = self.ln_q(self.query).expand(tokens.shape[0], -1, -1)
         attended, _ = self.attn(query, keys, keys, need_weights=False)
         pooled: Tensor = self.norm(attended[:, 0])
         return pooled

@@ -1,4 +1,4 @@
-"""Training speed: the article's network against the tutorial's way, and compact against the machine.
+"""Training speed: the article's network beside the tutorial's way, compact beside the machine.
 
     python benchmarks/training.py ../shared/data/idc-sample.zip
     python benchmarks/training.py ../shared/data/idc-sample.zip --turns 5 --steps 20

@@ -46,6 +46,9 @@ def compiling(recipe: Recipe, machine: Machine) -> bool:
 
 def compile_loss(step: Step, *, backend: str = "inductor", fullgraph: bool = False) -> None:
     """Run network and loss of a step compiled; where that fails, the step says so and goes on."""
+    # Compiled code is kept by function, and a second network of the process would be taken for a
+    # change of the first; after a few changes torch gives up.
+    torch.compiler.reset()
     step.loss_of = torch.compile(step.loss_of, backend=backend, fullgraph=fullgraph, dynamic=False)
 
 

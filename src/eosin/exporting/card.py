@@ -167,9 +167,7 @@ def _rows(name: str, parity: Facts) -> list[Sequence[str]]:
 
 
 def _refused(result: Facts) -> CardPart:
-    points = [
-        sentence(f"{each['file']} was not written: {each['why']}") for each in result["refused"]
-    ]
+    points = [f"{each['file']} was not written: {each['why']}." for each in result["refused"]]
     return CardPart("Refused", (), points=points)
 
 

@@ -146,7 +146,7 @@ def compare(
         "largest_difference_other_sizes": _largest(np.abs(found.resized - reference.resized)),
         "called_changed": int((called & ~on_limit).sum()),
         "answers_changed": int((decided & ~on_limit).sum()),
-        "on_a_limit": int((decided & on_limit).sum()),
+        "on_a_limit": int(((decided | called) & on_limit).sum()),
         "distance_difference": None,
         "auroc_torch": None,
         "auroc": None,

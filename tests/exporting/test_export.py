@@ -1,0 +1,235 @@
+"""eosin export, from run to folder: what is written, what is said, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from eosin.data.store import PatchStore
+from eosin.errors import FailureError, RunError, UserError
+from eosin.exporting import checked, parity
+from eosin.exporting import export as room
+from eosin.exporting.export import Wanted, export
+from eosin.inference.predictor import load
+from eosin.training.session import reopen
+
+Run = Callable[..., Any]
+FILES = ["model.pt2", "model.onnx", "model.xml", "model-int8.onnx", "model-int8.xml"]
+
+
+@pytest.fixture(scope="module")
+def exported(run: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """All files of one run; made-up patches are no measure of int8, so it may lose more."""
+    folder = tmp_path_factory.mktemp("exported") / "all"
+    said: list[str] = []
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("an export asks no server")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parity, "MOST_CHANGED", 0.2)
+        patch.setattr(parity, "MOST_AUROC_LOST", 0.05)
+        patch.setattr(socket.socket, "connect", refuse)
+        result = export(
+            run, folder, wanted=Wanted(int8=True, openvino=True, torch=True), said=said.append
+        )
+    assert said[0] == "torch answers for 60 validation patches", said
+    return folder, result
+
+
+def test_everything_asked_for_is_there(exported: tuple[Path, dict[str, Any]]) -> None:
+    folder, result = exported
+    assert [each["file"] for each in result["files"]] == FILES
+    assert result["refused"] == []
+    names = {path.name for path in folder.iterdir()}
+    assert names == {
+        *FILES, "model.bin", "model-int8.bin", "EXPORT_CARD.md", "export.json", "seen.parquet",
+    }  # fmt: skip
+    assert json.loads((folder / "export.json").read_text("utf-8")) == json.loads(json.dumps(result))
+    for each in result["files"][:3]:
+        figures = each["parity"]
+        assert figures["largest_difference"] < 1e-5
+        assert figures["largest_difference_other_sizes"] < 1e-5
+        assert figures["distance_difference"] < 1e-4
+        assert figures["called_changed"] == figures["answers_changed"] == 0
+        assert figures["auroc"] == pytest.approx(figures["auroc_torch"])
+    for each in result["files"][3:]:
+        assert each["kind"] == "int8"
+        assert 1e-5 < each["parity"]["largest_difference"] < 0.3
+        # The out-of-scope check of an int8 file is computed in float32.
+        assert each["parity"]["distance_difference"] < 1e-3
+    sizes = {each["file"]: each["bytes"] for each in result["files"]}
+    assert sizes["model-int8.onnx"] < sizes["model.onnx"] + 40_000
+
+
+@pytest.mark.parametrize("name", ["", *FILES[:4]])
+def test_a_file_answers_by_itself(
+    exported: tuple[Path, dict[str, Any]], run: Path, made_up_store: PatchStore, name: str
+) -> None:
+    folder, _ = exported
+    predictor, reference = load(folder / name), load(run)
+    assert predictor.classes == reference.classes
+    assert predictor.patch_size == reference.patch_size
+    assert predictor.facts["threshold"] == reference.facts["threshold"]
+    patches = np.asarray(made_up_store.patches[:7])
+    tolerance = 0.3 if "int8" in name else 1e-5
+    for given in (patches, patches[:1, :33, :20]):
+        found, distances = predictor.examine(np.ascontiguousarray(given))
+        wanted, apart = reference.examine(np.ascontiguousarray(given))
+        np.testing.assert_allclose(found, wanted, atol=tolerance)
+        assert distances is not None
+        assert apart is not None
+        np.testing.assert_allclose(distances, apart, rtol=1e-3)
+    assert predictor.predict(patches[:0]).shape == (0, 2)
+
+
+def test_metadata_stand_in_the_file(exported: tuple[Path, dict[str, Any]], run: Path) -> None:
+    folder, result = exported
+    model = onnx.load(folder / "model-int8.onnx")
+    held = {entry.key: entry.value for entry in model.metadata_props}
+    assert held["classes"] == "negative, positive"
+    assert held["mpp"] == "4"
+    assert held["intended_use"].startswith("Research and education only")
+    facts = json.loads(held["eosin"])
+    assert facts["kind"] == "int8"
+    assert facts["facts"] == json.loads((run / "model.json").read_text("utf-8"))
+    assert facts["parity"] == result["files"][3]["parity"]
+    assert facts["run"] == "a run"
+    assert set(facts["seen_cases"]) == {"train", "val"}
+    assert all(facts["seen_cases"].values())
+    assert not set(facts["seen_cases"]["train"]) & set(facts["seen_cases"]["val"])
+    assert model.opset_import[0].version == 20
+    shape = model.graph.input[0].type.tensor_type.shape.dim
+    assert [d.dim_param or d.dim_value for d in shape] == ["N", "H", "W", 3]
+
+
+def test_the_card_says_what_was_found(exported: tuple[Path, dict[str, Any]]) -> None:
+    text = (exported[0] / "EXPORT_CARD.md").read_text("utf-8")
+    for words in (
+        "# Export card: a run",
+        "Research and education only, not for diagnosis.",
+        "| patches | input | uint8 |",
+        "60 patches of 3 cases as torch",
+        "- Made-up data: drawn by a program",
+        'session = onnxruntime.InferenceSession("model.onnx")',
+    ):
+        assert words in text, words
+    assert "## Refused" not in text
+
+
+def test_the_command(eosin: Run, run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    done = eosin("export", run, "-o", folder)
+    assert done.code == 0, done.err
+    assert "model.onnx" in done.out
+    assert "0 of 60" in done.out
+    lines = done.err.splitlines()
+    assert [line for line in lines if not line.startswith(("torch answers", "tracing", "model."))
+            ] == ["warning: made-up data: drawn by a program, no figure says anything about tissue",
+                  "Research and education only, not for diagnosis."]  # fmt: skip
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "EXPORT_CARD.md", "export.json", "model.onnx", "seen.parquet",
+    ]  # fmt: skip
+    done = eosin("export", run, "-o", folder)
+    assert (done.code, "holds an export already" in done.err) == (2, True)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "file").touch()
+    done = eosin("export", run, "-o", tmp_path / "other", "--force")
+    assert (done.code, "something else than an export" in done.err) == (2, True)
+
+
+def test_int8_that_is_worse_is_left_out(
+    eosin: Run, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parity, "MOST_CHANGED", -1.0)
+    done = eosin("export", run, "--int8", "-o", tmp_path / "out", "--json")
+    assert done.code == 1
+    result = json.loads(done.out)
+    assert [each["file"] for each in result["files"]] == ["model.onnx"]
+    (refused,) = result["refused"]
+    assert refused["file"] == "model-int8.onnx"
+    assert "of the classes change (at most -100% is allowed)" in refused["why"]
+    assert "model-int8.onnx was not written" in done.err
+    assert not (tmp_path / "out" / "model-int8.onnx").exists()
+    card = (tmp_path / "out" / "EXPORT_CARD.md").read_text("utf-8")
+    assert "model-int8.onnx was not written: " in card
+
+
+def test_float32_that_differs_leaves_nothing(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checked, "TOLERANCE", 0)
+    monkeypatch.setattr(parity, "TOLERANCE", -1)
+    with pytest.raises(FailureError, match="does not answer as torch does: the largest difference"):
+        export(run, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def moved(run: Path, target: Path, store: str) -> Path:
+    """A copy of a run whose store lies elsewhere."""
+    shutil.copytree(run, target)
+    facts = json.loads((target / "environment.json").read_text("utf-8"))
+    facts["store"]["path"] = store
+    (target / "environment.json").write_text(json.dumps(facts), "utf-8")
+    return target
+
+
+def test_a_store_that_is_gone(
+    run: Path, tmp_path: Path, made_up_store: PatchStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = moved(run, tmp_path / "copy", "/nowhere/s.store")
+    result = export(copy, tmp_path / "out", wanted=Wanted(int8=True))
+    assert result["sample"]["part"] == "random"
+    assert result["files"][0]["parity"]["auroc"] is None
+    assert "no training patches to calibrate on" in result["refused"][0]["why"]
+    card = (tmp_path / "out" / "EXPORT_CARD.md").read_text("utf-8")
+    assert "made-up patches, which say nothing of tissue" in card
+    assert "say where its store is with --store" in card
+    with pytest.raises(UserError, match="no such store"):
+        export(copy, tmp_path / "out2", store=str(tmp_path / "missing"))
+    monkeypatch.setattr(room, "_write_all", lambda *_: (result["files"], []))
+    found = export(copy, tmp_path / "out3", store=str(made_up_store.path))
+    assert found["sample"]["part"] == "val"
+
+
+def test_without_validation_patches_int8_is_refused(run: Path) -> None:
+    session = reopen(run)
+    parts = {**session.parts, "val": np.empty(0, np.int64)}
+    without = replace(session, parts=parts)
+    assert parity.validation_sample(without).part == "train"
+    assert "no validation patches" in room._calibration(without)
+    assert len(room._calibration(session)) == len(session.parts["train"])
+
+
+def test_runs_that_are_not_finished_or_damaged(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="no such run folder"):
+        export(tmp_path / "none", tmp_path / "out")
+    unfinished = tmp_path / "unfinished"
+    unfinished.mkdir()
+    (unfinished / "resume.pt").touch()
+    with pytest.raises(RunError, match="training has not finished"):
+        export(unfinished, tmp_path / "out")
+    damaged = tmp_path / "damaged"
+    shutil.copytree(run, damaged)
+    (damaged / "model.safetensors").write_bytes(b"1234567890")
+    with pytest.raises(RunError, match="damaged"):
+        export(damaged, tmp_path / "out")
+    weights = load_file(run / "model.safetensors")
+    weights["head.bias"] = torch.full_like(weights["head.bias"], float("nan"))
+    save_file(weights, damaged / "model.safetensors")
+    with pytest.raises(FailureError, match="no finite probabilities"):
+        export(damaged, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(UserError, match="is a file"):
+        export(run, damaged / "model.json")

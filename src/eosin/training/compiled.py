@@ -9,8 +9,10 @@ graph, and from then on the host only says "again".
 from __future__ import annotations
 
 import importlib.util
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -49,7 +51,15 @@ def compile_loss(step: Step, *, backend: str = "inductor", fullgraph: bool = Fal
     # Compiled code is kept by function, and a second network of the process would be taken for a
     # change of the first; after a few changes torch gives up.
     torch.compiler.reset()
-    step.loss_of = torch.compile(step.loss_of, backend=backend, fullgraph=fullgraph, dynamic=False)
+    fast = torch.compile(step.loss_of, backend=backend, fullgraph=fullgraph, dynamic=False)
+
+    def loss_of(patches: Tensor, labels: Tensor, targets: list[Tensor]) -> Tensor:
+        with warnings.catch_warnings():
+            # A recommendation to compute less exactly, which is the recipe's to decide.
+            warnings.filterwarnings("ignore", message="TensorFloat32")
+            return fast(patches, labels, targets)
+
+    step.loss_of = loss_of
 
 
 class DeviceEpoch:
@@ -87,7 +97,12 @@ class DeviceEpoch:
         self._numbers: dict[str, Tensor] = {}
         self._at = torch.zeros(1, dtype=torch.int64, device=self.device)
         self._loss = torch.zeros((), device=self.device)
-        self._augment = self._augments(batches.batch_size)
+        rest = len(batches.labels) % batches.batch_size
+        self._augments = {
+            count: DeviceAugment(batches.patches, self.recipe, count)
+            for count in {batches.batch_size, rest or batches.batch_size}
+        }
+        self._aside = Aside(self.device)
 
     @property
     def recorded(self) -> bool:
@@ -145,8 +160,8 @@ class DeviceEpoch:
             torch.manual_seed(seed)
             self._replay()
             return
-        with aside(self.device), tuned():
-            self._work(self._augment, self._numbers, self._at, seed)
+        with self._aside, tuned():
+            self._work(self._augments[self.batches.batch_size], self._numbers, self._at, seed)
         self._taken += 1
         if self._recorder is not None and self._taken == WARM_UP:
             self._record(self._recorder)
@@ -178,11 +193,8 @@ class DeviceEpoch:
             for name, value in drawn.items()
         }
         seed = dropout_seed(self.recipe, epoch, number)
-        self._work(self._augments(count), numbers, torch.zeros_like(self._at), seed)
+        self._work(self._augments[count], numbers, torch.zeros_like(self._at), seed)
         return self._loss
-
-    def _augments(self, count: int) -> DeviceAugment:
-        return DeviceAugment(self.batches.patches, self.recipe, count)
 
     # Recording
 
@@ -199,10 +211,9 @@ class DeviceEpoch:
             self._state, self._replay, self._taken = state, None, 0
 
     def _record(self, recorder: Recorder) -> None:
+        augment = self._augments[self.batches.batch_size]
         try:
-            self._replay = recorder(
-                lambda: self._work(self._augment, self._numbers, self._at, None)
-            )
+            self._replay = recorder(lambda: self._work(augment, self._numbers, self._at, None))
         except (RuntimeError, MemoryError) as error:
             # A step that cannot be recorded can still be taken, operation by operation.
             self._recorder = None
@@ -233,14 +244,23 @@ def tuned() -> Iterator[None]:
         torch.backends.cudnn.benchmark = before
 
 
-@contextmanager
-def aside(device: torch.device) -> Iterator[None]:
-    """On a GPU: another stream than the default one, as warming up for a recording demands."""
-    if device.type != "cuda":
-        yield
-        return
-    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-    stream.wait_stream(torch.cuda.current_stream(device))
-    with torch.cuda.stream(stream):
-        yield
-    torch.cuda.current_stream(device).wait_stream(stream)
+class Aside:
+    """On a GPU another stream than the default one, as warming up for a recording demands."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._stream: Any = None
+        if device.type == "cuda":
+            self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._inside: Any = None
+
+    def __enter__(self) -> None:
+        if self._stream is not None:
+            self._stream.wait_stream(torch.cuda.current_stream(self._device))
+            self._inside = torch.cuda.stream(self._stream)
+            self._inside.__enter__()
+
+    def __exit__(self, *error: object) -> None:
+        if self._stream is not None:
+            self._inside.__exit__(*error)
+            torch.cuda.current_stream(self._device).wait_stream(self._stream)

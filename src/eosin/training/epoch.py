@@ -54,7 +54,7 @@ class PlainEpoch:
             before = [buffer.clone() for buffer in buffers]
             try:
                 loss = self.step(
-                    self.batches.patches[rows],
+                    self.batches.patches.index_select(0, rows),
                     self.batches.labels[rows],
                     None if self.soft is None else self.soft[rows],
                     epoch=epoch,

@@ -1,9 +1,11 @@
-"""How the C library treats freed memory: kept, which is what work in blocks is fast with."""
+"""What becomes of memory that was used: freed memory is kept, pages of files are given back."""
 
 from __future__ import annotations
 
 import ctypes
+import mmap
 import sys
+from typing import Any
 
 # mallopt(3): parameters of glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
@@ -28,3 +30,14 @@ def keep_freed_memory() -> bool:
     except (OSError, AttributeError):  # another C library (musl)
         return False
     return all(done)
+
+
+def forget_pages(array: Any) -> None:
+    """Give back the pages of a memory-mapped array that were read; any other array stays.
+
+    They remain in the system's cache, but no longer count as memory of this process: one that
+    reads a store of 2 GB block by block would otherwise be shown with 2 GB more than it needs.
+    """
+    mapped = getattr(array, "_mmap", None)
+    if isinstance(mapped, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from eosin.splitting import near
 from eosin.splitting.near import (
+    first_near,
     hashes,
     likeness,
     luminance,
-    near_codes,
     near_codes_plain,
     reduced,
     spectrum,
@@ -61,23 +61,49 @@ def test_banded_search_equals_brute_force(seed: int, n: int, m: int, bits: int) 
         for bit in rng.choice(63, rng.integers(0, 9), replace=False):
             code ^= 1 << int(bit)
         queries[query] = code
-    fast, plain = near_codes(queries, table, bits=bits), near_codes_plain(queries, table, bits=bits)
-    assert fast[0].tolist() == plain[0].tolist()
-    assert fast[1].tolist() == plain[1].tolist()
+    good = rng.random((n, m)) < 0.5
+    for agree in (None, lambda at, to: good[at, to]):
+        found = first_near(queries, table, agree, bits=bits)
+        at, to = near_codes_plain(queries, table, bits=bits)
+        pairs = {(a, b) for a, b in zip(at.tolist(), to.tolist(), strict=True)
+                 if agree is None or good[a, b]}  # fmt: skip
+        assert set(np.flatnonzero(found >= 0).tolist()) == {a for a, _ in pairs}
+        assert {(a, b) for a, b in enumerate(found.tolist()) if b >= 0} <= pairs
 
 
 def test_crowded_bands_in_small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(near, "_CHUNK", 7)
     rng = np.random.default_rng(1)
     codes = rng.integers(0, 16, 40, dtype=np.uint64)
-    fast, plain = near_codes(codes, codes), near_codes_plain(codes, codes)
-    assert fast[0].tolist() == plain[0].tolist()
-    assert fast[1].tolist() == plain[1].tolist()
+    asked: list[tuple[int, int]] = []
+
+    def only_itself(at: np.ndarray, to: np.ndarray) -> np.ndarray:
+        asked.extend(zip(at.tolist(), to.tolist(), strict=True))
+        return at == to
+
+    found = first_near(codes, codes, only_itself)
+    assert found.tolist() == list(range(40))
+    # No pair is asked about twice, and none that is not near.
+    at, to = near_codes_plain(codes, codes)
+    assert len(asked) == len(set(asked))
+    assert set(asked) <= set(zip(at.tolist(), to.tolist(), strict=True))
+
+
+def test_many_copies_of_a_picture_cost_no_more_than_one() -> None:
+    asked = []
+
+    def yes(at: np.ndarray, to: np.ndarray) -> np.ndarray:
+        asked.append(len(at))
+        return np.ones(len(at), np.bool_)
+
+    codes = np.full(300, 12345, np.uint64)
+    assert (first_near(codes, codes, yes) >= 0).all()
+    assert sum(asked) == 300
 
 
 def test_more_bits_than_the_bands_promise_are_refused() -> None:
     with pytest.raises(ValueError, match="0 to 5"):
-        near_codes(np.zeros(1, np.uint64), np.zeros(1, np.uint64), bits=6)
+        first_near(np.zeros(1, np.uint64), np.zeros(1, np.uint64), bits=6)
 
 
 @pytest.mark.parametrize("size", [16, 28, 50, 96])

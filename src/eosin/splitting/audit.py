@@ -25,7 +25,7 @@ from eosin.splitting.fingerprints import (
     reduced_pictures,
     same_pictures,
 )
-from eosin.splitting.near import MIN_LIKENESS, likeness, near_codes, turned
+from eosin.splitting.near import MIN_LIKENESS, first_near, likeness, turned
 from eosin.splitting.split_file import PARTS, Split, first_names
 from eosin.splitting.splits import UNKNOWN_CASES
 
@@ -162,19 +162,39 @@ def near_copies(
     groups: Sequence[Rows],
     part_of: npt.NDArray[np.int16],
 ) -> Finding | None:
-    """Patches that look like one of another part: close hashes, then pixels that correlate."""
-    exact = {row: number for number, group in enumerate(groups) for row in group.tolist()}
+    """Patches that look like one of another part: close hashes, then pixels that correlate.
+
+    A patch is done with the first such picture of a part; how many more there are is not counted.
+    """
+    exact = np.full(len(store), -1, np.int64)
+    for number, group in enumerate(groups):
+        exact[group] = number
     busy = np.flatnonzero(~prints.sparse)
     where = part_of[prints.rows[busy]]
     pairs: list[tuple[int, int]] = []
     for early, late in combinations(sorted(set(where.tolist())), 2):
         table, query = busy[where == early], busy[where == late]
         for position in range(8):
-            at, to = near_codes(prints.codes[position, query], prints.codes[0, table])
-            rows, others = prints.rows[query[at]], prints.rows[table[to]]
-            alike = _alike(store, rows, others, position)
-            pairs += zip(rows[alike].tolist(), others[alike].tolist(), strict=True)
-    pairs = [pair for pair in pairs if exact.get(pair[0], -1) != exact.get(pair[1], -2)]
+
+            def alike(
+                at: Rows,
+                to: Rows,
+                query: Rows = query,
+                table: Rows = table,
+                position: int = position,
+            ) -> npt.NDArray[np.bool_]:
+                rows, others = prints.rows[query[at]], prints.rows[table[to]]
+                other_picture = (exact[rows] < 0) | (exact[rows] != exact[others])
+                out = np.zeros(len(rows), np.bool_)
+                out[other_picture] = _alike(
+                    store, rows[other_picture], others[other_picture], position
+                )
+                return out
+
+            entry = first_near(prints.codes[position, query], prints.codes[0, table], alike)
+            rows, others = prints.rows[query[entry >= 0]], prints.rows[table[entry[entry >= 0]]]
+            pairs += zip(rows.tolist(), others.tolist(), strict=True)
+            query = query[entry < 0]
     return _copies("near-copies", "nearly the same picture as one of", pairs, part_of)
 
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from eosin.data.grid import Rows, content_sizes
 from eosin.data.store import PatchStore
+from eosin.memory import forget_pages
 from eosin.splitting.near import Codes, Floats, luminance, reduced, spectrum, turned, turned_hashes
 
 #: Standard deviation of the luminance, in gray levels, below which a field is flat: empty glass or
@@ -67,6 +68,7 @@ def fingerprints(store: PatchStore, rows: Rows) -> Fingerprints:
         small = min(height, width) < _SMALLEST_PX
         empty = np.maximum(np.maximum(dark, light), plain_share(gray))
         sparse[at] = flat[at] | (empty > 0.5) | small
+        forget_pages(store.patches)
 
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         for _ in pool.map(look, _blocks(store, rows)):

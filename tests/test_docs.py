@@ -37,6 +37,8 @@ def commands() -> dict[str, Any]:
 def parse(line: str, commands: dict[str, Any]) -> None:
     """Parse a command line as the program would, without running it; raises where it would fail."""
     words = shlex.split(line, comments=True)
+    if words[0] == "torchrun":
+        words = words[words.index("-m") + 1 :]
     assert words[0] == "eosin", line
     if words[1:] in (["--help"], ["--version"], ["-h"]):
         return

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -104,3 +105,31 @@ def test_other_commands_work_in_the_first_process(
     assert processes.takes_part(["train", "s.store"])
     assert not processes.takes_part(["evaluate", "run"])
     assert not processes.takes_part(["train", "--help"])
+
+
+def test_a_process_that_waits_outside_python_still_speaks() -> None:
+    code = (
+        "import os, signal, time\n"
+        "from eosin.cli import processes\n"
+        "processes.GRACE_SECONDS = 0.1\n"
+        # As a main thread that never comes back: its handler does nothing.
+        "signal.signal(signal.SIGTERM, lambda number, frame: None)\n"
+        "with processes.last_words('go on with --resume run'):\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    time.sleep(60)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=False
+    )
+    assert done.returncode == 1
+    assert "error: go on with --resume run" in done.stderr
+
+
+def test_last_words_are_not_said_where_the_work_ends(capsys: pytest.CaptureFixture[str]) -> None:
+    before = signal.signal(signal.SIGTERM, lambda number, frame: None)
+    try:
+        with processes.last_words("never said"):
+            os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert "never said" not in capsys.readouterr().err

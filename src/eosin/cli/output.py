@@ -9,6 +9,7 @@ import json
 import math
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -169,7 +170,8 @@ def fail(message: str, exit_code: int) -> NoReturn:
     """Say what went wrong and exit: on stderr for people, as an object on stdout for programs."""
     if _turn:
         # A launcher stops the others as soon as one has ended; this one still has to speak.
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
         _state["hushed"] = not _turn[0]()
     stderr().print(f"error: {message}", style="red", markup=False)
     if _state["json"]:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from eosin.cli import output
 from eosin.errors import TrainingError
+
+#: torchrun kills after thirty seconds what has not ended by itself.
+GRACE_SECONDS = 20.0
 
 if TYPE_CHECKING:
     from eosin.training.parallel import Team
@@ -80,12 +86,50 @@ def shared(team: Team, begin: Callable[[], Session]) -> Session:
     return made[0] if made else reopen(path, store)
 
 
+@contextmanager
+def last_words(sentence: str) -> Iterator[None]:
+    """In this block, a stop signal that cannot reach Python ends the process with the sentence.
+
+    A signal's handler waits until the main thread is back from what it does outside Python, and one
+    that waits there for another process, or for a GPU that does, may never be. The launcher would
+    kill it after thirty seconds, without a word.
+    """
+    listening, writing = socket.socketpair()
+    writing.setblocking(False)
+    done = threading.Event()
+
+    def listen() -> None:
+        while not done.is_set():
+            number = listening.recv(1)
+            if number and number[0] in (signal.SIGINT, signal.SIGTERM):
+                break
+        if not done.wait(GRACE_SECONDS):
+            with suppress(SystemExit):
+                output.fail(sentence, 1)
+            sys.stdout.flush()
+            os._exit(1)
+
+    before = signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
+    thread = threading.Thread(target=listen, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        done.set()
+        writing.close()
+        thread.join()
+        listening.close()
+
+
 def leave(team: Team) -> None:
     """The end of common work: the main process goes on alone, with all the cores."""
     if team.count == 1:
         return
     import torch
 
+    from eosin.cores import usable_cores
+
     team.leave()
     if os.environ.get("OMP_NUM_THREADS", "1") == "1":
-        torch.set_num_threads(os.cpu_count() or 1)
+        torch.set_num_threads(usable_cores()[0])

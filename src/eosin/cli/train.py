@@ -144,7 +144,15 @@ def _go(
         going_on = resume is not None and (session.run / "resume.pt").exists()
         if resume is not None and not going_on:
             output.note(f"{resume} has no checkpoint yet; it begins again from the start")
-        with watching(session, processes=team.count) as reporter:
+        silent = (
+            processes.last_words(
+                f"stopped while another process did not answer; {session.run.path} has the last "
+                f"checkpoint: go on with --resume {session.run.path}"
+            )
+            if team.count > 1
+            else nullcontext()
+        )
+        with silent, watching(session, processes=team.count) as reporter:
             facts = fit(session, reporter=follow(reporter), resume=going_on, team=team)
     processes.leave(team)
     if not team.main:

@@ -18,6 +18,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from eosin.cores import usable_cores
 from eosin.errors import EosinError, MissingExtraError, TrainingError, UserError
 
 T = TypeVar("T")
@@ -232,7 +233,7 @@ def join() -> Team:
     # torchrun says one thread a process where the user says nothing.
     if os.environ.get("OMP_NUM_THREADS", "1") == "1":
         os.environ["OMP_NUM_THREADS"] = "1"
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // here))
+        torch.set_num_threads(max(1, usable_cores()[0] // here))
     with told():
         state = PartialState(cpu=not gpus, timeout=timedelta(seconds=timeout()))
         return Team(state.process_index, state.num_processes)

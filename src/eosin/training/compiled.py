@@ -212,6 +212,8 @@ class DeviceEpoch:
 
     def _record(self, recorder: Recorder) -> None:
         augment = self._augments[self.batches.batch_size]
+        # Gradients of the steps before would keep memory that the recording must not know.
+        self.step.optimizer.zero()
         try:
             self._replay = recorder(lambda: self._work(augment, self._numbers, self._at, None))
         except (RuntimeError, MemoryError) as error:

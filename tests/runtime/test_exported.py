@@ -151,7 +151,9 @@ def test_the_folder_of_an_export_is_opened(make_exported: Make, tmp_path: Path) 
 
 def test_blocks_hold_no_more_pixels_than_wanted() -> None:
     assert len(list(blocks(patches(9, 10, 10), (10, 10), 4))) == 3
-    assert len(list(blocks(patches(4, 40, 40), (10, 10), 4))) == 4
+    # A patch of 1,000 x 1,000 pixels, or one that becomes as large, is a batch of its own.
+    assert len(list(blocks(patches(2, 1000, 1000), (10, 10), 4))) == 2
+    assert len(list(blocks(patches(2, 10, 10), (1000, 1000), 4))) == 2
     assert list(blocks(patches(0), (10, 10), 4)) == []
 
 

@@ -55,6 +55,19 @@ def test_it_answers_as_onnx_runtime(exported: Path, name: str, count: int) -> No
     assert np.array_equal(predictor.predict(given), found)
 
 
+def test_a_full_batch_answers_as_a_part_of_one(exported: Path) -> None:
+    predictor = OpenvinoPredictor(exported / "model.xml", batch_size=8)
+    given = patches(21)
+    wanted, apart = OnnxPredictor(exported / "model.onnx").examine(given)
+    found, distances = predictor.examine(given)
+    assert distances is not None
+    assert apart is not None
+    assert np.allclose(found, wanted, atol=1e-5)
+    assert np.allclose(distances, apart, atol=1e-5)
+    # Another size after that is still taken.
+    assert predictor.predict(patches(8, 30, 70)).shape == (8, 2)
+
+
 def test_its_own_facts_come_first(exported: Path) -> None:
     predictor = load(exported / "model.xml")
     assert isinstance(predictor, OpenvinoPredictor)

@@ -66,7 +66,7 @@ class OpenvinoPredictor:
         self.classes = self.exported.classes
         self.patch_size = self.exported.patch_size
         self.facts = self.exported.facts
-        self._compiled: dict[tuple[str, ...], Any] = {}
+        self._compiled: dict[tuple[Any, ...], Any] = {}
 
     def predict(self, patches: Patches) -> Floats:
         """patches: uint8 [N, H, W, 3], any N, H and W. Returns probabilities float32 [N, K].
@@ -89,8 +89,9 @@ class OpenvinoPredictor:
         check_patches(patches)
         found: list[list[Floats]] = [[] for _ in names]
         for block in blocks(patches, self.patch_size, self.batch_size):
+            given = np.ascontiguousarray(patches[block])
             try:
-                answers = self._for(names)([np.ascontiguousarray(patches[block])])
+                answers = self._for(names, given.shape)([given])
             except RuntimeError as error:
                 raise FailureError(f"{self.path} could not answer: {_last_line(error)}") from None
             for k, each in enumerate(found):
@@ -98,18 +99,26 @@ class OpenvinoPredictor:
         empty = {PROBABILITIES: (0, len(self.classes)), DISTANCE: (0,)}
         return [joined(each, empty[name]) for each, name in zip(found, names, strict=True)]
 
-    def _for(self, names: tuple[str, ...]) -> Any:
-        """The model compiled with only these outputs, so that no other is computed."""
-        if names not in self._compiled:
+    def _for(self, names: tuple[str, ...], shape: tuple[int, ...]) -> Any:
+        """The model compiled with only these outputs, so that no other is computed.
+
+        Full batches of the model's own size are worth a model of this one shape: a tenth faster.
+        """
+        usual = shape == (self.batch_size, *self.patch_size, 3)
+        key = (names, shape if usual else None)
+        if key not in self._compiled:
+            copied = self._model.clone()
             results = [
                 output.get_node()
                 for name in names
-                for output in self._model.outputs
+                for output in copied.outputs
                 if name in output.get_names()
             ]
-            part = import_module("openvino").Model(results, self._model.get_parameters(), KEY)
-            self._compiled[names] = self._core.compile_model(part, "CPU", self._settings)
-        return self._compiled[names]
+            part = import_module("openvino").Model(results, copied.get_parameters(), KEY)
+            if usual:
+                part.reshape(list(shape))
+            self._compiled[key] = self._core.compile_model(part, "CPU", self._settings)
+        return self._compiled[key]
 
 
 def _core() -> tuple[Any, str]:

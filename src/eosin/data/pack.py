@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -22,7 +23,7 @@ from eosin.data.decode import (
 )
 from eosin.data.layouts import plainly
 from eosin.data.sources import Plan, open_source
-from eosin.data.store import PatchStore, StoreWriter
+from eosin.data.store import INDEX_SCHEMA, PatchStore, StoreWriter
 from eosin.errors import ImageError, RejectsError, SourceError
 from eosin.memory import keep_freed_memory
 
@@ -85,9 +86,7 @@ def pack(
     try:
         with (
             strict_pillow(),
-            closing(
-                open_source(source, layout=layout, include=patterns, scratch=target.parent)
-            ) as plan,
+            closing(_plan(source, layout, patterns, target.parent)) as plan,
         ):
             chosen = size or _common_size(source, plan, max_pixels)
             settings = Settings(chosen, fit, max_pixels)
@@ -96,6 +95,19 @@ def pack(
             )
     finally:
         cv2.setNumThreads(threads)
+
+
+def _plan(
+    source: Path, layout: str | None, include: Sequence[str], scratch: Path
+) -> Plan | ArrayPlan:
+    """What is to be packed, made without pauses of the garbage collector: a sixth of the time."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        return open_source(source, layout=layout, include=include, scratch=scratch)
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def _write(
@@ -157,9 +169,14 @@ def _write(
                     progress(done, total)
         _check_rejects(source, rejects, writer.count, total, max_rejects)
         if isinstance(plan, Plan):
-            # One table of all is many times quicker than a small one a chunk.
-            given = {name: [of[k] for k in numbers] for name, of in plan.columns.items()}
+            # One table of all is many times quicker than a small one a chunk. The plan's lists go,
+            # one by one, as they would be held twice.
+            given: dict[str, Any] = {}
+            for name in list(plan.columns):
+                column = pl.Series(name, plan.columns.pop(name), INDEX_SCHEMA[name])
+                given[name] = column.gather(numbers)
             writer.describe({**given, **told})
+            del given, told
         table = writer.table()
         other = (pl.col("width") != width) | (pl.col("height") != height)
         notes = list(plan.notes)

@@ -222,7 +222,12 @@ def _is_litter(name: str) -> bool:
 
 
 def _is_unsafe(name: str) -> bool:
-    return name[0] == "/" or name[1:2] == ":" or "\0" in name or ".." in name.split("/")
+    return (
+        name[0] == "/"
+        or name[1:2] == ":"
+        or "\0" in name
+        or (".." in name and ".." in name.split("/"))
+    )
 
 
 def _plan(layout: Layout, files: Files, entries: list[tuple[str, int, Entry]]) -> Plan:

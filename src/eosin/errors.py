@@ -93,10 +93,11 @@ _EXTRAS = {
 def missing_extra(error: ModuleNotFoundError, purpose: str) -> MissingExtraError | None:
     """What to install where an import failed for want of an optional part; None for any other.
 
-    >>> print(missing_extra(ModuleNotFoundError(name="torch.nn"), "training"))
+    >>> print(missing_extra(ModuleNotFoundError(name="torch"), "training"))
     training needs an optional part; install it with: pip install "eosin[train]"
     """
-    extra = _EXTRAS.get((error.name or "").partition(".")[0])
+    # The name is that of the package only where all of it is missing.
+    extra = _EXTRAS.get(error.name or "")
     return None if extra is None else MissingExtraError(extra, purpose)
 
 

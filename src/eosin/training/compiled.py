@@ -215,7 +215,8 @@ class DeviceEpoch:
         # Gradients of the steps before would keep memory that the recording must not know.
         self.step.optimizer.zero()
         try:
-            self._replay = recorder(lambda: self._work(augment, self._numbers, self._at, None))
+            with self._aside:
+                self._replay = recorder(lambda: self._work(augment, self._numbers, self._at, None))
         except (RuntimeError, MemoryError) as error:
             # A step that cannot be recorded can still be taken, operation by operation.
             self._recorder = None
@@ -228,9 +229,13 @@ class DeviceEpoch:
 
 
 def cuda_graph(work: Callable[[], None]) -> Callable[[], None]:
-    """Record what ``work`` would launch on the GPU, without running it."""
+    """Record what ``work`` would launch on the GPU, without running it.
+
+    On the stream of the caller, which should be the one that ``work`` was warmed up on: libraries
+    keep handles and workspaces by stream, and may not make new ones while recording.
+    """
     graph = torch.cuda.CUDAGraph()
-    with tuned(), torch.cuda.graph(graph):
+    with tuned(), torch.cuda.graph(graph, stream=torch.cuda.current_stream()):
         work()
     return graph.replay
 
@@ -247,7 +252,7 @@ def tuned() -> Iterator[None]:
 
 
 class Aside:
-    """On a GPU another stream than the default one, as warming up for a recording demands."""
+    """On a GPU another stream than the default one, as warming up and recording demand."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device

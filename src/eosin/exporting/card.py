@@ -77,8 +77,9 @@ def _ports(result: Facts) -> CardPart:
     if views > 1:
         inside.append("the mean over eight turns and flips (four where H and W differ)")
     notes = [
-        f"Inside the graph: {listed(inside)}. Ask for the outputs that you need: a runtime that "
-        "computes only these is about a third faster without features and distance."
+        f"Inside the graph: {listed(inside)}. Features and distance belong to the out-of-scope "
+        "check; ONNX Runtime computes them whether they are asked for or not, so eosin cuts them "
+        "off where only probabilities are wanted."
     ]
     return CardPart("Input and outputs", notes, ("name", "", "type", "shape", "what it is"), rows)
 

@@ -26,10 +26,14 @@ from eosin.runtime.exported import (
     joined,
     read_exported,
 )
+from eosin.runtime.pruned import pruned
 
 Patches = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
+#: From so many patches on it pays to open the file a second time without the texture of the
+#: out-of-scope check, which costs a fifth of the time, and half of it in an int8 file.
+_WORTH_PRUNING = 64
 _KINDS = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}
 
 
@@ -51,17 +55,18 @@ class OnnxPredictor:
         self.patch_size = self.exported.patch_size
         self.facts = self.exported.facts
         self.runtime = f"ONNX Runtime {_runtime().__version__}"
-        self._options = _runtime().RunOptions()
-        # What is not asked for is not computed: the texture of the out-of-scope check takes about
-        # a third of the time.
-        self._options.only_execute_path_to_fetches = True
+        #: The same without the out-of-scope check, once it is worth opening.
+        self._quick: Any = None
 
     def predict(self, patches: Patches) -> Floats:
         """patches: uint8 [N, H, W, 3], any N, H and W. Returns probabilities float32 [N, K].
 
         Raises ValueError for another dtype or shape.
         """
-        return self._run(patches, [PROBABILITIES])[0]
+        session = self._session
+        if self._quick is not None or len(patches) >= _WORTH_PRUNING:
+            self._quick = session = self._quick or self._pruned()
+        return self._run(session, patches, [PROBABILITIES])[0]
 
     def examine(self, patches: Patches) -> tuple[Floats, Floats | None]:
         """Probabilities float32 [N, K], and the distance from the training patches float32 [N].
@@ -70,16 +75,23 @@ class OnnxPredictor:
         """
         if not self.exported.has_distance:
             return self.predict(patches), None
-        probabilities, distances = self._run(patches, [PROBABILITIES, DISTANCE])
+        names = [PROBABILITIES, DISTANCE]
+        probabilities, distances = self._run(self._session, patches, names)
         return probabilities, distances
 
-    def _run(self, patches: Patches, names: list[str]) -> list[Floats]:
+    def _pruned(self) -> Any:
+        try:
+            return _open(self.path, pruned(self.path.read_bytes(), PROBABILITIES))
+        except ValueError:
+            return self._session
+
+    def _run(self, session: Any, patches: Patches, names: list[str]) -> list[Floats]:
         check_patches(patches)
         found: list[list[Floats]] = [[] for _ in names]
         for block in blocks(patches, self.patch_size, self.batch_size):
             given = {INPUT: np.ascontiguousarray(patches[block])}
             try:
-                answers = self._session.run(names, given, self._options)
+                answers = session.run(names, given)
             except Exception as error:  # ONNX Runtime's errors have no base of their own
                 raise FailureError(f"{self.path} could not answer: {_first_line(error)}") from None
             for each, answer in zip(found, answers, strict=True):
@@ -95,14 +107,15 @@ def _runtime() -> Any:
         raise MissingExtraError("runtime", "an exported .onnx file") from None
 
 
-def _open(path: Path) -> Any:
+def _open(path: Path, model: bytes | None = None) -> Any:
+    """A session of a file, or of bytes that were made of it."""
     runtime = _runtime()
     options = runtime.SessionOptions()
     options.intra_op_num_threads = usable_cores()[0]
     options.log_severity_level = 4  # what goes wrong becomes a sentence below
     try:
         return runtime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"], enable_fallback=False
+            model or str(path), options, providers=["CPUExecutionProvider"], enable_fallback=False
         )
     except Exception as error:  # ONNX Runtime's errors have no base of their own
         raise RunError(_why(path, error)) from None

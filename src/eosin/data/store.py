@@ -18,7 +18,7 @@ import secrets
 import shutil
 import weakref
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -57,6 +57,9 @@ INDEX_SCHEMA: dict[str, pl.DataType] = {
 }
 
 _HEADER_BYTES = 128
+
+#: Every so many bytes the disk is asked to take what was written: little is left for the end.
+_SYNC_BYTES = 48 << 20
 
 
 class PatchStore:
@@ -233,6 +236,9 @@ class StoreWriter:
         self.info: dict[str, Any] = dict(info or {})
         self.count = 0
         self._tables: list[pl.DataFrame] = []
+        self._disk = ThreadPoolExecutor(1, thread_name_prefix="disk")
+        self._waits: list[Future[None]] = []
+        self._unsynchronized = 0
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             name = f".{self.path.name}.{secrets.token_hex(4)}.partial"
@@ -276,12 +282,13 @@ class StoreWriter:
         if table is not None:
             self._tables.append(table)
         self.count += len(patches)
+        self._unsynchronized += patches.nbytes
+        if self._unsynchronized > _SYNC_BYTES and all(wait.done() for wait in self._waits):
+            self._unsynchronized = 0
+            self._waits.append(self._disk.submit(os.fsync, self._file.fileno()))
 
     def describe(self, columns: Mapping[str, Sequence[Any]]) -> None:
-        """The index of all patches that were added without one, ``digest`` included, in order.
-
-        One table of all takes a fraction of the time of many small ones.
-        """
+        """The index of all patches that were added without one, ``digest`` included, in order."""
         self._tables.append(self._columns(None, columns))
 
     def _columns(
@@ -325,11 +332,11 @@ class StoreWriter:
         self._file.write(header.ljust(_HEADER_BYTES - 11) + b"\n")
         self._file.flush()
         # The disk is waited for while the index is made.
-        with ThreadPoolExecutor(1) as waiting:
-            synchronized = waiting.submit(os.fsync, self._file.fileno())
-            table = self.table()
-            self._describe(table)
-        synchronized.result()
+        self._waits.append(self._disk.submit(os.fsync, self._file.fileno()))
+        self._describe(self.table())
+        for wait in self._waits:
+            wait.result()
+        self._disk.shutdown()
         self._file.close()
         os.chmod(self._folder, 0o755)
         if self.path.exists():
@@ -365,6 +372,7 @@ class StoreWriter:
 
     def abort(self) -> None:
         """Remove what was written."""
+        self._disk.shutdown(wait=True, cancel_futures=True)
         with contextlib.suppress(OSError):  # a full disk also fails the last flush
             self._file.close()
         self._removal()

@@ -149,6 +149,7 @@ def reduced_pictures(store: PatchStore, rows: Rows) -> Floats:
     out = np.zeros((len(rows), 16, 16), np.float32)
     for at, (height, width) in _blocks(store, rows):
         out[at] = reduced(luminance(store.patches[rows[at], :height, :width]))
+    forget_pages(store.patches)
     return out
 
 

@@ -12,7 +12,9 @@ from torch import Tensor
 from eosin.config import Recipe
 from eosin.models.classifier import Classifier
 from eosin.training import draws
-from eosin.training.compiled import compile_loss, compiling
+from eosin.training.batches import Batches
+from eosin.training.compiled import DeviceEpoch, compile_loss, compiling
+from eosin.training.epoch import PlainEpoch
 from eosin.training.machine import Machine, choose_machine
 from eosin.training.on_device import DeviceAugment
 from eosin.training.optimizers import Optimizer
@@ -103,6 +105,24 @@ def test_a_compiler_that_fails_is_left_with_one_sentence() -> None:
     assert len(said) == 1
     assert "no compiler found" in said[0]
     assert "compile=off" in said[0]
+
+
+def test_the_last_smaller_batch_is_not_compiled_anew() -> None:
+    step = made("fp32")
+    sizes: list[int] = []
+
+    def counting(given: Tensor, labels: Tensor, targets: list[Tensor]) -> Tensor:
+        sizes.append(len(given))
+        return step._loss_of(given, labels, targets)
+
+    step.loss_of = counting
+    batches = Batches(patches(), torch.arange(12) % 2, batch_size=5, seed=0)
+    for kind in (PlainEpoch, DeviceEpoch):
+        step.optimizer = Optimizer(step.model, RECIPE, on_device=kind is DeviceEpoch)
+        assert len(list(kind(step, batches, rate=lambda done: 1.0).steps(1))) == 3
+        assert sizes == [5, 5]
+        assert step.loss_of is counting
+        sizes.clear()
 
 
 def test_an_error_of_the_network_itself_is_not_taken_for_the_compilers() -> None:

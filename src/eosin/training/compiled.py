@@ -193,7 +193,8 @@ class DeviceEpoch:
             for name, value in drawn.items()
         }
         seed = dropout_seed(self.recipe, epoch, number)
-        self._work(self._augments[count], numbers, torch.zeros_like(self._at), seed)
+        with self.step.plainly():
+            self._work(self._augments[count], numbers, torch.zeros_like(self._at), seed)
         return self._loss
 
     # Recording

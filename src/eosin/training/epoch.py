@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import Protocol
 
 from torch import Tensor
@@ -52,15 +53,17 @@ class PlainEpoch:
         done = (epoch - 1) * self.batches.steps + start
         for number, rows in enumerate(self.batches.rows(epoch, start=start), start):
             before = [buffer.clone() for buffer in buffers]
+            whole = len(rows) == self.batches.batch_size
             try:
-                loss = self.step(
-                    self.batches.patches.index_select(0, rows),
-                    self.batches.labels[rows],
-                    None if self.soft is None else self.soft[rows],
-                    epoch=epoch,
-                    step=number,
-                    factor=self.rate(done),
-                )
+                with nullcontext() if whole else self.step.plainly():
+                    loss = self.step(
+                        self.batches.patches[rows],
+                        self.batches.labels[rows],
+                        None if self.soft is None else self.soft[rows],
+                        epoch=epoch,
+                        step=number,
+                        factor=self.rate(done),
+                    )
             except LostError:
                 for buffer, value in zip(buffers, before, strict=True):
                     buffer.copy_(value)

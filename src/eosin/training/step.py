@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -106,6 +107,15 @@ class Step:
         if recipe.clip_norm:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip_norm)
         return loss
+
+    @contextmanager
+    def plainly(self) -> Iterator[None]:
+        """A context without the compiled loss, which would be compiled anew for another size."""
+        kept, self.loss_of = self.loss_of, self._loss_of
+        try:
+            yield
+        finally:
+            self.loss_of = kept
 
     def _plain_again(self, error: Exception) -> bool:
         """Whether a compiled loss was given up for the plain one because of the error."""

@@ -187,7 +187,7 @@ class Recipe(BaseModel):
     compile: Literal["auto", "on", "off"] = Field(
         "auto",
         description="Fuse operations by torch.compile, and on a GPU record a step and replay it. "
-        "auto: both on a GPU, none on a processor, where on costs half a minute at the start.",
+        "auto: both on a GPU, none on a processor, where compiled steps were slower.",
     )
 
     @model_validator(mode="after")

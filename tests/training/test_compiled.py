@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import nullcontext
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from eosin.config import Recipe
 from eosin.models.classifier import Classifier
 from eosin.training.batches import Batches
-from eosin.training.compiled import DeviceEpoch, cuda_graph
+from eosin.training.compiled import Aside, DeviceEpoch, cuda_graph
 from eosin.training.draws import seeded
 from eosin.training.epoch import PlainEpoch
 from eosin.training.machine import Machine
@@ -270,6 +270,47 @@ def test_a_recorded_step_is_the_plain_step_on_a_gpu(name: str) -> None:
     assert there.recorded
     # Convolutions of a GPU round to TF32, which Muon and AdamW make more of.
     assert (weights_of(there).cpu() - weights_of(plain)).abs().mean() < 5e-3
+
+
+class Graph:
+    """Stands for torch.cuda's streams and graphs, and notes in which order they are used."""
+
+    order: ClassVar[list[str]] = []
+
+    def __init__(self, *given: Any, **options: Any) -> None:
+        self.options = options
+
+    def wait_stream(self, other: Any) -> None:
+        self.order.append("wait")
+
+    def replay(self) -> None:
+        self.order.append("replay")
+
+
+@contextmanager
+def noted(*given: Any, stream: Any = None) -> Iterator[None]:
+    Graph.order.append("recording" if stream is not None else "aside")
+    yield
+    Graph.order.append("done")
+
+
+def test_recording_is_done_on_the_stream_of_the_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    Graph.order.clear()
+    for name, stand_in in {
+        "Stream": Graph,
+        "CUDAGraph": Graph,
+        "stream": noted,
+        "graph": noted,
+        "current_stream": lambda device=None: Graph(),
+    }.items():
+        monkeypatch.setattr(torch.cuda, name, stand_in)
+    aside = Aside(torch.device("cuda"))
+    with aside:
+        replay = cuda_graph(lambda: Graph.order.append("step"))
+    replay()
+    inside = ["wait", "aside", "recording", "step", "done", "done", "wait"]
+    assert Graph.order == [*inside, "replay"]
+    assert not torch.backends.cudnn.benchmark
 
 
 class Arriving:

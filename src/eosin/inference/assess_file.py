@@ -44,10 +44,9 @@ NO_PIXELS = (
     "by case only, not by pixels"
 )
 NOTHING_KNOWN = "the file does not say what the model has learned from, so that is not ruled out"
-NO_TRAINING = (
-    "no baselines, which need the patches that the model was trained on: name its own store with "
-    "--store and its split with --split"
-)
+_NEEDED = "no baselines, which need the patches that the model was trained on: "
+NO_TRAINING = f"{_NEEDED}name its own store with --store and its split with --split"
+OTHER_TRAINING = f"{_NEEDED}this split has other training cases"
 #: Patches asked at once, so that progress can be shown.
 _BLOCK = 1024
 #: The name that needs no mention in a folder of results.
@@ -119,7 +118,9 @@ def assess_file(
     folder.mkdir(parents=True, exist_ok=True)
     # What a report reads of a run; the run itself may be on another machine.
     RunFolder(folder).write_json("model.json", facts)
-    RunFolder(folder).write_json("environment.json", environment())
+    here = environment()
+    del here["date"]  # which would be taken for that of the run
+    RunFolder(folder).write_json("environment.json", here)
     return write_assessment(folder, evaluation, store, table)
 
 
@@ -176,7 +177,7 @@ def _baselines(
     # Cases of other stores may have been seen by an earlier run that this one began from.
     here = set(trained) & set(store.cases.tolist())
     if here and set(store.cases[parts["train"]].tolist()) != here:
-        return {}, [f"{NO_TRAINING}; this split has other training cases"]
+        return {}, [OTHER_TRAINING]
     return baselines_for(store, parts, StoreRows(store.patches, rows), seed), []
 
 

@@ -236,6 +236,8 @@ def _gallery(name: str, title: str, says: str, gallery: Gallery) -> Section:
 def training(report: Report) -> Section:
     """The course of training."""
     material = report.material
+    if material.evaluation.get("exported"):
+        raise MissingPart("The course of training stays with the run: a file does not carry it.")
     drawing = charts.training(material)
     model = material.model
     facts = [
@@ -290,6 +292,7 @@ def reproduce(report: Report) -> Section:
             ("cores", machine.get("cores")),
             ("system", machine.get("system")),
             ("trained on", material.model.get("machine")),
+            ("answered by", (evaluation.get("exported") or {}).get("runtime")),
             ("store digest", store.get("digest")),
         )
         if value
@@ -310,7 +313,12 @@ def reproduce(report: Report) -> Section:
     if report.problems:
         text = [Text(sentence(problem)) for problem in report.problems]
         blocks.append(More("What could not be made in this report", text, opened=True))
-    says = f"A run can be made again from its folder and the store. {seeds}"
+    begin = (
+        "The figures can be made again from the file and the store"
+        if evaluation.get("exported")
+        else "A run can be made again from its folder and the store"
+    )
+    says = f"{begin}. {seeds}"
     return Section("reproduce", "How to make it again", says, blocks)
 
 

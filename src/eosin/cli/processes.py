@@ -65,7 +65,7 @@ def team() -> Iterator[Team]:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
         yield met
     except LostError as error:
-        raise TrainingError(f"{error}; nothing was trained yet: begin again") from error
+        raise TrainingError(f"{error}; give the same command again") from error
     finally:
         signal.signal(signal.SIGTERM, before)
 

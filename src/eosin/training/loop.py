@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.distributed import DistError
 
 from eosin.config import Recipe
 from eosin.data.store import PatchStore
@@ -172,8 +173,10 @@ class Trainer:
                 if self._patience_is_over():
                     break
             return self._finish()
-        except LostError as error:
-            raise TrainingError(self._rescued(error)) from error
+        except (LostError, DistError) as error:
+            # On a GPU a broken collective is seen later, by whoever asks for a number.
+            lost = error if isinstance(error, LostError) else LostError("another process is gone")
+            raise TrainingError(self._rescued(lost)) from error
 
     # One epoch
 
@@ -334,7 +337,13 @@ class Trainer:
         if self.average:
             self.average.load(state["average"])
         self.diagnoses = [Diagnosis(**d) for d in state["diagnoses"]]
-        self.team.once(lambda: self.run.keep_metrics(self.position.epoch))
+        self.team.once(self._tidy)
+
+    def _tidy(self) -> None:
+        self.run.keep_metrics(self.position.epoch)
+        # What processes were writing when they were killed.
+        for left in self.run.path.glob(".resume.pt.*"):
+            left.unlink(missing_ok=True)
 
     def _finish(self) -> dict[str, Any]:
         if self.recipe.keep == "best" and self.position.best_weights:

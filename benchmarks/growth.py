@@ -59,12 +59,10 @@ def main() -> int:
     worst = [row["stage"] for row in fitted if row["time_exponent"] > LIMIT]
     print(f"  above {LIMIT}: {', '.join(worst) if worst else 'none'}")
     found = {row["stage"]: row for row in fitted}
-    keys = ("time_exponent", "memory_exponent")
-    write_csv(
-        "growth",
-        [row | {key: found[row["stage"]][key] for key in keys} for row in rows],
-        packages=("torch", "polars"),
-    )
+    for row in rows:
+        fit = found.get(row["stage"], {})
+        row |= {key: fit.get(key, "") for key in ("time_exponent", "memory_exponent")}
+    write_csv("growth", rows, packages=("torch", "polars"))
     return len(worst)
 
 

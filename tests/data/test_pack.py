@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import io
 import json
 import zipfile
@@ -160,6 +161,25 @@ def test_an_interrupt_or_a_failure_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(StoreError, match="cannot be written: No space left on device"):
         pack(path, tmp_path / "out" / "s")
     assert left(tmp_path / "out") == []
+
+
+def test_the_disk_is_asked_along_the_way(tmp_path, monkeypatch):
+    monkeypatch.setattr("eosin.data.store._SYNC_BYTES", 50)
+    monkeypatch.setattr("eosin.data.chunks._CHUNK_PATCHES", 3)
+    path = write(tmp_path / "a.zip", kaggle())
+    asked = []
+    monkeypatch.setattr("os.fsync", lambda number: asked.append(number))
+    assert len(pack(path, tmp_path / "s")) == 40
+    assert len(asked) > 1
+
+    def broken(number):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("os.fsync", broken)
+    with pytest.raises(StoreError, match="cannot be written: Input/output error"):
+        pack(path, tmp_path / "t")
+    assert left(tmp_path) == ["a.zip", "s"]
+    assert gc.isenabled()
 
 
 def test_an_existing_store_is_replaced_only_on_request(tmp_path):

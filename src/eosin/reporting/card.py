@@ -17,8 +17,10 @@ from eosin.reporting.words import (
     BASELINES,
     FIGURES,
     PARTS,
+    answered_by,
     count,
     in_words,
+    integer,
     known,
     listed,
     number,
@@ -150,9 +152,9 @@ def _data(evaluation: Facts, model: Facts, environment: Facts) -> CardPart:
     rows = [
         ("store digest", str(model.get("store_digest") or store.get("digest") or "not recorded")),
         ("layout", str(store.get("layout") or "not recorded")),
-        ("patches in the store", _whole(store.get("patches"))),
+        ("patches in the store", integer(store.get("patches"))),
         ("split", str(evaluation.get("split") or model.get("split_scheme") or "not recorded")),
-        ("patches trained on", _whole(model.get("train_patches"))),
+        ("patches trained on", integer(model.get("train_patches"))),
     ]
     if evaluation.get("n_patches") is not None:
         part = str(evaluation.get("part") or "measured")
@@ -188,8 +190,8 @@ def _training(model: Facts, recipe: Facts) -> CardPart:
     seconds = model.get("train_seconds")
     rows = [
         ("recipe", str(recipe.get("name") or model.get("recipe") or "not recorded")),
-        ("epochs", _whole(model.get("epochs"))),
-        ("epoch kept", _whole(model.get("kept_epoch"))),
+        ("epochs", integer(model.get("epochs"))),
+        ("epoch kept", integer(model.get("kept_epoch"))),
         ("time", f"{seconds:,.0f} seconds" if known(seconds) else "not recorded"),
         ("machine", str(model.get("machine") or "not recorded")),
     ]
@@ -237,7 +239,7 @@ def _measured(evaluation: Facts) -> CardPart:
         level = percent(intervals.get("level"), 0)
         said += (
             f" The intervals are {level} intervals by {intervals['method']} "
-            f"({_whole(intervals.get('replicates'))} replicates)."
+            f"({integer(intervals.get('replicates'))} replicates)."
         )
     paragraphs = [
         said, _by_case(evaluation, first), _threshold(evaluation), *_published(evaluation)
@@ -363,7 +365,7 @@ def _scope(evaluation: Facts) -> CardPart:
     if known(found.get("flagged")):
         said += f" It marks {percent(found['flagged'])} of the measured patches."
     rows = [
-        (str(probe.get("what") or probe.get("name") or ""), _whole(probe.get("n")),
+        (str(probe.get("what") or probe.get("name") or ""), integer(probe.get("n")),
          number(probe.get("auroc")), percent(probe.get("flagged")))
         for probe in found.get("probes") or []
     ]  # fmt: skip
@@ -375,13 +377,7 @@ def _scope(evaluation: Facts) -> CardPart:
 def _reproduce(evaluation: Facts, environment: Facts) -> CardPart:
     command = str(environment.get("command") or "")
     if exported := evaluation.get("exported"):
-        said = (
-            f"The exported file {exported.get('file')} ({exported.get('kind')}) was asked by "
-            f"{exported.get('runtime')}; the run that it comes from is "
-            f"{exported.get('run') or 'not recorded'}, and EXPORT_CARD.md beside the file says how "
-            "near its answers are to that run's."
-        )
-        return CardPart("How to reproduce it", [said], lines=[command] if command else [])
+        return CardPart("How to reproduce it", [answered_by(exported)], lines=[command])
     run = str(evaluation.get("run") or "RUN")
     digest = str((environment.get("store") or {}).get("digest") or "")
     said = "The same store, recipe, split and seed give the same run; all are in the run folder."
@@ -402,7 +398,3 @@ def _versions(environment: Facts) -> CardPart:
     if not rows:
         return CardPart("Versions and machine", ["No versions are recorded."])
     return CardPart("Versions and machine", (), ("fact", "value"), rows)
-
-
-def _whole(value: object) -> str:
-    return f"{int(value):,}" if known(value) else "not recorded"  # type: ignore[call-overload]

@@ -121,3 +121,26 @@ def listed(items: list[str], most: int = 8) -> str:
     """
     shown = items[:most] + ([f"{len(items) - most} more"] if len(items) > most else [])
     return " and ".join(filter(None, [", ".join(shown[:-1]), shown[-1]])) if shown else ""
+
+
+def integer(value: object) -> str:
+    """A whole number with separators, or that it is not recorded.
+
+    >>> integer(12345.0), integer(None)
+    ('12,345', 'not recorded')
+    """
+    return f"{int(value):,}" if known(value) else "not recorded"  # type: ignore[call-overload]
+
+
+def answered_by(exported: Mapping[str, object]) -> str:
+    """Which exported file gave the figures, from "exported" of evaluation.json.
+
+    >>> answered_by({"file": "a.onnx", "kind": "int8", "runtime": "R 1", "run": "x"})[:55]
+    'The exported file a.onnx (int8) was asked by R 1; the r'
+    """
+    return (
+        f"The exported file {exported.get('file')} ({exported.get('kind')}) was asked by "
+        f"{exported.get('runtime')}; the run that it comes from is "
+        f"{exported.get('run') or 'not recorded'}, and EXPORT_CARD.md beside the file says how "
+        "near its answers are to that run's."
+    )

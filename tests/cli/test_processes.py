@@ -22,7 +22,8 @@ from eosin.synthetic.archive import make_store
 
 Launch = Callable[..., list[subprocess.Popen[str]]]
 TINY = [
-    "--set", "arguments.widths=[4,8]", "--set", "arguments.blocks=[0,1]", "--set", "epochs=50",
+    "--set", "arguments.widths=[4,8]", "--set", "arguments.blocks=[0,1]", "--set", "epochs=30",
+    "--set", "validate_every=30",
     "--set", "optimizer=sgd", "--set", "learning_rate=0.0005", "--set", "precision=fp32",
     "--set", "channels_last=false", "--no-evaluate",
 ]  # fmt: skip
@@ -68,7 +69,7 @@ def test_a_dead_worker_leaves_a_checkpoint(
     assert said.count("error: ") == 1
     assert ("has not answered for 3 seconds" if stopped else "another process is gone") in said
     assert f"torchrun --standalone --nproc-per-node 2 -m eosin train --resume {run}" in said
-    assert len(RunFolder(run).metrics()) < 50
+    assert len(RunFolder(run).metrics()) < 30
     assert "another process" in RunFolder(run).read_json("failed.json")["sentence"]
     for arguments in (
         ["train", "--resume", str(run), "--no-evaluate"],
@@ -79,7 +80,7 @@ def test_a_dead_worker_leaves_a_checkpoint(
         assert not stop.value.code
     one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("run", "whole"))
     assert max(float((one[k].double() - two[k].double()).abs().max()) for k in one) < 1e-4
-    assert len(RunFolder(run).metrics()) == 50
+    assert len(RunFolder(run).metrics()) == 30
 
 
 def test_one_process_is_no_team(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -231,6 +231,10 @@ def main() -> None:
     parser.add_argument("--name", default="classify")
     words = parser.parse_args()
     patches, sizes = (3000, (1, 256)) if words.quick else (words.patches, SIZES)
+    if words.quick:
+        from eosin.exporting import parity
+
+        parity.MOST = 1500  # validation patches that answers are compared on
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         runs, store = (words.run, words.store) if words.run else trained(folder, words.archive)

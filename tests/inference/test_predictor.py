@@ -42,6 +42,15 @@ def test_probabilities_do_not_depend_on_the_batch(saved: Path) -> None:
     assert predictor.predict(patches(0)).shape == (0, 3)
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_predicting_alone_gives_what_examining_gives(saved: Path, precision: str) -> None:
+    predictor = load(saved, precision=precision)
+    for size in (32, 41):
+        examined, distances = predictor.examine(patches(9, size))
+        assert distances is None
+        assert np.allclose(predictor.predict(patches(9, size)), examined, atol=1e-6)
+
+
 def test_rows_of_an_array_are_predicted_in_blocks(saved: Path) -> None:
     predictor = load(saved)
     rows = np.array([9, 2, 2, 5])

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 
 from eosin.inference.predictor import finished_run
+from eosin.memory import forget_pages
 from eosin.models.classifier import Classifier, load_classifier
 from eosin.runtime.exported import check_patches
 from eosin.training.machine import Machine, choose_machine, keep_freed_memory
@@ -39,9 +40,19 @@ class TorchPredictor:
         self.batch_size = batch_size
         keep_freed_memory()
 
+    @torch.inference_mode()
     def predict(self, patches: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """patches: uint8 [N, H, W, 3], any H and W. Returns probabilities float32 [N, K]."""
-        return self.examine(patches)[0]
+        check_patches(patches)
+        found = np.empty((len(patches), len(self.classes)), np.float32)
+        for start in range(0, len(patches), self.batch_size):
+            stop = start + self.batch_size
+            block = torch.from_numpy(np.array(patches[start:stop])).to(self.machine.device)
+            # Without the texture of the out-of-scope check, which takes half of the time in bf16.
+            with self.machine.autocast():
+                logits = self.model(block)
+            found[start:stop] = torch.softmax(logits.float(), 1).cpu().numpy()
+        return found
 
     def examine(
         self, patches: npt.NDArray[np.uint8]
@@ -80,6 +91,7 @@ class TorchPredictor:
                     found, texture = self.model.examine(block)
                 logits[start : start + len(chosen)] = found.float().cpu().numpy()
                 textures.append(texture.float().cpu().numpy())
+            forget_pages(patches)
             progress(len(chosen))
         return logits, np.concatenate(textures) if textures else np.empty((0, 0), np.float32)
 

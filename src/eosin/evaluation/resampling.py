@@ -15,7 +15,7 @@ sums. Both give what scikit-learn gives on the resampled patches, which the test
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
@@ -29,6 +29,8 @@ from eosin.evaluation.ranking import ranked_counts
 #: Up to so many units the tables of pairs and counts are used (measured: the sweep wins above it).
 TABLE_UNITS = 160
 _BLOCK_ELEMENTS = 1 << 18
+#: Elements of a product of replicates and table at once: 32 MB.
+_TABLE_ELEMENTS = 1 << 22
 
 
 def draws(units: int, replicates: int, seed: int) -> Iterator[Ints]:
@@ -103,6 +105,9 @@ class RankTable:
 
     def figures(self, weights: Floats) -> tuple[Floats, Floats]:
         """AUROC [B] and average precision [B] for weights float64 [B, units]; NaN if undefined."""
+        return _in_parts(self._figures, weights, _TABLE_ELEMENTS // max(1, self.all.shape[1]))
+
+    def _figures(self, weights: Floats) -> tuple[Floats, Floats]:
         totals = weights @ self.totals
         p, n = totals[:, 0], totals[:, 1]
         defined = (p > 0) & (n > 0)
@@ -137,6 +142,9 @@ class RankSweep:
 
     def figures(self, weights: Floats) -> tuple[Floats, Floats]:
         """AUROC [B] and average precision [B] for weights float64 [B, units]; NaN if undefined."""
+        return _in_parts(self._figures, weights, _BLOCK_ELEMENTS // max(1, len(self.units)))
+
+    def _figures(self, weights: Floats) -> tuple[Floats, Floats]:
         every = _running(weights, self.units)
         found = _running(weights, self.positives)
         # Without any positive there is no run that holds one, and ``hits`` has no column.
@@ -150,6 +158,15 @@ class RankSweep:
         # Pairs lost: the negatives above each positive, and half of those level with it.
         lost = np.einsum("rg,rg->r", step, 0.5 * (above - hits + before - (hits - step)))
         return _where(defined, p * n - lost, p * n), _where(defined, area, p)
+
+
+def _in_parts(
+    figures: Callable[[Floats], tuple[Floats, Floats]], weights: Floats, rows: int
+) -> tuple[Floats, Floats]:
+    """Both figures, few replicates at once: the arrays between are as long as there are patches."""
+    step = max(1, rows)
+    parts = [figures(weights[k : k + step]) for k in range(0, len(weights), step)]
+    return np.concatenate([auroc for auroc, _ in parts]), np.concatenate([ap for _, ap in parts])
 
 
 def _running(weights: Floats, units: Ints) -> npt.NDArray[np.int32]:

@@ -17,6 +17,7 @@ from eosin.figures import charts
 from eosin.files import whole
 from eosin.inference.answers import Answers
 from eosin.inference.predictor import Predictor
+from eosin.memory import forget_pages
 from eosin.runs import RunFolder
 from eosin.splitting.published import published_cases
 from eosin.trust.literature import compare_with_published
@@ -55,7 +56,9 @@ class StoreRows:
         return len(self.rows)
 
     def __getitem__(self, index: Any) -> npt.NDArray[np.uint8]:
-        return np.asarray(self.patches[self.rows[index]])
+        found = np.asarray(self.patches[self.rows[index]])
+        forget_pages(self.patches)
+        return found
 
 
 def baselines_for(

@@ -13,13 +13,13 @@ from __future__ import annotations
 import argparse
 import csv
 import importlib.metadata
-import os
 import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from harness import hardware
 from sklearn import metrics as sk
 
 from eosin.evaluation.intervals import bootstrap
@@ -68,17 +68,6 @@ def timed(function: Callable[[], object], repeats: int) -> list[float]:
         function()
         seconds.append(time.perf_counter() - start)
     return sorted(seconds)
-
-
-def hardware() -> str:
-    """A short name of the processor and its cores, for the file's name."""
-    model = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        names = [row.split(":")[1] for row in info.read_text().splitlines() if "model name" in row]
-        model = names[0] if names else model
-    words = "".join(c if c.isalnum() else " " for c in model.lower().replace("(r)", "")).split()
-    return "-".join([*words[:4], f"{os.cpu_count()}cores"])
 
 
 def main() -> None:

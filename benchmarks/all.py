@@ -29,7 +29,7 @@ JOBS: dict[str, tuple[str, ...]] = {
     "bootstrap": (),
     "growth": ("ARCHIVE", "--scales", "1", "4"),
     "time_to_quality": (
-        "ARCHIVE", "--steps", "tutorial", "compact-2", "--seeds", "0", "--budget", "180",
+        "ARCHIVE", "--steps", "tutorial", "compact-2", "--seeds", "0", "--budget", "120",
         "--name", "time-to-quality-short", "--quiet",
     ),
 }  # fmt: skip

@@ -1,7 +1,7 @@
 """Classify real patches: torch as one would write it against every way that eosin answers.
 
     python benchmarks/classify.py --run compact-run article-run --store idc.store
-    python benchmarks/classify.py --quick          # trains both briefly on the sample first
+    python benchmarks/classify.py --quick          # compact alone, trained briefly on the sample
 
 The reference is torch eager, float32, NCHW, in batches of 256, with torch's and glibc's defaults.
 Every way has a process of its own (eosin tells glibc to keep freed memory, which must not help the
@@ -177,17 +177,15 @@ def lost(reference: np.ndarray, found: np.ndarray, sample: Any, answers: Any) ->
     }
 
 
-def trained(folder: Path, archive: Path) -> tuple[list[Path], Path]:
-    """Both networks trained briefly on the sample, and their store."""
+def trained(folder: Path, archive: Path, *, quick: bool) -> tuple[list[Path], Path]:
+    """Both networks (quick: compact alone) trained briefly on the sample, and their store."""
     store = folder / "idc.store"
     eosin = [sys.executable, "-m", "eosin"]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "check": True}
     subprocess.run([*eosin, "pack", str(archive), str(store)], **quiet)
     runs = []
-    for recipe, settings in (
-        ("compact", ("epochs=2",)),
-        ("article", ("epochs=2", "learning_rate=0.02")),
-    ):
+    recipes = (("compact", ("epochs=2",)), ("article", ("epochs=2", "learning_rate=0.02")))
+    for recipe, settings in recipes[: 1 if quick else 2]:
         run = folder / recipe
         words = [word for setting in settings for word in ("--set", setting)]
         subprocess.run(
@@ -227,17 +225,21 @@ def main() -> None:
     parser.add_argument("--archive", type=Path, default=SAMPLE, help="what is trained on")
     parser.add_argument("--patches", type=int, default=20_000)
     parser.add_argument("--turns", type=int, default=5)
-    parser.add_argument("--quick", action="store_true", help="3,000 patches, fewer sizes")
+    parser.add_argument("--quick", action="store_true", help="2,000 patches, one size")
     parser.add_argument("--name", default="classify")
     words = parser.parse_args()
-    patches, sizes = (3000, (1, 256)) if words.quick else (words.patches, SIZES)
+    patches, sizes = (2000, (1,)) if words.quick else (words.patches, SIZES)
     if words.quick:
         from eosin.exporting import parity
 
         parity.MOST = 1500  # validation patches that answers are compared on
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        runs, store = (words.run, words.store) if words.run else trained(folder, words.archive)
+        runs, store = (
+            (words.run, words.store)
+            if words.run
+            else trained(folder, words.archive, quick=words.quick)
+        )
         if store is None:
             parser.error("--run needs --store")
         main_rows, size_rows = [], []

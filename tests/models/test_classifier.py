@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import torch
 from torch.nn import functional
 
 from eosin.errors import RecipeError, RunError
+from eosin.models.article import ArticleNetwork
 from eosin.models.classifier import Classifier, load_classifier, save_classifier
 from eosin.models.compact import CompactNetwork
 from eosin.models.networks import NETWORKS
@@ -196,12 +198,15 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
-def test_relu_after_pooling_changes_no_bit(precision: torch.dtype) -> None:
-    images = torch.randn(4, 3, 20, 20, generator=torch.Generator().manual_seed(1))
+@pytest.mark.parametrize("kind", ["compact", "article"])
+def test_relu_after_pooling_changes_no_bit(kind: str, precision: torch.dtype) -> None:
+    images = torch.randn(4, 3, 30, 30, generator=torch.Generator().manual_seed(1))
     found = []
     for plain in (True, False):
         torch.manual_seed(0)
-        network = CompactNetwork(widths=[8, 16, 16], blocks=[0, 1, 1]).train()
+        network: Any = CompactNetwork(widths=[8, 16, 16], blocks=[0, 1, 1])
+        if kind == "article":
+            network = ArticleNetwork(patch_size=(30, 30), width=8)
         with torch.autocast("cpu", precision, enabled=precision != torch.float32):
             logits = network.late(network.early(images)) if plain else network(images)
         logits.float().square().sum().backward()

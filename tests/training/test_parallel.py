@@ -134,11 +134,11 @@ def made(
 @pytest.mark.parametrize("name", RECIPES)
 def test_two_processes_train_what_one_trains(made: tuple[Path, Any], name: str) -> None:
     folder, _ = made
-    assert difference(folder / f"{name}-1", folder / f"{name}-2") < 1e-5
+    assert difference(folder / f"{name}-1", folder / f"{name}-2") < 5e-5
     rows = [RunFolder(folder / f"{name}-{n}").metrics() for n in (1, 2)]
     for one, two in zip(*rows, strict=True):
-        assert two["loss"] == pytest.approx(one["loss"], abs=1e-5)
-        assert two["val_loss"] == pytest.approx(one["val_loss"], abs=1e-5)
+        assert two["loss"] == pytest.approx(one["loss"], abs=5e-5)
+        assert two["val_loss"] == pytest.approx(one["val_loss"], abs=5e-5)
     facts = [json.loads((folder / f"{name}-{n}" / "model.json").read_text()) for n in (1, 2)]
     assert facts[0]["kept_epoch"] == facts[1]["kept_epoch"]
     assert not [f for f in (folder / f"{name}-2").iterdir() if "partial" in f.name]
@@ -146,7 +146,7 @@ def test_two_processes_train_what_one_trains(made: tuple[Path, Any], name: str) 
 
 def test_a_run_goes_on_in_another_number_of_processes(made: tuple[Path, Any]) -> None:
     folder, _ = made
-    assert difference(folder / "compact-1", folder / "moved") < 1e-5
+    assert difference(folder / "compact-1", folder / "moved") < 5e-5
     assert [row["epoch"] for row in RunFolder(folder / "moved").metrics()] == [1, 2]
 
 

@@ -6,6 +6,7 @@ import ast
 import contextlib
 import json
 import logging
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -149,7 +150,10 @@ def quiet() -> Iterator[None]:
     for name in _LOGGERS:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
-        yield
+        with warnings.catch_warnings():
+            # torch 2.11 uses a part of itself that it has deprecated.
+            warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated", FutureWarning)
+            yield
     finally:
         for name, level in before.items():
             logging.getLogger(name).setLevel(level)

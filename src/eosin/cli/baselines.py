@@ -52,7 +52,7 @@ def baselines(
     if out is not None and out.resolve().is_relative_to(opened.path.resolve()):
         raise UserError(f"{out} lies inside the store; name another folder with -o FOLDER")
     from eosin.cli.train import split_for
-    from eosin.experiments.hurdles import STEPS, measure
+    from eosin.experiments.baselines import STEPS, measure
 
     chosen = split_for(opened, split)
     with output.progress() as bar:
@@ -88,7 +88,7 @@ def _written(folder: Path, result: dict[str, Any]) -> list[str]:
 
 def _show(result: dict[str, Any]) -> None:
     from eosin.evaluation.definitions import NAMES
-    from eosin.experiments.hurdles import figures_of
+    from eosin.experiments.baselines import figures_of
 
     for mark in result["marks"]:
         output.warn(mark)

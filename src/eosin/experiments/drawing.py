@@ -31,7 +31,7 @@ MOST_IN_COLOR = len(CYCLE)
 def baselines_figure(path: PathLike, result: Mapping[str, Any]) -> Path:
     """A row a baseline, best at the top, with its interval: the headline figure and the next.
 
-    result: what ``hurdles.measure`` gives.
+    result: what ``baselines.measure`` gives.
     """
     methods = result["baselines"]
     key = result["figure"]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import polars as pl
 
 from eosin.config import Recipe, read_recipe
 from eosin.data.store import PatchStore
-from eosin.errors import RunError, UserError
+from eosin.errors import RunError, StoppedError, UserError
 from eosin.evaluation.intervals import LEVEL, resampling_units
 from eosin.evaluation.paired import Paired, paired_differences
 from eosin.evaluation.summary import FEW_CASES
@@ -23,21 +24,30 @@ from eosin.inference.torch_predictor import TorchPredictor, load_run
 from eosin.refining.verdict import NEW, OLD, page, verdict
 from eosin.runs import RunFolder
 from eosin.splitting.seen import seen_table
-from eosin.splitting.splits import Split
+from eosin.splitting.split_file import Split, split_text
 from eosin.studies.compare import P_VALUE
-from eosin.studies.series import Watch, unwatched
+from eosin.studies.plan import PLAN, Plan, identity, refuse_other
+from eosin.studies.study import (
+    INTENDED_USE,
+    Note,
+    PlannedRun,
+    Watch,
+    open_run,
+    silent,
+    train,
+    unwatched,
+)
 from eosin.training.origin import digest_of
-from eosin.training.session import Session, fit, reopen, start
+from eosin.training.session import Session, start
 from eosin.trust.calibration import measure_calibration
 
 Rows = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 FORMAT = 1
-RESULT = "retrain.json"
 NO_TEST = (
     "the split has no test part, and on the validation part the new run chose its threshold, so a "
-    "comparison there would favor it; say --split with a split that has one"
+    "comparison there would favor it; use --split with a split that has one"
 )
 
 
@@ -55,7 +65,7 @@ def check_old(path: Path, store: PatchStore, settings: Sequence[str] = ()) -> Re
         )
     if predictor.classes != store.classes:
         raise RunError(
-            f"{path} knows the classes {', '.join(predictor.classes)}, {store.path} has "
+            f"{path} has the classes {', '.join(predictor.classes)}, {store.path} has "
             f"{', '.join(store.classes)}; a run on other classes cannot take its place. Train it "
             f"with: eosin train {store.path} --from {path} -o RUN"
         )
@@ -75,49 +85,51 @@ def retrain(
     force: bool = False,
     replicates: int = 2000,
     seed: int = 0,
+    again: str = "eosin retrain",
     watch: Watch = unwatched,
-    said: Callable[[str], None] = lambda text: None,
+    note: Note = silent,
 ) -> dict[str, Any]:
     """Train the old run's recipe on a new store, evaluate it, and compare both on the same cases.
 
-    path: the old run, finished; from_weights: begin with its weights, which refuses a split that
-    measures on what it was trained on. A retraining that was stopped goes on. Writes retrain.json
-    and retrain.md into the new run, whose content the first is.
-    Raises what ``training.session.start`` raises, and RunError where the runs cannot be compared
-    or the folder was begun otherwise.
+    path: the old run, finished; from_weights: start with its weights, which refuses a split that
+    measures on what it was trained on. A retraining that was stopped is resumed; again: the command
+    for that. Writes plan.json, retrain.json and retrain.md into the new run, and returns the second.
+    Raises what ``training.session.start`` raises, RunError where the runs cannot be compared,
+    UserError where the folder was started with other settings, StoppedError at Ctrl-C.
     """
     if Path(output).resolve() == path.resolve():
-        raise UserError(f"{output} is the old run; name another folder with -o")
+        raise UserError(f"{output} is the old run; choose another folder with -o")
     recipe, run = check_old(path, store, settings), RunFolder(output)
-    plan = {
-        "version": FORMAT,
-        "study": "retrain",
-        "old": {"path": str(path.resolve()), "digest": digest_of(path / "model.safetensors")},
-        "verdict": None,
-        "sentence": "The new run has not been compared yet; say the same command again.",
+    plan = Plan(
+        "retrain",
+        identity(store),
+        recipe,
+        {
+            "old_run": digest_of(path / "model.safetensors")[:12],
+            "split": hashlib.sha256(split_text(split).encode()).hexdigest()[:12],
+            "fold": fold,
+            "from_weights": from_weights,
+        },
+    )
+    options = {
+        "allow_leaks": allow_leaks,
+        "force": force,
+        "base": path if from_weights else None,
+        "weights": None if from_weights else _encoder_weights(path, recipe),
     }
-    going_on = not force and (run / RESULT).is_file()
-    if going_on:
-        session = reopen(run.path, str(store.path))
-        _refuse_other(run, plan, session, recipe, split.parts(store, fold), from_weights)
+    resume = False
+    if not force and (run / PLAN).is_file():
+        refuse_other(run, plan)
+        planned = PlannedRun(run.path.name, split, recipe, fold, options)
+        session, resume = open_run(store, planned, run.path)
     else:
-        session, _ = start(
-            store,
-            split,
-            recipe,
-            output,
-            fold=fold,
-            allow_leaks=allow_leaks,
-            force=force,
-            base=path if from_weights else None,
-            weights=None if from_weights else _encoder_weights(path, recipe),
-        )
-        run.write_json(RESULT, plan)
-    if not run.finished:
-        with watch(session) as reporter:
-            resume = going_on and (run / "resume.pt").is_file()
-            fit(session, reporter=reporter, resume=resume)
-    return judge(path, session, replicates=replicates, seed=seed, said=said)
+        session, _ = start(store, split, recipe, output, fold=fold, **options)
+    run.write_json(PLAN, plan.to_dict())
+    try:
+        train(session, resume=resume, watch=watch)
+    except StoppedError:
+        raise StoppedError(f"stopped; the state is saved; resume with: {again}") from None
+    return judge(path, session, replicates=replicates, seed=seed, note=note)
 
 
 def _encoder_weights(path: Path, recipe: Recipe) -> dict[str, Any] | None:
@@ -132,33 +144,10 @@ def _encoder_weights(path: Path, recipe: Recipe) -> dict[str, Any] | None:
         return None
     if origin.get("kind") != "encoder":
         raise RunError(
-            f"{path} began with the weights of {origin.get('path')}, not with an encoder's own; "
-            "say --from-weights"
+            f"{path} started with the weights of {origin.get('path')}, not with an encoder's own; "
+            "use --from-weights"
         )
     return {key: value for key, value in origin.items() if key not in ("kind", "encoder", "digest")}
-
-
-def _refuse_other(
-    run: RunFolder,
-    plan: Mapping[str, Any],
-    session: Session,
-    recipe: Recipe,
-    parts: Mapping[str, Rows],
-    from_weights: bool,
-) -> None:
-    """Raise RunError where a folder was begun with another run, recipe, split or start."""
-    before = run.read_json(RESULT).get("old") or {}
-    same = {
-        "old run": before.get("digest") == plan["old"]["digest"],
-        "recipe": session.recipe == recipe,
-        "split": all(np.array_equal(rows, session.parts[name]) for name, rows in parts.items()),
-        "start": (session.origin["kind"] == "run") == from_weights,
-    }
-    if other := [name for name, equal in same.items() if not equal]:
-        raise RunError(
-            f"{run.path} was begun with another {' and '.join(other)}; say the same command again, "
-            "name another folder with -o, or start anew with --force"
-        )
 
 
 def judge(
@@ -167,7 +156,7 @@ def judge(
     *,
     replicates: int = 2000,
     seed: int = 0,
-    said: Callable[[str], None] = lambda text: None,
+    note: Note = silent,
 ) -> dict[str, Any]:
     """Evaluate a finished new run and compare the old one with it; returns retrain.json.
 
@@ -175,7 +164,7 @@ def judge(
     never seen, each with its own temperature and threshold.
     """
     run, store = session.run, session.store
-    said("evaluating the new run")
+    note("evaluating the new run")
     found = assess(session, with_baselines=False, replicates=replicates, seed=seed)
     old = RunFolder.open(path)
     test = session.parts["test"]
@@ -203,13 +192,13 @@ def judge(
     }
     why = _why_not(test, kept, store, shared)
     if not why:
-        said(f"comparing on {len(kept):,} patches")
+        note(f"comparing on {len(kept):,} patches")
         result |= _compared(predictor, run, store, kept, replicates=replicates, seed=seed)
     result["why_not"] = why or None
     result |= verdict(result)
-    result["intended_use"] = "Research and education only, not for diagnosis."
+    result["intended_use"] = INTENDED_USE
     run.write_text("retrain.md", page(result))
-    run.write_json(RESULT, result)
+    run.write_json("retrain.json", result)
     return result
 
 

@@ -5,87 +5,30 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from eosin.config import Recipe
-from eosin.search.plan import METRICS, Plan
+from eosin.search.plan import SearchPlan
 from eosin.search.space import outside, shown
-from eosin.search.study import optuna, trial_recipe
-from eosin.search.trials import trial_name
+from eosin.search.storage import Row, optuna, trial_recipe
 
-#: Complete trials below which nothing is said about which setting decides.
+#: Complete trials below which no importance is given.
 LEAST_FOR_IMPORTANCE = 6
-#: Complete trials below which what is said about it is a hint at most.
+#: Complete trials below which an importance is a hint at most.
 ENOUGH_FOR_IMPORTANCE = 30
 #: Share of a range at either end in which a best value asks for a wider range.
 _AT_THE_END = 0.05
 
-STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running"}
 
-
-@dataclass(frozen=True)
-class Row:
-    """One trial."""
-
-    number: int
-    #: complete, pruned, failed or running.
-    state: str
-    #: The metric: of a complete trial as kept, of a pruned one after its last epoch.
-    value: float | None
-    epochs: int
-    seconds: float
-    #: What was tried, by key.
-    values: dict[str, Any]
-    reason: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """The same as plain values, for JSON."""
-        return {
-            "trial": self.number,
-            "state": self.state,
-            "value": self.value,
-            "epochs": self.epochs,
-            "seconds": self.seconds,
-            "values": self.values,
-            "folder": trial_name(self.number),
-            **({"reason": self.reason} if self.reason else {}),
-        }
-
-
-def rows_of(study: Any) -> list[Row]:
-    """All trials that have begun, in their order."""
-    found = []
-    for trial in study.get_trials(deepcopy=False):
-        if trial.state.name not in STATES:
-            continue
-        attributes = trial.user_attrs
-        value = trial.value
-        if trial.state.name == "PRUNED" and trial.intermediate_values:
-            value = trial.intermediate_values[max(trial.intermediate_values)]
-        found.append(
-            Row(
-                trial.number,
-                STATES[trial.state.name],
-                float(value) if value is not None and math.isfinite(value) else None,
-                int(attributes.get("epochs", len(trial.intermediate_values))),
-                float(attributes.get("seconds", 0.0)),
-                dict(attributes.get("values", {})),
-                str(attributes.get("reason", "")),
-            )
-        )
-    return found
-
-
-def best_of(rows: Sequence[Row], plan: Plan) -> Row | None:
+def best_of(rows: Sequence[Row], plan: SearchPlan) -> Row | None:
     """The complete trial with the best value; of equals the first, so the recipe as given wins."""
     complete = [row for row in rows if row.state == "complete" and row.value is not None]
     sign = -1 if plan.higher_is_better else 1
     return min(complete, key=lambda row: (sign * (row.value or 0.0), row.number), default=None)
 
 
-def importance(study: Any, plan: Plan) -> dict[str, float]:
+def importance(study: Any, plan: SearchPlan) -> dict[str, float]:
     """Share of the spread between complete trials that each key explains; none where too few.
 
     fANOVA over a random forest (Hutter et al., An Efficient Approach for Assessing Hyperparameter
@@ -104,9 +47,9 @@ def importance(study: Any, plan: Plan) -> dict[str, float]:
     return {key: float(share) for key, share in found.items() if math.isfinite(share)}
 
 
-def sentences(plan: Plan, rows: Sequence[Row], best: Row, folder: Path) -> list[str]:
+def sentences(plan: SearchPlan, rows: Sequence[Row], best: Row, folder: Path) -> list[str]:
     """What may be said of the result, and what not."""
-    words = METRICS[plan.metric][0]
+    words = plan.words
     given = next((row for row in rows if row.number == 0 and row.state == "complete"), None)
     assert best.value is not None
     found = []
@@ -175,25 +118,25 @@ def importance_sentence(shares: dict[str, float], rows: Sequence[Row]) -> str:
     )
 
 
-def train_command(plan: Plan, folder: Path) -> str:
+def train_command(plan: SearchPlan, folder: Path) -> str:
     """How the best recipe is trained anew."""
     import shlex
 
-    words = ["eosin", "train", plan.store_path, "--recipe", str(folder / "best.toml")]
+    words = ["eosin", "train", plan.store["path"], "--recipe", str(folder / "best.toml")]
     return shlex.join([*words, *plan.split_words, "-o", "RUN"])
 
 
 def best_toml(
-    plan: Plan, best: Row, rows: Sequence[Row], folder: Path, marks: Sequence[str]
+    plan: SearchPlan, best: Row, rows: Sequence[Row], folder: Path, marks: Sequence[str]
 ) -> str:
     """The best recipe, complete, under a comment that says where it comes from."""
     recipe: Recipe = trial_recipe(plan, best.number, best.values)
-    words = METRICS[plan.metric][0]
+    words = plan.words
     complete = sum(row.state == "complete" for row in rows)
     lines = [
         f"Trial {best.number} of a search with {len(rows)} trials ({complete} complete) from the "
         f"recipe {plan.recipe_name},",
-        f"on the store {Path(plan.store_path).name} ({plan.store_digest[:12]}): "
+        f"on the store {Path(plan.store['path']).name} ({plan.store['digest'][:12]}): "
         f"{words} {best.value:.4f}.",
         "It was picked on the validation part, so that figure is too good; no test patch was read.",
         *[f"Searched: {dimension.sentence()}." for dimension in plan.space],
@@ -210,7 +153,7 @@ def best_toml(
     return comment + recipe.to_toml()
 
 
-def trials_csv(rows: Sequence[Row], plan: Plan) -> str:
+def trials_csv(rows: Sequence[Row], plan: SearchPlan) -> str:
     """The table of all trials as CSV text, one row a trial in their order."""
     import csv
 

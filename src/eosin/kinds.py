@@ -38,7 +38,8 @@ KINDS: dict[str, Kind] = {
         (
             "recipe.toml", "split.csv", "seen.parquet", "teacher.npy", "tracking.json",
             "metrics.jsonl", "resume.pt", "model.safetensors", "model.json", "fitted.json",
-            "environment.json", "failed.json", *_RESULTS,
+            "environment.json", "failed.json", "measured.npz", "baselines.npz", "plan.json",
+            "retrain.json", "retrain.md", "compare.json", "compare.md", *_RESULTS,
         ),
         folders=("evaluation-*",),
     ),
@@ -49,7 +50,19 @@ KINDS: dict[str, Kind] = {
          "model*.bin", "model.pt2"),
         folders=("evaluation-*",),
     ),
-    "study": Kind("a study", ("plan.json",)),
+    "study": Kind(
+        "a study",
+        (
+            "plan.json", "split.csv", "crossval.json", "predictions.parquet", "suspects.csv",
+            "suspects.png", "gap.json", "gap.png", "gap.md", "prune.json", "prune.png", "prune.md",
+            "search.json", "search.journal", ".search.journal.lock", "search.db", "best.toml",
+            "trials.csv", "history.*", "parallel.*", "importance.*",
+        ),
+        folders=(
+            "seed*-fold*", "seed*-patch", "seed*-case", "keep-*", "trial-*", "confirm", ".locks",
+        ),
+        plain_folders=(".locks",),
+    ),
 }  # fmt: skip
 
 

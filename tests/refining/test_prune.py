@@ -16,7 +16,7 @@ from eosin.errors import FailureError, StoppedError, UserError
 from eosin.inference.predictor import load
 from eosin.refining.derived import write_derived
 from eosin.refining.ensemble import ensemble
-from eosin.refining.prune import Wanted, prune
+from eosin.refining.prune import Pruning, prune
 from eosin.refining.prune_page import sentences
 from eosin.runs import RunFolder
 from eosin.training.loop import Reporter
@@ -80,7 +80,7 @@ def test_stopped_it_goes_on_where_it_was(pair: Pair, tmp_path: Path) -> None:
         yield Reporter(stop=lambda: True)
 
     options: dict[str, Any] = {
-        "wanted": Wanted(epochs=1, distill=True), "replicates": 50, "again": "eosin prune X"
+        "pruning": Pruning(epochs=1, distill=True), "replicates": 50, "again": "eosin prune X"
     }  # fmt: skip
     with pytest.raises(StoppedError, match=r"0 of 1 sizes are finished.*eosin prune X"):
         prune(pair[0], tmp_path, [0.5], watch=stopping, **options)
@@ -106,7 +106,7 @@ def test_what_cannot_be_pruned_is_a_sentence(pair: Pair, tmp_path: Path) -> None
         with pytest.raises(UserError, match=words):
             prune(path, tmp_path / "out", keeps, again="")
     with pytest.raises(UserError, match="at least one epoch"):
-        prune(pair[0], tmp_path / "out", [0.5], wanted=Wanted(rate=0.0), again="")
+        prune(pair[0], tmp_path / "out", [0.5], pruning=Pruning(rate=0.0), again="")
     assert not (tmp_path / "out").exists()
 
 

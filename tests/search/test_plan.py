@@ -14,7 +14,7 @@ from eosin.errors import EosinError, RecipeError, SplitError, UserError
 from eosin.search.plan import PLAN, check_metric, reopen, without_test
 from eosin.splitting.split_file import Split, read_split, write_split
 from eosin.splitting.splits import by_case, by_folds, by_patch
-from eosin.studies.series import Study
+from eosin.studies.study import StudyResult
 
 
 @pytest.mark.parametrize("scheme", ["case", "patch", "folds"])
@@ -72,7 +72,7 @@ def test_a_metric_that_validation_cannot_give_is_refused(
 
 
 def test_it_goes_on_with_the_same_store_only(
-    found: Study, made_up_store: PatchStore, tmp_path: Path
+    found: StudyResult, made_up_store: PatchStore, tmp_path: Path
 ) -> None:
     folder = tmp_path / "search"
     shutil.copytree(found.folder, folder)
@@ -96,7 +96,7 @@ def test_it_goes_on_with_the_same_store_only(
 
 
 def test_a_split_with_test_rows_put_back_is_refused(
-    found: Study, made_up_store: PatchStore, tmp_path: Path
+    found: StudyResult, made_up_store: PatchStore, tmp_path: Path
 ) -> None:
     folder = tmp_path / "search"
     shutil.copytree(found.folder, folder)
@@ -116,7 +116,7 @@ def test_a_split_with_test_rows_put_back_is_refused(
     ],
 )
 def test_a_damaged_plan_is_one_sentence(
-    found: Study, tmp_path: Path, change: dict[str, object], said: str
+    found: StudyResult, tmp_path: Path, change: dict[str, object], said: str
 ) -> None:
     folder = tmp_path / "search"
     folder.mkdir()

@@ -33,9 +33,9 @@ from eosin.search import trials as trials_module
 from eosin.search.plan import reopen
 from eosin.search.search import resume, search
 from eosin.search.space import Dimension
-from eosin.search.study import DATABASE, opened
+from eosin.search.storage import DATABASE, opened
 from eosin.splitting.splits import by_case, by_patch
-from eosin.studies.series import Study
+from eosin.studies.study import StudyResult
 from eosin.training.loop import Reporter
 from eosin.training.session import Session
 
@@ -85,7 +85,7 @@ class Killed(BaseException):
     """Not an error that anything catches."""
 
 
-def test_what_a_search_leaves(found: Study, small: Recipe) -> None:
+def test_what_a_search_leaves(found: StudyResult, small: Recipe) -> None:
     result, rows = found.result, found.result["rows"]
     assert [row["trial"] for row in rows] == list(range(7))
     assert {row["state"] for row in rows} <= {"complete", "pruned"}
@@ -112,7 +112,7 @@ def test_what_a_search_leaves(found: Study, small: Recipe) -> None:
     assert [row["val_auroc"] for row in table(found.folder)] == [repr(row["value"]) for row in rows]
 
 
-def test_the_best_recipe_is_complete_and_says_where_it_comes_from(found: Study) -> None:
+def test_the_best_recipe_is_complete_and_says_where_it_comes_from(found: StudyResult) -> None:
     path = found.folder / "best.toml"
     text, best = path.read_text(), found.result["best"]
     assert f"Trial {best['trial']} of a search with 7 trials" in text
@@ -125,7 +125,7 @@ def test_the_best_recipe_is_complete_and_says_where_it_comes_from(found: Study) 
     assert kept.changed(name="", about="") == trial.changed(name="", about="")
 
 
-def test_the_sentences_are_honest(found: Study) -> None:
+def test_the_sentences_are_honest(found: StudyResult) -> None:
     said = " ".join(found.result["sentences"])
     complete = sum(row["state"] == "complete" for row in found.result["rows"])
     assert f"best of {complete} complete trials" in said
@@ -135,13 +135,13 @@ def test_the_sentences_are_honest(found: Study) -> None:
     assert any("made-up" in mark for mark in found.result["marks"])
 
 
-def test_poor_trials_are_pruned_and_the_recipe_as_given_never(found: Study) -> None:
+def test_poor_trials_are_pruned_and_the_recipe_as_given_never(found: StudyResult) -> None:
     states = [row["state"] for row in found.result["rows"]]
     assert states[:4] == ["complete"] * 4
     assert "pruned" in states
 
 
-def test_the_figures_are_pictures(found: Study) -> None:
+def test_the_figures_are_pictures(found: StudyResult) -> None:
     assert {"history.png", "parallel.png", "history.svg", "parallel.svg"} <= set(found.files)
     for name in found.files:
         if name.endswith(".png"):
@@ -153,7 +153,7 @@ def test_the_figures_are_pictures(found: Study) -> None:
 
 
 def test_stopped_and_resumed_it_draws_and_finds_the_same(
-    found: Study, made_up_store: PatchStore, small: Recipe, space: tuple[Dimension, ...],
+    found: StudyResult, made_up_store: PatchStore, small: Recipe, space: tuple[Dimension, ...],
     tmp_path: Path,
 ) -> None:  # fmt: skip
     folder, split = tmp_path / "pieces", by_case(made_up_store)
@@ -196,14 +196,14 @@ def test_a_trial_whose_folder_is_damaged_begins_again(
         (trial / "seen.parquet").unlink()
     else:
         (trial / "recipe.toml").write_text(small.to_toml())
-    again = resume(folder, said=said.append)
+    again = resume(folder, note=said.append)
     assert [row["state"] for row in again.result["rows"]] == ["complete"] * 2
     assert [row["epochs"] for row in again.result["rows"]] == [2, 2]
     assert any("trial 1, taken up again" in text for text in said)
 
 
 def test_more_trials_are_added_to_what_is_there(
-    found: Study, tmp_path: Path, made_up_store: PatchStore
+    found: StudyResult, tmp_path: Path, made_up_store: PatchStore
 ) -> None:
     folder = tmp_path / "more"
     shutil.copytree(found.folder, folder)
@@ -214,7 +214,7 @@ def test_more_trials_are_added_to_what_is_there(
 
 
 def test_no_test_patch_is_read(
-    found: Study, made_up_store: PatchStore, small: Recipe, space: tuple[Dimension, ...],
+    found: StudyResult, made_up_store: PatchStore, small: Recipe, space: tuple[Dimension, ...],
     tmp_path: Path,
 ) -> None:  # fmt: skip
     """Test patches of noise and with false labels change nothing, and reading one is seen."""
@@ -281,7 +281,7 @@ def test_a_trial_that_diverges_fails_and_the_search_goes_on(
     said = list[str]()
     made = search(
         made_up_store, by_case(made_up_store), recipe, tmp_path / "s", trials=5, space=space,
-        said=said.append,
+        note=said.append,
     )  # fmt: skip
     failed = [row for row in made.result["rows"] if row["state"] == "failed"]
     assert 0 < len(failed) < 5
@@ -380,7 +380,7 @@ def test_a_recipe_outside_the_space_is_still_trial_0(
         assert 0.03 <= row["values"]["muon_learning_rate"] <= 0.1
 
 
-def test_confirming_trains_both_with_the_same_further_seeds(found: Study, tmp_path: Path) -> None:
+def test_confirming_trains_both_with_the_same_further_seeds(found: StudyResult, tmp_path: Path) -> None:
     folder = tmp_path / "s"
     shutil.copytree(found.folder, folder)
     again = resume(folder, confirm=2)
@@ -454,13 +454,13 @@ def test_mistakes_are_found_before_anything_is_written(
 
 
 def test_a_folder_that_holds_a_search_says_how_to_go_on(
-    found: Study, made_up_store: PatchStore, small: Recipe
+    found: StudyResult, made_up_store: PatchStore, small: Recipe
 ) -> None:
     with pytest.raises(UserError, match=f"--resume {found.folder}"):
         search(made_up_store, by_case(made_up_store), small, found.folder, trials=2)
 
 
-def test_a_damaged_database_is_one_sentence(found: Study, tmp_path: Path) -> None:
+def test_a_damaged_database_is_one_sentence(found: StudyResult, tmp_path: Path) -> None:
     folder = tmp_path / "s"
     shutil.copytree(found.folder, folder)
     (folder / DATABASE).write_bytes(b"no database" * 100)
@@ -476,7 +476,7 @@ def test_without_optuna_the_install_line_is_said(
         search(made_up_store, by_case(made_up_store), small, tmp_path / "s", trials=2)
 
 
-def test_importance_needs_trials_and_finds_what_decides(found: Study) -> None:
+def test_importance_needs_trials_and_finds_what_decides(found: StudyResult) -> None:
     import optuna
 
     _, plan, _, _ = reopen(found.folder)
@@ -498,7 +498,7 @@ def test_importance_needs_trials_and_finds_what_decides(found: Study) -> None:
     assert sum(shares.values()) == pytest.approx(1)
 
 
-def test_figures_of_odd_searches(found: Study, tmp_path: Path) -> None:
+def test_figures_of_odd_searches(found: StudyResult, tmp_path: Path) -> None:
     """Only failures beside one trial; equal values; choices of lists; a long list of trials."""
     plan = replace(
         reopen(found.folder)[1],

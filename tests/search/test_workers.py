@@ -21,13 +21,13 @@ from eosin.data.store import PatchStore
 from eosin.errors import FailureError, SplitError, StoppedError
 from eosin.runs import RunFolder
 from eosin.search import workers
-from eosin.search.locks import Lock, waiting_for
+from eosin.locks import Lock, waiting_for
 from eosin.search.plan import Plan, begin, reopen, without_test
 from eosin.search.search import resume
 from eosin.search.space import Dimension
-from eosin.search.study import claim, is_free, opened, under_way
+from eosin.search.storage import claim, is_free, opened, under_way
 from eosin.splitting.splits import by_case
-from eosin.studies.series import Study
+from eosin.studies.study import StudyResult
 
 
 def begun(
@@ -41,7 +41,7 @@ def begun(
 
 def test_a_lock_is_free_when_its_process_is_gone(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from eosin.search.locks import Lock\n"
+        "import sys, time; from pathlib import Path; from eosin.locks import Lock\n"
         "lock = Lock.take(Path(sys.argv[1])); print('held', flush=True); time.sleep(600)"
     )
     child = subprocess.Popen(
@@ -186,7 +186,7 @@ def test_two_workers_one_of_them_killed_make_every_trial_once(
     thread.start()
     workers.subprocess.Popen = start  # type: ignore[misc, assignment]
     try:
-        made = resume(folder, workers=2, said=said.append)
+        made = resume(folder, workers=2, note=said.append)
     finally:
         workers.subprocess.Popen = real  # type: ignore[misc]
         thread.join()
@@ -295,6 +295,6 @@ def test_workers_end_when_the_one_that_started_them_is_gone(
     shutil.rmtree(folder)
 
 
-def test_a_search_with_more_workers_than_trials_left_needs_none(found: Study) -> None:
+def test_a_search_with_more_workers_than_trials_left_needs_none(found: StudyResult) -> None:
     again = resume(found.folder, workers=4)
     assert again.result["rows"] == found.result["rows"]

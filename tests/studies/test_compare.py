@@ -15,7 +15,7 @@ from sklearn.metrics import roc_auc_score
 from eosin.data.store import PatchStore, StoreWriter
 from eosin.errors import RunError, UserError
 from eosin.studies.compare import compare, difference_rows
-from eosin.studies.series import Study
+from eosin.studies.study import StudyResult
 
 CLASSES = ("negative", "positive")
 
@@ -208,7 +208,7 @@ def test_labels_that_differ_are_refused(
 
 
 def test_a_cross_validation_compares_with_a_run(
-    folds: Study, made_up_store: PatchStore, tmp_path: Path
+    folds: StudyResult, made_up_store: PatchStore, tmp_path: Path
 ) -> None:
     run = make_run(tmp_path / "run", made_up_store, test=range(80, 320), seen=range(80), gain=6.0)
     result = compare([folds.folder, run], replicates=50)

@@ -11,6 +11,7 @@ import numpy as np
 
 from eosin.config import Recipe, make_recipe
 from eosin.errors import LeakError, RunError, UserError
+from eosin.folders import check_target
 from eosin.models.classifier import Classifier, load_classifier
 from eosin.models.ensemble import OF_A_MEMBER
 from eosin.refining.derived import finished_session, write_derived
@@ -41,8 +42,8 @@ def ensemble(
     """
     if len(paths) < 2:
         raise UserError("name at least two runs: eosin ensemble RUN RUN -o RUN")
-    if Path(output).resolve() in [path.resolve() for path in paths]:
-        raise UserError(f"{output} is one of the members; name another folder with -o")
+    inputs = {f"member {number}": path for number, path in enumerate(paths, 1)}
+    check_target(Path(output), "run", force=force, inputs=inputs)
     sessions = [finished_session(path, store, "a member of an ensemble") for path in paths]
     models = [load_classifier(path) for path in paths]
     for path, (_, facts) in zip(paths, models, strict=True):
@@ -90,6 +91,7 @@ def ensemble(
                 for found in facts.get("diagnoses", [])
             ],
         },
+        inputs=inputs,
         force=force,
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -101,7 +100,7 @@ def prune(
     study = Study.open(
         output, original.store,
         Plan("prune", identity(original.store), original.recipe, settings),
-        force=force, again=again, watch=watch, note=note,
+        force=force, inputs={"RUN": path}, again=again, watch=watch, note=note,
     )  # fmt: skip
     # What an earlier call finished belongs on the curve, whether it is listed again or not.
     shares |= _finished(study.folder.path)
@@ -181,8 +180,6 @@ def _cut(
     patches = torch.from_numpy(np.array(session.store.patches[rows]))
     labels = torch.from_numpy(session.store.labels[rows]).long()
     smaller = slim(model, patches, labels, keep=keep, by=pruning.by)
-    if target.exists():
-        shutil.rmtree(target)
     write_derived(
         target,
         smaller,
@@ -196,6 +193,7 @@ def _cut(
         parents=[RunFolder(path)],
         marks=session.marks,
         facts={"diagnoses": []},
+        force=True,
     )
 
 

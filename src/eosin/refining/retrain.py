@@ -14,10 +14,11 @@ import polars as pl
 
 from eosin.config import Recipe, read_recipe
 from eosin.data.store import PatchStore
-from eosin.errors import RunError, StoppedError, UserError
+from eosin.errors import RunError, StoppedError
 from eosin.evaluation.intervals import LEVEL, resampling_units
 from eosin.evaluation.paired import Paired, paired_differences
 from eosin.evaluation.summary import FEW_CASES
+from eosin.folders import refuse_overlap
 from eosin.inference.assess import assess
 from eosin.inference.predictor import predict_rows
 from eosin.inference.torch_predictor import TorchPredictor, load_run
@@ -93,12 +94,11 @@ def retrain(
 
     path: the old run, finished; from_weights: start with its weights, which refuses a split that
     measures on what it was trained on. A retraining that was stopped is resumed; again: the command
-    for that. Writes plan.json, retrain.json and retrain.md into the new run, and returns the second.
+    for that. Writes plan.json, retrain.json (which is returned) and retrain.md into the new run.
     Raises what ``training.session.start`` raises, RunError where the runs cannot be compared,
     UserError where the folder was started with other settings, StoppedError at Ctrl-C.
     """
-    if Path(output).resolve() == path.resolve():
-        raise UserError(f"{output} is the old run; choose another folder with -o")
+    refuse_overlap(output, {"RUN": path, "--store": store.path})
     recipe, run = check_old(path, store, settings), RunFolder(output)
     plan = Plan(
         "retrain",
@@ -111,7 +111,7 @@ def retrain(
             "from_weights": from_weights,
         },
     )
-    options = {
+    options: dict[str, Any] = {
         "allow_leaks": allow_leaks,
         "force": force,
         "base": path if from_weights else None,

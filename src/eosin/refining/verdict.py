@@ -103,7 +103,7 @@ def page(result: Result) -> str:
     for mark in result["marks"]:
         lines += [f"> **{mark}**", ""]
     lines += [f"Old: `{result['old']['path']}`  ", f"New: `{result['new']['path']}`", ""]
-    lines += [said_shared(result), ""]
+    lines += [shared_cases(result), ""]
     if not result["why_not"]:
         lines += [
             "| figure | old | new | new less old | 95 % interval | p |",
@@ -111,11 +111,11 @@ def page(result: Result) -> str:
             *(f"| {' | '.join(row)} |" for row in difference_rows(dict(result))[NEW]),
             "",
         ]
-    lines += [f"- {text}" for text in said_after(result)]
+    lines += [f"- {text}" for text in notes_on(result)]
     return "\n".join([*lines, "", result["intended_use"], ""])
 
 
-def said_shared(result: Result) -> str:
+def shared_cases(result: Result) -> str:
     """Which test patches both may be measured on."""
     shared = result["shared"]
     if not shared["patches"]:
@@ -130,7 +130,7 @@ def said_shared(result: Result) -> str:
     )
 
 
-def said_after(result: Result) -> list[str]:
+def notes_on(result: Result) -> list[str]:
     """What to bear in mind."""
     said = list(result["notes"])
     if result["why_not"]:

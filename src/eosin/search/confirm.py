@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from eosin.folders import set_mark
 from eosin.runs import RunFolder
 from eosin.search.plan import Search
 from eosin.search.storage import Row, trial_name, trial_recipe
@@ -40,6 +41,8 @@ def confirm(search: Search, best: Row, seeds: int) -> dict[str, Any]:
         (run / "resume.pt").unlink(missing_ok=True)
         return kept_value(run, plan.metric)
 
+    (search.folder / FOLDER).mkdir(exist_ok=True)
+    set_mark(search.folder / FOLDER, "study")
     done = search.study.do(
         Job(name, f"trial {number} with seed {seed}", partial(value, name, number, seed))
         for (number, seed), name in names.items()

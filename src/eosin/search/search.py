@@ -8,19 +8,29 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from eosin import __version__
 from eosin.config import Recipe
 from eosin.data.store import MADE_UP, PatchStore
-from eosin.errors import FailureError, LeakError, StoppedError, UserError
+from eosin.errors import BusyError, FailureError, LeakError, StoppedError, UserError
 from eosin.runs import RunFolder
 from eosin.search import drawings, outcome
 from eosin.search.confirm import confirm as confirm_seeds
 from eosin.search.confirm import words_of
 from eosin.search.plan import Search, SearchPlan, check_metric, without_test
 from eosin.search.space import Dimension, built_in_space, check_space
-from eosin.search.storage import Row, is_free, opened, optuna, rows_of, trial_name, under_way
+from eosin.search.storage import (
+    Row,
+    in_use,
+    is_free,
+    opened,
+    optuna,
+    rows_of,
+    trial_name,
+    under_way,
+)
 from eosin.search.trials import work
 from eosin.search.workers import run_workers
 from eosin.splitting.audit import audit
@@ -96,8 +106,12 @@ def search(
         identity(store), recipe, recipe_name or recipe.name, own, space_origin, metric, seed,
         trials, allow_leaks, share, split_words, weights,
     )  # fmt: skip
+    if force and in_use(Path(folder)):
+        raise BusyError(f"{folder} is in use by another search; wait until it has finished")
     study = Study.open(
-        folder, store, plan.plan(), force=force, files={"split.csv": split_text(reduced)},
+        folder, store, plan.plan(), force=force,
+        inputs={"--weights": None if weights is None else Path(weights["path"])},
+        files={"split.csv": split_text(reduced)},
         again=_again(folder, workers, confirm), watch=watch, note=note,
     )  # fmt: skip
     return _run(Search(study, plan, reduced), workers, confirm)
@@ -140,7 +154,7 @@ def _again(
     store: str | os.PathLike[str] | None = None,
 ) -> str:
     """The command that resumes a search as it was called."""
-    words = ["eosin", "search", *([store] if store else []), "--resume", folder]
+    words: list[Any] = ["eosin", "search", *([store] if store else []), "--resume", folder]
     words += ["--workers", workers] if workers > 1 else []
     words += ["--confirm", confirm] if confirm else []
     return shlex.join(map(str, words))

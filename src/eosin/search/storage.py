@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from eosin.errors import FailureError, MissingExtraError
-from eosin.files import whole
-from eosin.search.locks import Lock, waiting_for
+from eosin.folders import whole_file
+from eosin.locks import Lock, waiting_for
 from eosin.search.plan import SearchPlan
 from eosin.search.space import Dimension, recipe_with, value_of
 
@@ -151,7 +151,7 @@ def _import(library: Any, folder: Path) -> None:
     old = None
     try:
         old = library.storages.RDBStorage(url.render_as_string())
-        with whole(folder / JOURNAL) as temporary:
+        with whole_file(folder / JOURNAL) as temporary:
             library.copy_study(
                 from_study_name=_NAME, from_storage=old,
                 to_storage=_storage(library, temporary),
@@ -228,6 +228,11 @@ def is_free(folder: Path, number: int) -> bool:
     if lock is not None:
         lock.release()
     return lock is not None
+
+
+def in_use(folder: Path) -> bool:
+    """Whether any process works on a trial of this folder."""
+    return any(not is_free(folder, int(lock.name)) for lock in (folder / _LOCKS).glob("[0-9]*"))
 
 
 def trial_name(number: int) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -23,7 +22,7 @@ from eosin.runs import RunFolder
 from eosin.search.plan import Search
 from eosin.search.space import shown
 from eosin.search.storage import Claimed, claim, rows_of, trial_name, trial_recipe
-from eosin.studies.study import PlannedRun, open_run, train
+from eosin.studies.study import PlannedRun, discard_run, open_run, train
 from eosin.training.loop import Reporter
 from eosin.training.session import Session
 
@@ -122,7 +121,8 @@ def _value(search: Search, trial: Any, run: RunFolder, recipe: Recipe) -> float:
         trained()
     except RunError as error:
         search.study.note(f"trial {trial.number} starts again: {error}")
-        shutil.rmtree(run.path, ignore_errors=True)
+        if run.path.exists():
+            discard_run(run.path)
         trained()
     value = kept_value(run, search.plan.metric)
     if value is None:

@@ -11,7 +11,7 @@ from zipfile import BadZipFile
 import numpy as np
 import numpy.typing as npt
 
-from eosin.files import whole
+from eosin.folders import whole_file
 from eosin.training.session import Session
 
 Probabilities = npt.NDArray[np.float32]
@@ -53,5 +53,5 @@ def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
 
 def write_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
     """Write an .npz file under a temporary name and put it in its place."""
-    with whole(path) as temporary, open(temporary, "wb") as file:
+    with whole_file(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, **dict(arrays))  # type: ignore[arg-type]

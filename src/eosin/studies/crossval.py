@@ -8,7 +8,7 @@ over the seeds, as the networks give them (not calibrated).
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from eosin.data.store import PatchStore
 from eosin.errors import SplitError
 from eosin.evaluation.decisions import Threshold, apply_threshold, choose_threshold
 from eosin.evaluation.intervals import LEVEL, resampling_units
-from eosin.files import whole
+from eosin.folders import whole_file
 from eosin.splitting.published import published_cases
 from eosin.splitting.split_summary import missing_classes
 from eosin.splitting.splits import by_folds, groups_of
@@ -303,13 +303,13 @@ def _write(
     table = table.with_columns(marks=pl.lit("; ".join(result["marks"])))
 
     def predictions(path: Path) -> None:
-        with whole(path) as temporary:
+        with whole_file(path) as temporary:
             table.write_parquet(temporary)
 
     def gallery(path: Path) -> None:
         suspects_gallery(store, suspects, path, result["marks"])
 
-    files = {
+    files: dict[str, str | Callable[[Path], object] | None] = {
         "predictions.parquet": predictions,
         "suspects.csv": _suspects(store, table).write_csv(),
         "suspects.png": gallery if suspects["rows"] else None,

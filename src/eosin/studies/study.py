@@ -29,6 +29,8 @@ from eosin.errors import (
     StoreError,
     UserError,
 )
+from eosin.folders import check_target, clear, make_folder
+from eosin.locks import working_on
 from eosin.runs import RunFolder, environment
 from eosin.splitting.split_file import Split, split_text
 from eosin.studies.plan import PLAN, Plan, differences, refuse_other
@@ -124,43 +126,48 @@ class Study:
         plan: Plan,
         *,
         force: bool = False,
+        inputs: Mapping[str, Path | None] | None = None,
         files: Mapping[str, str] | None = None,
         **options: Any,
     ) -> Study:
         """The folder of a study, new or one to resume; it has plan.json afterwards.
 
         force: start over; what the folder has of an earlier study is removed, and nothing else.
-        files: name -> text of what belongs to the plan. options: again, watch, note.
+        inputs: what else the study reads, by the option that names it, which must not be in the
+        folder. files: name -> text of what belongs to the plan. options: again, watch, note.
         Raises UserError where the folder contains something else, or a study with other settings
         of which something is trained.
         """
-        folder = RunFolder(path)
-        if folder.path.resolve() != store.path.resolve() and folder.path.resolve().is_relative_to(
-            store.path.resolve()
-        ):
+        folder, source = RunFolder(path), store.path.resolve()
+        if folder.path.resolve().is_relative_to(source):
             raise UserError(f"{folder.path} is inside the store; choose a folder beside it")
-        if folder.path.exists() and not folder.path.is_dir():
-            raise UserError(f"{folder.path} is a file; choose a folder with -o FOLDER")
-        if folder.path.exists() and any(folder.path.iterdir()):
-            if not (folder / PLAN).is_file():
-                raise UserError(
-                    f"{folder.path} contains something else (it has no {PLAN}), which is left as "
-                    "it is; choose another folder with -o FOLDER"
-                )
-            if force:
-                _clear(folder)
-            elif has_trained(folder):
-                refuse_other(folder, plan)
-            elif differences(folder.read_json(PLAN), plan.to_dict(), plan.counted):
-                _clear(folder)
+        check_target(folder.path, "study", force=True, inputs={"STORE": source, **(inputs or {})})
         study = cls(store, plan, folder, **options)
-        with study.writing():
-            folder.path.mkdir(parents=True, exist_ok=True)
+        with study.alone(), study.writing():
+            new = force or not (folder / PLAN).is_file()
+            if not new and has_trained(folder):
+                refuse_other(folder, plan)
+            elif not new:
+                new = bool(differences(folder.read_json(PLAN), plan.to_dict(), plan.counted))
+            if new and (kept := make_folder(folder.path, "study", force=True)):
+                study.note(f"left in {folder.path}: {', '.join(kept)}")
             for name, text in (files or {}).items():
                 folder.write_text(name, text)
             # Last: a folder with a plan is complete.
             folder.write_json(PLAN, plan.to_dict())
         return study
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Be the only process in the folder; a search is open to several, one trial each.
+
+        Raises BusyError where another process works in it.
+        """
+        if self.plan.study == "search":
+            yield
+            return
+        with working_on(self.folder.path, f"eosin {self.plan.study}"):
+            yield
 
     def trained(self, planned: PlannedRun) -> Session:
         """The session of a planned run, trained to its end; a finished one is only opened."""
@@ -175,6 +182,11 @@ class Study:
         """
         listed = list(jobs)
         done: Done[T] = Done({}, {})
+        with self.alone():
+            self._do(listed, done)
+        return done
+
+    def _do(self, listed: list[Job[T]], done: Done[T]) -> None:
         clock = _Clock()
         for number, job in enumerate(listed):
             run = RunFolder(self.folder / job.name)
@@ -206,7 +218,6 @@ class Study:
                     why += f"; remove {run.path} and the run is made again"
                 done.failed[job.name] = why
                 self.note(f"{job.title} failed: {why}")
-        return done
 
     def result(self, marks: Sequence[str], failed: Mapping[str, str], **content: Any) -> Any:
         """The content of a result file: what every study records, and its own."""
@@ -274,11 +285,18 @@ def open_run(store: PatchStore, planned: PlannedRun, path: Path) -> tuple[Sessio
         return session, (path / "resume.pt").is_file()
     if path.exists():
         # Killed while the folder was being made: nothing has been trained in it.
-        shutil.rmtree(path)
+        discard_run(path)
     session, _ = start(
         store, planned.split, planned.recipe, path, fold=planned.fold, **planned.options
     )
     return session, False
+
+
+def discard_run(path: Path) -> None:
+    """Remove a run that is made again; raises RunError where there is anything else with it."""
+    if kept := [name for name in clear(path, "run") if not name.endswith(".partial")]:
+        raise RunError(f"{path} also contains {', '.join(kept)}; move that away")
+    shutil.rmtree(path)
 
 
 def train(session: Session, *, resume: bool, watch: Watch = unwatched) -> Session:
@@ -352,19 +370,3 @@ def has_trained(folder: RunFolder) -> bool:
     return any(
         next(folder.path.glob(f"**/{name}"), None) for name in ("resume.pt", "model.safetensors")
     )
-
-
-#: Files that a study writes beside its runs.
-RESULTS = (
-    PLAN, "crossval.json", "predictions.parquet", "suspects.csv", "suspects.png", "gap.json",
-    "gap.png", "gap.md", "prune.json", "prune.png", "prune.md",
-)  # fmt: skip
-
-
-def _clear(folder: RunFolder) -> None:
-    """Remove what a study writes: its run folders, results and plan; nothing of anyone else."""
-    for entry in sorted(folder.path.iterdir()):
-        if entry.is_dir() and not entry.is_symlink() and (entry / "recipe.toml").is_file():
-            shutil.rmtree(entry)
-        elif entry.name in RESULTS:
-            entry.unlink()

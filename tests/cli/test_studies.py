@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -17,6 +18,7 @@ import polars as pl
 import pytest
 
 from eosin.data.store import PatchStore
+from eosin.errors import StoppedError
 
 TINY = [
     "--set", "arguments.widths=[4,8]", "--set", "arguments.blocks=[0,1]", "--set", "batch_size=40",
@@ -110,6 +112,22 @@ def test_a_failed_run_ends_with_1_and_its_cause(
     assert "only these are made by: eosin crossval" in found.err
     assert "AUROC" in found.out
     assert "Traceback" not in found.err
+
+
+def test_the_hint_repeats_every_option(
+    eosin: Run, made_up_store: PatchStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: Any, **__: Any) -> None:
+        raise StoppedError("stopped")
+
+    monkeypatch.setattr("eosin.studies.study.fit", stopped)
+    folder = tmp_path / "my folds"
+    words = [str(made_up_store.path), "-k", "3", "--replicates", "50", "--split-seed", "7"]
+    for command in (["crossval", *words], ["gap", words[0], *words[3:5]]):
+        command += ["--allow-leaks", *TINY, "-o", f"{folder}-{command[0]}"]
+        found = eosin(*command, "--force", "--json")
+        assert found.code == 130
+        assert f"resume with: {shlex.join(['eosin', *command])}" in found.err
 
 
 @pytest.mark.parametrize(

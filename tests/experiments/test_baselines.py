@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from eosin.errors import LeakError, SplitError
-from eosin.experiments.drawing import baselines_figure
 from eosin.experiments.baselines import STEPS, TITLES, best_of, figures_of, measure, to_beat
+from eosin.experiments.drawing import baselines_figure
 from eosin.runs import RunFolder
 from eosin.splitting.splits import Split, by_case, by_patch
 

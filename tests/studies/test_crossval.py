@@ -59,7 +59,9 @@ def test_every_patch_is_judged_once_by_a_model_that_never_saw_its_case(
     assert table.group_by("case").agg(pl.col("fold").n_unique())["fold"].max() == 1
 
 
-def test_figures_are_those_of_the_predictions(folds: StudyResult, made_up_store: PatchStore) -> None:
+def test_figures_are_those_of_the_predictions(
+    folds: StudyResult, made_up_store: PatchStore
+) -> None:
     result, table = folds.result, predictions(folds.folder)
     assert json.loads((folds.folder / "crossval.json").read_text())["pooled"] == result["pooled"]
     pooled = result["pooled"]
@@ -96,7 +98,9 @@ def test_thresholds_come_from_the_folds_own_validation_part(
         np.testing.assert_allclose(test["p_positive"], found["test"][:, 1], rtol=1e-6)
 
 
-def test_suspects_are_listed_drawn_and_not_removed(folds: StudyResult, made_up_store: PatchStore) -> None:
+def test_suspects_are_listed_drawn_and_not_removed(
+    folds: StudyResult, made_up_store: PatchStore
+) -> None:
     table, suspects = predictions(folds.folder), folds.result["suspects"]
     found = find_suspects(table["label"], table.select("p_negative", "p_positive").to_numpy())
     assert suspects["total"] == found.total
@@ -319,9 +323,7 @@ def test_force_starts_anew_but_never_removes_what_is_not_its_own(
     monkeypatch.setattr(study_module, "fit", here)
     said: list[str] = []
     with pytest.raises(Reached):
-        crossval(
-            made_up_store, tiny.changed(epochs=1), folder, k=3, force=True, note=said.append
-        )
+        crossval(made_up_store, tiny.changed(epochs=1), folder, k=3, force=True, note=said.append)
     assert said[0] == f"left in {folder}: notes.txt, papers, seed0-fold1"
     assert (folder / "seed0-fold1" / "mine.txt").read_text() == "mine"
     assert not (folder / "seed0-fold1" / "model.safetensors").exists()

@@ -108,6 +108,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with 0, 1 (failure), 2 (the user's mistake) or 130 (Ctrl-C)."""
     given = sys.argv[1:] if arguments is None else arguments
     output.use_json("--json" in given)
+    output.use_command(given)
     if not processes.takes_part(given):
         sys.exit(0)
     try:

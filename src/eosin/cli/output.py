@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 import signal
 import sys
 import threading
@@ -33,6 +34,7 @@ Settings = Annotated[
 Replicates = Annotated[int, typer.Option(min=10, help="Bootstrap replicates.")]
 
 _state = {"json": False, "hushed": False}
+_typed: list[str] = []
 #: Where several processes work together: whether this one may say why it ends.
 _turn: list[Callable[[], bool]] = []
 
@@ -40,6 +42,16 @@ _turn: list[Callable[[], bool]] = []
 def use_json(wanted: bool) -> None:
     """Remember that this command prints JSON, so that errors do as well. Call it first."""
     _state["json"] = wanted
+
+
+def use_command(words: Sequence[str]) -> None:
+    """Remember what was typed after ``eosin``, for ``same_command``."""
+    _typed[:] = words
+
+
+def same_command() -> str:
+    """The command as it was typed, quoted, without --force and --json: what resumes a study."""
+    return shlex.join(["eosin", *(word for word in _typed if word not in ("--force", "--json"))])
 
 
 def hush() -> None:

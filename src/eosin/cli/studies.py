@@ -1,10 +1,8 @@
-"""What the commands of many runs share: the command that resumes them, progress, the result."""
+"""What the commands of many runs share: how they are resumed and watched, and the result."""
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable
-from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -21,35 +19,11 @@ Force = Annotated[
 ]
 
 
-def same_command() -> str:
-    """The command that is running, with all its options, quoted; --force and --json left out."""
-    import click
-
-    context = click.get_current_context()
-    words = ["eosin", str(context.info_name)]
-    for parameter in context.command.params:
-        value = context.params.get(str(parameter.name))
-        source = context.get_parameter_source(str(parameter.name))
-        if source != click.core.ParameterSource.COMMANDLINE or value is None:
-            continue
-        if {"--force", "--json"} & set(parameter.opts):
-            continue
-        values = value if isinstance(value, list | tuple) else [value]
-        if not isinstance(parameter, click.Option):
-            words += map(str, values)
-        elif isinstance(value, bool):
-            words.append((parameter.opts if value else parameter.secondary_opts)[0])
-        else:
-            for each in values:
-                words += [parameter.opts[0], str(each.value if isinstance(each, Enum) else each)]
-    return shlex.join(words)
-
-
-def resumable(again: str | None = None) -> dict[str, Any]:
+def resumable() -> dict[str, Any]:
     """Options of a study: the command that resumes it, and how its progress is shown."""
     from eosin.cli.train import watching
 
-    return {"again": again or same_command(), "watch": watching, "note": output.note}
+    return {"again": output.same_command(), "watch": watching, "note": output.note}
 
 
 def show_study(
@@ -58,7 +32,7 @@ def show_study(
     """Make a study and print it; exit 1 where runs of it failed."""
     from eosin.errors import StoppedError
 
-    again = same_command()
+    again = output.same_command()
     try:
         study = make()
     except KeyboardInterrupt:

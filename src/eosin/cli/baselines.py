@@ -31,7 +31,7 @@ def baselines(
     ] = None,
     allow_leaks: Annotated[
         bool,
-        typer.Option("--allow-leaks", help="Measure on a leaking split; every output says so."),
+        typer.Option("--allow-leaks", help="Measure on a leaking split; every output is marked."),
     ] = False,
     replicates: output.Replicates = 2000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of draws and trees.")] = 0,
@@ -40,7 +40,7 @@ def baselines(
     """Measure what a network must beat: base rate, color, texture, nearest neighbors.
 
     The split is audited first. Each method learns from the training part, has its threshold from
-    validation, and is measured on the test part (without one: on validation, and says so) with
+    validation, and is measured on the test part (without one: on validation, with a mark) with
     95 % intervals by bootstrap over cases.
 
     Example: eosin baselines idc.store --split published
@@ -50,7 +50,7 @@ def baselines(
 
     opened = PatchStore.open(store)
     if out is not None and out.resolve().is_relative_to(opened.path.resolve()):
-        raise UserError(f"{out} lies inside the store; name another folder with -o FOLDER")
+        raise UserError(f"{out} is inside the store; choose another folder with -o FOLDER")
     from eosin.cli.train import split_for
     from eosin.experiments.baselines import STEPS, measure
 
@@ -80,7 +80,7 @@ def _written(folder: Path, result: dict[str, Any]) -> list[str]:
     from eosin.runs import RunFolder
 
     if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder} is a file; name a folder with -o FOLDER")
+        raise UserError(f"{folder} is a file; choose a folder with -o FOLDER")
     picture = baselines_figure(folder / "baselines.png", result)
     RunFolder(folder).write_json("baselines.json", result)
     return ["baselines.json", picture.name]

@@ -30,7 +30,7 @@ def ensemble(
         bool,
         typer.Option(
             "--allow-leaks",
-            help="Though a member has seen what is measured on; every output says so.",
+            help="Join members that have seen what is measured on; every output is marked.",
         ),
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing run folder.")] = False,
@@ -70,16 +70,16 @@ def ensemble(
     session = reopen(made.path, None if store is None else str(store))
     with output.progress() as bar:
         task = bar.add_task("predicting", total=None, rate="patches")
-        found = assess(
+        result = assess(
             session, progress=lambda done, total: bar.update(task, completed=done, total=total)
         )
-    for problem in write_report(found.folder, store=session.store).problems:
+    for problem in write_report(result.folder, store=session.store).problems:
         output.warn(f"report: {problem}")
     compared = _compared(made.path, runs)
     if json_:
-        output.result({"run": str(made.path), "evaluation": found.evaluation, "compare": compared})
+        output.result({"run": str(made.path), "evaluation": result.evaluation, "compare": compared})
         return
-    _show(made.path, found.evaluation, compared)
+    _show(made.path, result.evaluation, compared)
 
 
 def _compared(run: Path, members: list[Path]) -> dict[str, Any] | None:

@@ -58,7 +58,8 @@ def probe(
         int | None, typer.Option(help="Which fold of a split into folds to test on.")
     ] = None,
     allow_leaks: Annotated[
-        bool, typer.Option("--allow-leaks", help="Probe on a leaking split; every output says so.")
+        bool,
+        typer.Option("--allow-leaks", help="Probe on a leaking split; all outputs are marked."),
     ] = False,
     evaluate: Annotated[
         bool, typer.Option("--evaluate/--no-evaluate", help="Evaluate when the head is fitted.")
@@ -69,7 +70,7 @@ def probe(
     """Fit a head on the embeddings of a frozen encoder: logistic regression or nearest neighbors.
 
     Embeddings are computed once for an encoder and a store and kept beside it; stopped by Ctrl-C
-    or killed, the same command goes on with those that are there. The strength of the penalty, or
+    or killed, the same command resumes with those that are there. The strength of the penalty, or
     the number of neighbors, is chosen by log loss on validation. The result is a run as any other.
 
     Example: eosin probe idc.store --encoder uni2-h --split published -o probe
@@ -84,16 +85,16 @@ def probe(
     opened = PatchStore.open(store)
     for option, path in (("-o", run), ("--embeddings", embeddings)):
         if path is not None and path.resolve().is_relative_to(opened.path.resolve()):
-            raise UserError(f"{option} {path} lies inside the store; name another folder")
+            raise UserError(f"{option} {path} is inside the store; choose another folder")
     recipe, base = probe_recipe(
         opened, encoder, head=head, input_px=input_px, resize=resize, precision=precision, seed=seed
     )
     if base is not None and weights is not None:
         raise UserError(f"{base} brings its own weights; leave out --weights")
     chosen = split_for(opened, split)
-    found = None if base is not None else found_weights(recipe, weights)
+    result = None if base is not None else found_weights(recipe, weights)
     session = begin(
-        opened, chosen, recipe, run, base=base, weights=found,
+        opened, chosen, recipe, run, base=base, weights=result,
         fold=fold, allow_leaks=allow_leaks, force=force,
     )  # fmt: skip
     for mark in session.marks:

@@ -43,7 +43,7 @@ def retrain(
     force: Annotated[bool, typer.Option("--force", help="Replace an existing run folder.")] = False,
     json_: output.Json = False,
 ) -> None:
-    """Train an old run's recipe on new data, and say whether the new run should replace the old.
+    """Train an old run's recipe on new data, and show whether the new run should replace the old.
 
     Both are compared on those cases of the new test part that the old run has never seen, with
     paired intervals. The new run replaces the old one only if the interval of the difference in

@@ -76,7 +76,7 @@ def search(
 ) -> None:
     """Search a recipe's settings; the best one becomes a recipe of its own.
 
-    Trials are judged on the validation part; test patches are left out before the first begins.
+    Trials are judged on the validation part; test patches are left out before the first starts.
     Poor trials end early. Stopped by Ctrl-C or killed at any moment, it is resumed by --resume.
 
     Example: eosin search idc.store --recipe compact --trials 20 --split published -o search

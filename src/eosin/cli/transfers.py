@@ -1,4 +1,4 @@
-"""How downloads are shown: a bar in bytes, notes beside it, and what is said after Ctrl-C."""
+"""How downloads are shown: a bar in bytes, notes beside it, and the message after Ctrl-C."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 def stopped() -> NoReturn:
     """End after Ctrl-C with a word on what is kept."""
     output.fail(
-        "stopped by Ctrl-C; what came so far is kept: run the same command again and it goes "
-        "on from there",
+        "stopped by Ctrl-C; what is downloaded is kept: run the same command again to resume",
         130,
     )
 

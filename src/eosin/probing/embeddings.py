@@ -31,7 +31,7 @@ HEAD_ARGUMENTS = ("head", "neighbors", "points", "distance", "dropout", "drop_pa
 
 @dataclass
 class Watcher:
-    """Whom the work tells what happens; every callback may be left out."""
+    """Callbacks that show what happens; each may be left out."""
 
     #: Rows done, rows wanted, rows a second in this process.
     progress: Callable[[int, int, float], None] = lambda done, total, rate: None
@@ -55,8 +55,8 @@ def embeddings_of(
     """The embeddings of a store's rows, from the disk where they are there and sound.
 
     model: its network has ``embed``. rows: int64 [n], whose blocks are completed. folder: where
-    caches lie, by default beside the store (STORE.embeddings). Every block that is used is read
-    and checked once; what is damaged is computed again, and watcher.warned says so.
+    caches are, by default beside the store (STORE.embeddings). Every block that is used is read
+    and checked once; what is damaged is computed again, with a warning.
     Raises StoppedError when the watcher asks to stop, FailureError where they cannot be kept.
     """
     watch = watcher or Watcher()
@@ -135,27 +135,27 @@ def _complete(
     for block in missing:
         extent = cache.extent(block)
         numbers = np.arange(extent.start, extent.stop)
-        patches, found = take(store.patches, numbers).numpy(), []
+        patches, result = take(store.patches, numbers).numpy(), []
         done = 0
         while done < len(numbers):
             if watch.stop():
                 raise StoppedError(
                     f"stopped; {cache.done():,} of {cache.shape[0]:,} embeddings are kept, and the "
-                    "same command goes on with them"
+                    "same command resumes with them"
                 )
             try:
                 with torch.inference_mode():
-                    found.append(_embed(model, patches[done : done + batch], machine))
+                    result.append(_embed(model, patches[done : done + batch], machine))
             except (RuntimeError, MemoryError) as error:
                 if not out_of_memory(error) or batch == 1:
                     raise
                 batch //= 2
-                watch.warned(f"memory ran out; going on with {batch} patches at once")
+                watch.warned(f"memory ran out; continuing with {batch} patches at once")
                 continue
-            done += len(found[-1])
-            made += len(found[-1])
+            done += len(result[-1])
+            made += len(result[-1])
             watch.progress(before + made, total, made / (time.perf_counter() - started))
-        cache.write(block, np.concatenate(found))
+        cache.write(block, np.concatenate(result))
     if missing:
         seconds = time.perf_counter() - started
         watch.said(f"{left:,} embeddings in {seconds:.0f} s, {left / seconds:,.0f} patches/s")
@@ -165,8 +165,8 @@ def _embed(model: Classifier, patches: npt.NDArray[np.uint8], machine: Machine) 
     """Embeddings float32 [n, D] of patches uint8 [n, H, W, 3]."""
     with machine.autocast():
         images = model.prepare(torch.from_numpy(patches).to(machine.device))
-        found = model.network.embed(images)  # type: ignore[operator]
-    result: Floats = found.float().cpu().numpy()
+        values = model.network.embed(images)  # type: ignore[operator]
+    result: Floats = values.float().cpu().numpy()
     return result
 
 
@@ -189,12 +189,12 @@ def facts_of(model: Classifier, store: PatchStore, machine: Machine) -> dict[str
 
 def weights_digest(model: Classifier) -> str:
     """SHA-256 of all tensors of the network but its head's, by name."""
-    found = hashlib.sha256()
+    result = hashlib.sha256()
     for name, value in sorted(model.network.state_dict().items()):
         if not name.startswith("head."):
-            found.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-            found.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-    return found.hexdigest()
+            result.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+            result.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return result.hexdigest()
 
 
 def name_of(facts: Mapping[str, Any]) -> str:

@@ -63,42 +63,42 @@ def _cell(value: float | None, sign: str = "") -> str:
     return "-" if value is None else f"{value:{sign}.4f}"
 
 
-def _spanned(found: Mapping[str, Any] | None, sign: str = "") -> str:
-    if found is None:
+def _spanned(result: Mapping[str, Any] | None, sign: str = "") -> str:
+    if result is None:
         return "-"
-    text = _cell(found["value"], sign)
-    if found["low"] is None:
+    text = _cell(result["value"], sign)
+    if result["low"] is None:
         return text
-    return f"{text} ({_cell(found['low'], sign)} to {_cell(found['high'], sign)})"
+    return f"{text} ({_cell(result['low'], sign)} to {_cell(result['high'], sign)})"
 
 
 def sentences(result: Result, compared: Sequence[str]) -> list[str]:
-    """One for each size: what it costs less, and what may be said of its quality; no more.
+    """One for each size: what it saves, and what is shown of its quality; no more.
 
     compared: those of the comparison, in the order of the sizes.
     """
     original, *sizes = result["rows"]
     key = headline(result)
-    said = []
+    texts = []
     for row, text in zip(sizes, compared, strict=True):
         share = row["parameters"] / original["parameters"]
         times = row["times_as_fast"]
         speed = f"{times:.2f} times as fast" if times >= 1 else f"slower ({times:.2f} of the speed)"
-        said.append(f"{row['name']} has {share:.0%} of the parameters and is {speed}. {text}")
+        texts.append(f"{row['name']} has {share:.0%} of the parameters and is {speed}. {text}")
         low = ((row["differences"] or {}).get(key) or {"low": None})["low"]
         high = ((row["differences"] or {}).get(key) or {"high": None})["high"]
         if low is not None and low < 0 <= high:
-            said[-1] += (
-                f" That is no proof that nothing was lost: {NAMES[key]} may be lower by "
+            texts[-1] += (
+                f" This does not prove that nothing was lost: {NAMES[key]} may be lower by "
                 f"{-low:.3f}, the interval's end."
             )
     epochs = result["settings"]["epochs"]
-    said.append(
+    texts.append(
         f"Every size had {epochs} epoch{'s' * (epochs != 1)} of retraining from the original's "
-        "weights, so what differs is the cut and the retraining together. The speed was measured "
-        "here, as the median of five rounds in turn; other machines give other ratios."
+        "weights, so the difference is that of the cut and the retraining together. The speed was "
+        "measured here, as the median of five rounds in turn; other machines give other ratios."
     )
-    return said
+    return texts
 
 
 def page(result: Result) -> str:
@@ -163,14 +163,14 @@ def _quality(axes: Any, rows: Sequence[Result], key: str) -> None:
     axes.plot([r["keep"] for r in rows], [r["figures"][key]["value"] for r in rows], color=BLUE,
               linewidth=1.6, zorder=2)  # fmt: skip
     for row in rows:
-        found = row["figures"][key]
-        if found["low"] is not None:
-            axes.plot([row["keep"]] * 2, [found["low"], found["high"]], color=BLUE, linewidth=2.2,
+        result = row["figures"][key]
+        if result["low"] is not None:
+            axes.plot([row["keep"]] * 2, [result["low"], result["high"]], color=BLUE, linewidth=2.2,
                       alpha=0.55, solid_capstyle="round")  # fmt: skip
-        axes.plot(row["keep"], found["value"], "o", color=BLUE, markersize=9,
+        axes.plot(row["keep"], result["value"], "o", color=BLUE, markersize=9,
                   markeredgecolor=PAPER, markeredgewidth=1.3, zorder=3)  # fmt: skip
         axes.annotate(
-            f"{found['value']:.3f}", (row["keep"], found["value"]), xytext=(9, 5),
+            f"{result['value']:.3f}", (row["keep"], result["value"]), xytext=(9, 5),
             textcoords="offset points", color=INK, fontsize=10,
             bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.8, "alpha": 0.8}, zorder=4,
         )  # fmt: skip

@@ -165,7 +165,7 @@ def judge(
     """
     run, store = session.run, session.store
     note("evaluating the new run")
-    found = assess(session, with_baselines=False, replicates=replicates, seed=seed)
+    values = assess(session, with_baselines=False, replicates=replicates, seed=seed)
     old = RunFolder.open(path)
     test = session.parts["test"]
     kept, shared = unseen_rows(old, store, test)
@@ -181,7 +181,7 @@ def judge(
         },
         "new": {"path": str(run.path), "start": dict(session.origin)["kind"]},
         "store": {"path": str(store.path), "digest": store.digest},
-        "marks": found.evaluation["marks"],
+        "marks": values.evaluation["marks"],
         "notes": _notes(predictor, run.read_json("model.json"), store),
         "shared": shared,
         "common": {
@@ -235,7 +235,7 @@ def _why_not(test: Rows, kept: Rows, store: PatchStore, shared: Mapping[str, Any
     units = resampling_units(store.cases[kept], len(kept))
     if units.kind == "cases" and units.count < FEW_CASES:
         cases = f"{units.count} case{'s' * (units.count != 1)}"
-        return f"{left}, of {cases}; fewer than {FEW_CASES} say too little about other cases"
+        return f"{left}, of {cases}; fewer than {FEW_CASES} are too few to conclude on other cases"
     return ""
 
 
@@ -262,7 +262,7 @@ def _compared(
     scores = {name: each[:, 1] if two else each for name, each in answers.items()}
     truth = store.labels[rows]
     units = resampling_units(store.cases[rows], len(rows))
-    found: Paired = paired_differences(
+    result: Paired = paired_differences(
         truth, scores, units, thresholds, replicates=replicates, seed=seed
     )
     calibrated = measure_calibration(truth, scores, units, replicates=replicates, seed=seed)
@@ -272,12 +272,14 @@ def _compared(
         "runs": [
             {
                 "name": name,
-                "figures": {key: each.as_dict() for key, each in found.figures[name].items()},
+                "figures": {key: each.as_dict() for key, each in result.figures[name].items()},
                 "calibration": {"ece": calibrated[name]["ece"], "note": calibrated[name]["note"]},
             }
             for name in (OLD, NEW)
         ],
-        "differences": {NEW: {key: each.as_dict() for key, each in found.differences[NEW].items()}},
+        "differences": {
+            NEW: {key: each.as_dict() for key, each in result.differences[NEW].items()}
+        },
         "interval": {
             "method": f"percentile bootstrap over {units.kind}, the same draws for both runs",
             "kind": units.kind,
@@ -291,24 +293,24 @@ def _compared(
 
 def _notes(predictor: TorchPredictor, new: Mapping[str, Any], store: PatchStore) -> list[str]:
     """What makes the comparison less than even."""
-    facts, said = predictor.facts, []
+    facts, texts = predictor.facts, []
     if len(store.classes) == 2 and not facts.get("threshold"):
-        said.append(
+        texts.append(
             "The old run was never evaluated, so it has no temperature and no threshold of its "
             "own: it is cut at 0.5, to its disadvantage in all figures but the ranking."
         )
     before, now = facts.get("mpp"), store.mpp
     if before and now and abs(before - now) > 0.1 * before:
-        said.append(
+        texts.append(
             f"The old run was trained at {before:g} micrometers a pixel, the new data are at "
             f"{now:g}: it sees tissue at another size than it learned."
         )
     if facts.get("teacher"):
-        said.append("The old run learned from a teacher's answers as well; the new one did not.")
+        texts.append("The old run learned from a teacher's answers as well; the new one did not.")
     count, earlier = new.get("train_patches"), facts.get("train_patches")
     if count and earlier:
-        said.append(
+        texts.append(
             f"The new run was trained on {count:,} patches, the old one on {earlier:,}; both are "
             "one training run, and another seed would give slightly other figures."
         )
-    return said
+    return texts

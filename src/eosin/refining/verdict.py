@@ -57,14 +57,14 @@ def verdict(result: Result) -> dict[str, Any]:
         kind = "look"
         text = (
             f"Do not replace the old run yet: on {on} the new one ranks better ({ranking}), but it "
-            f"is worse in {_list(losses, rows)}. Look whether another threshold mends that (eosin "
+            f"is worse in {_list(losses, rows)}. See whether another threshold helps (eosin "
             "evaluate shows the operating points), and let a person decide."
         )
     else:
         kind = "replace"
         text = (
             f"Replace the old run: on {on}, which neither has learned from, the new one is better "
-            f"({ranking}), and no other compared figure is worse beyond chance."
+            f"({ranking}), and no other compared figure is worse with an interval that excludes 0."
         )
     return {"verdict": kind, "sentence": text, "losses": losses, "gains": gains}
 
@@ -87,8 +87,8 @@ def _words(name: str, row: Mapping[str, Any]) -> str:
 
 
 def _list(names: list[str], rows: Mapping[str, Any]) -> str:
-    said = [_words(name, rows[name]) for name in names]
-    return said[0] if len(said) == 1 else f"{'; '.join(said[:-1])}; and {said[-1]}"
+    texts = [_words(name, rows[name]) for name in names]
+    return texts[0] if len(texts) == 1 else f"{'; '.join(texts[:-1])}; and {texts[-1]}"
 
 
 def _on(result: Result) -> str:
@@ -116,7 +116,7 @@ def page(result: Result) -> str:
 
 
 def shared_cases(result: Result) -> str:
-    """Which test patches both may be measured on."""
+    """The test patches that both can be measured on."""
     shared = result["shared"]
     if not shared["patches"]:
         return (
@@ -132,15 +132,15 @@ def shared_cases(result: Result) -> str:
 
 def notes_on(result: Result) -> list[str]:
     """What to bear in mind."""
-    said = list(result["notes"])
+    texts = list(result["notes"])
     if result["why_not"]:
-        return said
+        return texts
     for row in result["runs"]:
         ece = row["calibration"]["ece"]
         if ece["value"] is not None:
-            said.append(
+            texts.append(
                 f"Calibration of the {row['name']} run: expected error {ece['value']:.3f}"
                 + (f" ({ece['low']:.3f} to {ece['high']:.3f})." if ece["low"] is not None else ".")
             )
-    said.append("Each run is cut at its own threshold, chosen on its own validation part.")
-    return [*said, f"{result['interval']['p']}."]
+    texts.append("Each run is cut at its own threshold, chosen on its own validation part.")
+    return [*texts, f"{result['interval']['p']}."]

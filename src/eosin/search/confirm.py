@@ -26,7 +26,7 @@ FOLDER = "confirm"
 def confirm(search: Search, best: Row, seeds: int) -> dict[str, Any]:
     """Train the best and trial 0 with ``seeds`` further seeds; what is trained already is kept.
 
-    Raises StoppedError at Ctrl-C; a run that fails is left out and named.
+    Raises StoppedError at Ctrl-C; a run that fails is left out and listed.
     """
     plan = search.plan
     numbers = sorted({0, best.number})

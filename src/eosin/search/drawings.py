@@ -189,7 +189,7 @@ def _axis(axes: Any, column: int, dimension: Dimension) -> None:
 
 
 def _height(dimension: Dimension, value: Any) -> float:
-    """Between 0 and 1; the recipe's own value may lie outside the range, at its edge."""
+    """Between 0 and 1; the recipe's own value may be outside the range, shown at its edge."""
     if dimension.kind == "choice" and not dimension.holds(value):
         return 0.0
     if dimension.log and (not isinstance(value, int | float) or value <= 0):

@@ -43,47 +43,47 @@ def importance(study: Any, plan: SearchPlan) -> dict[str, float]:
     kept = library.create_study(direction=study.direction)
     kept.add_trials(usable)
     evaluator = library.importance.FanovaImportanceEvaluator(seed=plan.seed)
-    found = library.importance.get_param_importances(kept, evaluator=evaluator)
-    return {key: float(share) for key, share in found.items() if math.isfinite(share)}
+    result = library.importance.get_param_importances(kept, evaluator=evaluator)
+    return {key: float(share) for key, share in result.items() if math.isfinite(share)}
 
 
 def sentences(plan: SearchPlan, rows: Sequence[Row], best: Row, folder: Path) -> list[str]:
-    """What may be said of the result, and what not."""
+    """What the result shows, and what it does not."""
     words = plan.words
     given = next((row for row in rows if row.number == 0 and row.state == "complete"), None)
     assert best.value is not None
-    found = []
+    result = []
     if best.number == 0:
-        found.append(
+        result.append(
             f"No trial was better than the recipe as given (trial 0, {words} {best.value:.4f})."
         )
     elif given is None or given.value is None:
         why = next((row.reason for row in rows if row.number == 0), "")
-        found.append(
+        result.append(
             f"The best is trial {best.number} with {words} {best.value:.4f}; the recipe as given "
             f"(trial 0) did not finish{f' ({why})' if why else ''}, so there is nothing to compare."
         )
     else:
-        found.append(
+        result.append(
             f"The best is trial {best.number} with {words} {best.value:.4f}; the recipe as given "
             f"(trial 0) has {given.value:.4f}, a difference of {best.value - given.value:+.4f}."
         )
     complete = sum(row.state == "complete" for row in rows)
     if complete > 1:
         way = "high" if plan.higher_is_better else "low"
-        found.append(
+        result.append(
             f"It was picked as the best of {complete} complete trials on the very patches that "
             f"measured it, so {best.value:.4f} is too {way}. No test patch was read."
         )
     if plan.share < 1:
-        found.append(
+        result.append(
             f"Trials learned from {plan.share:.0%} of the training cases; with all of them other "
             "settings may be best, above all less regularization."
         )
     if keys := outside(plan.space, plan.recipe):
-        found.append(
-            f"The recipe's own {', '.join(keys)} lies outside the space: trial 0 was run with it "
-            "and taught the search nothing about it."
+        result.append(
+            f"The recipe's own {', '.join(keys)} is outside the space: trial 0 used it, and the "
+            "search learned nothing from it."
         )
     for dimension in plan.space:
         if best.number == 0 or dimension.kind == "choice":
@@ -91,15 +91,17 @@ def sentences(plan: SearchPlan, rows: Sequence[Row], best: Row, folder: Path) ->
         place = dimension.place(best.values[dimension.key])
         if place < _AT_THE_END or place > 1 - _AT_THE_END:
             end = dimension.low if place < 0.5 else dimension.high
-            found.append(
-                f"The best {dimension.key} ({shown(best.values[dimension.key])}) lies at the end "
-                f"of its range ({end:g}): a wider range may hold a better one."
+            result.append(
+                f"The best {dimension.key} ({shown(best.values[dimension.key])}) is at the end "
+                f"of its range ({end:g}): a wider range may contain a better one."
             )
     failed = [row for row in rows if row.state == "failed"]
     if failed:
         names = ", ".join(str(row.number) for row in failed)
-        found.append(f"{len(failed)} of {len(rows)} trials failed ({names}); trials.csv says why.")
-    return found
+        result.append(
+            f"{len(failed)} of {len(rows)} trials failed ({names}); trials.csv has the reasons."
+        )
+    return result
 
 
 def importance_sentence(shares: dict[str, float], rows: Sequence[Row]) -> str:
@@ -107,7 +109,7 @@ def importance_sentence(shares: dict[str, float], rows: Sequence[Row]) -> str:
     complete = sum(row.state == "complete" for row in rows)
     if not shares:
         return (
-            f"{complete} complete trials are too few to say which setting decides "
+            f"{complete} complete trials are too few to show which setting decides "
             f"(at least {LEAST_FOR_IMPORTANCE} that differ)."
         )
     first = next(iter(shares))
@@ -119,7 +121,7 @@ def importance_sentence(shares: dict[str, float], rows: Sequence[Row]) -> str:
 
 
 def train_command(plan: SearchPlan, folder: Path) -> str:
-    """How the best recipe is trained anew."""
+    """The command that trains the best recipe."""
     import shlex
 
     words = ["eosin", "train", plan.store["path"], "--recipe", str(folder / "best.toml")]
@@ -141,7 +143,7 @@ def best_toml(
         "It was picked on the validation part, so that figure is too good; no test patch was read.",
         *[f"Searched: {dimension.sentence()}." for dimension in plan.space],
         *[f"Mark: {mark}" for mark in marks],
-        f"Train it anew with: {train_command(plan, folder)}",
+        f"Train it with: {train_command(plan, folder)}",
     ]
     if best.number:
         recipe = recipe.changed(

@@ -1,6 +1,6 @@
 """The trials of a search in one Optuna journal that any number of processes share.
 
-Locks of the operating system tell which process works on which trial: a killed one holds none, so
+Locks of the operating system tell which process works on which trial: a killed one has none, so
 the next process takes over its trial.
 """
 
@@ -188,7 +188,7 @@ def claim(study: Any, plan: SearchPlan, folder: Path) -> Claimed | None:
         study.sampler = _sampler(plan, number)
         lock = _lock(folder, number)
         if lock is None:
-            raise FailureError(f"{folder / _LOCKS}: trial {number} is held by another process")
+            raise FailureError(f"{folder / _LOCKS}: another process works on trial {number}")
         trial = study.ask()
         return Claimed(trial, _values(trial, plan), lock, taken_over=False)
 

@@ -76,7 +76,7 @@ def _run(search: Search, journal: Any, claimed: Claimed) -> None:
         ) from None
     except OSError as error:
         raise FailureError(
-            f"trial {number} cannot go on: {error.strerror or error}"
+            f"trial {number} cannot continue: {error.strerror or error}"
             f"{f' ({error.filename})' if error.filename else ''}; once the cause is removed, "
             f"resume with: {study.again}"
         ) from None

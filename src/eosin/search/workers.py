@@ -72,12 +72,12 @@ class _Worker:
 def _error(line: str) -> EosinError | None:
     """The error that a worker printed, of its own kind where that takes one sentence."""
     with suppress(ValueError, KeyError):
-        found = json.loads(line)
-        kind = getattr(errors, str(found.get("kind")), FailureError)
+        result = json.loads(line)
+        kind = getattr(errors, str(result.get("kind")), FailureError)
         if kind is errors.MissingExtraError:
             return errors.MissingExtraError("search", "eosin search")
         known = isinstance(kind, type) and issubclass(kind, EosinError)
-        error: EosinError = (kind if known else FailureError)(str(found["error"]))
+        error: EosinError = (kind if known else FailureError)(str(result["error"]))
         return error
     return None
 

@@ -97,7 +97,7 @@ def crossval(
 
     k: folds, at least 3; seeds: training seeds, the recipe's and the following ones; again: the
     command that resumes, for the sentence at Ctrl-C; watch, note: who is shown the progress.
-    Raises SplitError or StoreError where the store cannot be shared out, UserError where the folder
+    Raises SplitError or StoreError where the store cannot be divided, UserError where the folder
     contains something else, StoppedError at Ctrl-C, FailureError where not one run finished.
     """
     _check(store, k)
@@ -137,7 +137,7 @@ def crossval(
 
 
 def _check(store: PatchStore, k: int) -> None:
-    """Refuse at once what no run could mend."""
+    """Refuse at once what no run could change."""
     check_classes(store, "there is nothing to cross-validate")
     if k < 3:
         raise SplitError(
@@ -147,9 +147,7 @@ def _check(store: PatchStore, k: int) -> None:
     if groups < k:
         what = "1 case" if groups == 1 else f"{groups} cases"
         hint = f"choose -k {groups} or fewer" if groups >= 3 else "at least 3 cases are needed"
-        raise SplitError(
-            f"{store.path} has {what}, which cannot be shared out to {k} folds; {hint}"
-        )
+        raise SplitError(f"{store.path} has {what}, which cannot be divided into {k} folds; {hint}")
 
 
 def _fold(store: PatchStore, done: Done[Session], fold: int, seeds: Sequence[int]) -> _Fold | None:
@@ -161,12 +159,12 @@ def _fold(store: PatchStore, done: Done[Session], fold: int, seeds: Sequence[int
     }
     if not sessions:
         return None
-    found = {seed: measured(session) for seed, session in sessions.items()}
+    result = {seed: measured(session) for seed, session in sessions.items()}
     parts = next(iter(sessions.values())).parts
     truth = store.labels[parts["val"]]
-    probs = {seed: each["test"].astype(np.float64) for seed, each in found.items()}
+    probs = {seed: each["test"].astype(np.float64) for seed, each in result.items()}
     prob = np.mean(list(probs.values()), axis=0)
-    val = np.mean([each["val"].astype(np.float64) for each in found.values()], axis=0)
+    val = np.mean([each["val"].astype(np.float64) for each in result.values()], axis=0)
     threshold = _threshold(truth, val)
     return _Fold(
         fold,
@@ -177,7 +175,7 @@ def _fold(store: PatchStore, done: Done[Session], fold: int, seeds: Sequence[int
         _called(prob, threshold),
         {
             seed: _called(probs[seed], _threshold(truth, each["val"].astype(np.float64)))
-            for seed, each in found.items()
+            for seed, each in result.items()
         },
     )
 
@@ -226,7 +224,7 @@ def _result(
     warnings = []
     if missing := sorted(set(range(k)) - {fold.number for fold in folds}):
         names = ", ".join(str(fold) for fold in missing)
-        marks.append(f"the patches of fold {names} are missing: no run of it finished")
+        marks.append(f"the patches of fold {names} are missing: none of its runs finished")
     if units.note:
         warnings.append(f"{units.note[0].upper()}{units.note[1:]}.")
     warnings += [
@@ -282,7 +280,7 @@ def _values(figures: dict[str, dict[str, float | None]]) -> dict[str, float | No
 def _fold_row(store: PatchStore, fold: _Fold, replicates: int) -> dict[str, Any]:
     truth, cases = store.labels[fold.rows], store.cases[fold.rows]
     units = resampling_units(cases, len(truth))
-    found = intervals_of(truth, fold.prob, fold.called, units, replicates=replicates)
+    result = intervals_of(truth, fold.prob, fold.called, units, replicates=replicates)
     return {
         "fold": fold.number,
         "seeds": list(fold.probs),
@@ -290,7 +288,7 @@ def _fold_row(store: PatchStore, fold: _Fold, replicates: int) -> dict[str, Any]
         "patches": len(truth),
         "counts": np.bincount(truth, minlength=len(store.classes)).tolist(),
         "threshold": None if fold.threshold is None else fold.threshold.as_dict(),
-        "figures": {name: interval.as_dict() for name, interval in found.items()},
+        "figures": {name: interval.as_dict() for name, interval in result.items()},
     }
 
 
@@ -343,11 +341,11 @@ def _predictions(store: PatchStore, folds: Sequence[_Fold], seeds: Sequence[int]
 def _suspects(store: PatchStore, table: pl.DataFrame) -> pl.DataFrame:
     """Every suspect, worst first."""
     prob = table.select([f"p_{name}" for name in store.classes]).to_numpy()
-    found = find_suspects(table["label"].to_numpy(), prob, most=None)
+    result = find_suspects(table["label"].to_numpy(), prob, most=None)
     names = np.array(store.classes, dtype=object)
-    return table[found.rows].select("patch", "case", "source", "x", "y").with_columns(
-        label=pl.Series(names[found.labels].tolist(), dtype=pl.String),
-        suggested=pl.Series(names[found.suggested].tolist(), dtype=pl.String),
-        probability=pl.Series(found.probability),
-        score=pl.Series(found.score),
+    return table[result.rows].select("patch", "case", "source", "x", "y").with_columns(
+        label=pl.Series(names[result.labels].tolist(), dtype=pl.String),
+        suggested=pl.Series(names[result.suggested].tolist(), dtype=pl.String),
+        probability=pl.Series(result.probability),
+        score=pl.Series(result.score),
     )  # fmt: skip

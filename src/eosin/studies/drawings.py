@@ -24,7 +24,7 @@ _WIDTH_IN, _SIDE_IN = 10.4, 0.25
 def suspects_gallery(
     store: PatchStore, suspects: Mapping[str, Any], path: Path_, marks: Sequence[str] = ()
 ) -> Path:
-    """Draw label suspects, each with its case, its label and what the model says instead.
+    """Draw label suspects, each with its case, its label and the class the model gives instead.
 
     suspects: the key "suspects" of crossval.json, its rows naming rows of the store.
     """
@@ -63,7 +63,7 @@ def patch_sheet(
 ) -> Path:
     """Draw patches in lines of eight, each with up to three lines of words under it.
 
-    rows: rows of the store; captions: one a patch, the last line stands out. Raises ValueError
+    rows: rows of the store; captions: one a patch, the last line in bold. Raises ValueError
     where the lengths differ or there is nothing to draw.
     """
     if not len(rows) or len(rows) != len(captions):
@@ -129,7 +129,7 @@ def _fitting(text: str, most: int = 22) -> str:
 
 
 def _short(marks: Sequence[str], most: int = 3) -> list[str]:
-    """The first few marks: a picture is no place for all of fifteen runs."""
+    """The first few marks: a picture has no room for all of fifteen runs."""
     kept = [mark if len(mark) <= 160 else mark[:159] + "…" for mark in marks[:most]]
     return [*kept, f"and {len(marks) - most} more"] if len(marks) > most else kept
 

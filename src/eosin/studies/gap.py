@@ -1,6 +1,6 @@
 """The leakage gap: the same recipe under a patch-random and a case-disjoint split of equal size.
 
-For every seed a case-disjoint split is made, and a patch-random one whose parts hold exactly as
+For every seed a case-disjoint split is made, and a patch-random one whose parts have exactly as
 many patches; the same network is trained on both with the same seed. Two methods without a network,
 color alone and nearest neighbors, are fitted on both as well: neighbors show the leak without any
 training. What the patch-random figures are too high by is the gap.
@@ -115,10 +115,10 @@ _ARM = {"patch": "patch-random", "case": "case-disjoint"}
 
 
 def splits_of_equal_size(store: PatchStore, *, seed: int) -> dict[str, Split]:
-    """A patch-random and a case-disjoint split whose parts hold exactly as many patches.
+    """A patch-random and a case-disjoint split whose parts have exactly as many patches.
 
-    The case-disjoint split comes first in the making: whole cases come out at some sizes, and the
-    patches drawn at random are cut at the same ones.
+    The case-disjoint split is made first: whole cases give some sizes, and the patches drawn at
+    random are cut at the same ones.
     """
     case = by_case(store, fractions=FRACTIONS, seed=seed)
     codes = case.patch_codes(store)
@@ -140,7 +140,7 @@ def splits_of_equal_size(store: PatchStore, *, seed: int) -> dict[str, Split]:
 
 
 def _check(store: PatchStore) -> None:
-    """Refuse at once what no run could mend."""
+    """Refuse at once what no run could change."""
     check_classes(store, "there is no gap to measure")
     if not store.cases_known:
         raise StoreError(
@@ -161,7 +161,7 @@ def _arms(session: Session) -> dict[str, Arm]:
     truths = {name: store.labels[rows] for name, rows in parts.items()}
     cases = store.cases[parts["test"]]
     probs = measured(session)
-    found = {NETWORK: Arm(truths["test"], probs["test"], cases, _cut(truths["val"], probs["val"]))}
+    result = {NETWORK: Arm(truths["test"], probs["test"], cases, _cut(truths["val"], probs["val"]))}
     kept = read_arrays(session.run / _KEPT)
     wanted = len(parts["test"])
     if not all(len(kept.get(name, ())) == wanted and f"{name}_cut" in kept for name in BASELINES):
@@ -176,8 +176,8 @@ def _arms(session: Session) -> dict[str, Arm]:
             kept[f"{name}_cut"] = np.array(float(answer.threshold))
         write_arrays(session.run / _KEPT, kept)
     for name in BASELINES:
-        found[name] = Arm(truths["test"], kept[name], cases, float(kept[f"{name}_cut"]))
-    return found
+        result[name] = Arm(truths["test"], kept[name], cases, float(kept[f"{name}_cut"]))
+    return result
 
 
 def _cut(truth: npt.NDArray[np.int64], prob: npt.NDArray[np.floating]) -> float:

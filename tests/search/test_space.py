@@ -73,7 +73,7 @@ def test_a_space_file_is_read_and_written_back(tmp_path: Path) -> None:
         ("[learning_rate]\nlow=0.1\nhigh=0.2\nstep=0.1\nlog=true", "exclude each other"),
         ("[batch_size]\nchoices=64", "not a list"),
         ("[batch_size]\nchoices=[64]", "at least 2"),
-        ("[batch_size]\nchoices=[64, 32, 64]", "64 stands in choices twice"),
+        ("[batch_size]\nchoices=[64, 32, 64]", "64 is in choices twice"),
         ("[batch_size]\nchoices=[nan, 1]", "choices are numbers"),
         ("[optimizer]\nlow=1\nhigh=2", "write choices"),
         ("[dihedral]\nlow=0\nhigh=1", "write choices"),

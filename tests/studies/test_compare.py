@@ -194,7 +194,7 @@ def test_patches_of_different_stores_are_matched_by_their_pixels(
     for name in ("patches.npy", "index.parquet", "store.json"):
         (other.path / name).unlink()
     other.path.rmdir()
-    with pytest.raises(RunError, match="is gone; patches of different stores"):
+    with pytest.raises(RunError, match="does not exist; it is needed"):
         compare([pair[0], run])
 
 
@@ -251,7 +251,7 @@ def test_mistakes_are_one_sentence(
 ) -> None:
     with pytest.raises(UserError, match="at least two"):
         compare(pair[:1])
-    with pytest.raises(RunError, match="named twice"):
+    with pytest.raises(RunError, match="listed twice"):
         compare([pair[0], pair[0]])
     with pytest.raises(RunError, match="no such run folder"):
         compare([pair[0], tmp_path / "none"])

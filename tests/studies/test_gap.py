@@ -200,7 +200,7 @@ def test_nested_degenerate_input_gives_a_note() -> None:
         ((0.05, 0.02, 0.08), "0.050 higher"),
         ((0.05, -0.02, 0.12), "the interval includes 0"),
         ((-0.05, -0.08, -0.02), "not the more optimistic"),
-        ((0.05, None, None), "no more can be said"),
+        ((0.05, None, None), "nothing more can be concluded"),
         ((None, None, None), "has no value"),
     ],
 )

@@ -13,22 +13,12 @@ from eosin.errors import UserError
 
 def baselines(
     store: output.Store,
-    split: Annotated[
-        str | None,
-        typer.Option(
-            "--split",
-            "-s",
-            help="A split file, or a scheme: case, published, given, patch. "
-            "Default: STORE.split.csv where it exists, else case.",
-        ),
-    ] = None,
+    split: output.Split = None,
     out: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Folder for baselines.json and baselines.png."),
     ] = None,
-    fold: Annotated[
-        int | None, typer.Option(help="Which fold of a split into folds to test on.")
-    ] = None,
+    fold: output.Fold = None,
     allow_leaks: Annotated[
         bool,
         typer.Option("--allow-leaks", help="Measure on a leaking split; every output is marked."),

@@ -16,9 +16,7 @@ def ensemble(
         typer.Argument(metavar="RUN RUN...", help="Finished runs of the same store and split."),
     ],
     run: Annotated[Path, typer.Option("--output", "-o", help="The run folder to make.")],
-    store: Annotated[
-        Path | None, typer.Option(help="Where the runs' store is now, if it has moved.")
-    ] = None,
+    store: output.MovedStore = None,
     evaluate: Annotated[
         bool,
         typer.Option(
@@ -33,7 +31,7 @@ def ensemble(
             help="Join members that have seen what is measured on; every output is marked.",
         ),
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing run folder.")] = False,
+    force: output.Force = False,
     json_: output.Json = False,
 ) -> None:
     """Make one run of several: it answers with the mean of their probabilities.

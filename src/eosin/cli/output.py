@@ -33,6 +33,21 @@ Settings = Annotated[
 ]
 Replicates = Annotated[int, typer.Option(min=10, help="Bootstrap replicates.")]
 
+Split = Annotated[
+    str | None,
+    typer.Option(
+        "--split",
+        "-s",
+        help="A split file, or a scheme: case, published, given, patch. "
+        "Default: STORE.split.csv where it exists, else case.",
+    ),
+]
+Fold = Annotated[int | None, typer.Option(help="Which fold of a split into folds to test on.")]
+MovedStore = Annotated[
+    Path | None, typer.Option("--store", help="Where the run's store is now, if it has moved.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace an existing run folder.")]
+
 _state = {"json": False, "hushed": False}
 _typed: list[str] = []
 #: Where several processes work together: whether this one may say why it ends.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ import typer
 from eosin.cli import output
 from eosin.cli.weights import Weights, found_weights
 from eosin.errors import UserError
+from eosin.stopping import asked_to_stop
 
 if TYPE_CHECKING:
     from eosin.probing.embeddings import Watcher
@@ -28,15 +28,7 @@ def probe(
     ],
     run: Annotated[Path, typer.Option("--output", "-o", help="The run folder to make.")],
     weights: Weights = None,
-    split: Annotated[
-        str | None,
-        typer.Option(
-            "--split",
-            "-s",
-            help="A split file, or a scheme: case, published, given, patch. "
-            "Default: STORE.split.csv where it exists, else case.",
-        ),
-    ] = None,
+    split: output.Split = None,
     head: Annotated[str, typer.Option(help="logistic, knn (cosine) or knn-euclidean.")] = (
         "logistic"
     ),
@@ -54,9 +46,7 @@ def probe(
         typer.Option(help="Folder for embeddings. Default: beside the store, STORE.embeddings."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of random weights and draws.")] = 0,
-    fold: Annotated[
-        int | None, typer.Option(help="Which fold of a split into folds to test on.")
-    ] = None,
+    fold: output.Fold = None,
     allow_leaks: Annotated[
         bool,
         typer.Option("--allow-leaks", help="Probe on a leaking split; all outputs are marked."),
@@ -64,7 +54,7 @@ def probe(
     evaluate: Annotated[
         bool, typer.Option("--evaluate/--no-evaluate", help="Evaluate when the head is fitted.")
     ] = True,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing run folder.")] = False,
+    force: output.Force = False,
     json_: output.Json = False,
 ) -> None:
     """Fit a head on the embeddings of a frozen encoder: logistic regression or nearest neighbors.
@@ -118,38 +108,26 @@ def watching() -> Iterator[Watcher]:
     """Show progress, and let Ctrl-C or a stop signal end the work after the batch."""
     from eosin.probing.embeddings import Watcher
 
-    asked = {"stop": False}
+    words = "stopping after this batch (once more to stop at once) ..."
+    with asked_to_stop(lambda: output.note(words)) as stop, output.progress() as bar:
+        task = bar.add_task("embeddings", total=None, rate="")
 
-    def ask(number: int, frame: object) -> None:
-        if asked["stop"]:
-            raise KeyboardInterrupt
-        asked["stop"] = True
-        output.note("stopping after this batch (once more to stop at once) ...")
+        def progress(done: int, total: int, rate: float) -> None:
+            bar.update(task, completed=done, total=total, rate=f"{rate:,.0f} patches/s")
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        with output.progress() as bar:
-            task = bar.add_task("embeddings", total=None, rate="")
-
-            def progress(done: int, total: int, rate: float) -> None:
-                bar.update(task, completed=done, total=total, rate=f"{rate:,.0f} patches/s")
-
-            def tried(row: dict[str, Any]) -> None:
-                name = "strength" if "strength" in row else "neighbors"
-                bar.update(task, description=f"{name} {row[name]:g}")
-                bar.console.print(
-                    f"{name} {row[name]:<8g} log loss {row['val_loss']:.4f}  AUROC "
-                    f"{row['val_auroc']:.4f}",
-                    markup=False,
-                )
-
-            yield Watcher(
-                progress=progress,
-                tried=tried,
-                said=output.note,
-                warned=output.warn,
-                stop=lambda: asked["stop"],
+        def tried(row: dict[str, Any]) -> None:
+            name = "strength" if "strength" in row else "neighbors"
+            bar.update(task, description=f"{name} {row[name]:g}")
+            bar.console.print(
+                f"{name} {row[name]:<8g} log loss {row['val_loss']:.4f}  AUROC "
+                f"{row['val_auroc']:.4f}",
+                markup=False,
             )
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+
+        yield Watcher(
+            progress=progress,
+            tried=tried,
+            note=output.note,
+            warned=output.warn,
+            stop=stop,
+        )

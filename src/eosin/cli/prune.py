@@ -39,9 +39,7 @@ def prune(
     distill: Annotated[
         bool, typer.Option("--distill", help="Learn from the original's answers as well.")
     ] = False,
-    store: Annotated[
-        Path | None, typer.Option(help="Where the run's store is now, if it has moved.")
-    ] = None,
+    store: output.MovedStore = None,
     precision: Annotated[
         str, typer.Option(help="In which the speed is measured: fp32, bf16 or auto.")
     ] = "fp32",

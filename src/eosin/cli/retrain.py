@@ -14,15 +14,7 @@ def retrain(
     run: Annotated[Path, typer.Argument(help="The old run.")],
     store: Annotated[Path, typer.Option(help="The store with the new data.")],
     new: Annotated[Path, typer.Option("--output", "-o", help="The run folder to make.")],
-    split: Annotated[
-        str | None,
-        typer.Option(
-            "--split",
-            "-s",
-            help="A split file, or a scheme: case, published, given. "
-            "Default: STORE.split.csv where it exists, else case.",
-        ),
-    ] = None,
+    split: output.Split = None,
     from_weights: Annotated[
         bool,
         typer.Option(
@@ -31,16 +23,14 @@ def retrain(
         ),
     ] = False,
     settings: output.Settings = None,
-    fold: Annotated[
-        int | None, typer.Option(help="Which fold of a split into folds to test on.")
-    ] = None,
+    fold: output.Fold = None,
     replicates: output.Replicates = 2000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
     allow_leaks: Annotated[
         bool,
         typer.Option("--allow-leaks", help="Train on a leaking split; every output is marked."),
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing run folder.")] = False,
+    force: output.Force = False,
     json_: output.Json = False,
 ) -> None:
     """Train an old run's recipe on new data, and show whether the new run should replace the old.

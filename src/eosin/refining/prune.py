@@ -214,8 +214,6 @@ def _measured(
         replicates=replicates,
         seed=pruning.seed,
     )
-    figures = {Path(run["path"]).resolve(): run["figures"] for run in compared["runs"]}
-    by_path = {Path(run["path"]).resolve(): run["name"] for run in compared["runs"]}
     folders = {"original": (1.0, path)}
     folders |= {name: (keep, made.run.path) for name, (keep, made) in sized.items()}
     models = {name: load_classifier(folder)[0] for name, (_, folder) in folders.items()}
@@ -225,9 +223,7 @@ def _measured(
     fast = speeds(models, some, precision=precision)
     part = RunFolder(path).read_json("evaluation.json")["part"]
     rows = []
-    for name, (keep, folder) in folders.items():
-        mine = figures[folder.resolve()]
-        called = by_path[folder.resolve()]
+    for (name, (keep, folder)), run in zip(folders.items(), compared["runs"], strict=True):
         rows.append(
             {
                 "name": name,
@@ -236,8 +232,8 @@ def _measured(
                 **sizes[name],
                 "patches_per_second": fast[name],
                 "times_as_fast": fast[name] / fast["original"],
-                "figures": mine,
-                "differences": compared["differences"].get(called),
+                "figures": run["figures"],
+                "differences": compared["differences"].get(run["name"]),
                 "before_retraining": None
                 if name == "original"
                 else _before(folder.with_name(f"{folder.name}-cut"), session, part),

@@ -19,6 +19,7 @@ from eosin.figures.canvas import (
     nothing,
     save,
 )
+from eosin.studies import markdown
 
 Result = Mapping[str, Any]
 
@@ -50,26 +51,13 @@ def table_rows(result: Result) -> tuple[list[str], list[list[str]]]:
                 f"{row['mflop']:.1f}",
                 f"{row['patches_per_second']:,.0f}",
                 f"{row['times_as_fast']:.2f}",
-                _cell(before),
-                _spanned(first),
-                *(_cell(each["value"]) for each in others),
-                _spanned((row["differences"] or {}).get(key), "+"),
+                markdown.number(before),
+                markdown.with_span(first),
+                *(markdown.number(each["value"]) for each in others),
+                markdown.with_span((row["differences"] or {}).get(key), "+"),
             ]
         )
     return columns, rows
-
-
-def _cell(value: float | None, sign: str = "") -> str:
-    return "-" if value is None else f"{value:{sign}.4f}"
-
-
-def _spanned(result: Mapping[str, Any] | None, sign: str = "") -> str:
-    if result is None:
-        return "-"
-    text = _cell(result["value"], sign)
-    if result["low"] is None:
-        return text
-    return f"{text} ({_cell(result['low'], sign)} to {_cell(result['high'], sign)})"
 
 
 def sentences(result: Result, compared: Sequence[str]) -> list[str]:
@@ -104,23 +92,29 @@ def sentences(result: Result, compared: Sequence[str]) -> list[str]:
 def page(result: Result) -> str:
     """prune.md: sentences, table, curve and what to bear in mind."""
     columns, rows = table_rows(result)
-    lines = ["# A run pruned", ""]
-    for mark in result["marks"]:
-        lines += [f"> **{mark}**", ""]
-    lines += [line for text in result["sentences"] for line in (text, "")]
-    lines += [
-        f"| {' | '.join(columns)} |",
-        f"| --- |{' --: |' * (len(columns) - 1)}",
-        *(f"| {' | '.join(row)} |" for row in rows),
-        "",
-        "![Quality and cost by the share of channels kept](prune.png)",
-        "",
+    curve = "![Quality and cost by the share of channels kept](prune.png)"
+    lines = [
+        *markdown.paragraphs(result["sentences"]),
+        *markdown.table(columns, rows),
+        *markdown.paragraphs([curve]),
         *(f"- {text}" for text in result["warnings"]),
-        "",
-        result["intended_use"],
-        "",
     ]
-    return "\n".join(lines)
+    return markdown.page("A run pruned", result, lines)
+
+
+def cost_shares(rows: Sequence[Result]) -> dict[str, list[float]]:
+    """Percent of the original's cost for every size; the rows start with the original.
+
+    >>> row = {"parameters": 10, "mflop": 4, "times_as_fast": 1}
+    >>> cost_shares([row, {**row, "parameters": 5, "times_as_fast": 2}])["time a patch, measured"]
+    [100.0, 50.0]
+    """
+    first = rows[0]
+    return {
+        "parameters": [100 * row["parameters"] / first["parameters"] for row in rows],
+        "operations a patch": [100 * row["mflop"] / first["mflop"] for row in rows],
+        "time a patch, measured": [100 / row["times_as_fast"] for row in rows],
+    }
 
 
 def draw(path: Path, result: Result) -> Path:
@@ -179,16 +173,10 @@ def _quality(axes: Any, rows: Sequence[Result], key: str) -> None:
 
 
 def _cost(axes: Any, rows: Sequence[Result]) -> None:
-    """Percent of the original; the rows begin with it."""
     keeps = [row["keep"] for row in rows]
-    first = rows[0]
-    series = (
-        ("parameters", ORANGE, [row["parameters"] / first["parameters"] for row in rows]),
-        ("operations a patch", PURPLE, [row["mflop"] / first["mflop"] for row in rows]),
-        ("time a patch, measured", GREEN, [1 / row["times_as_fast"] for row in rows]),
-    )
-    for name, color, values in series:
-        axes.plot(keeps, [100 * v for v in values], "o-", color=color, linewidth=1.8,
+    colors = (ORANGE, PURPLE, GREEN)
+    for (name, values), color in zip(cost_shares(rows).items(), colors, strict=True):
+        axes.plot(keeps, values, "o-", color=color, linewidth=1.8,
                   markersize=7, markeredgecolor=PAPER, markeredgewidth=1.2, label=name)  # fmt: skip
     axes.axhline(100, color=QUIET, linewidth=1.0, linestyle=(0, (4, 4)), zorder=1)
     axes.set_ylim(bottom=0)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from eosin.evaluation.definitions import NAMES
+from eosin.studies import markdown
 from eosin.studies.compare import difference_rows
 
 OLD, NEW = "old", "new"
@@ -99,20 +100,16 @@ def _on(result: Result) -> str:
 
 def page(result: Result) -> str:
     """retrain.md: the sentence, what was compared on, the table, and what to bear in mind."""
-    lines = ["# Replace the old run?", "", f"**{result['sentence']}**", ""]
-    for mark in result["marks"]:
-        lines += [f"> **{mark}**", ""]
-    lines += [f"Old: `{result['old']['path']}`  ", f"New: `{result['new']['path']}`", ""]
-    lines += [shared_cases(result), ""]
+    lines = [
+        *markdown.paragraphs([f"**{result['sentence']}**"]),
+        f"Old: `{result['old']['path']}`  ",
+        *markdown.paragraphs([f"New: `{result['new']['path']}`", shared_cases(result)]),
+    ]
     if not result["why_not"]:
-        lines += [
-            "| figure | old | new | new less old | 95 % interval | p |",
-            "| --- | --: | --: | --: | --: | --: |",
-            *(f"| {' | '.join(row)} |" for row in difference_rows(dict(result))[NEW]),
-            "",
-        ]
+        columns = ["figure", "old", "new", "new less old", "95 % interval", "p"]
+        lines += markdown.table(columns, difference_rows(dict(result))[NEW])
     lines += [f"- {text}" for text in notes_on(result)]
-    return "\n".join([*lines, "", result["intended_use"], ""])
+    return markdown.page("Replace the old run?", result, lines)
 
 
 def shared_cases(result: Result) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from eosin.figures.canvas import BLUE, INK, ORANGE, PAPER, QUIET, canvas, legend, save
-from eosin.search.outcome import ENOUGH_FOR_IMPORTANCE, best_of
+from eosin.search.outcome import ENOUGH_FOR_IMPORTANCE, best_of, running_best
 from eosin.search.plan import SearchPlan
 from eosin.search.space import Dimension, shown
 from eosin.search.storage import Row
@@ -42,10 +42,10 @@ def history(
     if complete:
         numbers = [row.number for row in complete]
         values = np.array([row.value for row in complete], float)
-        running = np.maximum.accumulate if plan.higher_is_better else np.minimum.accumulate
+        steps = running_best(rows, plan)
+        last = (max(row.number for row in rows) + 0.4, steps[-1][1])
         axes.step(
-            [*numbers, max(row.number for row in rows) + 0.4],
-            [*running(values), running(values)[-1]],
+            *zip(*steps, last, strict=True),
             where="post", color=BLUE, linewidth=1.8, alpha=0.55, label="best so far",
         )  # fmt: skip
         axes.plot(numbers, values, "o", color=BLUE, markersize=9, label="complete", **dots)

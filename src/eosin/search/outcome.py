@@ -28,6 +28,16 @@ def best_of(rows: Sequence[Row], plan: SearchPlan) -> Row | None:
     return min(complete, key=lambda row: (sign * (row.value or 0.0), row.number), default=None)
 
 
+def running_best(rows: Sequence[Row], plan: SearchPlan) -> list[tuple[int, float]]:
+    """For every complete trial its number and the best value so far."""
+    better = max if plan.higher_is_better else min
+    best: list[tuple[int, float]] = []
+    for row in rows:
+        if row.state == "complete" and row.value is not None:
+            best.append((row.number, better([row.value, *(value for _, value in best[-1:])])))
+    return best
+
+
 def importance(study: Any, plan: SearchPlan) -> dict[str, float]:
     """Share of the spread between complete trials that each key explains; none where too few.
 

@@ -13,9 +13,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from eosin.errors import EosinError, FailureError, StoppedError
 from eosin.search.plan import Search
 from eosin.search.storage import opened
 from eosin.search.trials import work
+from eosin.stopping import asked_to_stop
 from eosin.studies.study import Note
 from eosin.training.loop import Reporter
 from eosin.training.session import Session
@@ -100,7 +100,8 @@ def run_workers(search: Search, count: int) -> None:
     again, note = search.study.again, search.study.note
     running: list[_Worker] = []
     started = silent = 0
-    with _asked_to_stop(note) as asked, tempfile.TemporaryDirectory() as logs:
+    words = "stopping all workers after their step (once more to stop at once) ..."
+    with asked_to_stop(lambda: note(words)) as asked, tempfile.TemporaryDirectory() as logs:
         try:
             missing = count
             while missing or running:
@@ -137,28 +138,6 @@ def run_workers(search: Search, count: int) -> None:
                 worker.end()
         if asked():
             raise StoppedError(f"stopped; every worker has saved its state; resume with: {again}")
-
-
-@contextmanager
-def _asked_to_stop(note: Note) -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C or a stop signal has come; the second Ctrl-C ends at once."""
-    state = {"asked": False}
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
-
-    def ask(number: int, frame: object) -> None:
-        if state["asked"]:
-            raise KeyboardInterrupt
-        state["asked"] = True
-        note("stopping all workers after their step (once more to stop at once) ...")
-
-    before = {n: signal.signal(n, ask) for n in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: state["asked"]
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def main(folder: str, store: str, parent: int) -> int:

@@ -17,6 +17,7 @@ from eosin.evaluation.paired import Paired, paired_differences, sentence
 from eosin.evaluation.summary import FEW_CASES
 from eosin.runs import RunFolder
 from eosin.splitting.split_file import first_names
+from eosin.studies import markdown
 from eosin.studies.entries import Entry, pixels_of, read_entries
 
 Rows = npt.NDArray[np.int64]
@@ -298,44 +299,28 @@ def _write(folder: Path, result: dict[str, Any]) -> None:
 
 def page(result: dict[str, Any]) -> str:
     """The comparison as Markdown: sentences, tables, what to bear in mind."""
-    lines = ["# Runs compared", ""]
-    for mark in result["marks"]:
-        lines += [f"> **{mark}**", ""]
-    lines += [line for text in result["sentences"] for line in (text, "")]
-    table = difference_rows(result)
-    for name, rows in table.items():
-        lines += [
-            f"## {name} less {result['reference']}",
-            "",
-            f"| figure | {result['reference']} | {name} | difference | 95 % interval | p |",
-            "| --- | --: | --: | --: | --: | --: |",
-            *(f"| {' | '.join(row)} |" for row in rows),
-            "",
-        ]
+    lines = markdown.paragraphs(result["sentences"])
+    for name, rows in difference_rows(result).items():
+        columns = ["figure", result["reference"], name, "difference", "95 % interval", "p"]
+        lines += [f"## {name} less {result['reference']}", "", *markdown.table(columns, rows)]
     lines += [f"- {text}" for text in [*result["warnings"], f"{P_VALUE}."]]
-    return "\n".join([*lines, "", result["intended_use"], ""])
+    return markdown.page("Runs compared", result, lines)
 
 
 def difference_rows(result: dict[str, Any]) -> dict[str, list[list[str]]]:
     """Rows for a table of every compared run: figure, both values, difference, interval, p."""
     figures = {run["name"]: run["figures"] for run in result["runs"]}
-    values = {}
-    for name, row in result["differences"].items():
-        values[name] = [
+    return {
+        name: [
             [
                 NAMES[key],
-                _cell(figures[result["reference"]][key]["value"]),
-                _cell(figures[name][key]["value"]),
-                _cell(each["value"], "+"),
-                "-"
-                if each["low"] is None
-                else f"{_cell(each['low'], '+')} to {_cell(each['high'], '+')}",
+                markdown.number(figures[result["reference"]][key]["value"]),
+                markdown.number(figures[name][key]["value"]),
+                markdown.number(each["value"], "+"),
+                markdown.span(each, "+"),
                 "-" if each["p"] is None else f"{each['p']:.3g}",
             ]
             for key, each in row.items()
         ]
-    return values
-
-
-def _cell(value: float | None, sign: str = "") -> str:
-    return "-" if value is None else f"{value:{sign}.4f}"
+        for name, row in result["differences"].items()
+    }

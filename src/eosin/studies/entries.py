@@ -78,9 +78,9 @@ def _read(path: Path) -> Entry:
     if not path.is_dir():
         raise RunError(f"{path}: no such run folder; make one with: eosin train STORE -o {path}")
     if (path / "crossval.json").is_file():
-        return _crossval(path)
+        return _entry(path, "crossval")
     if (path / "evaluation.json").is_file():
-        return _run(path)
+        return _entry(path, "run")
     if (path / "gap.json").is_file():
         raise RunError(f"{path} is a study of the gap, which has compared its own runs: gap.md")
     if (path / "plan.json").is_file():
@@ -95,59 +95,32 @@ def _read(path: Path) -> Entry:
     )
 
 
-def _run(path: Path) -> Entry:
-    facts = RunFolder(path).read_json("evaluation.json")
+def _entry(path: Path, kind: str) -> Entry:
+    file = "crossval.json" if kind == "crossval" else "evaluation.json"
+    content = RunFolder(path).read_json(file)
     try:
-        part = str(facts["part"])
-        classes = tuple(str(name) for name in facts["classes"])
-        store = facts["store"]
-        threshold = (facts.get("threshold") or {}).get("value")
-        marks = tuple(str(mark) for mark in facts["marks"])
-        digest, where = str(store["digest"]), str(store["path"])
+        classes, marks = (tuple(map(str, content[key])) for key in ("classes", "marks"))
+        where, digest = (str(content["store"][key]) for key in ("path", "digest"))
+        seeds = len(content["seeds"]) if kind == "crossval" else 1
+        part = str(content["part"]) if kind == "run" else ""
+        threshold = (content.get("threshold") or {}).get("value")
     except (KeyError, TypeError) as error:
-        raise RunError(f"{path / 'evaluation.json'} lacks {error}; evaluate again") from None
-    table = _table(path, classes).with_columns(threshold=pl.lit(threshold, pl.Float64))
-    measured = table.filter(pl.col("part") == part)
-    run = path if (path / "seen.parquet").is_file() else Path(str(facts.get("run", path)))
-    # Measured on validation, a run has still not trained on it; the figures carry their own mark.
-    cases, pixels = _learned(run, len(measured) if part == "val" else 0)
+        again = "run its command again" if kind == "crossval" else "evaluate again"
+        raise RunError(f"{path / file} lacks {error}; {again}") from None
+    table = _table(path, classes)
+    cases = pixels = frozenset[str]()
+    training = "one training run"
+    if kind == "crossval":
+        training = f"mean of {seeds} training seeds" if seeds > 1 else training
+        training += " a fold"
+    else:
+        table = table.with_columns(threshold=pl.lit(threshold, pl.Float64))
+        table = table.filter(pl.col("part") == part).drop("part")
+        run = path if (path / "seen.parquet").is_file() else Path(str(content.get("run", path)))
+        # Measured on validation, a run has still not trained on it; its figures carry a mark.
+        cases, pixels = _learned(run, len(table) if part == "val" else 0)
     return Entry(
-        name=path.name,
-        path=path,
-        kind="run",
-        classes=classes,
-        table=measured.drop("part"),
-        store_path=where,
-        store_digest=digest,
-        learned=cases,
-        pixels=pixels,
-        marks=marks,
-        training="one training run",
-    )
-
-
-def _crossval(path: Path) -> Entry:
-    facts = RunFolder(path).read_json("crossval.json")
-    try:
-        classes = tuple(str(name) for name in facts["classes"])
-        store, marks = facts["store"], tuple(str(mark) for mark in facts["marks"])
-        digest, where, seeds = str(store["digest"]), str(store["path"]), len(facts["seeds"])
-    except (KeyError, TypeError) as error:
-        raise RunError(f"{path / 'crossval.json'} lacks {error}; run its command again") from None
-    return Entry(
-        name=path.name,
-        path=path,
-        kind="crossval",
-        classes=classes,
-        table=_table(path, classes),
-        store_path=where,
-        store_digest=digest,
-        learned=frozenset(),
-        pixels=frozenset(),
-        marks=marks,
-        training="one training run a fold"
-        if seeds == 1
-        else f"mean of {seeds} training seeds a fold",
+        path.name, path, kind, classes, table, where, digest, cases, pixels, marks, training
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from eosin.evaluation.definitions import NAMES
+from eosin.studies import markdown
 
 
 def sentence(result: Mapping[str, Any], recipe: str) -> str:
@@ -54,42 +55,32 @@ def _article(figure: str) -> str:
 
 def page(result: Mapping[str, Any]) -> str:
     """The page: what was done, the table, the sentence, the limits, how to repeat it."""
-    figures = result["figures"]
-    recipe = result.get("recipe", {})
-    lines = ["# The leakage gap", ""]
-    for mark in result["marks"]:
-        lines += [f"> **{mark}**", ""]
-    lines += [result["sentence"], "", "![Pairs of test figures under both splits](gap.png)", ""]
-    lines += [
+    recipe = result["recipe"]
+    sizes = [
+        [f"{row[key]:,}" for key in ("seed", "train", "val", "test")] for row in result["sizes"]
+    ]
+    lines = [
+        *markdown.paragraphs([result["sentence"], "![Pairs of test figures](gap.png)"]),
         "## What was done",
         "",
         f"For each of {len(result['seeds'])} seeds the store ({result['n_patches']:,} patches of "
         f"{result['n_cases']:,} cases) was split twice: by whole cases, and by patches drawn "
         "at random, cut so that training, validation and test have exactly as many patches as "
-        f"under the first. The same recipe (`{recipe.get('name', '')}`, "
-        f"{recipe.get('epochs', '?')} epochs) was trained on both with the same seed. Thresholds "
+        f"under the first. The same recipe (`{recipe['name']}`, "
+        f"{recipe['epochs']} epochs) was trained on both with the same seed. Thresholds "
         "were chosen on validation. Two methods without a network were fitted on the same parts: "
         "color alone (logistic regression on color histograms) and nearest neighbors, which shows "
         "the leak without any training.",
         "",
-        "| seed | train | validation | test |",
-        "| --: | --: | --: | --: |",
-        *(
-            f"| {row['seed']} | {row['train']:,} | {row['val']:,} | {row['test']:,} |"
-            for row in result["sizes"]
-        ),
+        *markdown.table(["seed", "train", "validation", "test"], sizes, words=0),
+        "## Results",
         "",
-        "## What was found",
-        "",
-    ]
-    for figure in figures:
-        lines += _table(result, figure)
-    level = 100 * result["interval"]["level"]
-    lines += [
+        *(line for figure in result["figures"] for line in _table(result, figure)),
         "## How to read it",
         "",
-        f"The {level:.0f} % interval is a {result['interval']['method']} "
-        f"({result['interval']['replicates']:,} replicates). Test parts share cases between seeds "
+        f"The {100 * result['interval']['level']:.0f} % interval is a "
+        f"{result['interval']['method']} ({result['interval']['replicates']:,} replicates). Test "
+        "parts share cases between seeds "
         "and between the two splits, which the drawing ignores: that makes it rather too wide. "
         "Few seeds show too little of the spread between seeds: that makes it rather too narrow, "
         "so the tables list each seed's own difference. The two test parts are different "
@@ -111,11 +102,8 @@ def page(result: Mapping[str, Any]) -> str:
         f"{result['environment']['eosin']}, torch "
         f"{result['environment']['packages'].get('torch', '?')}, "
         f"{result['environment']['machine'].get('processor', '?')}.",
-        "",
-        result["intended_use"],
-        "",
     ]
-    return "\n".join(lines)
+    return markdown.page("The leakage gap", result, lines)
 
 
 def command(result: Mapping[str, Any]) -> str:
@@ -126,31 +114,17 @@ def command(result: Mapping[str, Any]) -> str:
 
 def _table(result: Mapping[str, Any], figure: str) -> list[str]:
     """One figure: a row a method and seed, then the mean difference with its interval."""
-    lines = [
-        f"### {NAMES[figure][0].upper()}{NAMES[figure][1:]}",
-        "",
-        "| method | seed | case-disjoint | patch-random | difference |",
-        "| --- | --: | --: | --: | --: |",
-    ]
+    rows = []
     for method, values in result["methods"].items():
         label = method.replace("_", " ")
         for row in values["per_seed"]:
-            each = row[figure]
-            lines.append(
-                f"| {label} | {row['seed']} | {_cell(each['case_disjoint'])} | "
-                f"{_cell(each['patch_random'])} | {_signed(each['difference'])} |"
-            )
-        mean = values["differences"][figure]
-        shown = _signed(mean["value"])
-        if mean["low"] is not None:
-            shown += f" ({_signed(mean['low'])} to {_signed(mean['high'])})"
-        lines.append(f"| **{label}** | mean | | | **{shown}** |")
-    return [*lines, ""]
-
-
-def _cell(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
-
-
-def _signed(value: float | None) -> str:
-    return "-" if value is None else f"{value:+.4f}"
+            pair = [
+                markdown.number(row[figure][side]) for side in ("case_disjoint", "patch_random")
+            ]
+            difference = markdown.number(row[figure]["difference"], "+")
+            rows.append([label, row["seed"], *pair, difference])
+        mean = markdown.with_span(values["differences"][figure], "+")
+        rows.append([f"**{label}**", "mean", "", "", f"**{mean}**"])
+    title = f"### {NAMES[figure][0].upper()}{NAMES[figure][1:]}"
+    columns = ["method", "seed", "case-disjoint", "patch-random", "difference"]
+    return [title, "", *markdown.table(columns, rows)]

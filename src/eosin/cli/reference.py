@@ -1,10 +1,10 @@
-"""The pages docs/reference/cli.md and recipes.md, written from the commands and recipes themselves.
+"""The generated pages of docs/reference: cli.md, recipes.md and files.md.
 
     python -m eosin.cli.reference docs/reference/cli.md docs/reference/recipes.md    # make docs
     python -m eosin.cli.reference docs/reference/cli.md --check    # exit 1 where it is out of date
 
-The name of a file says which page it is. Help texts, options and defaults are read from the
-functions, not from a terminal, so a page is the same on every machine and at every width.
+The file's name selects the page. Help texts, options and defaults are read from the functions,
+not from a terminal, so a page is the same on every machine and at every width.
 """
 
 from __future__ import annotations

@@ -30,8 +30,6 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("reporting",),
     ("exporting",),
     ("guide",),
-    ("slides",),
-    ("serving",),
     ("cli",),
     ("__main__",),
 )
@@ -182,6 +180,17 @@ def test_the_readme_lists_the_rooms_in_this_order() -> None:
     assert {room_of(path) for path in files()} <= {*rooms, *ALONE, "", "__main__"}
     places = [layer[room] for room in rooms if room in layer]
     assert places == sorted(places)
+
+
+def test_the_design_page_has_these_levels() -> None:
+    text = (SOURCE.parents[1] / "docs" / "explanation" / "design.md").read_text("utf-8")
+    rows = re.findall(r"^\| (\d+|apart) \| `(\w+)` \| [^|]+ \| (never|) ?\|$", text, re.M)
+    levels: dict[str, list[str]] = {}
+    for level, room, _ in rows:
+        levels.setdefault(level, []).append(room)
+    assert tuple(levels.pop("apart")) == ALONE
+    assert [tuple(rooms) for rooms in levels.values()] == [*LAYERS[:-1]]
+    assert {room for _, room, torch in rows if torch} == {*TORCH_FREE, *ALONE}
 
 
 def test_rooms_are_two_levels_and_files_are_short() -> None:

@@ -28,9 +28,9 @@ def test_the_public_names() -> None:
         "audit", "bootstrap", "by_case", "evaluate", "export", "load", "make_store", "pack",
         "read_recipe", "read_split", "train", "write_split",
     ]  # fmt: skip
-    assert {name for names in eosin._PUBLIC.values() for name in names} == {
-        *eosin.__all__
-    } - {"__version__"}
+    assert {name for names in eosin._PUBLIC.values() for name in names} == {*eosin.__all__} - {
+        "__version__"
+    }
     assert set(eosin.__all__) <= set(dir(eosin))
 
 

@@ -49,7 +49,7 @@ EXERCISES = (
             "column of the label."
         ),
         starter="def accuracy(scores, labels):\n    ...",
-        given="import numpy as np\neye = np.eye(10)",
+        setup="import numpy as np\neye = np.eye(10)",
         cases=(
             Case("accuracy(eye, np.arange(10))", 1.0, "each label has the largest score"),
             Case(

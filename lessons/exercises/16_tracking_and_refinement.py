@@ -10,7 +10,7 @@ EXERCISES = (
             "line may be cut off by a crash. Of equal ones, the first. (`json` is there.)"
         ),
         starter="def best(lines):\n    for line in lines:\n        row = json.loads(line)\n    ...",
-        given="import json",
+        setup="import json",
         cases=(
             Case(
                 'best([\'{"epoch": 1, "val_auroc": 0.7}\', \'{"epoch": 2, "val_auroc": 0.9}\'])',

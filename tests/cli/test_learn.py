@@ -34,7 +34,7 @@ def test_the_list_for_programs(eosin: Run) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["99"], "there is no lesson 99; the lessons are 1 to"),
+        (["99"], "lesson 99 does not exist; the lessons are 1 to"),
         (["--text"], "the number of a lesson is missing"),
         (["1", "--text", "--jupyter", "x.ipynb"], "exclude each other"),
         (["1", "--jupyter", "x.json"], "does not end in .ipynb"),
@@ -71,7 +71,7 @@ def test_a_notebook_for_jupyter(eosin: Run, tmp_path: Path) -> None:
     assert f"{path} contains lesson 1" in eosin("learn", "1", "--jupyter", path).out
     again = eosin("learn", "1", "--jupyter", path)
     assert again.code == 2
-    assert "is there already" in again.err
+    assert "exists and may contain answers" in again.err
 
 
 @pytest.mark.slow

@@ -12,7 +12,8 @@ demo: $(STAMP)  ## the main job on made-up cases, about three minutes on two cor
 install: $(STAMP)  ## make .venv and install what requirements.lock names
 
 test: $(STAMP)  ## the whole test suite; the real-data tests run where the data are present
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --durations 25
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder \
+		--durations 25
 
 bench: $(STAMP)  ## the CPU benchmarks against their references, at most 20 minutes on two idle cores
 	$(BIN)/python benchmarks/all.py

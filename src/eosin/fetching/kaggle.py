@@ -167,10 +167,9 @@ def open_dataset(dataset: str, credentials: Credentials) -> Opener:
     is refused, DownloadError when the data set does not exist.
     """
     sdk = _sdk()
-    owner, name = dataset.split("/")
 
     def open_at(start: int, validator: str | None, patience: Patience) -> requests.Response:
-        response = _ask(sdk, owner, name, credentials, patience)
+        response = _ask(sdk, dataset, credentials, patience)
         if not start:
             return response
         # The client cannot ask for a part. Its last request (after the redirects, with or without
@@ -206,14 +205,12 @@ def _sdk() -> Any:
     return kagglesdk, dataset_api_service
 
 
-def _ask(
-    sdk: Any, owner: str, name: str, credentials: Credentials, patience: Patience
-) -> requests.Response:
+def _ask(sdk: Any, dataset: str, credentials: Credentials, patience: Patience) -> requests.Response:
     """Sign in and ask for the complete zip: the open response, its body not yet read."""
     kagglesdk, types = sdk
-    where = f"Kaggle data set {owner}/{name}"
+    where = f"Kaggle data set {dataset}"
     request = types.ApiDownloadDatasetRequest()
-    request.owner_slug, request.dataset_slug = owner, name
+    request.owner_slug, request.dataset_slug = dataset.split("/")
     with answers(where):
         try:
             with _client(kagglesdk, credentials, patience) as client:
@@ -221,7 +218,7 @@ def _ask(
                     request
                 )
         except requests.HTTPError as error:
-            _refused(error, where, owner, name, credentials)
+            _refused(error, where, f"kaggle.com/datasets/{dataset}", credentials)
     refuse_status(response, where)
     return response
 
@@ -267,7 +264,7 @@ def _patient(client: Any, patience: Patience) -> Any:
 
 
 def _refused(
-    error: requests.HTTPError, where: str, owner: str, name: str, credentials: Credentials
+    error: requests.HTTPError, where: str, page: str, credentials: Credentials
 ) -> NoReturn:
     response = error.response
     if response is None:
@@ -284,13 +281,11 @@ def _refused(
     if status == 403:
         raise CredentialsError(
             f"Kaggle refused the download (403) with the token from {credentials.where}: its "
-            f"account has not accepted the terms of the data set. Open kaggle.com/datasets/{owner}/"
-            f"{name}, sign in and accept them; or get a new token:\n{STEPS}"
+            f"account has not accepted the terms of the data set. Open {page}, sign in and accept "
+            f"them; or get a new token:\n{STEPS}"
         ) from None
     if status == 404:
-        raise DownloadError(
-            f"{where}: not found (404); check whether kaggle.com/datasets/{owner}/{name} has moved"
-        ) from None
+        raise DownloadError(f"{where}: not found (404); check whether {page} has moved") from None
     response.status_code = status
     refuse_status(response, where)
     raise DownloadError(f"{where}: {error}") from None

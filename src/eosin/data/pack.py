@@ -15,12 +15,9 @@ import numpy as np
 import polars as pl
 
 from eosin.data.arrays import ArrayPlan
-from eosin.data.chunks import Chunk, Settings, in_order, tasks_of
-from eosin.data.decode import (
-    MAX_PIXELS,
-    image_size,
-    strict_pillow,
-)
+from eosin.data.chunks import Chunk, in_order, tasks_of
+from eosin.data.decode import MAX_PIXELS, STRICT, image_size
+from eosin.data.fit import FITS, PictureRule
 from eosin.data.layouts import plainly
 from eosin.data.sources import Plan, open_source
 from eosin.data.store import INDEX_SCHEMA, PatchStore, StoreWriter
@@ -28,8 +25,6 @@ from eosin.errors import ImageError, RejectsError, SourceError
 from eosin.memory import keep_freed_memory
 
 Progress = Callable[[int, int], None]
-
-FITS = ("pad", "resize", "reject")
 
 #: How many rejects and label conflicts store.json lists; the counts are always whole.
 LISTED_REJECTS, LISTED_CONFLICTS = 10_000, 50
@@ -85,14 +80,12 @@ def pack(
     keep_freed_memory()
     try:
         with (
-            strict_pillow(),
+            STRICT,
             closing(_plan(source, layout, patterns, target.parent)) as plan,
         ):
             chosen = size or _common_size(source, plan, max_pixels)
-            settings = Settings(chosen, fit, max_pixels)
-            return _write(
-                source, target, plan, settings, max_rejects, mpp, force, workers, progress
-            )
+            rule = PictureRule(chosen, fit, max_pixels)
+            return _write(source, target, plan, rule, max_rejects, mpp, force, workers, progress)
     finally:
         cv2.setNumThreads(threads)
 
@@ -114,7 +107,7 @@ def _write(
     source: Path,
     target: Path,
     plan: Plan | ArrayPlan,
-    settings: Settings,
+    rule: PictureRule,
     max_rejects: float | int,
     mpp: float | None,
     force: bool,
@@ -128,17 +121,17 @@ def _write(
     digests: dict[int, set[str]] = {}
     nested = differing = 0
     done = len(rejects)
-    height, width = settings.size
+    height, width = rule.size
     with StoreWriter(
         target,
         classes=plan.classes,
-        patch_size=settings.size,
+        patch_size=rule.size,
         mpp=plan.layout.mpp if mpp is None else mpp,
         replace=force,
     ) as writer:
         numbers: list[int] = []
         told: dict[str, list[Any]] = {}
-        with closing(in_order(tasks_of(plan, settings), workers, settings.size)) as chunks:
+        with closing(in_order(tasks_of(plan, rule), workers, rule.size)) as chunks:
             for chunk in chunks:
                 drop = []
                 nested += len(chunk.copies)
@@ -189,7 +182,7 @@ def _write(
         writer.info.update(
             layout=plan.layout.name,
             source=source.name,
-            fit=settings.fit,
+            fit=rule.fit,
             nested_copies=nested,
             nested_differing=differing,
             other_sizes=int(table.select(other.sum()).item()),

@@ -18,7 +18,7 @@ from typing import Any
 from eosin.data import arrays, manifest
 from eosin.data.archives import MAX_BYTES, Files, FolderFiles, ZipFiles
 from eosin.data.arrays import ArrayPlan
-from eosin.data.decode import IMAGE_SUFFIXES
+from eosin.data.decode import is_image_name
 from eosin.data.layouts import (
     LAYOUTS,
     Entry,
@@ -31,8 +31,6 @@ from eosin.data.layouts import (
     plainly,
 )
 from eosin.errors import ImageError, SourceError
-
-_SUFFIXES = tuple(IMAGE_SUFFIXES)
 
 #: A member of this name says that the patches are synthetic.
 MADE_UP = "MADE_UP.txt"
@@ -169,7 +167,7 @@ def _from_paths(source: Path, files: Files, wanted: Layout | None, include: Sequ
     candidates: list[tuple[str, str, int]] = []
     keep = _filter(include)
     for i, name in enumerate(files.names):
-        if not name.lower().endswith(_SUFFIXES) or _is_litter(name):
+        if not is_image_name(name):
             made_up = made_up or name.rpartition("/")[2] == MADE_UP
             ignored += 1
         elif not keep(name):
@@ -180,7 +178,7 @@ def _from_paths(source: Path, files: Files, wanted: Layout | None, include: Sequ
         if not keep(name):
             excluded += 1
             continue
-        if name.lower().endswith(_SUFFIXES) or reason.startswith(("link", "unread")):
+        if is_image_name(name) or reason.startswith(("link", "unread")):
             rejects.append((name, reason))
         else:
             ignored += 1
@@ -214,11 +212,6 @@ def _from_paths(source: Path, files: Files, wanted: Layout | None, include: Sequ
     if layout.name == "breakhis":
         _note_magnifications(plan)
     return plan
-
-
-def _is_litter(name: str) -> bool:
-    """What macOS leaves in zips: image-suffixed files that are no images."""
-    return "__MACOSX/" in name or name.startswith("._", name.rfind("/") + 1)
 
 
 def _is_unsafe(name: str) -> bool:

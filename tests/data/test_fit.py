@@ -43,7 +43,8 @@ def by_hand(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    "size", [(100, 100), (61, 57), (20, 30), (20, 90), (90, 20), (50, 20), (90, 50), (1, 1), (7, 51)]
+    "size",
+    [(100, 100), (61, 57), (20, 30), (20, 90), (90, 20), (50, 20), (90, 50), (1, 1), (7, 51)],
 )  # fmt: skip
 def test_a_side_that_shrinks_is_averaged_and_one_that_grows_is_interpolated(size):
     image = noise(*size)

@@ -48,7 +48,8 @@ def explain(
 
     if is_exported(run):
         raise UserError(
-            f"{run} cannot be explained: an exported file does not open its network; use the run folder"
+            f"{run} cannot be explained: an exported file does not open its network; use the run "
+            "folder"
         )
     from eosin.inference.explain import CAVEAT, METHODS, feature_layer
     from eosin.inference.images import picture_rule

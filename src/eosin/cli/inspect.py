@@ -42,9 +42,9 @@ def inspect(
     Example: eosin inspect idc.store --case 8863
     """
     output.use_json(json_)
-    from eosin.data import pictures
     from eosin.data.overview import case_counts
     from eosin.data.store import PatchStore
+    from eosin.figures import pictures
 
     opened = PatchStore.open(store)
     rows = None if case is None else _rows_of(opened, case)
@@ -91,8 +91,8 @@ def _mosaics(store: PatchStore, case: str, rows: Any, folder: Path) -> tuple[lis
 
     import numpy as np
 
-    from eosin.data import pictures
     from eosin.data.grid import positions, slide_numbers
+    from eosin.figures import pictures
 
     known = positions(store)[2][rows]
     if not known.any():

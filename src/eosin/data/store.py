@@ -28,9 +28,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from eosin.data.digests import pixel_digest as pixel_digest
-from eosin.data.digests import pixel_digests as pixel_digests
-from eosin.data.digests import table_digest as table_digest
+from eosin.data.digests import pixel_digests, table_digest
 from eosin.errors import StoreError, first_line
 
 FORMAT = 1

@@ -54,6 +54,7 @@ def test_a_run_folder_is_complete(trained: Path, made_up_store: PatchStore) -> N
     } <= names  # fmt: skip
     assert not [name for name in names if name.endswith(".partial")]
     facts = json.loads((trained / "model.json").read_text())
+    assert facts["fit"] == "pad"
     assert facts["threshold"]["chosen_on"] == "validation"
     assert any("made-up" in mark for mark in facts["marks"])
     evaluation = json.loads((trained / "evaluation.json").read_text())

@@ -154,7 +154,7 @@ def _pictures(store: PatchStore, split: Split, folder: Path) -> list[Path]:
     import numpy as np
     import polars as pl
 
-    from eosin.data import pictures
+    from eosin.figures import pictures
 
     rows = split.parts(store)["test"]
     table = pl.read_parquet(_folder(folder, "compact, by case") / "predictions.parquet")

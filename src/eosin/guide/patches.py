@@ -109,10 +109,9 @@ def sample(
     patches = np.asarray(store.patches[rows])
     height, width = patches.shape[1:3]
     if (height, width) != (SIDE_PX, SIDE_PX):
-        import cv2
+        from eosin.data.fit import resized
 
-        size = (SIDE_PX, SIDE_PX)
-        patches = np.stack([cv2.resize(p, size, interpolation=cv2.INTER_AREA) for p in patches])
+        patches = np.stack([resized(patch, (SIDE_PX, SIDE_PX)) for patch in patches])
     with StoreWriter(
         path,
         classes=list(store.classes),

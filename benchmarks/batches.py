@@ -27,6 +27,7 @@ from harness import SAMPLE, Times, rows_of, show, write_csv
 
 from eosin.data.pack import pack
 from eosin.data.store import PatchStore
+from eosin.memory import keep_freed_memory
 from eosin.training.batches import Batches, take
 from eosin.training.machine import choose_machine
 from training import BATCH, eosin_turn
@@ -102,4 +103,5 @@ def measured(
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     main()

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from eosin.cli import checks, doctor, hardware, output
 from eosin.cli.checks import FAIL, NONE, PASS, WARN
+from eosin.cores import processor, usable_cores
 
 GIB = 1 << 30
 CPU = {
@@ -290,13 +291,13 @@ def test_cores_of_a_container(
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
     write(tmp_path, {"self/cgroup": lines})
     write(tmp_path / "cg", files)
-    assert hardware.usable_cores(tmp_path, tmp_path / "cg") == (usable, 16)
+    assert usable_cores(tmp_path, tmp_path / "cg") == (usable, 16)
 
 
 def test_processor(tmp_path: Path) -> None:
     write(tmp_path, {"cpuinfo": "processor : 0\nmodel name\t: A CPU\nflags\t\t: fpu avx2\n\n"})
-    assert hardware.processor(tmp_path) == ("A CPU", {"fpu", "avx2"})
-    assert hardware.processor(tmp_path / "none") == ("", set())
+    assert processor(tmp_path) == ("A CPU", {"fpu", "avx2"})
+    assert processor(tmp_path / "none") == ("", set())
 
 
 def test_nvidia_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

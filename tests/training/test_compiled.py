@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from eosin.config import Recipe
 from eosin.models.classifier import Classifier
 from eosin.training.batches import Batches
-from eosin.training.compiled import Aside, DeviceEpoch, cuda_graph
+from eosin.training.compiled import DeviceEpoch, cuda_graph, on_stream
 from eosin.training.draws import seeded
 from eosin.training.epoch import PlainEpoch
 from eosin.training.machine import Machine
@@ -244,7 +244,7 @@ def test_out_of_memory_while_recording_is_said(monkeypatch: pytest.MonkeyPatch) 
     def full(work: Callable[[], None]) -> Callable[[], None]:
         raise RuntimeError("CUDA out of memory")
 
-    there._recorder = full
+    there.recorder = full
     assert len(list(there.steps(1))) == 4
     assert "out of memory" in said[0]
 
@@ -276,6 +276,7 @@ class Graph:
     """Stands for torch.cuda's streams and graphs, and notes in which order they are used."""
 
     order: ClassVar[list[str]] = []
+    device = torch.device("cuda")
 
     def __init__(self, *given: Any, **options: Any) -> None:
         self.options = options
@@ -304,8 +305,7 @@ def test_recording_is_done_on_the_stream_of_the_warm_up(monkeypatch: pytest.Monk
         "current_stream": lambda device=None: Graph(),
     }.items():
         monkeypatch.setattr(torch.cuda, name, stand_in)
-    aside = Aside(torch.device("cuda"))
-    with aside:
+    with on_stream(Graph()):
         replay = cuda_graph(lambda: Graph.order.append("step"))
     replay()
     inside = ["wait", "aside", "recording", "step", "done", "done", "wait"]

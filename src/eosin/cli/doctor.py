@@ -64,12 +64,13 @@ def examine() -> list[Check]:
     from pathlib import Path
 
     from eosin.cli import checks, hardware
+    from eosin.cores import processor, usable_cores
 
     about = metadata("eosin")
     requirements = about.get_all("Requires-Dist") or []
     extras = sorted(name for name in about.get_all("Provides-Extra") or [] if name != "all")
     facts, imports = _probe(requirements)
-    usable, present = hardware.usable_cores()
+    usable, present = usable_cores()
     here = Path.cwd()
     return [
         checks.python(),
@@ -77,7 +78,7 @@ def examine() -> list[Check]:
         checks.torch(facts),
         checks.devices(facts, hardware.nvidia_devices(), os.environ),
         checks.precision(facts),
-        checks.instructions(*hardware.processor()),
+        checks.instructions(*processor()),
         checks.threads(facts, usable, present),
         checks.environment(os.environ, usable),
         checks.memory(hardware.memory()),

@@ -8,7 +8,6 @@ import subprocess
 from pathlib import Path
 
 from eosin.cores import CGROUPS, PROC, control_groups, read_system_file
-from eosin.cores import usable_cores as usable_cores
 
 #: A version-1 limit of this size or more means "none".
 _NO_LIMIT = 1 << 60
@@ -58,19 +57,6 @@ def _statistic(text: str, name: str) -> int:
         if key == name and value.strip().isdigit():
             return int(value)
     return 0
-
-
-def processor(proc: Path = PROC) -> tuple[str, set[str]]:
-    """The processor's name ("" if unknown) and its instruction sets as Linux names them."""
-    name, flags = "", set()
-    for line in read_system_file(proc / "cpuinfo").splitlines():
-        key, _, value = line.partition(":")
-        if key.strip() == "model name":
-            name = value.strip()
-        elif key.strip() in ("flags", "Features"):
-            flags = set(value.split())
-            break
-    return name, flags
 
 
 def nvidia_devices() -> list[str]:

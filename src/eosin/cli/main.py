@@ -110,6 +110,7 @@ def main(arguments: list[str] | None = None) -> None:
     output.use_json("--json" in given)
     if not processes.takes_part(given):
         sys.exit(0)
+    processes.prepare_process(given)
     try:
         register()
         code = app(args=arguments, standalone_mode=False)

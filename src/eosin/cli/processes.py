@@ -12,14 +12,32 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from eosin.cli import output
+from eosin.cores import usable_cores
 from eosin.errors import TrainingError
 
+#: Commands that pack, train or answer, for which freed memory is kept.
+BUSY = {
+    "demo", "pack", "train", "probe", "evaluate", "predict", "export", "explain", "ensemble",
+    "prune", "retrain", "crossval", "gap", "search",
+}  # fmt: skip
 #: torchrun kills after thirty seconds what has not ended by itself.
 GRACE_SECONDS = 20.0
 
 if TYPE_CHECKING:
     from eosin.training.parallel import Team
     from eosin.training.session import Session
+
+
+def prepare_process(arguments: Sequence[str]) -> None:
+    """Make the settings of the process that the command of a command line needs.
+
+    The only place for them, as libraries and constructors must not change a process that others
+    use as well.
+    """
+    if BUSY & set(arguments[:1]):
+        from eosin.memory import keep_freed_memory
+
+        keep_freed_memory()
 
 
 def count() -> int:
@@ -58,6 +76,7 @@ def team() -> Iterator[Team]:
         return
     output.take_turns(first_to_speak)
     before = signal.getsignal(signal.SIGTERM)
+    use_cores(int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
     try:
         met = join()
         if not met.main:
@@ -124,12 +143,15 @@ def last_words(sentence: str) -> Iterator[None]:
 
 def leave(team: Team) -> None:
     """The end of common work: the main process goes on alone, with all the cores."""
-    if team.count == 1:
-        return
-    import torch
+    if team.count > 1:
+        team.leave()
+        use_cores(1)
 
-    from eosin.cores import usable_cores
 
-    team.leave()
-    if os.environ.get("OMP_NUM_THREADS", "1") == "1":
-        torch.set_num_threads(usable_cores()[0])
+def use_cores(processes: int) -> None:
+    """Let torch use this process's share of the cores, of so many ``processes`` on the machine."""
+    # torchrun sets one thread a process where the user has set nothing.
+    if os.environ.setdefault("OMP_NUM_THREADS", "1") == "1":
+        import torch
+
+        torch.set_num_threads(max(1, usable_cores()[0] // processes))

@@ -5,7 +5,6 @@ At most so many chunks wait at a time as fit 128 MB, whatever the archive's size
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from eosin.cores import usable_cores
 from eosin.data.arrays import ArrayPlan, Block
 from eosin.data.decode import decode, fit_patch, to_rgb, unfilter
 from eosin.data.digests import pixel_digests
@@ -67,7 +67,7 @@ def in_order(
     tasks: Generator[Callable[[], Chunk]], workers: int | None, size: tuple[int, int]
 ) -> Generator[Chunk]:
     """Run tasks in threads and give their chunks in order; only so many wait at a time."""
-    count = workers or min(8, available_cores())
+    count = workers or min(8, usable_cores()[0])
     chunk_bytes = max(3 * size[0] * size[1], min(_CHUNK_BYTES, 768 * size[0] * size[1]))
     window = max(1, min(2 * count + 2, _WAITING_BYTES // chunk_bytes))
     pool = ThreadPoolExecutor(count, thread_name_prefix="pack")
@@ -81,13 +81,6 @@ def in_order(
             yield waiting.popleft().result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def available_cores() -> int:
-    """The cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _decode(plan: Plan, start: int, stop: int, settings: Settings) -> Chunk:

@@ -18,7 +18,7 @@ from eosin.config import Recipe
 from eosin.memory import forget_pages
 from eosin.training.draws import mixed_seed, seeded
 
-__all__ = ["Batches", "input_scaling", "mixed_seed", "seeded", "take"]
+__all__ = ["Batches", "balanced_weights", "input_scaling", "mixed_seed", "seeded", "take"]
 
 
 def take(patches: npt.NDArray[np.uint8], rows: npt.NDArray[np.int64]) -> Tensor:
@@ -71,6 +71,11 @@ class Batches:
         full, rest = divmod(len(self.labels), self.batch_size)
         return full + (1 if rest and not self.drop_last else 0)
 
+    @property
+    def patches_an_epoch(self) -> int:
+        """Patches that the steps of an epoch take."""
+        return min(self.steps * self.batch_size, len(self.labels))
+
     def order(self, epoch: int) -> Tensor:
         """Row numbers in the order of an epoch: int64 [N]."""
         generator = seeded(self.seed, epoch, 0)
@@ -88,11 +93,23 @@ class Batches:
         for step in range(start, self.steps):
             yield order[step * self.batch_size : (step + 1) * self.batch_size]
 
+    def of(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Patches uint8 [n, H, W, 3] and labels int64 [n] of rows int64 [n]."""
+        # Whole rows are copied; plain indexing goes value by value and takes six times as long.
+        return self.patches.index_select(0, rows), self.labels[rows]
+
     def epoch(self, epoch: int, *, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of an epoch from step ``start`` on: (uint8 [n, H, W, 3], int64 [n])."""
-        for rows in self.rows(epoch, start=start):
-            # Whole rows are copied; plain indexing goes value by value and takes six times as long.
-            yield self.patches.index_select(0, rows), self.labels[rows]
+        return map(self.of, self.rows(epoch, start=start))
+
+
+def balanced_weights(counts: Tensor) -> Tensor:
+    """Weights float32 [K] with which all classes count alike; counts: their patches, int64 [K].
+
+    >>> balanced_weights(torch.tensor([1, 3]))
+    tensor([2.0000, 0.6667])
+    """
+    return (counts.sum() / (len(counts) * counts.clamp(min=1).double())).float()
 
 
 def input_scaling(patches: Tensor, recipe: Recipe) -> tuple[list[float], list[float]]:
@@ -123,8 +140,8 @@ def input_scaling(patches: Tensor, recipe: Recipe) -> tuple[list[float], list[fl
     for start in range(0, len(pixels), together):
         block = pixels[start : start + together].reshape(-1, pixels.shape[2], 3)
         for channel in range(3):
-            found = cv2.calcHist([block], [channel], None, [256], [0, 256])
-            counts[channel] += found.ravel().astype(np.int64)
+            histogram = cv2.calcHist([block], [channel], None, [256], [0, 256])
+            counts[channel] += histogram.ravel().astype(np.int64)
     share = counts / counts.sum(1, keepdims=True)
     mean = share @ values
     variance = share @ values**2 - mean**2

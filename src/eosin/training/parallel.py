@@ -18,7 +18,6 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from eosin.cores import usable_cores
 from eosin.errors import EosinError, MissingExtraError, TrainingError, UserError
 
 T = TypeVar("T")
@@ -230,10 +229,6 @@ def join() -> Team:
             f"{here} processes on a machine with {gpus} GPU{'s' if gpus > 1 else ''}: start one "
             f"process a GPU (--nproc-per-node {gpus}), or hide them with CUDA_VISIBLE_DEVICES="
         )
-    # torchrun says one thread a process where the user says nothing.
-    if os.environ.get("OMP_NUM_THREADS", "1") == "1":
-        os.environ["OMP_NUM_THREADS"] = "1"
-        torch.set_num_threads(max(1, usable_cores()[0] // here))
     with told():
         state = PartialState(cpu=not gpus, timeout=timedelta(seconds=timeout()))
         return Team(state.process_index, state.num_processes)

@@ -371,7 +371,7 @@ def test_the_table_and_the_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
     done = run()
     assert done.exit_code == 0
     assert "1.0 GiB available" in done.stdout
-    assert "WARN memory: training wants 4 GiB" in done.stdout
+    assert "WARN memory: training needs 4 GiB" in done.stdout
     assert "0 failed" in done.stdout
     assert "eosin[kaggle]" in done.stdout
 
@@ -380,7 +380,7 @@ def test_a_failure_ends_with_1(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "_probe", lambda _: (BROKEN, {"numpy": "ImportError: no"}))
     done = run()
     assert done.exit_code == 1
-    assert "FAIL torch: install it again" in done.stdout
+    assert "FAIL torch: reinstall it" in done.stdout
     assert "2 failed" in done.stdout
 
 

@@ -8,6 +8,8 @@ seen.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import KW_ONLY, dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +37,7 @@ def take(patches: npt.NDArray[np.uint8], rows: npt.NDArray[np.int64]) -> Tensor:
     return torch.from_numpy(result)
 
 
+@dataclass(eq=False)
 class Batches:
     """Batches of one part of a store.
 
@@ -47,23 +50,16 @@ class Batches:
     (3, [0, 1, 2, 3, 4])
     """
 
-    def __init__(
-        self,
-        patches: Tensor,
-        labels: Tensor,
-        *,
-        batch_size: int,
-        seed: int,
-        sampling: str = "shuffle",
-        drop_last: bool = False,
-    ) -> None:
-        self.patches = patches
-        self.labels = labels
-        self.batch_size = min(batch_size, len(labels))
-        self.seed = seed
-        self.sampling = sampling
-        self.drop_last = drop_last
-        self._weights: Tensor | None = None
+    patches: Tensor
+    labels: Tensor
+    _: KW_ONLY
+    batch_size: int
+    seed: int
+    sampling: str = "shuffle"
+    drop_last: bool = False
+
+    def __post_init__(self) -> None:
+        self.batch_size = min(self.batch_size, len(self.labels))
 
     @property
     def steps(self) -> int:
@@ -81,11 +77,13 @@ class Batches:
         generator = seeded(self.seed, epoch, 0)
         count = len(self.labels)
         if self.sampling == "balanced":
-            if self._weights is None:
-                labels = self.labels.cpu()
-                self._weights = 1.0 / torch.bincount(labels).clamp(min=1)[labels].double()
             return torch.multinomial(self._weights, count, replacement=True, generator=generator)
         return torch.randperm(count, generator=generator)
+
+    @cached_property
+    def _weights(self) -> Tensor:
+        labels = self.labels.cpu()
+        return 1.0 / torch.bincount(labels).clamp(min=1)[labels].double()
 
     def rows(self, epoch: int, *, start: int = 0) -> Iterator[Tensor]:
         """Row numbers of each batch of an epoch, from step ``start`` on: int64 [n]."""

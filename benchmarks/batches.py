@@ -25,6 +25,7 @@ import torch
 import tutorial
 from harness import SAMPLE, Times, rows_of, show, write_csv
 
+from eosin.config import Recipe
 from eosin.data.pack import pack
 from eosin.data.store import PatchStore
 from eosin.memory import keep_freed_memory
@@ -71,11 +72,11 @@ def measured(
         yield from tutorial.loader(files, batch_size=BATCH)
 
     def ours() -> Iterator[object]:
-        data = Batches(patches, labels, batch_size=BATCH, seed=0)
+        data = Batches(patches, labels, Recipe(batch_size=BATCH))
         yield from data.epoch(next(epochs))
 
     def converted() -> Iterator[object]:
-        data = Batches(patches, labels, batch_size=BATCH, seed=0)
+        data = Batches(patches, labels, Recipe(batch_size=BATCH))
         for batch, truth in data.epoch(next(epochs)):
             yield batch.permute(0, 3, 1, 2).float().div_(255).contiguous(), truth
 

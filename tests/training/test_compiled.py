@@ -72,14 +72,7 @@ def made(
     kind_of_machine = Unreal if device == "meta" else Machine
     machine = kind_of_machine(torch.device(device), "fp32", "asked for")
     step = Step(model, optimizer, recipe, machine, classes=2, class_weights=weights)
-    batches = Batches(
-        patches.to(device),
-        labels.to(device),
-        batch_size=12,
-        seed=3,
-        sampling=recipe.sampling,
-        drop_last=recipe.drop_last,
-    )
+    batches = Batches(patches.to(device), labels.to(device), recipe.changed(seed=3))
     average = WeightAverage(model, recipe.average_decay) if recipe.average_decay else None
     answers = torch.randn(40, 2, generator=seeded(2)).to(device) if soft else None
     return kind(
@@ -332,7 +325,7 @@ def test_a_loss_is_seen_some_steps_late_and_never_waited_for() -> None:
     watch._late, watch._slot, watch._event = True, torch.zeros(()), Arriving(2)
     seen = [watch.see(step, torch.tensor(float(step))) for step in range(1, 9)]
     assert seen == [None, None, None, (1, 1.0), None, None, (4, 4.0), None]
-    watch.begin()
+    watch.restart()
     assert watch.see(1, torch.tensor(9.0)) is None
 
 

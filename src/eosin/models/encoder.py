@@ -1,7 +1,7 @@
 """EncoderNetwork: a pretrained backbone from the table, its pooling, and a head.
 
 Building it never downloads: it starts with random weights, and load_encoder_weights puts published
-ones in. So a run folder, which holds all weights, is read without the original file.
+ones in. So a run folder, which contains all weights, is read without the original file.
 """
 
 from __future__ import annotations
@@ -188,7 +188,7 @@ def load_encoder_weights(network: EncoderNetwork, path: Path) -> dict[str, Any]:
 
     path: a weights file, a list of parts, or a folder with one; names as timm or as Hugging Face
     writes them. Position embeddings of another grid are resampled and the first convolution is
-    fitted to another number of channels, as timm does both. Returns facts: encoder, path, files,
+    fitted to another number of channels, as timm does both. Returns a record: encoder, path, files,
     digest (SHA-256 of the files), format, tensors, resampled, adapted, left_out.
 
     Raises RunError when the file is damaged or does not fit: which tensor, expected, found.

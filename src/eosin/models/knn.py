@@ -1,4 +1,4 @@
-"""A head that asks the nearest training embeddings: nothing is trained, they are its buffers."""
+"""A head of nearest training embeddings: nothing is trained, they are its buffers."""
 
 from __future__ import annotations
 

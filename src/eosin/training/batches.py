@@ -8,7 +8,7 @@ seen.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -41,31 +41,28 @@ def take(patches: npt.NDArray[np.uint8], rows: npt.NDArray[np.int64]) -> Tensor:
 class Batches:
     """Batches of one part of a store.
 
-    patches: uint8 [N, H, W, 3]; labels: int64 [N]; both on the device where they are used.
-    sampling: "shuffle" (each patch once an epoch) or "balanced" (classes drawn equally often).
+    patches: uint8 [N, H, W, 3]; labels: int64 [N]; both on the device where they are used. The
+    recipe has batch_size, seed, sampling ("shuffle": each patch once an epoch; "balanced": classes
+    drawn equally often) and drop_last.
 
     >>> blank = torch.zeros(5, 2, 2, 3, dtype=torch.uint8)
-    >>> data = Batches(blank, torch.arange(5), batch_size=2, seed=0)
+    >>> data = Batches(blank, torch.arange(5), Recipe(batch_size=2))
     >>> data.steps, sorted(int(i) for _, y in data.epoch(1) for i in y)
     (3, [0, 1, 2, 3, 4])
     """
 
     patches: Tensor
     labels: Tensor
-    _: KW_ONLY
-    batch_size: int
-    seed: int
-    sampling: str = "shuffle"
-    drop_last: bool = False
+    recipe: Recipe
 
     def __post_init__(self) -> None:
-        self.batch_size = min(self.batch_size, len(self.labels))
+        self.batch_size = min(self.recipe.batch_size, len(self.labels))
 
     @property
     def steps(self) -> int:
         """Batches an epoch."""
         full, rest = divmod(len(self.labels), self.batch_size)
-        return full + (1 if rest and not self.drop_last else 0)
+        return full + (1 if rest and not self.recipe.drop_last else 0)
 
     @property
     def patches_an_epoch(self) -> int:
@@ -74,9 +71,9 @@ class Batches:
 
     def order(self, epoch: int) -> Tensor:
         """Row numbers in the order of an epoch: int64 [N]."""
-        generator = seeded(self.seed, epoch, 0)
+        generator = seeded(self.recipe.seed, epoch, 0)
         count = len(self.labels)
-        if self.sampling == "balanced":
+        if self.recipe.sampling == "balanced":
             return torch.multinomial(self._weights, count, replacement=True, generator=generator)
         return torch.randperm(count, generator=generator)
 

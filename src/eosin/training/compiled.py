@@ -1,9 +1,9 @@
 """Steps on a GPU that never wait for the host: one is recorded and replayed.
 
 Patches are on the device. Row numbers, draws, learning rates and weights of the average of the next
-64 steps go there in one copy, and a counter on the device says which step it is. So every step is
-the same list of operations on the same memory: it runs a few times as it is, is recorded as a CUDA
-graph, and from then on the host only starts the replay.
+64 steps go there in one copy, and a counter on the device has the number of the step. So every step
+is the same list of operations on the same memory: it runs a few times as it is, is recorded as a
+CUDA graph, and from then on the host only starts the replay.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Recorder = Callable[[Callable[[], None]], Callable[[], None]]
 
 
 def compiling(recipe: Recipe, machine: Machine) -> bool:
-    """Whether kernels are fused by torch.compile, as the recipe's ``compile`` says.
+    """Whether kernels are fused by torch.compile, according to the recipe's ``compile``.
 
     >>> from eosin.training.machine import choose_machine
     >>> compiling(Recipe(compile="on"), choose_machine("fp32"))
@@ -138,7 +138,7 @@ class DeviceEpoch(PlainEpoch):
             if name not in self._numbers:
                 shape = (BLOCK, *value.shape[1:])
                 self._numbers[name] = torch.zeros(shape, dtype=value.dtype, device=self.device)
-            # From pinned memory the copy is queued behind the steps, and the host goes on drawing.
+            # From pinned memory the copy is queued behind the steps, and the host draws on.
             self._numbers[name][: len(value)].copy_(self._pinned(value), non_blocking=True)
         self._at.zero_()
 

@@ -71,7 +71,7 @@ def of_step(
 def _blend(
     recipe: Recipe, count: int, size_px: tuple[int, int], generator: torch.Generator
 ) -> dict[str, Tensor]:
-    """Who is blended with whom; where the recipe has both ways, a coin decides."""
+    """Partners, shares and box of a blended batch; with both ways in the recipe, a coin decides."""
     ways = [(name, a) for name, a in (("mixup", recipe.mixup), ("cutmix", recipe.cutmix)) if a]
     name, alpha = ways[int(torch.randint(len(ways), (), generator=generator))]
     # The share is from Beta(alpha, alpha), a ratio of two Gammas; torch draws Gammas from a

@@ -21,18 +21,11 @@ from eosin.errors import SplitError, StoppedError, TrainingError
 from eosin.memory import LargestBatch, out_of_memory
 from eosin.models.classifier import Classifier, save_classifier
 from eosin.runs import RunFolder
+from eosin.training import diagnose
 from eosin.training.batches import Batches, balanced_weights, input_scaling, mixed_seed, take
 from eosin.training.checkpoint import Position, load_checkpoint, save_checkpoint
 from eosin.training.compiled import epochs_of
-from eosin.training.diagnose import (
-    Diagnosis,
-    constant,
-    missing_classes,
-    no_memory_to_validate,
-    not_finite,
-    unchanged,
-    weights_of,
-)
+from eosin.training.diagnose import Diagnosis
 from eosin.training.finetuning import Finetuning
 from eosin.training.machine import Machine, choose_machine
 from eosin.training.optimizers import Optimizer, WeightAverage, rate_factor
@@ -96,7 +89,7 @@ class Trainer:
         patches = take(store.patches, rows)
         labels = torch.from_numpy(store.labels[rows])
         counts = torch.bincount(labels, minlength=len(store.classes))
-        if missing := missing_classes(store.classes, counts.tolist()):
+        if missing := diagnose.missing_classes(store.classes, counts.tolist()):
             self.reporter.warned(f"no training patch of class {', '.join(missing)}")
         mean, deviation = input_scaling(patches, recipe)
         torch.manual_seed(mixed_seed(recipe.seed, 1))
@@ -117,14 +110,7 @@ class Trainer:
         self.optimizer = Optimizer(self.model, recipe, on_device=on_device)
         decay = recipe.average_decay
         self.average = WeightAverage(self.model, decay) if decay else None
-        self.batches = Batches(
-            patches.to(device),
-            labels.to(device),
-            batch_size=recipe.batch_size,
-            seed=recipe.seed,
-            sampling=recipe.sampling,
-            drop_last=recipe.drop_last,
-        )
+        self.batches = Batches(patches.to(device), labels.to(device), recipe)
         balanced = recipe.class_weights == "balanced"
         self.step = Step(
             self.model,
@@ -186,16 +172,16 @@ class Trainer:
         position, steps = self.position, self.batches.steps
         number, resumed_at = position.epoch + 1, position.step
         # Compared until weights have moved once; an epoch resumed in its middle proves nothing.
-        first = weights_of(self.model) if not self._moved and not resumed_at else None
+        first = diagnose.weights_of(self.model) if not self._moved and not resumed_at else None
         self.model.train()
         self.tuning.epoch(number)
         self._take_steps(number)
         mean_loss = float(self._loss_sum) / steps
         if not np.isfinite(mean_loss):
-            raise TrainingError(not_finite(mean_loss, self.recipe, number, steps))
+            raise TrainingError(diagnose.not_finite(mean_loss, self.recipe, number, steps))
         self._pause()
         if first is not None:
-            diagnosis = unchanged(first, self.model, self.recipe, number)
+            diagnosis = diagnose.unchanged(first, self.model, self.recipe, number)
             self._diagnose(diagnosis)
             self._moved = diagnosis is None
         an_epoch = self.batches.patches_an_epoch
@@ -223,14 +209,14 @@ class Trainer:
         position = self.position
         self._since = saved = time.perf_counter()
         self._loss_sum.fill_(position.loss_sum)
-        self._watch.begin()
+        self._watch.restart()
         for loss in self.epochs.steps(number, start=position.step):
             self._loss_sum += loss
             position.step += 1
             if seen := self._watch.see(position.step, loss):
                 at, value = seen
                 if not np.isfinite(value):
-                    raise TrainingError(not_finite(value, self.recipe, number, at))
+                    raise TrainingError(diagnose.not_finite(value, self.recipe, number, at))
                 self.reporter.stepped(number, at, value)
             now = time.perf_counter()
             stop, due = self._asked(now - saved > CHECKPOINT_SECONDS)
@@ -282,10 +268,10 @@ class Trainer:
             except Exception as error:
                 if not out_of_memory(error):
                     raise
-                sentence = no_memory_to_validate(str(self.machine.device), epoch)
+                sentence = diagnose.no_memory_to_validate(str(self.machine.device), epoch)
                 raise TrainingError(f"{sentence}: {self._resume_command()}") from None
             row, probabilities = validation_row(logits, self.store, rows)
-            self._diagnose(constant(probabilities))
+            self._diagnose(diagnose.constant(probabilities))
             score = row["val_auroc"]
             if score > position.best_score or not position.best_epoch:
                 position.best_score, position.best_epoch = score, epoch

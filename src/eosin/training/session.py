@@ -143,10 +143,10 @@ def reopen(path: str | os.PathLike[str], store_path: str | None = None) -> Sessi
     Raises RunError, StoreError or SplitError where something is missing or does not fit.
     """
     run = RunFolder.open(path)
-    facts = run.read_json("environment.json")
+    record = run.read_json("environment.json")
     try:
-        recorded = str(facts["store"]["path"])
-        digest, fold = str(facts["store"]["digest"]), facts["fold"]
+        recorded = str(record["store"]["path"])
+        digest, fold = str(record["store"]["digest"]), record["fold"]
     except (KeyError, TypeError):
         raise RunError(f"{run / 'environment.json'} does not record its store") from None
     if store_path is None and not Path(recorded).exists():
@@ -226,11 +226,11 @@ def fit(
 def _session(
     store: PatchStore, split: Split, fold: int | None, recipe: Recipe, run: RunFolder
 ) -> Session:
-    facts = run.read_json("environment.json")
-    marks = tuple(str(mark) for mark in facts["marks"])
-    origin = facts.get("start") or {"kind": "random"}
+    record = run.read_json("environment.json")
+    marks = tuple(str(mark) for mark in record["marks"])
+    origin = record.get("start") or {"kind": "random"}
     parts = split.parts(store, fold)
-    return Session(store, split, fold, parts, recipe, run, marks, origin, facts.get("teacher"))
+    return Session(store, split, fold, parts, recipe, run, marks, origin, record.get("teacher"))
 
 
 def _write_seen(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -67,21 +66,12 @@ def answers(
     """
     share = team.share(len(rows))
     logits = torch.zeros(len(rows), len(model.classes))
-    with evaluating(model):
-        logits[share] = logits_of(
-            model, patches, rows[share], machine, batch=batch or LargestBatch(BATCH)
-        )
-    return team.total(logits)
-
-
-@contextmanager
-def evaluating(model: Classifier) -> Iterator[None]:
-    """A context with the model in evaluation mode; afterwards it is in training mode."""
-    model.eval()
+    batch = batch or LargestBatch(BATCH)
     try:
-        yield
+        logits[share] = logits_of(model.eval(), patches, rows[share], machine, batch=batch)
     finally:
         model.train()
+    return team.total(logits)
 
 
 def validation_row(

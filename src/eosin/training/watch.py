@@ -28,7 +28,7 @@ class LossWatch:
             self._slot = torch.zeros((), pin_memory=True)
             self._event: Any = torch.cuda.Event()  # type: ignore[no-untyped-call]
 
-    def begin(self) -> None:
+    def restart(self) -> None:
         """Forget what is on its way; a new epoch counts its steps from 1."""
         self._sent = 0
 

@@ -143,7 +143,7 @@ def _complete(
             if watch.stop():
                 raise StoppedError(
                     f"stopped; {cache.done():,} of {cache.shape[0]:,} embeddings are kept, and the "
-                    "same command resumes from them"
+                    "same command goes on with them"
                 )
             with torch.inference_mode():
                 return _embed(model, patches[part], machine)

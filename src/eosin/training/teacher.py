@@ -13,7 +13,7 @@ from torch import Tensor
 
 from eosin.data.store import PatchStore
 from eosin.errors import RunError
-from eosin.files import whole
+from eosin.folders import whole_file
 from eosin.memory import LargestBatch
 from eosin.models.classifier import load_classifier
 from eosin.runs import RunFolder
@@ -71,6 +71,6 @@ def teach(
     model = load_classifier(folder)[0].to(machine.device)
     batch = LargestBatch(_BATCH, lambda sentence: warned(f"teacher: {sentence}"))
     answers = logits_of(model, store.patches, rows, machine, batch=batch, progress=progress)
-    with whole(kept) as temporary, open(temporary, "wb") as file:
+    with whole_file(kept) as temporary, open(temporary, "wb") as file:
         np.save(file, answers.numpy())
     return answers

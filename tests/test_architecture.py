@@ -220,6 +220,34 @@ def test_every_file_says_what_it_is() -> None:
     assert not silent
 
 
+@pytest.mark.parametrize(
+    ("pattern", "allowed", "instead"),
+    [
+        (
+            r"\b(cpu_count|sched_getaffinity|process_cpu_count)\b|PoolExecutor\(\)",
+            {"cores.py"},
+            "cores.usable_cores, which honors a container's quota",
+        ),
+        (
+            r"\b(mallopt|keep_freed_memory|set_num_threads|set_num_interop_threads)\(",
+            {"memory.py", "cli/processes.py", "search/worker.py"},
+            "settings of the whole process, which only commands and worker processes make",
+        ),
+    ],
+)
+def test_cores_and_process_settings_have_one_place(
+    pattern: str, allowed: set[str], instead: str
+) -> None:
+    wrong = [
+        f"{path.relative_to(SOURCE)}:{number}: {line.strip()}"
+        for path in files()
+        if path.relative_to(SOURCE).as_posix() not in allowed
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
+        if re.search(pattern, line)
+    ]
+    assert not wrong, f"use {instead}: {wrong}"
+
+
 def loaded_after(code: str) -> list[str]:
     """Heavy modules that a fresh interpreter has loaded after running the code."""
     ending = (

@@ -98,7 +98,7 @@ def test_it_is_a_run_as_any_other(probed: Path, small: PatchStore) -> None:
     assert RunFolder(probed).recipe().probe == "logistic"
     assert json.loads((probed / "environment.json").read_text())["audit"]["leaking"] is False
     card = (probed / "MODEL_CARD.md").read_text()
-    assert "that of ResNet-18, begun with random weights" in card
+    assert "that of ResNet-18, started with random weights" in card
     assert "ImageNet" not in card
     assert "logistic regression" in card
     assert "resized to 32 px" in card

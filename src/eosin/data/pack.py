@@ -22,7 +22,6 @@ from eosin.data.layouts import plainly
 from eosin.data.sources import Plan, open_source
 from eosin.data.store import INDEX_SCHEMA, PatchStore, StoreWriter
 from eosin.errors import ImageError, RejectsError, SourceError
-from eosin.memory import keep_freed_memory
 
 Progress = Callable[[int, int], None]
 
@@ -77,7 +76,6 @@ def pack(
     # OpenCV's own threads would compete with ours.
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
-    keep_freed_memory()
     try:
         with (
             STRICT,

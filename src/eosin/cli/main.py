@@ -111,7 +111,7 @@ def main(arguments: list[str] | None = None) -> None:
     output.use_json("--json" in words)
     if not processes.takes_part(words):
         sys.exit(0)
-    processes.prepare_process(given)
+    processes.prepare_process(words)
     try:
         register()
         code = app(args=arguments, standalone_mode=False)

@@ -242,9 +242,7 @@ class Evaluation(FigureSet):
         Balanced accuracy needs both classes in a case.
         """
         defined = sum(row.figure("balanced_accuracy").value is not None for row in self.cases)
-        return (
-            "balanced_accuracy" if self.binary and 2 * defined >= len(self.cases) else "accuracy"
-        )
+        return "balanced_accuracy" if self.binary and 2 * defined >= len(self.cases) else "accuracy"
 
 
 _AGAIN = "make it again with: eosin evaluate RUN"

@@ -10,6 +10,7 @@
     │   ├── RecipeError            an unknown key or a value out of range
     │   ├── RunError               not a run folder, or a damaged one
     │   ├── ImageError             an image that cannot be read (one of many: collected, not raised)
+    │   ├── BusyError              another process is changing the same folder
     │   ├── CredentialsError       a download that needs a token, or was refused
     │   └── MissingExtraError      an optional part is not installed; the message has the line
     └── FailureError               exit code 1: it was tried and it failed
@@ -62,6 +63,10 @@ class RunError(UserError):
 
 class ImageError(UserError):
     """An image that cannot be read; in a batch of many it is collected, not raised."""
+
+
+class BusyError(UserError):
+    """Another process is changing the same folder."""
 
 
 class CredentialsError(UserError):

@@ -1,1 +1,1 @@
-"""What the files of a run and of an evaluation say, as typed objects; never torch."""
+"""What is known of a model, a decision and an evaluation, as typed objects; no torch."""

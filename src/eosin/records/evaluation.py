@@ -20,10 +20,10 @@ from eosin.records.figures import (
     Intervals,
     Threshold,
 )
-from eosin.records.marks import Mark, read_mark
+from eosin.records.marks import Mark
 from eosin.records.record import Number, Record
 from eosin.records.referral import Decided, Referral
-from eosin.records.trust import Calibration, DecisionCurve, OperatingPoint, Scope, Suspects
+from eosin.records.trust import Calibration, DecisionCurve, MeasuredPoint, ScopeCheck, Suspects
 
 #: 1: marks are plain sentences (and the number was called version); 2: marks have a kind.
 FORMAT = 2
@@ -130,7 +130,7 @@ class Evaluation(FigureSet):
 
     format: int = FORMAT
     classes: tuple[str, ...] = ()
-    marks: tuple[Annotated[Mark, BeforeValidator(read_mark)], ...] = ()
+    marks: tuple[Annotated[Mark, BeforeValidator(Mark.read)], ...] = ()
     n_patches: int = 0
     #: None where the cases of the patches are unknown.
     n_cases: int | None = None
@@ -169,10 +169,10 @@ class Evaluation(FigureSet):
 
     fitting: Fitting = Fitting()
     calibration: Calibration | None = None
-    operating_points: tuple[OperatingPoint, ...] = ()
+    operating_points: tuple[MeasuredPoint, ...] = ()
     decision_curve: DecisionCurve | None = None
     referral: Referral | None = None
-    scope: Scope | None = None
+    scope: ScopeCheck | None = None
     suspects: Suspects | None = None
     published: Published | None = None
 
@@ -226,7 +226,7 @@ class Evaluation(FigureSet):
         return self.figure(self.ranking_name)
 
     @property
-    def deciding(self) -> OperatingPoint | None:
+    def deciding(self) -> MeasuredPoint | None:
         """The operating point that decides, or None where there are none."""
         named = (each for each in self.operating_points if each.name == self.point)
         default = (each for each in self.operating_points if each.default)

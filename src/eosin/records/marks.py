@@ -1,30 +1,28 @@
-"""Marks: what must be known before any figure of a run is quoted, each of one kind."""
+"""Mark: a limit that goes with every figure of a run, with its kind."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 Kind = Literal["made_up", "leak", "seen", "no_test", "own_split", "diagnosis", "other"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
 
-#: How the sentences began that earlier versions wrote without a kind.
-_BEGINNINGS: tuple[tuple[str, Kind], ...] = (
-    ("made-up", "made_up"),
-    ("leak", "leak"),
-    ("patch-random", "leak"),
-    ("seen in training", "seen"),
-    ("the split has no test", "no_test"),
-    ("of the run's own split", "own_split"),
-    ("no weight changed", "diagnosis"),
-    ("constant predictions", "diagnosis"),
+#: How the plain sentences of earlier versions begin or what they contain; the first that fits.
+_EARLIER: tuple[tuple[Kind, str], ...] = (
+    ("own_split", r"^of the run's own split"),
+    ("diagnosis", r"^(no weight changed|constant predictions)"),
+    ("made_up", r"made[- ]up"),
+    ("no_test", r"no test part"),
+    ("seen", r"seen in training|has seen"),
+    ("leak", r"leak|shared|both (sides|parts)|duplicate|patch-random|random"),
 )
 
 
 @dataclass(frozen=True)
 class Mark:
-    """A sentence that stands on everything made from a run, and what it is about."""
+    """One limit: what kind it is of, and the sentence for people."""
 
     kind: Kind
     sentence: str
@@ -32,18 +30,36 @@ class Mark:
     def __str__(self) -> str:
         return self.sentence
 
+    def to_json(self) -> dict[str, str]:
+        """For JSON files.
 
-def read_mark(given: Any) -> Mark:
-    """A mark from JSON: {kind, sentence}, or the plain sentence of an earlier version.
+        >>> Mark("leak", "two cases are in both parts").to_json()
+        {'kind': 'leak', 'sentence': 'two cases are in both parts'}
+        """
+        return {"kind": self.kind, "sentence": self.sentence}
 
-    >>> read_mark("leak: 3 cases are in two parts").kind
-    'leak'
-    """
-    if isinstance(given, Mark):
-        return given
-    if isinstance(given, Mapping):
-        kind = given.get("kind")
-        return Mark(kind if kind in KINDS else "other", str(given.get("sentence") or ""))
-    text = str(given)
-    kind = next((k for start, k in _BEGINNINGS if text.lower().startswith(start)), "other")
-    return Mark(kind, text)
+    @classmethod
+    def read(cls, value: Any) -> Mark:
+        """From JSON; the plain sentence of an earlier version gets its kind here.
+
+        Raises ValueError for anything else.
+
+        >>> Mark.read("MADE-UP DATA: not real").kind
+        'made_up'
+        """
+        if isinstance(value, Mark):
+            return value
+        if isinstance(value, dict) and isinstance(value.get("sentence"), str):
+            kind = value.get("kind")
+            known = kind in get_args(Kind)
+            return cls(cast(Kind, kind) if known else "other", value["sentence"])
+        if isinstance(value, str):
+            lowered = value.lower()
+            kinds = (kind for kind, pattern in _EARLIER if re.search(pattern, lowered))
+            return cls(next(kinds, "other"), value)
+        raise ValueError(f"a mark is an object with a sentence, not {value!r}")
+
+
+def unique(marks: Iterable[Mark]) -> tuple[Mark, ...]:
+    """Each mark once, in order."""
+    return tuple(dict.fromkeys(marks))

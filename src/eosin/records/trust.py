@@ -74,7 +74,7 @@ class PerCase(Record):
     missed_positive: ByCase = ByCase()
 
 
-class OperatingPoint(Record):
+class MeasuredPoint(Record):
     """A threshold, what it comes to, and the refer band around it."""
 
     name: str = ""
@@ -116,7 +116,7 @@ class Probe(Record):
     flagged: Number = None
 
 
-class Scope(Record):
+class ScopeCheck(Record):
     """Whether foreign input is noticed."""
 
     method: str = ""

@@ -1,0 +1,215 @@
+"""ModelFacts: what is known of a trained model, as model.json and fitted.json hold it.
+
+model.json is written once, when training ends. fitted.json holds what is fitted afterwards on
+validation patches: temperature, operating points with their refer bands, the out-of-scope limit.
+A model is identified by the digest of its network's tensors, which fitting does not change.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from eosin.errors import RunError, UserError, closest
+from eosin.records.decision import Decision
+from eosin.records.marks import Mark
+from eosin.records.points import (
+    DEFAULT_POINT,
+    EARLIER_NAMES,
+    MOST_PROBABLE,
+    Band,
+    OperatingPoint,
+)
+
+FORMAT = 2
+#: The point of a model of an earlier version that has a refer band around 0.5.
+EARLIER_BAND = "around_one_half"
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="allow", arbitrary_types_allowed=True)
+
+
+class Scope(_Record):
+    """The out-of-scope check: a distance, and the share of validation patches within it."""
+
+    threshold: float
+    kept: float | None = None
+
+
+class Diagnosis(_Record):
+    """Something wrong that training noticed about itself."""
+
+    name: str = ""
+    sentence: str
+    dead: bool = False
+
+
+class Fitted(_Record):
+    """What is fitted on validation patches."""
+
+    format: int = FORMAT
+    #: Digest of the tensors of the network that it was fitted for.
+    weights_digest: str = ""
+    temperature: float = 1.0
+    #: Name of the operating point that decides unless another is asked for.
+    point: str = DEFAULT_POINT
+    points: dict[str, OperatingPoint] = Field(default_factory=dict)
+    scope: Scope | None = None
+
+    @field_validator("points", mode="before")
+    @classmethod
+    def _read_points(cls, value: Any) -> Any:
+        return {
+            name: point if isinstance(point, OperatingPoint) else OperatingPoint.read(point)
+            for name, point in dict(value).items()
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """For fitted.json."""
+        points = {name: point.to_json() for name, point in self.points.items()}
+        return self.model_dump(mode="json", exclude={"points"}) | {"points": points}
+
+
+class ModelFacts(_Record):
+    """What is known of a model; keys of model.json, and what was fitted."""
+
+    format: int = FORMAT
+    architecture: str
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    classes: tuple[str, ...] = Field(min_length=2)
+    #: (height_px, width_px)
+    patch_size: tuple[int, int]
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
+    deviation: tuple[float, ...] = (1.0, 1.0, 1.0)
+    views: int = 1
+    parameters: int = 0
+    #: Micrometers a pixel of the training patches.
+    mpp: float | None = None
+    recipe: str | None = None
+    made_up: bool = False
+    store_digest: str = ""
+    weights_digest: str = ""
+    train_patches: int = 0
+    epochs: int = 0
+    kept_epoch: int = 0
+    train_seconds: float | None = None
+    machine: str = ""
+    diagnoses: tuple[Diagnosis, ...] = ()
+    marks: tuple[Mark, ...] = ()
+    split_scheme: str | None = None
+    leaking: bool = False
+    start: dict[str, Any] | None = None
+    teacher: dict[str, Any] | None = None
+    fitted: Fitted | None = None
+
+    @field_validator("marks", mode="before")
+    @classmethod
+    def _read_marks(cls, value: Any) -> Any:
+        return tuple(Mark.read(each) for each in value or ())
+
+    @property
+    def temperature(self) -> float:
+        """What logits are divided by."""
+        return 1.0 if self.fitted is None else self.fitted.temperature
+
+    @property
+    def all_marks(self) -> tuple[Mark, ...]:
+        """The marks, and what training noticed."""
+        noticed = (Mark("diagnosis", each.sentence) for each in self.diagnoses)
+        return tuple(dict.fromkeys([*self.marks, *noticed]))
+
+    @property
+    def points(self) -> dict[str, OperatingPoint]:
+        """The operating points by name; one that was chosen on nothing where none was fitted."""
+        if self.fitted is not None and self.fitted.points:
+            return self.fitted.points
+        if len(self.classes) > 2:
+            return {MOST_PROBABLE: OperatingPoint(MOST_PROBABLE, None, chosen_on="nothing")}
+        point = OperatingPoint(DEFAULT_POINT, 0.5, "0.5", "nothing", "the run was not evaluated")
+        return {DEFAULT_POINT: point}
+
+    def decision(self, point: str | None = None) -> Decision:
+        """The rule that decides, at the model's own operating point or at a named one.
+
+        Raises UserError for a name that the model does not have.
+
+        >>> facts = ModelFacts(architecture="compact", classes=("n", "p"), patch_size=(50, 50))
+        >>> facts.decision().point.threshold
+        0.5
+        """
+        points = self.points
+        name = point or (self.fitted.point if self.fitted else next(iter(points)))
+        if name not in points:
+            raise UserError(
+                f"--point {name}: this model has no such point; {closest(name, points)}"
+            )
+        limit = self.fitted.scope.threshold if self.fitted and self.fitted.scope else None
+        return Decision(self.classes, points[name], limit)
+
+    def to_json(self) -> dict[str, Any]:
+        """For model.json; what is fitted is not in it."""
+        marks = [mark.to_json() for mark in self.marks]
+        return self.model_dump(mode="json", exclude={"fitted", "marks"}) | {"marks": marks}
+
+    @classmethod
+    def read(
+        cls, model: dict[str, Any], fitted: dict[str, Any] | None = None, *, origin: str = ""
+    ) -> ModelFacts:
+        """From the content of model.json and fitted.json; files of earlier versions are read too.
+
+        origin: the file, for messages. Raises RunError where something is missing or damaged.
+
+        >>> old = {"format": 1, "architecture": "compact", "classes": ["n", "p"],
+        ...        "patch_size": [50, 50], "temperature": 1.0,
+        ...        "threshold": {"value": 0.25, "rule": "balanced_accuracy"}}
+        >>> ModelFacts.read(old).decision().point.threshold
+        0.25
+        """
+        if not isinstance(model.get("format"), int) or not 1 <= model["format"] <= FORMAT:
+            raise RunError(
+                f"{origin} has format {model.get('format')!r}; this version reads 1 to 2"
+            )
+        try:
+            known = dict(model)
+            if known["format"] == 1:
+                fitted = fitted or _earlier_fitted(known)
+                for key in ("temperature", "threshold", "operating_points", "referral", "scope"):
+                    known.pop(key, None)
+            known["format"] = FORMAT
+            known["fitted"] = Fitted.model_validate(fitted) if fitted else None
+            return cls.model_validate(known)
+        except (ValidationError, TypeError, KeyError, ValueError, AttributeError) as error:
+            first = str(error).strip().replace("\n", ": ", 1).replace("\n", " ")
+            raise RunError(f"{origin or 'the model'} is damaged ({first[:300]})") from None
+
+
+def _earlier_fitted(model: dict[str, Any]) -> dict[str, Any] | None:
+    """What model.json of format 1 holds of fitting, as fitted.json; None if nothing was fitted."""
+    referral, scope = model.get("referral"), model.get("scope")
+    saved = model.get("operating_points") or {}
+    threshold = model.get("threshold")
+    if threshold and not saved:
+        saved = {threshold["rule"]: threshold}
+    points = {}
+    for name, point in saved.items():
+        new = EARLIER_NAMES.get(name, name)
+        points[new] = OperatingPoint(
+            new, float(point["value"]), str(point.get("rule", "")),
+            str(point.get("chosen_on", "validation")), str(point.get("note", "")),
+        )  # fmt: skip
+    chosen = next(iter(points), DEFAULT_POINT)
+    band = Band.read(referral)
+    if band is not None and (band or not points):
+        # That version decided by a band around 0.5 (or the most probable class) whenever it had
+        # one; its promise holds for that rule only.
+        two = len(model["classes"]) == 2
+        chosen = EARLIER_BAND if two else MOST_PROBABLE
+        points[chosen] = OperatingPoint(
+            chosen, 0.5 if two else None, "made by an earlier version", "validation", "", band
+        )
+    temperature = float(model.get("temperature", 1.0))
+    if not points and not scope and temperature == 1.0:
+        return None
+    return {"temperature": temperature, "point": chosen, "points": points, "scope": scope}

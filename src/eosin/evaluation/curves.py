@@ -87,4 +87,5 @@ def row_shares(counts: npt.ArrayLike) -> Floats:
     """
     matrix = np.asarray(counts, np.float64)
     total = matrix.sum(axis=1, keepdims=True)
-    return np.divide(matrix, total, out=np.zeros_like(matrix), where=total > 0)
+    shares: Floats = np.divide(matrix, total, out=np.zeros_like(matrix), where=total > 0)
+    return shares

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
 PathLike = str | os.PathLike[str]
+#: Settings of one thing that matplotlib draws.
+Look = dict[str, Any]
 
 
 class Heading(TypedDict, total=False):
@@ -206,7 +208,7 @@ def unit_square(axes: Axes) -> None:
 
 def dot(axes: Axes, at: tuple[float, float], text: str = "", *, left: bool = False) -> None:
     """A marked point with its words beside it."""
-    edge = {"markeredgecolor": PAPER, "markeredgewidth": 1.6}
+    edge: Look = {"markeredgecolor": PAPER, "markeredgewidth": 1.6}
     axes.plot(*at, "o", color=ORANGE, markersize=10, zorder=4, **edge)
     side = "right" if left else "left"
     beside(axes, at, text, (-14 if left else 16, -14), ha=side, va="top")
@@ -233,9 +235,9 @@ def statement(axes: Axes, text: str, x: float, y: float, side: str = "right") ->
 
 def legend(axes: Axes, *, above: bool = False) -> None:
     """Names of the series: where they hide least, or in a row above the axes."""
-    place: dict[str, Any] = {"loc": "best"}
+    place: Look = {"loc": "best"}
     if above:
         place = {"loc": "lower right", "bbox_to_anchor": (1, 1), "ncols": 2, "borderaxespad": 0.2}
-    frame = {"framealpha": 0.92, "edgecolor": "none", "facecolor": PAPER}
+    frame: Look = {"framealpha": 0.92, "edgecolor": "none", "facecolor": PAPER}
     drawn = axes.legend(**place, **frame, labelcolor=INK, fontsize=10.5)
     drawn.set_zorder(5)

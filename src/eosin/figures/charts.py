@@ -23,6 +23,7 @@ from eosin.figures.canvas import (
     PAPER,
     QUIET,
     Heading,
+    Look,
     PathLike,
     beside,
     canvas,
@@ -110,7 +111,7 @@ def confusion_figure(
     )
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1.15, aspect="auto")
     font = 15 if len(classes) <= 3 else max(7.0, 13.5 - 0.3 * len(classes))
-    middle = {"ha": "center", "va": "center", "fontsize": font, "linespacing": 1.4}
+    middle: Look = {"ha": "center", "va": "center", "fontsize": font, "linespacing": 1.4}
     for row, column in np.ndindex(matrix.shape):
         color = PAPER if share[row, column] > 0.55 else INK
         text = f"{matrix[row, column]:,}"
@@ -159,7 +160,7 @@ def cases_figure(
         left_out = f"{len(rows) - len(defined)} of {len(rows)} cases do not define it"
     height = 2.7 + max(6, len(defined)) * 0.19
     label = max([0.5] + [0.075 * len(row.case) for _, row, _ in defined])
-    room = {"side_in": 0.6 + label, "head_in": 0.4, "foot_in": 0.9}
+    room: Look = {"side_in": 0.6 + label, "head_in": 0.4, "foot_in": 0.9}
     figure, (axes,) = canvas("Case by case", **heading, height_in=height, **room)
     notes = ["interval: patches of the case drawn again", "dot: its number of patches", left_out]
     axes.set_xlabel(f"{words[0].upper()}{words[1:]}")
@@ -171,9 +172,9 @@ def cases_figure(
     values = [value for value, _, _ in defined]
     sizes = np.array([row.n for _, row, _ in defined], dtype=np.float64)
     for at, (_, _, figure_of) in enumerate(defined):
-        if figure_of.low is not None:
-            ends = [figure_of.low, figure_of.high]
-            look = {"linewidth": 1.6, "alpha": 0.55, "solid_capstyle": "round"}
+        if bounds := figure_of.bounds:
+            ends = [bounds[0], bounds[2]]
+            look: Look = {"linewidth": 1.6, "alpha": 0.55, "solid_capstyle": "round"}
             axes.plot(ends, [at, at], color=BLUE, **look)
     area = 14 + 70 * sizes / sizes.max()
     places = range(len(defined))
@@ -184,9 +185,9 @@ def cases_figure(
     lows = [each.low for _, _, each in defined if each.low is not None]
     axes.set_xlim(max(0.0, min([*values, *lows]) - 0.03), 1.005)
     if overall is not None and overall.value is not None:
-        if overall.low is not None:
-            band = {"color": ORANGE, "alpha": 0.14, "linewidth": 0, "zorder": 0}
-            axes.axvspan(overall.low, overall.high, **band)
+        if bounds := overall.bounds:
+            band: Look = {"color": ORANGE, "alpha": 0.14, "linewidth": 0, "zorder": 0}
+            axes.axvspan(bounds[0], bounds[2], **band)
         low, high = axes.get_xlim()
         place = (overall.value - low) / (high - low)
         side = "center" if 0.25 < place < 0.75 else ("left" if place < 0.5 else "right")

@@ -15,6 +15,7 @@ from eosin.figures.canvas import (
     DASHES,
     QUIET,
     Heading,
+    Look,
     PathLike,
     canvas,
     dot,
@@ -111,7 +112,7 @@ def training_curves(
             continue
         for color, (key, (x, y)) in zip(CYCLE * 3, series.items(), strict=False):
             dashed, few = key.startswith("watched"), len(x) <= 40
-            look = {"linestyle": "--" if dashed else "-", "marker": "o" if few else None}
+            look: Look = {"linestyle": "--" if dashed else "-", "marker": "o" if few else None}
             name = _WORDS.get(key, key.replace("_", " "))
             axes.plot(x, y, color=color, linewidth=2.2, markersize=4, label=name, **look)
         axes.set(xlabel=_ALONG[along], ylabel=label)

@@ -25,6 +25,7 @@ from eosin.figures.canvas import (
     PURPLE,
     QUIET,
     Heading,
+    Look,
     PathLike,
     beside,
     canvas,
@@ -71,7 +72,7 @@ def reliability_figure(
             _floats(getattr(each, key) for each in bins)
             for key in ("predicted", "observed", "low", "high")
         )
-        look = {"linewidth": 1.6, "alpha": 0.4, "zorder": 2}
+        look: Look = {"linewidth": 1.6, "alpha": 0.4, "zorder": 2}
         if not faint:
             # Bars overlap where two methods are drawn: those before calibration stay behind.
             strong = 0.75 if name == drawn[-1] else 0.35
@@ -104,7 +105,7 @@ def decision_curve_figure(path: PathLike, curve: DecisionCurve, **heading: Unpac
     Under each threshold is written how many false alarms a missed positive then weighs; the green
     line marks where the model is best.
     """
-    room = {"foot_in": 1.12, "head_in": _room(2)}
+    room: Look = {"foot_in": 1.12, "head_in": _room(2)}
     figure, (axes,) = canvas("Decision curve", **heading, height_in=6.9, **room)
     at = _floats(curve.thresholds)
     if not len(at):
@@ -115,7 +116,7 @@ def decision_curve_figure(path: PathLike, curve: DecisionCurve, **heading: Unpac
     top = 1.06 * float(np.nanmax([model.max(), everyone.max(), 0.02, *high]))
     floor = -0.22 * top
     axes.axhline(0, color=QUIET, linewidth=1.6, label="calling none positive", zorder=2)
-    look = {"linewidth": 2.0, "linestyle": (0, (5, 2)), "zorder": 2}
+    look: Look = {"linewidth": 2.0, "linestyle": (0, (5, 2)), "zorder": 2}
     axes.plot(at, everyone, color=ORANGE, label="calling all positive", **look)
     if np.isfinite(low).any():
         axes.fill_between(at, low, high, color=BLUE, alpha=0.16, linewidth=0)
@@ -163,7 +164,7 @@ def risk_coverage_figure(path: PathLike, referral: Referral, **heading: Unpack[H
         promise = f"promised: at most {level:.3g}"
         if referral.confidence is not None:
             promise += f", confidence {referral.confidence:.2g}"
-        look = {"linewidth": 1.8, "linestyle": (0, (6, 3)), "zorder": 2}
+        look: Look = {"linewidth": 1.8, "linestyle": (0, (6, 3)), "zorder": 2}
         axes.axhline(level, color=GREEN, label=promise, **look)
     top = min(1.0, 1.25 * max(*tops, 0.01))
     axes.set(

@@ -7,6 +7,7 @@ cards for model reporting".
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 
 from eosin.models.pretrained import built_on
 from eosin.records.model import ModelFacts
@@ -91,7 +92,7 @@ def training(material: Material) -> Card:
     try:
         drawing = charts.training(material)
         lead = drawing.caption
-        blocks.append(Figures([drawing]))
+        blocks.append(Figures([replace(drawing, caption="")]))
     except MissingPart as missing:
         if facts is None:
             raise

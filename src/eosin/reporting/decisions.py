@@ -142,8 +142,8 @@ def _referral(evaluation: Evaluation) -> list[Block]:
     band, achieved = referral.band, referral.achieved
     if band is None:
         # No promise and no referral: numbers here would suggest one.
-        why = f": {referral.note}" if referral.note else ""
-        return [*blocks, Text(sentence(f"{NO_BAND}{why}"))]
+        why = sentence(referral.note.removeprefix("no band: "))
+        return [*blocks, Text(sentence(NO_BAND)), *([Text(why, quiet=True)] if why else [])]
     where = "largest probability at which" if band.low is None else "probability inside which"
     facts = [(_band(band), f"{where} the model refers")]
     if referral.level is not None:

@@ -67,7 +67,7 @@ def _block(block: Block) -> Iterator[str]:
             yield from _points(items)
         case Figures(items):
             named = ((x.title, x.caption) if isinstance(x, Drawing) else x for x in items)
-            yield "\n".join(f"- {paragraph(f'{title}: {caption}')}" for title, caption in named)
+            yield "\n".join(f"- {paragraph(f'{title}: {text}')}" for title, text in named if text)
         case More(summary, blocks):
             yield f"### {escaped(summary)}"
             for inner in blocks:

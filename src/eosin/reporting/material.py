@@ -114,13 +114,13 @@ class Material:
     def needed_table(self) -> pl.DataFrame:
         """The predictions; raises MissingPart with the reason where there are none."""
         if self.table is None:
-            raise MissingPart(self.gone["table"])
+            raise MissingPart(self.gone.get("table", "There are no predictions."))
         return self.table
 
     def needed_store(self) -> PatchStore:
         """The store; raises MissingPart with the reason where it cannot be opened."""
         if self.store is None:
-            raise MissingPart(self.gone["store"])
+            raise MissingPart(self.gone.get("store", "There is no store."))
         return self.store
 
 

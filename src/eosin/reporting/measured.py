@@ -40,14 +40,14 @@ from eosin.reporting.words import (
     sentence,
 )
 
+#: Scheme of a split -> what the split is, in words.
 _SCHEMES = {
-    "case": "by case",
-    "published": "the published lists of cases",
-    "given": "as the source gives it",
-    "patch": "patch by patch, at random",
-    "folds": "folds of cases",
-    "file": "a list of the user",
-    "unseen store": "another store, all of it",
+    "case": "a split by case",
+    "published": "the split of the published lists of cases",
+    "given": "the split that the source gives",
+    "patch": "a split patch by patch, at random",
+    "folds": "a split into folds of cases",
+    "file": "a split from a list of the user",
 }
 _AUDITED = (
     "Before training, the parts of the split are searched for what they must not share: cases, the "
@@ -69,19 +69,19 @@ def data(material: Material) -> Card:
     """What was measured on, how it was split, and what the audit found."""
     evaluation, audit = material.evaluation, audit_of(material)
     part, cases = evaluation.part, evaluation.n_cases
-    scheme = _SCHEMES.get(evaluation.split, evaluation.split or "unknown")
+    scheme = _SCHEMES.get(evaluation.split, f"a split ({evaluation.split or 'unknown scheme'})")
     lead = f"Every figure is of {patches_of(evaluation, ', their cases unknown')}"
     if part == "all":
         lead += ": a whole store that the run was not made from. "
         lead += _compared_with_training(evaluation)
     else:
-        lead += f": the {PARTS.get(part, part)} part of a split made by {scheme}. {_audited(audit)}"
+        lead += f": the {PARTS.get(part, part)} part of {scheme}. {_audited(audit)}"
     facts = [
         (f"{evaluation.n_patches:,}", "patches measured"),
         (NONE if cases is None else f"{cases:,}", "cases measured"),
     ]
     prevalence = evaluation.prevalence
-    if known(prevalence):
+    if known(prevalence) and evaluation.classes:
         facts.append((percent(prevalence), f"{evaluation.classes[-1]} among them"))
     facts += [
         (f"{size:,}", f"{PARTS.get(name, name)} patches")

@@ -83,7 +83,7 @@ def test_differences_are_those_of_the_predictions(pair: list[Path]) -> None:
     (said,) = result["sentences"]
     assert said.startswith("On 12 cases (240 patches) good has a higher AUROC than poor by 0.")
     assert "excludes 0" in said
-    assert any("another seed" in text for text in result["warnings"])
+    assert any("another training seed" in text for text in result["warnings"])
     assert "Bonferroni" not in " ".join(result["warnings"])
     json.dumps(result, allow_nan=False)
 

@@ -16,12 +16,13 @@ import torch
 
 from eosin.data.store import PatchStore
 from eosin.errors import StoppedError
+from eosin.memory import LargestBatch
 from eosin.models.classifier import Classifier
 from eosin.probing.cache import BLOCK, Cache, Floats, Rows, alone
 from eosin.training.batches import take
-from eosin.training.machine import Machine, out_of_memory
+from eosin.training.machine import Machine
 
-#: Patches through the network at once; halved by itself where memory runs out.
+#: Patches through the network at once; halved automatically where memory runs out.
 BATCH = 64
 #: An embedding that the network gives now may differ by so much from the kept one (bf16, devices).
 _DRIFT = 0.05
@@ -123,30 +124,26 @@ class _Work:
         sizes = {block: extent.stop - extent.start for block, extent in extents.items()}
         missing = [block for block in self.needed if cache.checksums[block] is None]
         total, left = sum(sizes.values()), sum(sizes[block] for block in missing)
-        made, batch, started = 0, BATCH, time.perf_counter()
+        made, started = 0, time.perf_counter()
+        batch = LargestBatch(BATCH, watch.warned)
         if total > left:
             watch.note(f"{total - left:,} of {total:,} embeddings are there ({cache.folder.name})")
         for block in missing:
             rows = np.arange(extents[block].start, extents[block].stop)
             patches = take(self.store.patches, rows).numpy()
-            parts: list[Floats] = []
-            done = 0
-            while done < len(patches):
+
+            def embed(part: slice, patches: npt.NDArray[np.uint8] = patches) -> Floats:
                 if watch.stop():
                     raise StoppedError(
                         f"stopped; {cache.done():,} of {cache.shape[0]:,} embeddings are kept, and "
                         "the same command resumes with them"
                     )
-                try:
-                    parts.append(self.embed(patches[done : done + batch]))
-                except (RuntimeError, MemoryError) as error:
-                    if not out_of_memory(error) or batch == 1:
-                        raise
-                    batch //= 2
-                    watch.warned(f"memory ran out; continuing with {batch} patches at once")
-                    continue
-                done += len(parts[-1])
-                made += len(parts[-1])
+                return self.embed(patches[part])
+
+            parts = []
+            for _, embeddings in batch.parts(len(patches), embed):
+                parts.append(embeddings)
+                made += len(embeddings)
                 rate = made / (time.perf_counter() - started)
                 watch.progress(total - left + made, total, rate)
             cache.write(block, np.concatenate(parts))

@@ -67,6 +67,7 @@ def write_derived(
             content = {
                 "recipe": recipe.name,
                 "mpp": store.mpp,
+                "fit": store.fit,
                 "made_up": store.made_up,
                 "store_digest": store.digest,
                 "train_patches": len(session.parts["train"]),

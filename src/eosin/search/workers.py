@@ -21,6 +21,7 @@ from pathlib import Path
 from eosin import errors
 from eosin.cores import usable_cores
 from eosin.errors import EosinError, FailureError, StoppedError
+from eosin.memory import keep_freed_memory
 from eosin.search.plan import Search
 from eosin.search.storage import opened
 from eosin.search.trials import work
@@ -160,6 +161,7 @@ def main(folder: str, store: str, parent: int) -> int:
     signal.signal(signal.SIGTERM, ask)
     # Ctrl-C reaches the whole group of processes; the one that started this one decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    keep_freed_memory()
     try:
         again = f"eosin search --resume {folder}"
         search = Search.reopen(folder, store, again=again, watch=watch, note=say)

@@ -380,7 +380,7 @@ def test_a_recipe_outside_the_space_is_still_trial_0(
     )
     assert RunFolder(made.folder / "trial-000").recipe() == small
     assert made.result["given"]["values"] == {"muon_learning_rate": 0.02, "batch_size": 40}
-    assert any("lies outside the space" in text for text in made.result["sentences"])
+    assert any("is outside the space" in text for text in made.result["sentences"])
     for row in made.result["rows"][1:]:
         assert 0.03 <= row["values"]["muon_learning_rate"] <= 0.1
 

@@ -23,9 +23,9 @@ from eosin.data.tints import (
     shortened,
 )
 from eosin.evaluation.ranking import auroc
+from eosin.figures.panels import INK, Key, Panel, compose
 from eosin.records.decision import OUTSIDE
 from eosin.records.points import REFER
-from eosin.reporting.panels import INK, Key, Panel, compose
 from eosin.reporting.pictures import MOSAIC_BYTES, Draft, Gallery, Image, gallery_of
 from eosin.reporting.predictions import NO_CALL, Predictions
 from eosin.splitting.published import published_cases

@@ -1,7 +1,7 @@
 """EncoderNetwork: a pretrained backbone from the table, its pooling, and a head.
 
 Building it never downloads: it starts with random weights, and load_encoder_weights puts published
-ones in. So a run folder, which holds all weights, is read without the original file.
+ones in. So a run folder, which contains all weights, is read without the original file.
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ def build_backbone(
         for key, value in spec.arguments.items()
     }
     if spec.pooling != "avg":
-        # All tokens are wanted, normalized; the pooling is done by EncoderNetwork.
+        # All tokens are needed, normalized; the pooling is done by EncoderNetwork.
         arguments |= {"global_pool": "", "img_size": size or spec.grid_px}
     backbone: nn.Module = timm.create_model(
         spec.architecture,

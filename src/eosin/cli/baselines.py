@@ -18,7 +18,9 @@ def baselines(
         Path | None,
         typer.Option("--output", "-o", help="Folder for baselines.json and baselines.png."),
     ] = None,
-    fold: output.Fold = None,
+    fold: Annotated[
+        int | None, typer.Option(help="For a split into folds: the fold to test on.")
+    ] = None,
     allow_leaks: Annotated[
         bool,
         typer.Option("--allow-leaks", help="Measure on a leaking split; every output is marked."),
@@ -30,7 +32,7 @@ def baselines(
     """Measure what a network must beat: base rate, color, texture, nearest neighbors.
 
     The split is audited first. Each method learns from the training part, has its threshold from
-    validation, and is measured on the test part (without one: on validation, with a mark) with
+    validation, and is measured on the test part (without one, on validation, with a mark) with
     95 % intervals by bootstrap over cases.
 
     Example: eosin baselines idc.store --split published

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from eosin.cli import output
-from eosin.errors import UserError
 
 if TYPE_CHECKING:
     from eosin.data.store import PatchStore
@@ -22,7 +20,7 @@ if TYPE_CHECKING:
 _ARTICLE = ("epochs=4", "learning_rate=0.01", "momentum=0.9", "batch_size=64")
 #: Name -> (recipe, split, settings, what it is).
 _RUNS: dict[str, tuple[str, str, Sequence[str], str]] = {
-    "verbatim": ("article-verbatim", "patch", (), "the tutorial as it stands"),
+    "verbatim": ("article-verbatim", "patch", (), "the tutorial unchanged"),
     "article, patch-random": ("article", "patch", _ARTICLE, "corrected, cases on both sides"),
     "article, by case": ("article", "case", _ARTICLE, "corrected, cases apart"),
     "compact, by case": ("compact", "case", ("epochs=6",), "the house network, cases apart"),
@@ -39,21 +37,27 @@ def demo(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Change every recipe: key=value; repeatable.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an earlier demo.")] = False,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Replace a demo; files that eosin did not make are kept."),
+    ] = False,
     json_: output.Json = False,
 ) -> None:
-    """Go the whole way on made-up cases: archive, store, audit, networks, figures, heatmap.
+    """Run every step on made-up cases: archive, store, audit, networks, figures, heatmap.
 
-    Takes about three minutes on two cores. Nothing in it is tissue and no figure says anything
+    Takes about three minutes on two cores. Nothing in it is tissue and no figure is evidence
     about cancer; it shows what the commands do and what the tutorial does wrong.
 
     Example: eosin demo -o demo
     """
     output.use_json(json_)
+    from eosin.folders import make_folder
     from eosin.reporting.report import write_report
 
-    begun = time.perf_counter()
-    _prepare(folder, force)
+    started = time.perf_counter()
+    with output.replacing(folder, "demo", force=force):
+        make_folder(folder, "demo", force=force)
+        make_folder(folder / "runs", "runs", force=force)
     store = _data(folder, cases, seed)
     splits = _splits(store)
     found: dict[str, Assessment] = {}
@@ -67,7 +71,7 @@ def demo(
         for problem in write_report(assessment.folder, store=store).problems:
             output.warn(f"report: {problem}")
     pictures = _pictures(store, splits["case"], folder)
-    seconds = time.perf_counter() - begun
+    seconds = time.perf_counter() - started
     rows = {name: _row(each.evaluation, _RUNS[name][3]) for name, each in found.items()}
     for scheme, run in zip(_SCHEMES, ("article, patch-random", "compact, by case"), strict=True):
         for key, name in _BASELINES.items():
@@ -95,16 +99,6 @@ def _folder(folder: Path, name: str) -> Path:
 
 
 _LOOK = ("report.html", "evaluation.json")
-
-
-def _prepare(folder: Path, force: bool) -> None:
-    if folder.exists() and any(folder.iterdir() if folder.is_dir() else [folder]):
-        if not (folder / "made-up.zip").exists():
-            raise UserError(f"{folder} exists and is no earlier demo; choose another with -o")
-        if not force:
-            raise UserError(f"{folder} holds an earlier demo; say --force to replace it")
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True, exist_ok=True)
 
 
 def _data(folder: Path, cases: int, seed: int) -> PatchStore:
@@ -199,7 +193,7 @@ def _show(
     )
     verbatim = rows["verbatim"]
     output.say(
-        "The tutorial as it stands changes no weight and calls every patch negative: its accuracy "
+        "The unchanged tutorial changes no weight and calls every patch negative: its accuracy "
         f"of {verbatim['accuracy']['value']:.3f} is the base rate, its sensitivity "
         f"{verbatim['sensitivity']['value']:.0f}."
     )

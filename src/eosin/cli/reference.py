@@ -22,7 +22,7 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin
 import typer
 
 from eosin.cli.main import COMMANDS, app, register
-from eosin.files import whole
+from eosin.folders import whole_file
 
 HEAD = """\
 # Command line
@@ -242,7 +242,7 @@ def main(arguments: list[str]) -> int:
         if check:
             print(f"{path} is out of date; write it again with: make docs", file=sys.stderr)
             continue
-        with whole(path) as temporary:
+        with whole_file(path) as temporary:
             temporary.write_text(PAGES[path.name](), "utf-8")
     return 1 if check and stale else 0
 

@@ -30,7 +30,7 @@ from eosin.data.tints import (
     shortened,
 )
 from eosin.errors import StoreError
-from eosin.files import whole
+from eosin.folders import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -285,7 +285,7 @@ def _save(figure: Figure, path: Path_) -> Path:
     """Write a PNG under a temporary name and put it in its place."""
     target = Path(path)
     try:
-        with whole(target) as temporary, warnings.catch_warnings():
+        with whole_file(target) as temporary, warnings.catch_warnings():
             # A letter that the font lacks is drawn as a box; that needs no warning.
             warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)
             figure.savefig(temporary, format="png", dpi=_DPI, metadata={"Software": None})

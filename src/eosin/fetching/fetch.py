@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -54,20 +55,22 @@ class Fetched:
 def fetch_idc(target: Path, *, force: bool = False, watcher: Watcher | None = None) -> Fetched:
     """Download the Kaggle archive to ``target``, as the zip that it is.
 
-    A complete zip that is there already is left alone, unless ``force``.
+    A complete zip that is there already is kept, unless ``force``, which replaces this archive and
+    nothing else.
 
     Raises MissingExtraError without the Kaggle client, CredentialsError without a token that is
-    accepted, UserError where ``target`` is something else than a zip, DownloadError otherwise.
+    accepted, UserError where ``target`` is something else, DownloadError otherwise.
     """
-    if target.exists() and not force:
+    if target.exists():
+        remedy = "; move it away, or choose another name with -o"
         try:
             check_zip(target)
         except DownloadError as error:
-            raise UserError(
-                f"{error}; it is in the way. Remove it, use --force to replace it, or choose "
-                "another name with -o"
-            ) from None
-        return Fetched(target, target.stat().st_size, new=False)
+            raise UserError(f"{error}{remedy}") from None
+        if not force:
+            return Fetched(target, target.stat().st_size, new=False)
+        if not _MEMBER.fullmatch(_first_member(target)):
+            raise UserError(f"{target} is another zip than the archive{remedy}")
     opener = kaggle.open_dataset(IDC, kaggle.require_credentials())
     download(opener, target, check=check_zip, watcher=watcher)
     return Fetched(target, target.stat().st_size, new=True)
@@ -82,10 +85,11 @@ def fetch_mnist(
 ) -> list[Fetched]:
     """Download the four MNIST files to ``folder``; the mirrors are tried in turn.
 
-    A file with the right checksum is left alone, unless ``force``; a wrong one is replaced.
+    A file with the right checksum is kept, unless ``force``.
 
-    Raises UserError for a mirror that is no web address, DownloadError with the reason of each file
-    and mirror that failed; the files that are right stay.
+    Raises UserError for a mirror that is not a web address, or where another file has the name of
+    a published one; DownloadError with the reason of each file and mirror that failed; the files
+    that are right stay.
     """
     for mirror in mirrors:
         if urlsplit(mirror).scheme not in ("http", "https") or not urlsplit(mirror).netloc:
@@ -96,11 +100,15 @@ def fetch_mnist(
     usable = list(mirrors)
     for name, md5 in MNIST.items():
         target = folder / name
-        if target.exists() and not force and md5_of(target) == md5:
-            fetched.append(Fetched(target, target.stat().st_size, new=False))
-            continue
-        if target.exists() and not force:
-            watcher.note(f"{target} is not the published file (checksum); it is fetched again")
+        if target.exists():
+            if md5_of(target) != md5:
+                raise UserError(
+                    f"{target} is not the published file (checksum); move it away, or choose "
+                    "another folder with -o"
+                )
+            if not force:
+                fetched.append(Fetched(target, target.stat().st_size, new=False))
+                continue
         reasons = _from_mirrors(usable, name, target, md5, watcher)
         if reasons is None:
             fetched.append(Fetched(target, target.stat().st_size, new=True))
@@ -154,6 +162,17 @@ _END = struct.Struct("<4s4H2LH")
 _END64_LOCATOR = struct.Struct("<4sLQL")
 _END64 = struct.Struct("<4sQ2H2L4Q")
 _LONGEST_COMMENT = 0xFFFF
+
+
+#: The archive's first member: case/class/name.
+_MEMBER = re.compile(r"(.*/)?\d+/[01]/[^/]+\.png")
+
+
+def _first_member(path: Path) -> str:
+    """The name of the first member of a zip; APPNOTE, 4.3.7."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(30)[26:28], "little")
+        return file.read(length).decode("utf-8", "replace")
 
 
 def check_zip(path: Path) -> int:

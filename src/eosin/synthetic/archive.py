@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from eosin.data.store import PatchStore, StoreWriter
 from eosin.errors import StoreError, UserError
-from eosin.files import whole
+from eosin.folders import whole_file
 from eosin.synthetic.cases import MadeUpCase, make_case
 
 __all__ = ["NOTICE_NAME", "MadeUpCase", "cut", "make_case", "make_store", "write_archive"]
@@ -134,7 +134,7 @@ def write_archive(
         return [(piece, _png(piece.patch)) for piece in cut(drawn, label_noise=LABEL_NOISE)]
 
     try:
-        with whole(target) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        with whole_file(target) as temporary, zipfile.ZipFile(temporary, "w") as archive:
             _add(archive, NOTICE_NAME, NOTICE.encode())
             nested: list[tuple[str, bytes]] = []
             # Map keeps the order of the cases, so the bytes do not depend on the threads.

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from eosin.data.store import PatchStore
 from eosin.errors import RunError
-from eosin.files import whole
+from eosin.folders import whole_file
 from eosin.models.classifier import load_classifier
 from eosin.runs import RunFolder
 from eosin.training.batches import take
@@ -73,6 +73,6 @@ def teach(
         block = rows[start : start + _BLOCK]
         answers[start : start + len(block)] = classify(model, take(store.patches, block), machine)
         progress(start + len(block), len(rows))
-    with whole(kept) as temporary, open(temporary, "wb") as file:
+    with whole_file(kept) as temporary, open(temporary, "wb") as file:
         np.save(file, answers)
     return torch.from_numpy(answers)

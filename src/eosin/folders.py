@@ -197,7 +197,7 @@ def check_target(
         raise UserError(f"{target} is a file; choose a folder that does not exist yet")
     if not target.exists():
         return False
-    if all(entry.name in (MARK, LOCK) or _is_temporary(entry) for entry in target.iterdir()):
+    if _is_empty(target):
         return True
     name, there = KINDS[kind].name, kind_of(target)
     if there != kind:
@@ -298,7 +298,7 @@ def _put_away(leftover: Path, target: Path) -> None:
         leftover.unlink(missing_ok=True)
         return
     unfinished = _mark_of(leftover).get("temporary") == leftover.name
-    if unfinished or all(entry.name in (MARK, LOCK) for entry in leftover.iterdir()):
+    if unfinished or _is_empty(leftover):
         shutil.rmtree(leftover, ignore_errors=True)
     elif not target.exists():
         os.rename(leftover, target)
@@ -342,8 +342,12 @@ def _temporary(target: Path) -> Path:
     return target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}{ENDING}")
 
 
-def _is_temporary(entry: Path) -> bool:
-    return entry.name.startswith(".") and entry.name.endswith(ENDING)
+def _is_empty(folder: Path) -> bool:
+    """Whether there is nothing but what a writer needs itself."""
+    return all(
+        name in (MARK, LOCK) or (name.startswith(".") and name.endswith(ENDING))
+        for name in os.listdir(folder)
+    )
 
 
 def _claim(leftover: Path) -> Lock | None:

@@ -70,7 +70,7 @@ def test_jupyter_shows_texts_inputs_figures_and_verdicts() -> None:
         texts = [kind.get("text/markdown", "") for kind in kinds]
         assert any("![It learns, and never comes to rest" in text for text in texts)
         assert any("threshold: **4.5**" in text for text in texts)
-        assert sum("Nothing is written yet" in text for text in texts) == 3
+        assert sum("Write an answer first" in text for text in texts) == 3
     finally:
         shells.InteractiveShell.clear_instance()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from eosin.data.archives import zip_directory
-from eosin.data.decode import IMAGE_SUFFIXES
+from eosin.data.decode import is_image_name
 from eosin.data.manifest import read_manifest
 from eosin.data.sources import MADE_UP
 from eosin.data.store import PatchStore
@@ -18,8 +18,8 @@ from eosin.errors import SourceError, StoreError
 from eosin.folders import kind_of
 from eosin.kinds import ENDING
 
-#: What packing a folder may read; a split or a card that is written beside it changes nothing.
-_READ = (*IMAGE_SUFFIXES, ".h5", ".gz", "ubyte", "_meta.csv", MADE_UP.lower())
+#: What packing a folder may read besides images; a split or a card that is written beside it changes nothing.
+_READ = (".h5", ".gz", "ubyte", "_meta.csv", MADE_UP.lower())
 
 
 def origin_of(source: Path) -> dict[str, Any]:

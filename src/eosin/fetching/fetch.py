@@ -45,7 +45,7 @@ _MIRROR_ATTEMPTS = 3
 
 @dataclass(frozen=True)
 class Fetched:
-    """A file that is there and right. ``new`` is False where it was there before."""
+    """A complete and verified file. ``new`` is False where it existed before."""
 
     path: Path
     size_bytes: int
@@ -55,22 +55,26 @@ class Fetched:
 def fetch_idc(target: Path, *, force: bool = False, watcher: Watcher | None = None) -> Fetched:
     """Download the Kaggle archive to ``target``, as the zip that it is.
 
-    A complete zip that is there already is kept, unless ``force``, which replaces this archive and
-    nothing else.
+    A complete zip that exists already is kept, unless ``force``, which replaces this archive, even
+    an incomplete one, and nothing else.
 
     Raises MissingExtraError without the Kaggle client, CredentialsError without a token that is
     accepted, UserError where ``target`` is something else, DownloadError otherwise.
     """
     if target.exists():
-        remedy = "; move it away, or choose another name with -o"
+        ours = _is_archive(target)
         try:
             check_zip(target)
         except DownloadError as error:
-            raise UserError(f"{error}{remedy}") from None
+            if not (force and ours):
+                advice = "use --force to replace it, or " if ours else ""
+                raise UserError(f"{error}; {advice}choose another name with -o") from None
         if not force:
             return Fetched(target, target.stat().st_size, new=False)
-        if not _MEMBER.fullmatch(_first_member(target)):
-            raise UserError(f"{target} is another zip than the archive{remedy}")
+        if not ours:
+            raise UserError(
+                f"{target} is another zip than the archive; choose another name with -o"
+            )
     opener = kaggle.open_dataset(IDC, kaggle.require_credentials())
     download(opener, target, check=check_zip, watcher=watcher)
     return Fetched(target, target.stat().st_size, new=True)
@@ -110,14 +114,13 @@ def fetch_mnist(
                 fetched.append(Fetched(target, target.stat().st_size, new=False))
                 continue
         reasons = _from_mirrors(usable, name, target, md5, watcher)
+        failed += reasons or ()
         if reasons is None:
             fetched.append(Fetched(target, target.stat().st_size, new=True))
-        else:
-            failed += reasons
     if failed:
         raise DownloadError(
             f"{len(MNIST) - len(fetched)} of the {len(MNIST)} MNIST files could not be fetched "
-            "(--mirror names another server):\n  " + "\n  ".join(failed)
+            "(use --mirror for another server):\n  " + "\n  ".join(failed)
         )
     return fetched
 
@@ -125,16 +128,16 @@ def fetch_mnist(
 def _from_mirrors(
     mirrors: list[str], name: str, target: Path, md5: str, watcher: Watcher
 ) -> list[str] | None:
-    """None when the file is there, otherwise why each mirror failed; the good one moves ahead."""
+    """None when the file is fetched, else why each mirror failed; the good one moves ahead."""
 
     def check(path: Path) -> None:
-        found = md5_of(path)
-        if found != md5:
+        actual = md5_of(path)
+        if actual != md5:
             raise DownloadError(
-                f"{name}: wrong checksum {found}, expected {md5}; it is {looks_like(path)}"
+                f"{name}: wrong checksum {actual}, expected {md5}; it is {looks_like(path)}"
             )
 
-    reasons = [] if mirrors else [f"{name}: no server left to ask"]
+    reasons = [] if mirrors else [f"{name}: no server left to try"]
     patience = replace(servers.PATIENCE, attempts=min(_MIRROR_ATTEMPTS, servers.PATIENCE.attempts))
     for mirror in list(mirrors):
         url = mirror.rstrip("/") + "/" + name
@@ -156,8 +159,8 @@ def _from_mirrors(
     return reasons
 
 
-# The end of a zip (PKWARE's APPNOTE, 4.3.14 to 4.3.16). zipfile would read the whole directory,
-# half a million members here; the end is enough to tell whether the file is complete.
+# The end of a zip (PKWARE's APPNOTE, 4.3.14 to 4.3.16). zipfile would read the complete
+# directory, half a million members here; the end shows whether the file is complete.
 _END = struct.Struct("<4s4H2LH")
 _END64_LOCATOR = struct.Struct("<4sLQL")
 _END64 = struct.Struct("<4sQ2H2L4Q")
@@ -168,11 +171,12 @@ _LONGEST_COMMENT = 0xFFFF
 _MEMBER = re.compile(r"(.*/)?\d+/[01]/[^/]+\.png")
 
 
-def _first_member(path: Path) -> str:
-    """The name of the first member of a zip; APPNOTE, 4.3.7."""
+def _is_archive(path: Path) -> bool:
+    """Whether the first member is one of this archive, complete or not; APPNOTE, 4.3.7."""
     with path.open("rb") as file:
-        length = int.from_bytes(file.read(30)[26:28], "little")
-        return file.read(length).decode("utf-8", "replace")
+        head = file.read(30)
+        name = file.read(int.from_bytes(head[26:28], "little")).decode("utf-8", "replace")
+    return head[:4] == b"PK\x03\x04" and bool(_MEMBER.fullmatch(name))
 
 
 def check_zip(path: Path) -> int:
@@ -189,7 +193,7 @@ def check_zip(path: Path) -> int:
         tail = file.read()
         at = tail.rfind(b"PK\x05\x06")
         if at < 0 or len(tail) - at < _END.size:
-            raise DownloadError(f"{path} is a zip without its end: it is cut off at {amount(size)}")
+            raise DownloadError(f"{path} is an incomplete zip: it is cut off at {amount(size)}")
         *_, members, length, offset, _comment = _END.unpack_from(tail, at)
         end = tail_start + at
         locator = tail[max(0, at - _END64_LOCATOR.size) : at]
@@ -198,12 +202,10 @@ def check_zip(path: Path) -> int:
             file.seek(end)
             record = file.read(_END64.size)
             if len(record) < _END64.size or record[:4] != b"PK\x06\x06":
-                raise DownloadError(f"{path} is a damaged zip: its end record is not where it says")
+                raise DownloadError(f"{path} is a damaged zip: its end record is missing")
             *_, members, length, offset = _END64.unpack(record)
         file.seek(offset)
         first = file.read(4)
     if offset + length != end or (members and first != b"PK\x01\x02"):
-        raise DownloadError(
-            f"{path} is a damaged zip: its table of contents is not where its end says"
-        )
+        raise DownloadError(f"{path} is a damaged zip: its table of contents is missing")
     return int(members)

@@ -27,7 +27,7 @@ from eosin.runtime.exported import (
     joined,
     read_exported,
 )
-from eosin.training.machine import choose_machine, keep_freed_memory
+from eosin.training.machine import choose_machine
 
 Patches = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -73,7 +73,6 @@ class ProgramPredictor:
         self.machine = choose_machine(precision)
         self.runtime = f"torch {torch.__version__}"
         self._program: Any = program.module().to(self.machine.device)
-        keep_freed_memory()
 
     def predict(self, patches: Patches) -> Floats:
         """patches: uint8 [N, H, W, 3], any N, H and W. Returns probabilities float32 [N, K]."""

@@ -23,8 +23,8 @@ from eosin.probing.heads import Fitted, Part, fit_logistic, fit_nearest
 from eosin.runs import RunFolder
 from eosin.splitting.splits import Split
 from eosin.training.batches import mixed_seed
-from eosin.training.machine import choose_machine, keep_freed_memory
-from eosin.training.origin import beginning
+from eosin.training.machine import choose_machine
+from eosin.training.origin import initializer
 from eosin.training.session import Session, start
 
 #: What may be fitted on embeddings -> in words.
@@ -142,7 +142,6 @@ def fit_probe(
     watch = watcher or Watcher()
     store, parts, recipe, run = session.store, session.parts, session.recipe, session.run
     _trainable(store, parts["train"])
-    keep_freed_memory()
     started = time.perf_counter()
     machine = choose_machine(recipe.precision)
     model = frozen(session)
@@ -176,6 +175,7 @@ def fit_probe(
     facts = {
         "recipe": recipe.name,
         "mpp": store.mpp,
+        "fit": store.fit,
         "made_up": store.made_up,
         "store_digest": store.digest,
         "train_patches": len(train),
@@ -211,8 +211,7 @@ def frozen(session: Session) -> Classifier:
         arguments=recipe.arguments,
         **scaling,
     )
-    if (put := beginning(session.origin, going_on=False)) is not None:
-        put(model)
+    initializer(session.origin, resume=False)(model)
     return model.eval()
 
 

@@ -1,6 +1,6 @@
 """Where a run's first weights come from: chance, an earlier run, or a pretrained encoder.
 
-What was found is recorded in environment.json under "start", so that the run can begin again.
+The record is in environment.json under "start", so that the run can be repeated.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from eosin.runs import RunFolder
 from eosin.splitting.seen import seen_table
 
 Rows = npt.NDArray[np.int64]
-Begin = Callable[[Classifier], None]
+Initializer = Callable[[Classifier], None]
 
 
 def from_run(path: Path, recipe: Recipe) -> dict[str, Any]:
     """The record of an earlier run as the start of another.
 
-    Raises RunError where it has no model, RecipeError where the recipe's network is another.
+    Raises RunError where it has no model, RecipeError where the recipe's network differs.
     """
     model, facts = load_classifier(RunFolder.open(path).path)
     if model.architecture == "ensemble":
         raise RecipeError(
-            f"{path} is an ensemble, which is not trained: begin with one of its members, or learn "
+            f"{path} is an ensemble, which is not trained: start from one of its members, or learn "
             f"from its answers with --teacher {path}"
         )
     mine = (recipe.network, dict(recipe.arguments))
@@ -47,7 +47,7 @@ def from_run(path: Path, recipe: Recipe) -> dict[str, Any]:
     if mine[0] != theirs[0] or _without(mine[1], regular) != _without(theirs[1], regular):
         raise RecipeError(
             f"the recipe's network is {mine[0]} with arguments {mine[1]}, that of {path} is "
-            f"{theirs[0]} with {theirs[1]}: weights carry over only between equal ones"
+            f"{theirs[0]} with {theirs[1]}: weights can be reused only in an equal network"
         )
     return {
         "kind": "run",
@@ -60,10 +60,10 @@ def from_run(path: Path, recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def from_encoder(recipe: Recipe, store: PatchStore, found: Mapping[str, Any]) -> dict[str, Any]:
+def from_encoder(recipe: Recipe, store: PatchStore, weights: Mapping[str, Any]) -> dict[str, Any]:
     """The record of an encoder's weights, after they were put into the network once.
 
-    So weights that do not fit are refused before a run folder is made. found: where they lie
+    So weights that do not fit are refused before a run folder is made. weights: where they are
     ("path") and what they are. Raises RunError where they are damaged or do not fit.
     """
     network = build_network(
@@ -73,28 +73,29 @@ def from_encoder(recipe: Recipe, store: PatchStore, found: Mapping[str, Any]) ->
         arguments=recipe.arguments,
     )
     assert isinstance(network, EncoderNetwork)
-    return {"kind": "encoder", **load_encoder_weights(network, Path(str(found["path"]))), **found}
+    loaded = load_encoder_weights(network, Path(str(weights["path"])))
+    return {"kind": "encoder", **loaded, **weights}
 
 
-def beginning(record: Mapping[str, Any], *, going_on: bool) -> Begin | None:
+def initializer(record: Mapping[str, Any], *, resume: bool) -> Initializer:
     """What puts the recorded weights into a fresh classifier.
 
-    going_on: the checkpoint brings the weights, only the input scaling is still to be set.
-    Raises RunError where the recorded weights are gone or have changed.
+    resume: the checkpoint brings the weights, only the input scaling is still to be set.
+    Raises RunError where the recorded weights are missing or have changed.
     """
     kind = record.get("kind", "random")
-    if kind == "random" or (going_on and kind == "encoder"):
-        return None
+    if kind == "random" or (resume and kind == "encoder"):
+        return lambda model: None
     path = Path(str(record["path"]))
-    if not going_on and kind == "run":
+    if not resume and kind == "run":
         check_digest(path / "model.safetensors", str(record["digest"]))
-    elif not going_on and _weights_digest(str(record["encoder"]), record) != record["digest"]:
-        raise RunError(f"the run began from {path}, which has changed since; train anew")
+    elif not resume and _weights_digest(str(record["encoder"]), record) != record["digest"]:
+        raise _changed(path)
 
     def from_other(model: Classifier) -> None:
         model.mean.copy_(model.mean.new_tensor(record["mean"]))
         model.deviation.copy_(model.deviation.new_tensor(record["deviation"]))
-        if not going_on:
+        if not resume:
             _copy(load_classifier(path)[0], model)
 
     def from_file(model: Classifier) -> None:
@@ -105,7 +106,7 @@ def beginning(record: Mapping[str, Any], *, going_on: bool) -> Begin | None:
 
 
 def _copy(earlier: Classifier, model: Classifier) -> None:
-    """All weights; but a fresh head where the classes are other ones."""
+    """All weights; but a fresh head where the classes differ."""
     weights = earlier.network.state_dict()
     if earlier.classes != model.classes:
         fresh = model.network.state_dict()
@@ -141,24 +142,28 @@ def _weights_digest(encoder: str, record: Mapping[str, Any]) -> str:
 
 
 def check_digest(path: Path, expected: str) -> None:
-    """Raise RunError where weights that were recorded are gone, or are others now."""
+    """Raise RunError where weights that were recorded are missing or have changed."""
     if not path.exists():
-        raise RunError(f"the run began from {path}, which is gone; put it back, or train anew")
+        raise RunError(f"the run started from {path}, which is missing; put it back, or retrain")
     if digest_of(path) != expected:
-        raise RunError(f"the run began from {path}, which has changed since; train anew")
+        raise _changed(path)
+
+
+def _changed(path: Path) -> RunError:
+    return RunError(f"the run started from {path}, which has changed since; retrain it")
 
 
 def refuse_seen(
     what: str, earlier: RunFolder, store: PatchStore, parts: Mapping[str, Rows]
 ) -> list[str]:
-    """Sentences on cases and patches to be measured on that an earlier run has learned from.
+    """Sentences on validation and test data that an earlier run has learned from.
 
     What it was trained on may be neither in the validation nor in the test part; what it was
     validated on may be validated on again, but not tested. what: the earlier run's role in this
-    one, such as "--from" or "the teacher".
+    one, for example "--from" or "the teacher".
     """
     seen = seen_table(earlier)
-    found = []
+    sentences = []
     for part, roles in (("val", ["train"]), ("test", ["train", "val"])):
         before = seen.filter(pl.col("part").is_in(roles))
         rows = parts[part]
@@ -167,18 +172,18 @@ def refuse_seen(
         patches = int(store.index["digest"][rows].is_in(before["digest"].to_list()).sum())
         if shared or patches:
             some = f" (cases {', '.join(shared[:3])}{' ...' if len(shared) > 3 else ''})"
-            found.append(
+            sentences.append(
                 f"{what} {earlier.path} has seen {len(shared)} cases and {patches} patches of the "
                 f"{part} part{some if shared else ''}"
             )
-    return found
+    return sentences
 
 
 def leak(sentences: Sequence[str]) -> LeakError:
-    """The refusal."""
+    """The error that refuses them."""
     return LeakError(
         f"{'; '.join(sentences)}: figures on them would be too good. Make a split that leaves them "
-        "out, or say --allow-leaks, and every output will say so"
+        "out, or add --allow-leaks, and every output will carry a warning"
     )
 
 

@@ -25,9 +25,9 @@ from eosin.splitting.seen import SEEN, seen_table
 from eosin.splitting.splits import Split, read_split, write_split
 from eosin.training.loop import Reporter, Trainer
 from eosin.training.origin import (
-    beginning,
     from_encoder,
     from_run,
+    initializer,
     leak,
     refuse_seen,
 )
@@ -133,13 +133,13 @@ def at_scale(recipe: Recipe, store: PatchStore) -> Recipe:
     if not store.mpp:
         raise RecipeError(
             f"arguments.resize = mpp needs the scale of the patches, which {store.path} does not "
-            "have; set it with --set arguments.patch_mpp=0.5 (micrometers a pixel)"
+            "have; give it: --set arguments.patch_mpp=0.5 (micrometers a pixel)"
         )
     return recipe.changed(arguments={**arguments, "patch_mpp": store.mpp})
 
 
 def reopen(path: str | os.PathLike[str], store_path: str | None = None) -> Session:
-    """The session of a run folder, for resuming or evaluating.
+    """The session of a run folder, to resume or to evaluate it.
 
     store_path: where the store is now; by default where it was, or where it is relative to the run.
     Raises RunError, StoreError or SplitError where something is missing or does not fit.
@@ -147,26 +147,26 @@ def reopen(path: str | os.PathLike[str], store_path: str | None = None) -> Sessi
     run = RunFolder(path)
     sweep(run.path)
     run = RunFolder.open(path)
-    content = run.read_json("environment.json")
+    record = run.read_json("environment.json")
     try:
-        digest, fold = str(content["store"]["digest"]), content["fold"]
-        places = [Path(store_path)] if store_path else recorded_places(content["store"], run.path)
+        digest, fold = str(record["store"]["digest"]), record["fold"]
+        places = [Path(store_path)] if store_path else recorded_places(record["store"], run.path)
     except (KeyError, TypeError):
-        raise RunError(f"{run / 'environment.json'} does not name its store") from None
+        raise RunError(f"{run / 'environment.json'} does not record its store") from None
     there = [place for place in places if store_path or place.exists()]
     if not there:
         name = shlex.quote(str(run.path))
         raise RunError(
-            f"{run.path} was made from the store {places[0]}, which does not exist any more; name "
-            f"its place: eosin evaluate {name} --store STORE, or eosin train STORE --resume {name}"
+            f"{run.path} was made from {places[0]}, which is missing; give the store's new place: "
+            f"eosin evaluate {name} --store STORE, or eosin train STORE --resume {name}"
         )
     for place in there:
         store = PatchStore.open(place)
         if store.digest == digest:
             return _session(store, read_split(run / "split.csv"), fold, run.recipe(), run)
     raise RunError(
-        f"{run.path} was made from store {digest[:12]}, but {store.path} is {store.digest[:12]}; "
-        "name the right store with --store"
+        f"{run.path} was made from store {digest[:12]}, but {store.path} is "
+        f"{store.digest[:12]}; give the right store with --store"
     )
 
 
@@ -177,7 +177,7 @@ def fit(
     resume: bool = False,
     team: Team | None = None,
 ) -> dict[str, Any]:
-    """Train, or resume training; returns the content of model.json.
+    """Train, or resume training; returns the facts of model.json.
 
     team: the processes that train together; each of them calls this with the same session.
     Where training fails, failed.json keeps the reason, for `eosin runs`.
@@ -198,9 +198,10 @@ def fit(
             session.run,
             precision=session.recipe.precision,
             progress=reporter.taught,
+            warned=reporter.warned,
         )
         if team.count > 1:
-            # The main process asks and keeps the answers in the run folder; then all read them.
+            # The main process computes the answers and keeps them in the run folder for all.
             team.once(lambda: len(ask()), patient=True)
         soft = ask()
     trainer = Trainer(
@@ -210,13 +211,13 @@ def fit(
         session.run,
         marks=session.marks,
         reporter=reporter,
-        facts={
+        model_facts={
             "split_scheme": session.split.scheme,
             "leaking": session.split.leaking,
             "start": session.origin,
             "teacher": session.teacher,
         },
-        begin=beginning(session.origin, going_on=resume),
+        initialize=initializer(session.origin, resume=resume),
         soft=soft,
         team=team,
     )
@@ -232,11 +233,11 @@ def fit(
 def _session(
     store: PatchStore, split: Split, fold: int | None, recipe: Recipe, run: RunFolder
 ) -> Session:
-    content = run.read_json("environment.json")
-    marks = tuple(str(mark) for mark in content["marks"])
-    origin = content.get("start") or {"kind": "random"}
+    record = run.read_json("environment.json")
+    marks = tuple(str(mark) for mark in record["marks"])
+    origin = record.get("start") or {"kind": "random"}
     parts = split.parts(store, fold)
-    return Session(store, split, fold, parts, recipe, run, marks, origin, content.get("teacher"))
+    return Session(store, split, fold, parts, recipe, run, marks, origin, record.get("teacher"))
 
 
 def _write_seen(

@@ -1,4 +1,4 @@
-"""A teacher's answers for the training patches, asked once and kept in the run folder."""
+"""A teacher's answers for the training patches, computed once and kept in the run folder."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from torch import Tensor
 from eosin.data.store import PatchStore
 from eosin.errors import RunError
 from eosin.folders import whole_file
+from eosin.memory import LargestBatch
 from eosin.models.classifier import load_classifier
 from eosin.runs import RunFolder
-from eosin.training.batches import take
 from eosin.training.machine import choose_machine
 from eosin.training.origin import check_digest, digest_of
-from eosin.training.validate import classify
+from eosin.training.validate import logits_of
 
 _FILE = "teacher.npy"
-_BLOCK = 256
+_BATCH = 256
 
 
 def as_teacher(path: Path, store: PatchStore) -> dict[str, Any]:
-    """The record of a run as a teacher; raises RunError where its classes are other ones."""
+    """The record of a run as a teacher; raises RunError where its classes differ."""
     model, facts = load_classifier(RunFolder.open(path).path)
     if model.classes != store.classes:
         raise RunError(
-            f"the teacher {path} knows the classes {', '.join(model.classes)}; "
+            f"the teacher {path} has the classes {', '.join(model.classes)}; "
             f"{store.path} has {', '.join(store.classes)}"
         )
     return {
@@ -49,30 +49,28 @@ def teach(
     *,
     precision: str = "auto",
     progress: Callable[[int, int], None] = lambda done, total: None,
+    warned: Callable[[str], None] = lambda sentence: None,
 ) -> Tensor:
     """The teacher's logits for the training patches: float32 [n, K].
 
     rows: int64 [n]. Read from the run folder where they were kept before, so that a resumed run
-    does not need its teacher. Raises RunError where the teacher is gone or has changed.
+    does not need its teacher. Raises RunError where the teacher is missing or has changed.
     """
     kept = run / _FILE
     shape = (len(rows), len(store.classes))
     if kept.exists():
         try:
-            found = np.load(kept, allow_pickle=False)
+            logits = np.load(kept, allow_pickle=False)
         except (OSError, ValueError) as error:
-            raise RunError(f"{kept} cannot be read ({error}); delete it and go on") from None
-        if found.shape == shape and found.dtype == np.float32 and np.isfinite(found).all():
-            return torch.from_numpy(found)
+            raise RunError(f"{kept} cannot be read ({error}); delete it, then resume") from None
+        if logits.shape == shape and logits.dtype == np.float32 and np.isfinite(logits).all():
+            return torch.from_numpy(logits)
     folder = Path(str(record["path"]))
     check_digest(folder / "model.safetensors", str(record["digest"]))
     machine = choose_machine(precision)
     model = load_classifier(folder)[0].to(machine.device)
-    answers = np.empty(shape, np.float32)
-    for start in range(0, len(rows), _BLOCK):
-        block = rows[start : start + _BLOCK]
-        answers[start : start + len(block)] = classify(model, take(store.patches, block), machine)
-        progress(start + len(block), len(rows))
+    batch = LargestBatch(_BATCH, lambda sentence: warned(f"teacher: {sentence}"))
+    answers = logits_of(model, store.patches, rows, machine, batch=batch, progress=progress)
     with whole_file(kept) as temporary, open(temporary, "wb") as file:
-        np.save(file, answers)
-    return torch.from_numpy(answers)
+        np.save(file, answers.numpy())
+    return answers

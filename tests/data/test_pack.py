@@ -224,7 +224,7 @@ def test_breakhis_nct_and_class_folders(tmp_path):
     store = pack(path, tmp_path / "n")
     assert (store.mpp, len(store.classes), store.labels.tolist()) == (0.5, 9, [8])
     assert not store.cases_known
-    assert "does not say which case" in store.info["notes"][0]
+    assert "does not give the case" in store.info["notes"][0]
     path = write(tmp_path / "c.zip", {"train/b/1.png": png(1), "test/a/1.png": png(2)})
     store = pack(path, tmp_path / "c")
     assert store.index["part"].to_list() == ["test", "train"]

@@ -27,7 +27,7 @@ def baselines(
         typer.Option("--output", "-o", help="Folder for baselines.json and baselines.png."),
     ] = None,
     fold: Annotated[
-        int | None, typer.Option(help="Which fold of a split into folds to test on.")
+        int | None, typer.Option(help="For a split into folds: the fold to test on.")
     ] = None,
     allow_leaks: Annotated[
         bool,
@@ -40,7 +40,7 @@ def baselines(
     """Measure what a network must beat: base rate, color, texture, nearest neighbors.
 
     The split is audited first. Each method learns from the training part, has its threshold from
-    validation, and is measured on the test part (without one: on validation, and says so) with
+    validation, and is measured on the test part (without one, on validation, with a mark) with
     95 % intervals by bootstrap over cases.
 
     Example: eosin baselines idc.store --split published
@@ -50,7 +50,7 @@ def baselines(
 
     opened = PatchStore.open(store)
     if out is not None and out.resolve().is_relative_to(opened.path.resolve()):
-        raise UserError(f"{out} lies inside the store; name another folder with -o FOLDER")
+        raise UserError(f"{out} is inside the store; choose another folder with -o FOLDER")
     from eosin.cli.train import split_for
     from eosin.experiments.hurdles import STEPS, measure
 
@@ -80,7 +80,7 @@ def _written(folder: Path, result: dict[str, Any]) -> list[str]:
     from eosin.runs import RunFolder
 
     if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder} is a file; name a folder with -o FOLDER")
+        raise UserError(f"{folder} is a file; choose a folder with -o FOLDER")
     picture = baselines_figure(folder / "baselines.png", result)
     RunFolder(folder).write_json("baselines.json", result)
     return ["baselines.json", picture.name]

@@ -115,7 +115,7 @@ def pack_and_note(source: Path, store: Path) -> PatchStore:
     for text in info["notes"]:
         output.note(f"  {text}")
     if not made.cases_known:
-        output.warn("the source does not say which case a patch is of")
+        output.warn("the source does not give the case of every patch")
     return made
 
 

@@ -56,7 +56,7 @@ def pack(
     patterns of members to keep. force: replace a store. workers: threads, all cores by default.
     progress: called with (images done, images in all).
 
-    Raises SourceError when the source cannot be read or holds nothing usable, RejectsError when
+    Raises SourceError when the source cannot be read or has nothing usable, RejectsError when
     too much of it is unusable, StoreError when the store cannot be written. Nothing is left then.
 
     >>> import tempfile
@@ -175,7 +175,7 @@ def _write(
         notes = list(plan.notes)
         if not (table["case"] != "").all():
             notes.append(
-                "the source does not say which case a patch is of: no split of this store can "
+                "the source does not give the case of every patch: no split of this store can "
                 "guarantee disjoint cases"
             )
         rejects.sort()
@@ -234,9 +234,9 @@ def _repeated(table: pl.DataFrame, classes: Sequence[str]) -> dict[str, Any]:
     listed = [
         [
             {"row": row, "label": classes[label], "source": name}
-            for row, label, name in zip(found["row"], found["label"], found["source"], strict=True)
+            for row, label, name in zip(*columns, strict=True)
         ]
-        for found in conflicts.head(LISTED_CONFLICTS).to_dicts()
+        for _, *columns in conflicts.head(LISTED_CONFLICTS).rows()
     ]
     return {
         "duplicates": table.height - table["digest"].n_unique(),

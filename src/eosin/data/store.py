@@ -73,7 +73,7 @@ class PatchStore:
 
     def __init__(self, path: Path, info: Mapping[str, Any]) -> None:
         self.path = path
-        #: The whole of store.json.
+        #: All of store.json.
         self.info = dict(info)
 
     @classmethod
@@ -119,7 +119,7 @@ class PatchStore:
             ) from None
         if shape != expected or rows != expected[0]:
             raise StoreError(
-                f"{self.path} is damaged: store.json says {expected}, patches.npy holds {shape}, "
+                f"{self.path} is damaged: store.json has {expected}, patches.npy {shape}, "
                 f"index.parquet {rows} rows; pack again"
             )
         if rows and not 0 <= int(self.labels.min()) <= int(self.labels.max()) < len(classes):
@@ -147,7 +147,7 @@ class PatchStore:
                     return np.asarray(array, dtype=np.uint8)
             raise StoreError(f"{path} cannot be read ({error}); pack again") from None
         if array.dtype != np.uint8 or array.ndim != 4:
-            raise StoreError(f"{path} holds {array.dtype} {array.shape}, not uint8 [N, H, W, 3]")
+            raise StoreError(f"{path} contains {array.dtype} {array.shape}, not uint8 [N, H, W, 3]")
         return np.asanyarray(array)
 
     @cached_property
@@ -167,7 +167,7 @@ class PatchStore:
 
     @cached_property
     def cases(self) -> npt.NDArray[np.str_]:
-        """str [N]; "" where the source does not know the case."""
+        """str [N]; "" where the source does not give the case."""
         return np.asarray(self.index["case"].to_list(), dtype=np.str_)
 
     @property
@@ -194,17 +194,17 @@ class PatchStore:
 
     @property
     def digest(self) -> str:
-        """The identity of the whole: pixels, labels, cases and positions in order."""
+        """The identity of the store: pixels, labels, cases and positions in order."""
         return str(self.info["digest"])
 
     @property
     def cases_known(self) -> bool:
-        """Whether every patch names its case; without it no split can promise disjoint cases."""
+        """Whether every patch has its case; without it no split can guarantee disjoint cases."""
         return bool(self.info["cases_known"])
 
     @property
     def made_up(self) -> bool:
-        """Whether the patches are synthetic; every output then says so."""
+        """Whether the patches are synthetic; every output is then marked."""
         return bool(self.info.get("made_up", False))
 
 

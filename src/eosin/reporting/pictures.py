@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eosin.data.store import PatchStore
+from eosin.figures.panels import resized
 
 Image = npt.NDArray[np.uint8]
 

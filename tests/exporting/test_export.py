@@ -57,7 +57,8 @@ def test_everything_asked_for_is_there(exported: tuple[Path, dict[str, Any]]) ->
     assert result["refused"] == []
     names = {path.name for path in folder.iterdir()}
     assert names == {
-        *FILES, "model.bin", "model-int8.bin", ".eosin.json", "EXPORT_CARD.md", "export.json", "seen.parquet",
+        *FILES, "model.bin", "model-int8.bin", ".eosin.json", "EXPORT_CARD.md", "export.json",
+        "seen.parquet",
     }  # fmt: skip
     assert json.loads((folder / "export.json").read_text("utf-8")) == json.loads(json.dumps(result))
     for each in result["files"][:3]:

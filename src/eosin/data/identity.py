@@ -18,7 +18,7 @@ from eosin.errors import SourceError, StoreError
 from eosin.folders import kind_of
 from eosin.kinds import ENDING
 
-#: What packing a folder may read besides images; a split or a card that is written beside it changes nothing.
+#: What packing a folder may read besides images; a split that is written there changes nothing.
 _READ = (".h5", ".gz", "ubyte", "_meta.csv", MADE_UP.lower())
 
 
@@ -101,7 +101,9 @@ def _files(place: Path) -> Iterator[Path]:
             if not (name.startswith(".") and name.endswith(ENDING))
             and not kind_of(Path(folder) / name)
         )
-        yield from (Path(folder) / name for name in sorted(names) if name.lower().endswith(_READ))
+        for name in sorted(names):
+            if is_image_name(name) or name.lower().endswith(_READ):
+                yield Path(folder) / name
 
 
 def _companions(path: Path) -> Iterator[Path]:

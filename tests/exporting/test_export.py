@@ -57,7 +57,8 @@ def test_everything_asked_for_is_there(exported: tuple[Path, dict[str, Any]]) ->
     assert result["refused"] == []
     names = {path.name for path in folder.iterdir()}
     assert names == {
-        *FILES, "model.bin", "model-int8.bin", "EXPORT_CARD.md", "export.json", "seen.parquet",
+        *FILES, "model.bin", "model-int8.bin", ".eosin.json", "EXPORT_CARD.md", "export.json",
+        "seen.parquet",
     }  # fmt: skip
     assert json.loads((folder / "export.json").read_text("utf-8")) == json.loads(json.dumps(result))
     for each in result["files"][:3]:
@@ -164,14 +165,14 @@ def test_the_command(eosin: Run, run: Path, tmp_path: Path) -> None:
             ] == ["warning: made-up data: drawn by a program, no figure says anything about tissue",
                   "Research and education only, not for diagnosis."]  # fmt: skip
     assert sorted(path.name for path in folder.iterdir()) == [
-        "EXPORT_CARD.md", "export.json", "model.onnx", "seen.parquet",
+        ".eosin.json", "EXPORT_CARD.md", "export.json", "model.onnx", "seen.parquet",
     ]  # fmt: skip
     done = eosin("export", run, "-o", folder)
-    assert (done.code, "holds an export already" in done.err) == (2, True)
+    assert (done.code, "already contains an export" in done.err) == (2, True)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "file").touch()
     done = eosin("export", run, "-o", tmp_path / "other", "--force")
-    assert (done.code, "something else than an export" in done.err) == (2, True)
+    assert (done.code, "contains other files" in done.err) == (2, True)
 
 
 def test_int8_that_is_worse_is_left_out(
@@ -205,7 +206,7 @@ def moved(run: Path, target: Path, store: str) -> Path:
     """A copy of a run whose store lies elsewhere."""
     shutil.copytree(run, target)
     facts = json.loads((target / "environment.json").read_text("utf-8"))
-    facts["store"]["path"] = store
+    facts["store"] |= {"path": store, "relative": "nowhere.store"}
     (target / "environment.json").write_text(json.dumps(facts), "utf-8")
     return target
 

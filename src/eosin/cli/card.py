@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from eosin.cli import output
-from eosin.errors import UserError
+from eosin.cli.targets import check_file
 
 if TYPE_CHECKING:
     from eosin.data.store import PatchStore
@@ -42,9 +42,7 @@ def card(
         str, typer.Option("--license", "--licence", help="The terms of use and of passing on.")
     ] = "",
     consent: Annotated[str, typer.Option(help="The consent or ethics decision.")] = "",
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace a file that is not a data card of eosin.")
-    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a data card.")] = False,
     json_: output.Json = False,
 ) -> None:
     """Write a data card: what is in a store, where it is from, its limits.
@@ -59,7 +57,9 @@ def card(
 
     opened = PatchStore.open(store)
     target = out or opened.path.resolve().with_name("DATA_CARD.md")
-    _check_target(target, opened, force)
+    check_file(
+        target, "a data card", _is_card, force=force, store=opened, inputs={"--facts": facts}
+    )
     statements = _statements(
         opened, facts, objective=objective, origin=origin, license=license_, consent=consent
     )
@@ -78,20 +78,9 @@ def card(
     output.say(f"wrote {target}")
 
 
-def _check_target(target: Path, store: PatchStore, force: bool) -> None:
-    if target.resolve().is_relative_to(store.path.resolve()):
-        raise UserError(f"{target} is inside the store; choose another file with -o FILE")
-    if target.is_dir():
-        raise UserError(f"{target} is a folder; choose a file with -o FILE")
-    if not target.exists() or force:
-        return
-    with open(target, encoding="utf-8", errors="replace") as file:
-        first = file.readline()
-    if not first.startswith("# Data card: "):
-        raise UserError(
-            f"{target} exists and is not a data card of eosin; choose another with -o FILE, or add "
-            "--force to replace it"
-        )
+def _is_card(path: Path) -> bool:
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return file.readline().startswith("# Data card: ")
 
 
 def _statements(store: PatchStore, facts: Path | None, **given: str) -> dict[str, str]:

@@ -33,7 +33,8 @@ def export(
         typer.Option(help="The run's store, if it moved: files are tried on its patches."),
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Replace an export that is there already.")
+        bool,
+        typer.Option("--force", help="Replace an export; files that eosin did not make are kept."),
     ] = False,
     json_: output.Json = False,
 ) -> None:
@@ -51,14 +52,15 @@ def export(
     from eosin.exporting.export import Wanted
     from eosin.exporting.export import export as make
 
-    result = make(
-        run,
-        folder,
-        wanted=Wanted.of(onnx=onnx, int8=int8, openvino=openvino, torch=torch),
-        store=None if store is None else str(store),
-        force=force,
-        said=output.note,
-    )
+    with output.replacing(folder, "export", force=force):
+        result = make(
+            run,
+            folder,
+            wanted=Wanted.of(onnx=onnx, int8=int8, openvino=openvino, torch=torch),
+            store=None if store is None else str(store),
+            force=force,
+            said=output.note,
+        )
     refused = result["refused"]
     if json_:
         output.result({"folder": str(folder), **result})

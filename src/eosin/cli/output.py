@@ -5,13 +5,14 @@ stdout carries the result; progress, notes, warnings and errors go to stderr.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import shlex
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -189,6 +190,17 @@ def progress(*columns: ProgressColumn) -> Progress:
         transient=True,
         disable=not sys.stderr.isatty() or _state["hushed"],
     )
+
+
+@contextlib.contextmanager
+def replacing(folder: Path, kind: str, *, force: bool) -> Iterator[None]:
+    """Note at the end which files a replaced folder of this kind still contains."""
+    from eosin.folders import others
+
+    kept = others(folder, kind) if force else []
+    yield
+    if kept:
+        note(f"{folder}: kept {', '.join(kept)}, which eosin did not make")
 
 
 def fail(message: str, exit_code: int) -> NoReturn:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from eosin.data.arrays import ArrayPlan
 from eosin.data.chunks import Chunk, in_order, tasks_of
 from eosin.data.decode import MAX_PIXELS, STRICT, image_size
 from eosin.data.fit import FITS, PictureRule
+from eosin.data.identity import origin_of
 from eosin.data.layouts import plainly
 from eosin.data.sources import Plan, open_source
 from eosin.data.store import INDEX_SCHEMA, PatchStore, StoreWriter
@@ -72,7 +73,9 @@ def pack(
         raise SourceError(f"unknown --fit {fit!r}; known: {', '.join(FITS)}")
     source, target = Path(source), Path(store)
     patterns = [include] if isinstance(include, str) else list(include or ())
-    StoreWriter.check(target, replace=force)
+    StoreWriter.check(target, replace=force, inputs={"SOURCE": source})
+    # Before it is read: a source that changes meanwhile is not taken for the one that was packed.
+    origin = origin_of(source) if source.exists() else {}
     # OpenCV's own threads would compete with ours.
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
@@ -83,7 +86,9 @@ def pack(
         ):
             chosen = size or _common_size(source, plan, max_pixels)
             rule = PictureRule(chosen, fit, max_pixels)
-            return _write(source, target, plan, rule, max_rejects, mpp, force, workers, progress)
+            return _write(
+                source, origin, target, plan, rule, max_rejects, mpp, force, workers, progress
+            )
     finally:
         cv2.setNumThreads(threads)
 
@@ -103,6 +108,7 @@ def _plan(
 
 def _write(
     source: Path,
+    origin: Mapping[str, Any],
     target: Path,
     plan: Plan | ArrayPlan,
     rule: PictureRule,
@@ -176,6 +182,7 @@ def _write(
         writer.info.update(
             layout=plan.layout.name,
             source=source.name,
+            origin=origin,
             fit=rule.fit,
             nested_copies=nested,
             nested_differing=differing,

@@ -7,8 +7,7 @@ import importlib.metadata
 import os
 import platform
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from eosin import __version__
-from eosin.errors import RunError, SplitError, StoreError, UserError
+from eosin.errors import RunError, SplitError, StoreError
 from eosin.exporting.card import export_card
 from eosin.exporting.checked import Checker, Refused
 from eosin.exporting.graph import ExportGraph
@@ -25,6 +24,7 @@ from eosin.exporting.onnx_file import make_onnx, save_onnx, trace
 from eosin.exporting.openvino_file import save_openvino
 from eosin.exporting.parity import random_sample, some, validation_sample
 from eosin.exporting.torch_file import save_program
+from eosin.folders import check_target, whole_folder
 from eosin.inference.torch_predictor import TorchPredictor, load_run
 from eosin.reporting.words import INTENDED_USE
 from eosin.runs import RunFolder
@@ -77,7 +77,8 @@ def export(
     as torch does. Then nothing is left. A refused int8 file is no error: "refused" says why.
     """
     asked, target = wanted or Wanted(), Path(folder)
-    _check_target(target, force)
+    inputs = {"RUN": path, "--store": store}
+    check_target(target, "export", force=force, inputs=inputs)
     predictor = load_run(path)
     run = RunFolder(path)
     session, missing = _reopened(run, store)
@@ -87,7 +88,7 @@ def export(
     said(f"torch answers for {sample.words()}")
     checker = Checker(predictor, sample)
     facts = _facts(run, predictor)
-    with whole_folder(target) as partial:
+    with whole_folder(target, "export", force=force, inputs=inputs) as partial:
         checker.begin(partial / "work", said)
         files, refused = _write_all(partial, asked, predictor, checker, facts, session)
         shutil.rmtree(partial / "work")
@@ -215,33 +216,3 @@ def _facts(run: RunFolder, predictor: TorchPredictor) -> dict[str, Any]:
         "exported_with": versions,
         "intended_use": INTENDED_USE,
     }
-
-
-def _check_target(target: Path, force: bool) -> None:
-    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
-        return
-    if not target.is_dir():
-        raise UserError(f"{target} is a file; name a folder with -o FOLDER")
-    if not (target / RESULT).exists():
-        raise UserError(f"{target} holds something else than an export; name another folder")
-    if not force:
-        raise UserError(f"{target} holds an export already; choose another name or say --force")
-
-
-@contextmanager
-def whole_folder(target: Path) -> Iterator[Path]:
-    """A folder to fill; it takes the place of ``target`` where the block ends without error."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
-    try:
-        yield partial
-        old = target.with_name(f".{target.name}.old")
-        shutil.rmtree(old, ignore_errors=True)
-        if target.exists():
-            target.rename(old)
-        partial.rename(target)
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)

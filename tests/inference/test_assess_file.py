@@ -21,7 +21,7 @@ from eosin.inference.assess_file import (
     OTHER_TRAINING,
     assess_file,
 )
-from eosin.inference.predictor import load
+from eosin.inference.predictor import load_file
 from eosin.inference.records import NO_TEST
 from eosin.inference.unchanged import OWN_SPLIT
 from eosin.reporting.report import write_report
@@ -53,7 +53,8 @@ def cases_of(store: PatchStore) -> list[str]:
 
 def of_store(store: PatchStore, make: Make, folder: Path, seen: Mapping[str, list[str]]) -> Path:
     """A file that was trained on this store, with these cases."""
-    facts = load(make(folder / "plain.onnx")).facts | {"store_digest": store.digest}
+    plain = load_file(make(folder / "plain.onnx")).exported.info.facts
+    facts = {**plain, "store_digest": store.digest}
     return make(folder / "model.onnx", facts=facts, seen_cases=dict(seen))
 
 

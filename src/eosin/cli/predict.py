@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -51,8 +52,7 @@ def predict(
     from eosin.inference.predictor import load
 
     predictor = load(run, precision=precision)
-    marks = [str(mark) for mark in predictor.facts.get("marks", [])]
-    marks += [str(found["sentence"]) for found in predictor.facts.get("diagnoses", [])]
+    marks = [str(mark) for mark in predictor.facts.all_marks]
     for mark in marks:
         output.warn(mark)
     rows = []
@@ -66,8 +66,11 @@ def predict(
     if resized:
         height, width = predictor.patch_size
         output.note(f"{resized} image(s) of another size were resized to {width}x{height} pixels")
-    facts = predictor.facts
-    threshold = (facts.get("threshold") or {}).get("value")
+    rule = predictor.facts.decision()
+    band = rule.point.band and asdict(rule.point.band)
+    facts = {"referral": band, "scope": rule.scope_limit and {"threshold": rule.scope_limit}}
+    balanced = predictor.facts.points.get("balanced", rule.point)
+    threshold = balanced.threshold if predictor.facts.fitted else None
     _notes(facts, rows)
     if json_:
         output.result(

@@ -19,10 +19,11 @@ from eosin.inference.fitting import Wishes
 from eosin.inference.predictor import load
 from eosin.inference.unchanged import OWN_SPLIT
 from eosin.inference.unseen import assess_unseen
-from eosin.reporting.report import write_report
-from eosin.reporting.verdict import verdict
+from eosin.records.evaluation import Evaluation
 from eosin.records.model import ModelFacts
 from eosin.records.points import EARLIER_NAMES
+from eosin.reporting.report import write_report
+from eosin.reporting.verdict import verdict
 from eosin.runs import RunFolder
 from eosin.splitting.splits import by_case, by_file
 from eosin.training.session import Session, fit, start
@@ -166,7 +167,7 @@ def test_an_unseen_store_is_judged_by_what_the_model_keeps(tmp_path: Path) -> No
     run.write_json("model.json", {**facts, "marks": ["leak: case 1 is on both sides"]})
     marked = assess_unseen(run, other, replicates=20, with_baselines=False).evaluation
     assert marked["marks"] == [f"{OWN_SPLIT}leak: case 1 is on both sides"]
-    text = verdict(marked).sentence
+    text = verdict(Evaluation.model_validate(marked)).sentence
     assert "leaks" not in text
     assert "that training never saw" in text
 

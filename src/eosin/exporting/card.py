@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from eosin.reporting.card import INTENDED_USE, CardPart, as_markdown
-from eosin.reporting.words import listed, number, sentence
+from eosin.reporting.blocks import Card
+from eosin.reporting.blocks import plain_card as card
+from eosin.reporting.markdown import as_markdown
+from eosin.reporting.words import INTENDED_USE, listed, number, sentence
 
 Facts = Mapping[str, Any]
 
@@ -24,20 +26,20 @@ def export_card(result: Facts) -> str:
     """
     parts = [
         _what(result),
-        CardPart("Intended use", [INTENDED_USE, _not_for(result)]),
+        card("Intended use", [INTENDED_USE, _not_for(result)]),
         _ports(result),
         _answers(result["facts"]),
         _files(result),
         _parity(result),
         *([_refused(result)] if result["refused"] else []),
-        CardPart("Marks", (), points=_marks(result["facts"])),
+        card("Marks", (), points=_marks(result["facts"])),
         *_opening(result),
         _made_with(result),
     ]
     return as_markdown(f"Export card: {result['run']}", parts)
 
 
-def _what(result: Facts) -> CardPart:
+def _what(result: Facts) -> Card:
     facts = result["facts"]
     height, width = result["patch_size"]
     mpp = facts.get("mpp")
@@ -48,7 +50,7 @@ def _what(result: Facts) -> CardPart:
         f"{listed(list(result['classes']))}, trained on color patches of {width} x {height} pixels "
         f"{scale}. How good it is stands in the run's own report and MODEL_CARD.md."
     )
-    return CardPart("What it is", [said])
+    return card("What it is", [said])
 
 
 def _not_for(result: Facts) -> str:
@@ -60,7 +62,7 @@ def _not_for(result: Facts) -> str:
     )
 
 
-def _ports(result: Facts) -> CardPart:
+def _ports(result: Facts) -> Card:
     classes = len(result["classes"])
     facts = result["facts"]
     views = facts.get("views", 1)
@@ -81,10 +83,10 @@ def _ports(result: Facts) -> CardPart:
         "check; ONNX Runtime computes them whether they are asked for or not, so eosin cuts them "
         "off where only probabilities are wanted."
     ]
-    return CardPart("Input and outputs", notes, ("name", "", "type", "shape", "what it is"), rows)
+    return card("Input and outputs", notes, ("name", "", "type", "shape", "what it is"), rows)
 
 
-def _answers(facts: Facts) -> CardPart:
+def _answers(facts: Facts) -> Card:
     points = []
     threshold = facts.get("threshold") or {}
     if threshold.get("value") is not None:
@@ -109,20 +111,20 @@ def _answers(facts: Facts) -> CardPart:
         points.append(f"Out of scope where the distance is above {scope['threshold']:.6g}.")
     else:
         points.append("No out-of-scope check: any picture gets a class.")
-    return CardPart("How it answers", (), points=points)
+    return card("How it answers", (), points=points)
 
 
-def _files(result: Facts) -> CardPart:
+def _files(result: Facts) -> Card:
     rows = [
         (name, each["kind"], each["runtime"], f"{each['bytes'] / 1e6:.2f}", digest)
         for each in result["files"]
         for name, digest in each["sha256"].items()
     ]
     rows = [row if not row[0].endswith(".bin") else (row[0], "", "", "", row[4]) for row in rows]
-    return CardPart("Files", (), ("file", "numbers", "tried with", "MB", "SHA-256"), rows)
+    return card("Files", (), ("file", "numbers", "tried with", "MB", "SHA-256"), rows)
 
 
-def _parity(result: Facts) -> CardPart:
+def _parity(result: Facts) -> Card:
     sample = result["sample"]
     of = f" of {sample['cases']} cases" if sample["cases"] else ""
     said = (
@@ -144,7 +146,7 @@ def _parity(result: Facts) -> CardPart:
         points.insert(0, sentence(str(sample["note"])))
     columns = ("file", "largest difference", "classes changed", "decisions changed", "on a limit",
                "distance difference", "AUROC", "AUROC of torch")  # fmt: skip
-    return CardPart("The same answers as torch", [said], columns, rows, points)
+    return card("The same answers as torch", [said], columns, rows, points)
 
 
 def _rows(name: str, parity: Facts) -> list[Sequence[str]]:
@@ -167,9 +169,9 @@ def _rows(name: str, parity: Facts) -> list[Sequence[str]]:
     return found
 
 
-def _refused(result: Facts) -> CardPart:
+def _refused(result: Facts) -> Card:
     points = [f"{each['file']} was not written: {each['why']}." for each in result["refused"]]
-    return CardPart("Refused", (), points=points)
+    return card("Refused", (), points=points)
 
 
 def _marks(facts: Facts) -> list[str]:
@@ -178,12 +180,12 @@ def _marks(facts: Facts) -> list[str]:
     return said or ["None were set when the run was made."]
 
 
-def _opening(result: Facts) -> list[CardPart]:
+def _opening(result: Facts) -> list[Card]:
     names = [str(each["file"]) for each in result["files"]]
     extra = "runtime" if names[0].endswith(".onnx") else "openvino"
     install = "train" if names[0].endswith(".pt2") else extra
     parts = [
-        CardPart(
+        card(
             "Open it with eosin",
             [
                 f'After pip install "eosin[{install}]", on the command line (eosin predict '
@@ -207,14 +209,14 @@ def _opening(result: Facts) -> list[CardPart]:
             'facts = json.loads(session.get_modelmeta().custom_metadata_map["eosin"])["facts"]',
             'probabilities = session.run(["probabilities"], {"patches": patches})[0]',
         ]
-        parts.append(CardPart("Open it with ONNX Runtime alone", [said], lines=lines))
+        parts.append(card("Open it with ONNX Runtime alone", [said], lines=lines))
     return parts
 
 
-def _made_with(result: Facts) -> CardPart:
+def _made_with(result: Facts) -> Card:
     rows = [
         ("SHA-256 of the run's weights", str(result["weights_digest"])),
         ("digest of the store", str(result["facts"].get("store_digest") or "not recorded")),
         *((name, str(version)) for name, version in result["exported_with"].items()),
     ]
-    return CardPart("Where it is from", (), ("fact", "value"), rows)
+    return card("Where it is from", (), ("fact", "value"), rows)

@@ -26,7 +26,7 @@ from eosin.exporting.openvino_file import save_openvino
 from eosin.exporting.parity import random_sample, some, validation_sample
 from eosin.exporting.torch_file import save_program
 from eosin.inference.torch_predictor import TorchPredictor, load_run
-from eosin.reporting.card import INTENDED_USE
+from eosin.reporting.words import INTENDED_USE
 from eosin.runs import RunFolder
 from eosin.splitting.seen import SEEN, seen_table
 from eosin.training.session import Session, reopen

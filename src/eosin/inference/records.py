@@ -13,11 +13,13 @@ import polars as pl
 
 from eosin.data.store import PatchStore
 from eosin.evaluation.baselines import BASELINES, Baseline
+from eosin.evaluation.curves import Curves
 from eosin.figures import charts
 from eosin.files import whole
 from eosin.inference.answers import Answers
 from eosin.inference.predictor import Predictor
 from eosin.memory import forget_pages
+from eosin.records.evaluation import Evaluation
 from eosin.records.model import ModelFacts
 from eosin.runs import RunFolder
 from eosin.splitting.published import published_cases
@@ -117,13 +119,12 @@ def write_assessment(
     RunFolder(folder).write_json("evaluation.json", evaluation)
     files = ["evaluation.json", "predictions.parquet", "suspects.csv"]
     measured = predictions.filter(pl.col("part") == evaluation["part"])
-    files += charts.draw_all(
-        folder,
-        evaluation,
+    curves = Curves.of(
         measured["label"].to_numpy(),
         measured.select(f"p_{name}" for name in store.classes).to_numpy(),
-        metrics=metrics,
     )
+    typed = Evaluation.model_validate(evaluation)
+    files += charts.draw_all(folder, typed, curves, metrics=metrics)
     return Assessment(evaluation, folder, tuple(files))
 
 

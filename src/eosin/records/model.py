@@ -104,7 +104,7 @@ class ModelFacts(Record):
     marks: tuple[Mark, ...] = ()
     split_scheme: str | None = None
     leaking: bool = False
-    start: Origin = Origin()
+    start: Origin | None = None
     teacher: Teacher | None = None
     #: How the head of a probe was fitted.
     probe: dict[str, Any] | None = None
@@ -171,7 +171,7 @@ class ModelFacts(Record):
         plain = self.model_dump(mode="json", exclude={"fitted", "marks", "start", "teacher"})
         return plain | {
             "marks": [mark.to_json() for mark in self.marks],
-            "start": self.start.to_json(),
+            "start": self.start and self.start.to_json(),
             "teacher": self.teacher and self.teacher.to_json(),
         }
 

@@ -88,7 +88,7 @@ def shared_model(facts: ModelFacts, cases: Collection[str] = ()) -> ModelFacts:
 
     >>> facts = ModelFacts(architecture="compact", classes=("n", "p"), patch_size=(50, 50),
     ...                    start={"kind": "run", "path": "/home/me/run"})
-    >>> shared_model(facts).start.path
+    >>> shared_model(facts).to_json()["start"]["path"]
     'run'
     """
     fitted, key = facts.fitted, facts.store_digest

@@ -47,7 +47,7 @@ def ensemble(
     models = [load_classifier(path) for path in paths]
     for path, (_, facts) in zip(paths, models, strict=True):
         if facts.architecture == "ensemble":
-            names = " ".join(each.path for each in facts.start.members)
+            names = " ".join(each.path for each in facts.start.members) if facts.start else ""
             raise RunError(f"{path} is an ensemble itself; name its members instead: {names}")
     _refuse_twins(paths)
     _same_ground(paths, sessions, [model for model, _ in models])

@@ -81,7 +81,7 @@ def test_a_whole_store_by_what_the_file_carries(
     assert told[-1] == (len(made_up_store), len(made_up_store))
     # The table holds what the file answers, not what a detour over logits makes of it.
     table = pl.read_parquet(tmp_path / "out" / "predictions.parquet")
-    wanted = load(exported).predict(np.asarray(made_up_store.patches))
+    wanted = load_file(exported).predict(np.asarray(made_up_store.patches))
     assert np.allclose(table.select("p_negative", "p_positive").to_numpy(), wanted, atol=1e-6)
     report = write_report(tmp_path / "out", store=made_up_store)
     assert [p for p in report.problems if "no explanation maps" in p] == list(report.problems)

@@ -77,4 +77,4 @@ def test_measuring_on_seen_patches_is_refused_or_marked(
 
 def test_a_case_without_a_name_is_not_a_case() -> None:
     assert case_digest("", "key") == ""
-    assert Seen.of_cases({"train": [""]}).cases_by_part() == {"train": [], "val": []}
+    assert Seen.of_cases({"train": [""]}).cases_by_part() == {"train": (), "val": ()}

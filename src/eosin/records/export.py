@@ -13,6 +13,29 @@ from eosin.records.record import Record
 EXPORT_FORMAT = 2
 
 
+class Parity(Record):
+    """A file's answers beside those of torch, for the same patches."""
+
+    patches: int
+    #: Differences of a probability; the last for patches of other sizes than the model's.
+    largest_difference: float
+    mean_difference: float
+    largest_difference_other_sizes: float
+    #: Patches whose class (without band and out-of-scope check) and whose decision changed, and
+    #: those that changed where torch's own value is on a limit.
+    called_changed: int
+    answers_changed: int
+    on_a_limit: int
+    called_changed_share: float
+    answers_changed_share: float
+    distance_difference: float | None = None
+    auroc_torch: float | None = None
+    auroc: float | None = None
+    auroc_lost: float | None = None
+    #: The same computed in bf16, where OpenVINO can.
+    bf16: Parity | None = None
+
+
 class FileFacts(Record):
     """The metadata of an exported file: one JSON object under the key "eosin"."""
 
@@ -47,7 +70,7 @@ class ExportedFile(Record):
     bytes: int
     #: Name of each part -> its SHA-256.
     sha256: dict[str, str]
-    parity: dict[str, Any]
+    parity: Parity
 
 
 class RefusedFile(Record):
@@ -55,7 +78,18 @@ class RefusedFile(Record):
 
     file: str
     why: str
-    parity: dict[str, Any] | None = None
+    parity: Parity | None = None
+
+
+class SampleFacts(Record):
+    """The patches that the files of an export were tried on."""
+
+    #: "val", "train" or "random" (made-up patches).
+    part: str
+    patches: int
+    cases: int = 0
+    #: Why they are made up, or "".
+    note: str = ""
 
 
 class ExportFacts(Record):
@@ -67,8 +101,7 @@ class ExportFacts(Record):
     patch_size: tuple[int, int]
     files: tuple[ExportedFile, ...]
     refused: tuple[RefusedFile, ...] = ()
-    #: The patches that the files were tried on: part, patches, cases, note.
-    sample: dict[str, Any]
+    sample: SampleFacts
     facts: dict[str, Any]
     weights_digest: str
     exported_with: dict[str, str]

@@ -47,19 +47,20 @@ def case_digest(case: str, key: str) -> str:
 def shared_text(text: str, cases: Collection[str] = (), key: str = "") -> str:
     """A sentence without absolute paths and without the names of cases.
 
-    cases: names to replace by their digests. A name of digits alone could be any number, so it is
-    replaced only after the word "case".
+    cases: names to replace by their digests. One or two digits could be any number, so such a name
+    is replaced only after the word "case".
 
     >>> shared_text("--from /home/me/run has seen 1 cases (cases 8863)")
     '--from run has seen 1 cases'
-    >>> shared_text("8863 patches, most of case 8863", ["8863"], "0f")[:26]
-    '8863 patches, most of case'
+    >>> shared_text("12 patches, most of case 12", ["12"], "0f")[:25]
+    '12 patches, most of case '
     """
-    text = _LISTED.sub("", _PATH.sub(lambda found: _last_part(found[0]), text))
+    text = _LISTED.sub("", _PATH.sub(lambda match: _last_part(match[0]), text))
     for name in sorted(cases, key=len, reverse=True):
         if name and name in text:
-            before = r"(?<=\bcase )" if not re.search(r"[^\W\d_]", name) else r"(?<![\w.-])"
-            pattern = rf"{before}{re.escape(name)}(?![\w.-])"
+            common = len(name) < 3 and name.isdigit()
+            before = r"(?<=\bcase )" if common else r"(?<![\w.,-])"
+            pattern = rf"{before}{re.escape(name)}(?![\w-])(?![.,]\d)"
             text = re.sub(pattern, case_digest(name, key), text)
     return text
 

@@ -134,10 +134,10 @@ class Seen:
         keyed = pl.when(named).then(pl.lit(key)).otherwise("key").alias("key")
         return Seen(self.table.with_columns(case, keyed).sort("part", "case", "digest"))
 
-    def cases_by_part(self) -> dict[str, list[str]]:
+    def cases_by_part(self) -> dict[str, tuple[str, ...]]:
         """Part -> its cases, each once and in order; cases without a name are left out."""
         return {
-            part: sorted(set(self.only(part).table["case"].to_list()) - {""})
+            part: tuple(sorted(set(self.only(part).table["case"].to_list()) - {""}))
             for part in ("train", "val")
         }
 

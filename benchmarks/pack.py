@@ -33,6 +33,7 @@ from eosin.data.layouts import LAYOUTS
 from eosin.data.pack import pack
 from eosin.data.sources import Plan
 from eosin.data.store import PatchStore
+from eosin.memory import keep_freed_memory
 
 PACKAGES = ("opencv-python-headless", "pillow", "deflate")
 
@@ -117,4 +118,5 @@ def decoding(archive: Path, members: list[int], size: tuple[int, int]) -> None:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     main()

@@ -34,6 +34,7 @@ from typing import Any
 
 from eosin import __version__
 from eosin.config import Recipe, read_recipe
+from eosin.cores import processor, usable_cores
 from eosin.errors import RunError
 from eosin.files import whole
 
@@ -163,21 +164,11 @@ def environment() -> dict[str, Any]:
         "packages": packages,
         "machine": {
             "system": f"{platform.system()} {platform.release()}",
-            "processor": _processor(),
-            "cores": os.cpu_count(),
+            "processor": processor()[0] or platform.processor() or platform.machine(),
+            "cores": usable_cores()[0],
         },
         "command": " ".join(["eosin", *sys.argv[1:]]),
     }
-
-
-def _processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        return platform.processor() or platform.machine()
-    return platform.processor() or platform.machine()
 
 
 def _finite(value: Any) -> Any:

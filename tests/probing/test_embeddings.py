@@ -291,7 +291,7 @@ def test_memory_that_runs_out_halves_the_batch(
 
     monkeypatch.setattr(embeddings, "_embed", small)
     cache, warned, _ = embed(store, tmp_path, rows=np.arange(10))
-    assert [text.split()[-4] for text in warned] == ["32", "16"]
+    assert [text.split()[-1] for text in warned] == ["32", "16"]
     assert cache.done() == BLOCK
 
 

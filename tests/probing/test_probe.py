@@ -88,6 +88,7 @@ def test_it_is_a_run_as_any_other(probed: Path, small: PatchStore) -> None:
     } <= names  # fmt: skip
     facts = json.loads((probed / "model.json").read_text())
     assert facts["architecture"] == "encoder"
+    assert facts["fit"] == "pad"
     assert facts["probe"]["chosen_on"] == "validation"
     assert facts["threshold"]["chosen_on"] == "validation"
     assert set(pl.read_parquet(probed / "seen.parquet")["part"]) == {"train", "val"}
@@ -97,7 +98,7 @@ def test_it_is_a_run_as_any_other(probed: Path, small: PatchStore) -> None:
     assert RunFolder(probed).recipe().probe == "logistic"
     assert json.loads((probed / "environment.json").read_text())["audit"]["leaking"] is False
     card = (probed / "MODEL_CARD.md").read_text()
-    assert "that of ResNet-18, begun with random weights" in card
+    assert "that of ResNet-18, started with random weights" in card
     assert "ImageNet" not in card
     assert "logistic regression" in card
     assert "resized to 32 px" in card

@@ -40,9 +40,7 @@ def ask_all(predictor: Predictor, fresh: Predictor) -> None:
                 assert np.allclose(pair[1], both[1], atol=1e-5)
 
 
-def test_onnx_runtime(
-    make_exported: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_onnx_runtime(make_exported: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("onnxruntime")
     file = make_exported(tmp_path / "model.onnx")
     predictor = OnnxPredictor(file)

@@ -1,4 +1,4 @@
-"""`eosin predict`: what a trained model says of image files."""
+"""`eosin predict`: classify image files with a trained model."""
 
 from __future__ import annotations
 
@@ -14,6 +14,18 @@ from eosin.errors import FailureError, UserError
 
 if TYPE_CHECKING:
     from eosin.inference.images import ImagePrediction
+    from eosin.inference.predictor import Predictor
+
+
+Fit = Annotated[
+    str | None,
+    typer.Option(
+        help="Images of another size than the model's patches: pad (white, image at the "
+        "top-left; a larger one is refused), resize or reject; by default as the model's "
+        "training patches were packed."
+    ),
+]
+MaxPixels = Annotated[int, typer.Option(min=1, help="The most pixels an image may declare.")]
 
 
 def predict(
@@ -23,10 +35,11 @@ def predict(
     images: Annotated[
         list[Path], typer.Argument(help="Image files, folders of images, or zips of images.")
     ],
+    fit: Fit = None,
     strict: Annotated[
-        bool,
-        typer.Option("--strict", help="Refuse images of another size instead of resizing them."),
+        bool, typer.Option("--strict", help="Refuse images of another size: --fit reject.")
     ] = False,
+    max_pixels: MaxPixels = 16_777_216,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")] = False,
     precision: Annotated[
         str,
@@ -38,8 +51,9 @@ def predict(
 
     The decision is a class, "refer" where the probability lies in the band that the run hands to a
     person, or "out of scope" where a patch is unlike everything that the run was trained on.
-    Images of another size than the model's patches are resized (bilinear, antialiased). A file that
-    cannot be read is a row with its reason; the others go on, and the exit code is 1 in the end.
+    An image of another size than the model's patches is padded, resized or refused, as it would
+    have been when the training data were packed (--fit changes that). A file that cannot be read
+    or is refused is a row with its reason; the others are classified, and the exit code is 1.
 
     Example: eosin predict run patches/ new.png --csv
     """
@@ -48,28 +62,29 @@ def predict(
         raise UserError("choose one of --csv and --json")
     if precision not in ("fp32", "bf16", "auto"):
         raise UserError(f"--precision {precision}: choose fp32, bf16 or auto")
-    from eosin.inference.images import predict_images
+    from eosin.inference.images import picture_rule, predict_images
     from eosin.inference.predictor import load
 
+    if strict and fit not in (None, "reject"):
+        raise UserError(f"--strict refuses what --fit {fit} changes; use one of them")
     predictor = load(run, precision=precision)
     marks = [str(mark) for mark in predictor.facts.all_marks]
     for mark in marks:
         output.warn(mark)
+    rule = picture_rule(predictor, fit="reject" if strict else fit, max_pixels=max_pixels)
     rows = []
     with output.progress() as bar:
         task = bar.add_task("classifying", total=None, rate="images")
-        for row in predict_images(predictor, images, strict=strict):
+        for row in predict_images(predictor, images, rule=rule):
             rows.append(row)
             bar.update(task, advance=1)
     bad = [row for row in rows if row.error]
-    resized = sum(row.resized for row in rows)
-    if resized:
-        height, width = predictor.patch_size
-        output.note(f"{resized} image(s) of another size were resized to {width}x{height} pixels")
-    rule = predictor.facts.decision()
-    band = rule.point.band and asdict(rule.point.band)
-    facts = {"referral": band, "scope": rule.scope_limit and {"threshold": rule.scope_limit}}
-    balanced = predictor.facts.points.get("balanced", rule.point)
+    note_changes(predictor, rows)
+    decision = predictor.facts.decision()
+    band = decision.point.band and asdict(decision.point.band)
+    scope = decision.scope_limit and {"threshold": decision.scope_limit}
+    facts = {"referral": band, "scope": scope}
+    balanced = predictor.facts.points.get("balanced", decision.point)
     threshold = balanced.threshold if predictor.facts.fitted else None
     _notes(facts, rows)
     if json_:
@@ -108,6 +123,22 @@ def predict(
         raise FailureError(f"{len(bad)} of {len(rows)} image(s) could not be classified")
 
 
+def note_changes(predictor: Predictor, rows: list[ImagePrediction]) -> None:
+    """How images were brought to the patch size, on stderr."""
+    from eosin.inference.images import recorded_fit
+
+    height, width = predictor.patch_size
+    usual = {"pad": "padded", "resize": "resized"}.get(recorded_fit(predictor))
+    for change in ("padded", "resized"):
+        if count := sum(row.change == change for row in rows):
+            output.note(f"{count} image(s) of another size were {change} to {width}x{height} px")
+            if change != usual:
+                output.note(
+                    f"the training patches were not {change}: the model's figures may not hold for "
+                    "these images"
+                )
+
+
 def _notes(facts: dict[str, Any], rows: list[ImagePrediction]) -> None:
     """What a reader of the decisions must know, on stderr."""
     from eosin.inference.answers import OUT_OF_SCOPE, REFER
@@ -134,7 +165,7 @@ def _print_csv(rows: list[dict[str, Any]], classes: tuple[str, ...]) -> None:
     import csv
 
     names = ["file", *(f"p_{name}" for name in classes)]
-    names += ["distance", "decision", "height", "width", "resized", "error", "marks"]
+    names += ["distance", "decision", "height", "width", "resized", "padded", "error", "marks"]
     writer = csv.DictWriter(sys.stdout, names, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)

@@ -59,8 +59,9 @@ def _not_for(facts: ModelFacts) -> str:
     scale = f", or a resolution other than about {facts.mpp:g} micrometers a pixel"
     return (
         "Not for any decision about a patient, and not for tissue, stains or scanners on which it "
-        f"has not been measured{scale if facts.mpp else ''}: patches of any size are resized "
-        "without a warning."
+        f"has not been measured{scale if facts.mpp else ''}: arrays of another size are resized "
+        "inside. eosin brings image files to the patch size before, as the training data were "
+        "packed."
     )
 
 

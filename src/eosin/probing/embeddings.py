@@ -16,12 +16,13 @@ import torch
 
 from eosin.data.store import PatchStore
 from eosin.errors import StoppedError
+from eosin.memory import LargestBatch
 from eosin.models.classifier import Classifier
 from eosin.probing.cache import BLOCK, Cache, Floats, Rows, alone
 from eosin.training.batches import take
-from eosin.training.machine import Machine, out_of_memory
+from eosin.training.machine import Machine
 
-#: Patches through the network at once; halved by itself where memory runs out.
+#: Patches through the network at once; halved automatically where memory runs out.
 BATCH = 64
 #: An embedding that the network gives now may differ by so much from the kept one (bf16, devices).
 _DRIFT = 0.05
@@ -129,31 +130,27 @@ def _complete(
 
     missing = [block for block in needed if cache.checksums[block] is None]
     total, left = size(needed), size(missing)
-    before, made, batch, started = total - left, 0, BATCH, time.perf_counter()
+    before, made, started = total - left, 0, time.perf_counter()
+    batch = LargestBatch(BATCH, watch.warned)
     if before:
         watch.said(f"{before:,} of {total:,} embeddings are there ({cache.folder.name})")
     for block in missing:
         extent = cache.extent(block)
         numbers = np.arange(extent.start, extent.stop)
         patches, found = take(store.patches, numbers).numpy(), []
-        done = 0
-        while done < len(numbers):
+
+        def embed(part: slice, patches: npt.NDArray[np.uint8] = patches) -> Floats:
             if watch.stop():
                 raise StoppedError(
                     f"stopped; {cache.done():,} of {cache.shape[0]:,} embeddings are kept, and the "
                     "same command goes on with them"
                 )
-            try:
-                with torch.inference_mode():
-                    found.append(_embed(model, patches[done : done + batch], machine))
-            except (RuntimeError, MemoryError) as error:
-                if not out_of_memory(error) or batch == 1:
-                    raise
-                batch //= 2
-                watch.warned(f"memory ran out; going on with {batch} patches at once")
-                continue
-            done += len(found[-1])
-            made += len(found[-1])
+            with torch.inference_mode():
+                return _embed(model, patches[part], machine)
+
+        for _, embeddings in batch.parts(len(numbers), embed):
+            found.append(embeddings)
+            made += len(embeddings)
             watch.progress(before + made, total, made / (time.perf_counter() - started))
         cache.write(block, np.concatenate(found))
     if missing:

@@ -25,8 +25,8 @@ from eosin.runs import RunFolder
 from eosin.splitting.splits import Split
 from eosin.training.batches import mixed_seed
 from eosin.training.facts import facts_of
-from eosin.training.machine import choose_machine, keep_freed_memory
-from eosin.training.origin import weights_of
+from eosin.training.machine import choose_machine
+from eosin.training.origin import initializer
 from eosin.training.session import Session, start
 
 #: What may be fitted on embeddings -> in words.
@@ -144,7 +144,6 @@ def fit_probe(
     watch = watcher or Watcher()
     store, parts, recipe, run = session.store, session.parts, session.recipe, session.run
     _trainable(store, parts["train"])
-    keep_freed_memory()
     started = time.perf_counter()
     machine = choose_machine(recipe.precision)
     model = frozen(session)
@@ -207,8 +206,7 @@ def frozen(session: Session) -> Classifier:
         arguments=recipe.arguments,
         **scaling,
     )
-    if (put := weights_of(session.origin, resumed=False)) is not None:
-        put(model)
+    initializer(session.origin, resume=False)(model)
     return model.eval()
 
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 
 from eosin.models.classifier import Classifier
-from eosin.training.machine import choose_machine, keep_freed_memory
+from eosin.training.machine import choose_machine
 
 ROUNDS = 5
 _BATCH = 256
@@ -48,7 +48,6 @@ def speeds(
     patches: uint8 [N, H, W, 3], N >= 1, repeated to a batch of 256. In one process and turn by
     turn, so that whatever else the machine does meets all of them alike.
     """
-    keep_freed_memory()
     machine = choose_machine(precision)
     batch = torch.from_numpy(np.resize(patches, (_BATCH, *patches.shape[1:]))).to(machine.device)
     ready = {name: model.eval().to(machine.device) for name, model in models.items()}

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from eosin.errors import EosinError
+from eosin.memory import keep_freed_memory
 from eosin.search.plan import reopen
 from eosin.search.study import opened
 from eosin.search.trials import work
@@ -38,6 +39,7 @@ def main(folder: str, store: str, parent: int) -> int:
     signal.signal(signal.SIGTERM, ask)
     # Ctrl-C reaches the whole group of processes; the one in front decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    keep_freed_memory()
     say(ready=True)
     try:
         run, plan, opened_store, split = reopen(folder, store)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from eosin import errors
+from eosin.cores import usable_cores
 from eosin.errors import EosinError, FailureError, StoppedError
 from eosin.search.trials import again
 
@@ -76,14 +77,12 @@ class _Worker:
 
 
 def threads_each(workers: int) -> int:
-    """Threads of a worker, so that all together use the machine's cores once.
+    """Threads of a worker, so that all together use the usable cores once.
 
     >>> threads_each(10_000)
     1
     """
-    affinity = getattr(os, "sched_getaffinity", None)
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    return max(1, cores // workers)
+    return max(1, usable_cores()[0] // workers)
 
 
 def run_workers(

@@ -34,6 +34,7 @@ def facts_of(
     return model.facts(
         recipe=recipe.name,
         mpp=store.mpp,
+        fit=store.fit,
         made_up=store.made_up,
         store_digest=store.digest,
         train_patches=train_patches,

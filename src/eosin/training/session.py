@@ -27,9 +27,9 @@ from eosin.training.loop import Reporter, Trainer
 from eosin.training.origin import (
     from_encoder,
     from_run,
+    initializer,
     leak,
     refuse_seen,
-    weights_of,
 )
 from eosin.training.parallel import Team
 from eosin.training.teacher import as_teacher, teach
@@ -124,7 +124,7 @@ def start(
 def at_scale(recipe: Recipe, store: PatchStore) -> Recipe:
     """The recipe with the store's mpp where an encoder is to see patches at its own.
 
-    Raises RecipeError where the store does not know it.
+    Raises RecipeError where the store does not have it.
     """
     arguments = recipe.arguments
     if arguments.get("resize") != "mpp" or arguments.get("patch_mpp"):
@@ -132,34 +132,34 @@ def at_scale(recipe: Recipe, store: PatchStore) -> Recipe:
     if not store.mpp:
         raise RecipeError(
             f"arguments.resize = mpp needs the scale of the patches, which {store.path} does not "
-            "know; say it: --set arguments.patch_mpp=0.5 (micrometers a pixel)"
+            "have; give it: --set arguments.patch_mpp=0.5 (micrometers a pixel)"
         )
     return recipe.changed(arguments={**arguments, "patch_mpp": store.mpp})
 
 
 def reopen(path: str | os.PathLike[str], store_path: str | None = None) -> Session:
-    """The session of a run folder, for going on or evaluating.
+    """The session of a run folder, to resume or to evaluate it.
 
     store_path: where the store is now; by default where it was.
     Raises RunError, StoreError or SplitError where something is missing or does not fit.
     """
     run = RunFolder.open(path)
-    facts = run.read_json("environment.json")
+    record = run.read_json("environment.json")
     try:
-        recorded = str(facts["store"]["path"])
-        digest, fold = str(facts["store"]["digest"]), facts["fold"]
+        recorded = str(record["store"]["path"])
+        digest, fold = str(record["store"]["digest"]), record["fold"]
     except (KeyError, TypeError):
-        raise RunError(f"{run / 'environment.json'} does not name its store") from None
+        raise RunError(f"{run / 'environment.json'} does not record its store") from None
     if store_path is None and not Path(recorded).exists():
         raise RunError(
-            f"{run.path} was made from the store {recorded}, which is gone; say where it is now: "
+            f"{run.path} was made from {recorded}, which is missing; give the store's new place: "
             f"eosin evaluate {run.path} --store STORE, or eosin train STORE --resume {run.path}"
         )
     store = PatchStore.open(store_path or recorded)
     if store.digest != digest:
         raise RunError(
             f"{run.path} was made from store {digest[:12]}, but {store.path} is "
-            f"{store.digest[:12]}; say where the store is with --store"
+            f"{store.digest[:12]}; give the right store with --store"
         )
     return _session(store, read_split(run / "split.csv"), fold, run.recipe(), run)
 
@@ -171,7 +171,7 @@ def fit(
     resume: bool = False,
     team: Team | None = None,
 ) -> ModelFacts:
-    """Train, or go on training; returns the facts of model.json.
+    """Train, or resume training; returns the facts of model.json.
 
     team: the processes that train together; each of them calls this with the same session.
     Where training fails, failed.json keeps the reason, for `eosin runs`.
@@ -192,9 +192,10 @@ def fit(
             session.run,
             precision=session.recipe.precision,
             progress=reporter.taught,
+            warned=reporter.warned,
         )
         if team.count > 1:
-            # The main process asks and keeps the answers in the run folder; then all read them.
+            # The main process computes the answers and keeps them in the run folder for all.
             team.once(lambda: len(ask()), patient=True)
         soft = ask()
     trainer = Trainer(
@@ -204,12 +205,12 @@ def fit(
         session.run,
         marks=session.marks,
         reporter=reporter,
-        facts={
+        model_facts={
             "split": session.split,
             "start": session.origin,
             "teacher": session.teacher,
         },
-        begin=weights_of(session.origin, resumed=resume),
+        initialize=initializer(session.origin, resume=resume),
         soft=soft,
         team=team,
     )
@@ -225,9 +226,9 @@ def fit(
 def _session(
     store: PatchStore, split: Split, fold: int | None, recipe: Recipe, run: RunFolder
 ) -> Session:
-    facts = run.read_json("environment.json")
-    marks = tuple(str(mark) for mark in facts["marks"])
-    origin = Origin.model_validate(facts.get("start") or {})
-    teacher = Teacher.model_validate(facts["teacher"]) if facts.get("teacher") else None
+    record = run.read_json("environment.json")
+    marks = tuple(str(mark) for mark in record["marks"])
+    origin = Origin.model_validate(record.get("start") or {})
+    teacher = Teacher.model_validate(record["teacher"]) if record.get("teacher") else None
     parts = split.parts(store, fold)
     return Session(store, split, fold, parts, recipe, run, marks, origin, teacher)

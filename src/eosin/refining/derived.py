@@ -7,17 +7,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
 from eosin.config import Recipe
 from eosin.errors import FailureError, RunError
 from eosin.folders import whole_folder
 from eosin.models.classifier import Classifier, save_classifier
+from eosin.records.origin import Origin
 from eosin.runs import RunFolder, environment
-from eosin.splitting.seen import seen_table
+from eosin.splitting.seen import SEEN, Seen
 from eosin.splitting.splits import write_split
 from eosin.studies.plan import identity
-from eosin.studies.study import INTENDED_USE
+from eosin.training.facts import facts_of
 from eosin.training.session import Session
 
 
@@ -27,7 +26,7 @@ def write_derived(
     recipe: Recipe,
     session: Session,
     *,
-    start: Mapping[str, Any],
+    start: Origin,
     parents: Sequence[RunFolder],
     marks: Sequence[str],
     facts: Mapping[str, Any],
@@ -57,29 +56,23 @@ def write_derived(
                     "fold": session.fold,
                     "marks": list(marks),
                     "audit": before.get("audit"),
-                    "start": dict(start),
+                    "start": start.to_json(),
                     "teacher": None,
                 },
             )
-            tables = [seen_table(parent) for parent in parents]
-            seen = pl.concat(tables).unique(maintain_order=True)
-            seen.write_parquet(made / "seen.parquet")
-            content = {
-                "recipe": recipe.name,
-                "mpp": store.mpp,
-                "fit": store.fit,
-                "made_up": store.made_up,
-                "store_digest": store.digest,
-                "train_patches": len(session.parts["train"]),
-                "marks": list(marks),
-                "intended_use": INTENDED_USE,
-                "split_scheme": session.split.scheme,
-                "leaking": session.split.leaking,
-                "start": dict(start),
-                "teacher": None,
+            first, *others = (Seen.of_run(parent) for parent in parents)
+            first.joined(others).write(made / SEEN)
+            known = facts_of(
+                model,
+                store,
+                recipe,
+                train_patches=len(session.parts["train"]),
+                marks=marks,
+                split=session.split,
+                start=start,
                 **facts,
-            }
-            save_classifier(model, made.path, **content)
+            )
+            save_classifier(model, made.path, known)
     except OSError as error:
         raise FailureError(f"{path} cannot be written ({error})") from None
     return RunFolder(path)

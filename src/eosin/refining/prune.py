@@ -18,6 +18,8 @@ from eosin.inference.assess import assess
 from eosin.inference.predictor import predict_rows
 from eosin.inference.torch_predictor import TorchPredictor
 from eosin.models.classifier import Classifier, load_classifier
+from eosin.records.origin import Origin
+from eosin.records.weights import weights_digest
 from eosin.refining.cost import size_of, speeds
 from eosin.refining.derived import finished_session, write_derived
 from eosin.refining.prune_page import draw, page, sentences
@@ -36,7 +38,6 @@ from eosin.studies.study import (
     unwatched,
 )
 from eosin.training.machine import choose_machine
-from eosin.training.origin import digest_of
 from eosin.training.session import Session, reopen
 
 #: Training patches from which the importance of channels is judged.
@@ -96,7 +97,7 @@ def prune(
             f"{path} has not been evaluated, so there is nothing to compare with; first run: "
             f"eosin evaluate {path}"
         )
-    settings = {**vars(pruning), "run": digest_of(path / "model.safetensors")}
+    settings = {**vars(pruning), "run": weights_digest(path)}
     study = Study.open(
         output, original.store,
         Plan("prune", identity(original.store), original.recipe, settings),
@@ -189,7 +190,7 @@ def _cut(
             arguments=smaller.arguments,
         ),
         session,
-        start={"kind": "cut", "path": str(path.resolve()), "keep": keep, "by": pruning.by},
+        start=Origin.of(path, kind="cut", keep=keep, by=pruning.by),
         parents=[RunFolder(path)],
         marks=session.marks,
         facts={"diagnoses": []},

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
 from eosin.config import Recipe, read_recipe
 from eosin.data.store import PatchStore
@@ -22,9 +21,11 @@ from eosin.folders import refuse_overlap
 from eosin.inference.assess import assess
 from eosin.inference.predictor import predict_rows
 from eosin.inference.torch_predictor import TorchPredictor, load_run
+from eosin.records.model import ModelFacts
+from eosin.records.weights import weights_digest
 from eosin.refining.verdict import NEW, OLD, page, verdict
 from eosin.runs import RunFolder
-from eosin.splitting.seen import seen_table
+from eosin.splitting.seen import Seen
 from eosin.splitting.split_file import Split, split_text
 from eosin.studies.compare import P_VALUE
 from eosin.studies.plan import PLAN, Plan, identity, refuse_other
@@ -38,7 +39,6 @@ from eosin.studies.study import (
     train,
     unwatched,
 )
-from eosin.training.origin import digest_of
 from eosin.training.session import Session, start
 from eosin.trust.calibration import measure_calibration
 
@@ -105,7 +105,7 @@ def retrain(
         identity(store),
         recipe,
         {
-            "old_run": digest_of(path / "model.safetensors")[:12],
+            "old_run": weights_digest(path)[:12],
             "split": hashlib.sha256(split_text(split).encode()).hexdigest()[:12],
             "fold": fold,
             "from_weights": from_weights,
@@ -176,13 +176,13 @@ def judge(
         "study": "retrain",
         "old": {
             "path": str(path.resolve()),
-            "digest": digest_of(path / "model.safetensors"),
-            "recipe": predictor.facts.get("recipe"),
+            "digest": weights_digest(path),
+            "recipe": predictor.facts.recipe,
         },
-        "new": {"path": str(run.path), "start": dict(session.origin)["kind"]},
+        "new": {"path": str(run.path), "start": session.origin.kind},
         "store": {"path": str(store.path), "digest": store.digest},
         "marks": values.evaluation["marks"],
-        "notes": _notes(predictor, run.read_json("model.json"), store),
+        "notes": _notes(predictor, ModelFacts.of_run(run.path), store),
         "shared": shared,
         "common": {
             "patches": len(kept),
@@ -208,15 +208,9 @@ def unseen_rows(old: RunFolder, store: PatchStore, rows: Rows) -> tuple[Rows, di
     rows: int64 [n] of the store. A row is shared where its case has been seen, by name, or its very
     pixels. Returns int64 [m] and {"cases", "patches", "names"}.
     """
-    seen = seen_table(old)
-    names = set(seen["case"].to_list()) - {""}
-    index = store.index.select("case", "digest")[rows]
-    by_case = index["case"].is_in(list(names)).to_numpy()
-    by_pixels = index["digest"].is_in(seen["digest"].unique().to_list()).to_numpy()
-    known = by_case | by_pixels
-    shared = sorted(set(index.filter(pl.Series(by_case))["case"].to_list()))
-    facts = {"cases": len(shared), "patches": int(known.sum()), "names": shared}
-    return rows[~known], facts
+    shared = Seen.of_run(old).overlap(store, rows)
+    counts = {"cases": len(shared.cases), "patches": int(shared.rows.sum())}
+    return rows[~shared.rows], {**counts, "names": list(shared.cases)}
 
 
 def _why_not(test: Rows, kept: Rows, store: PatchStore, shared: Mapping[str, Any]) -> str:
@@ -256,8 +250,7 @@ def _compared(
         for name, each in models.items()
     }
     thresholds = {
-        name: float((each.facts.get("threshold") or {"value": 0.5})["value"])
-        for name, each in models.items()
+        name: float(each.facts.decision().point.threshold or 0.5) for name, each in models.items()
     }
     scores = {name: each[:, 1] if two else each for name, each in answers.items()}
     truth = store.labels[rows]
@@ -291,23 +284,23 @@ def _compared(
     }
 
 
-def _notes(predictor: TorchPredictor, new: Mapping[str, Any], store: PatchStore) -> list[str]:
+def _notes(predictor: TorchPredictor, new: ModelFacts, store: PatchStore) -> list[str]:
     """What makes the comparison less than even."""
     facts, texts = predictor.facts, []
-    if len(store.classes) == 2 and not facts.get("threshold"):
+    if len(store.classes) == 2 and not (facts.fitted and facts.fitted.points):
         texts.append(
             "The old run was never evaluated, so it has no temperature and no threshold of its "
             "own: it is cut at 0.5, to its disadvantage in all figures but the ranking."
         )
-    before, now = facts.get("mpp"), store.mpp
+    before, now = facts.mpp, store.mpp
     if before and now and abs(before - now) > 0.1 * before:
         texts.append(
             f"The old run was trained at {before:g} micrometers a pixel, the new data are at "
             f"{now:g}: it sees tissue at another size than it learned."
         )
-    if facts.get("teacher"):
+    if facts.teacher:
         texts.append("The old run learned from a teacher's answers as well; the new one did not.")
-    count, earlier = new.get("train_patches"), facts.get("train_patches")
+    count, earlier = new.train_patches, facts.train_patches
     if count and earlier:
         texts.append(
             f"The new run was trained on {count:,} patches, the old one on {earlier:,}; both are "

@@ -15,7 +15,7 @@ from eosin import __version__
 from eosin.config import Recipe
 from eosin.data.store import MADE_UP, PatchStore
 from eosin.errors import BusyError, FailureError, LeakError, StoppedError, UserError
-from eosin.runs import RunFolder
+from eosin.records.model import ModelFacts
 from eosin.search import drawings, outcome
 from eosin.search.confirm import confirm as confirm_seeds
 from eosin.search.confirm import words_of
@@ -230,9 +230,8 @@ def _finish(
     """The result in words and numbers, written to the folder, search.json last."""
     folder, plan, split = search.folder, search.plan, search.split
     store = search.study.store
-    trial = RunFolder(folder / trial_name(best.number)).read_json("model.json")
-    marks = [*([MADE_UP] if store.made_up else []), *split.marks, *trial.get("marks", [])]
-    marks += [str(each["sentence"]) for each in trial.get("diagnoses", [])]
+    trial = ModelFacts.of_run(folder / trial_name(best.number))
+    marks = [*([MADE_UP] if store.made_up else []), *split.marks, *map(str, trial.all_marks)]
     marks = list(dict.fromkeys(marks))
     result = search.study.result(
         marks,

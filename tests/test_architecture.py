@@ -230,7 +230,7 @@ def test_every_file_says_what_it_is() -> None:
         ),
         (
             r"\b(mallopt|keep_freed_memory|set_num_threads|set_num_interop_threads)\(",
-            {"memory.py", "cli/processes.py", "search/worker.py"},
+            {"memory.py", "cli/processes.py", "search/workers.py"},
             "settings of the whole process, which only commands and worker processes make",
         ),
     ],

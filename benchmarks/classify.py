@@ -116,7 +116,7 @@ def measure(
     run: Path, store: Path, folder: Path, *, patches: int, turns: int, sizes: tuple[int, ...]
 ) -> tuple[list[Row], list[Row]]:
     """Rows of the main table and of that of sizes."""
-    from eosin.exporting.export import Wanted, export
+    from eosin.exporting.export import Formats, export
     from eosin.exporting.parity import validation_sample
     from eosin.inference.answers import Answers
     from eosin.models.classifier import load_classifier
@@ -124,7 +124,7 @@ def measure(
 
     session = reopen(run, str(store))
     out = folder / f"{run.name}-exported"
-    result = export(run, out, wanted=Wanted(int8=True, openvino=True), store=str(store))
+    result = export(run, out, formats=Formats(int8=True, openvino=True), store=str(store))
     refused = {each["file"] for each in result["refused"]}
     chosen = np.sort(np.random.default_rng(0).permutation(len(session.store))[:patches])
     np.save(folder / "patches.npy", session.store.patches[chosen])

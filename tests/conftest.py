@@ -340,6 +340,8 @@ def tiny_facts(classes: tuple[str, ...] = ("negative", "positive")) -> dict[str,
     from eosin.trust.referral import Band
 
     return {
+        "format": 1,
+        "architecture": "tiny",
         "classes": list(classes),
         "patch_size": [50, 50],
         "temperature": 2.0,

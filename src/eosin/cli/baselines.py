@@ -13,15 +13,7 @@ from eosin.errors import UserError
 
 def baselines(
     store: output.Store,
-    split: Annotated[
-        str | None,
-        typer.Option(
-            "--split",
-            "-s",
-            help="A split file, or a scheme: case, published, given, patch. "
-            "Default: STORE.split.csv where it exists, else case.",
-        ),
-    ] = None,
+    split: output.Split = None,
     out: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Folder for baselines.json and baselines.png."),
@@ -31,7 +23,7 @@ def baselines(
     ] = None,
     allow_leaks: Annotated[
         bool,
-        typer.Option("--allow-leaks", help="Measure on a leaking split; every output says so."),
+        typer.Option("--allow-leaks", help="Measure on a leaking split; every output is marked."),
     ] = False,
     replicates: output.Replicates = 2000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of draws and trees.")] = 0,
@@ -52,7 +44,7 @@ def baselines(
     if out is not None and out.resolve().is_relative_to(opened.path.resolve()):
         raise UserError(f"{out} is inside the store; choose another folder with -o FOLDER")
     from eosin.cli.train import split_for
-    from eosin.experiments.hurdles import STEPS, measure
+    from eosin.experiments.baselines import STEPS, measure
 
     chosen = split_for(opened, split)
     with output.progress() as bar:
@@ -88,7 +80,7 @@ def _written(folder: Path, result: dict[str, Any]) -> list[str]:
 
 def _show(result: dict[str, Any]) -> None:
     from eosin.evaluation.definitions import NAMES
-    from eosin.experiments.hurdles import figures_of
+    from eosin.experiments.baselines import figures_of
 
     for mark in result["marks"]:
         output.warn(mark)

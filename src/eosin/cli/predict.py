@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -67,8 +68,7 @@ def predict(
     if strict and fit not in (None, "reject"):
         raise UserError(f"--strict refuses what --fit {fit} changes; use one of them")
     predictor = load(run, precision=precision)
-    marks = [str(mark) for mark in predictor.facts.get("marks", [])]
-    marks += [str(found["sentence"]) for found in predictor.facts.get("diagnoses", [])]
+    marks = [str(mark) for mark in predictor.facts.all_marks]
     for mark in marks:
         output.warn(mark)
     rule = picture_rule(predictor, fit="reject" if strict else fit, max_pixels=max_pixels)
@@ -80,8 +80,12 @@ def predict(
             bar.update(task, advance=1)
     bad = [row for row in rows if row.error]
     note_changes(predictor, rows)
-    facts = predictor.facts
-    threshold = (facts.get("threshold") or {}).get("value")
+    decision = predictor.facts.decision()
+    band = decision.point.band and asdict(decision.point.band)
+    scope = decision.scope_limit and {"threshold": decision.scope_limit}
+    facts = {"referral": band, "scope": scope}
+    balanced = predictor.facts.points.get("balanced", decision.point)
+    threshold = balanced.threshold if predictor.facts.fitted else None
     _notes(facts, rows)
     if json_:
         output.result(

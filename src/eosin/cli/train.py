@@ -151,7 +151,9 @@ def _go(
         output.warn(mark)
     if resume is not None and session.run.finished:
         output.note(f"{resume} is already finished")
-        model = session.run.read_json("model.json")
+        from eosin.records.model import ModelFacts
+
+        facts = ModelFacts.of_run(session.run.path)
     else:
         # Killed before its first checkpoint, a run starts again: to the same weights.
         resuming = resume is not None and (session.run / "resume.pt").exists()
@@ -166,16 +168,16 @@ def _go(
             else nullcontext()
         )
         with silent, watching(session, processes=team.count) as reporter:
-            model = fit(session, reporter=follow(reporter), resume=resuming, team=team)
+            facts = fit(session, reporter=follow(reporter), resume=resuming, team=team)
     processes.leave(team)
     if not team.main:
         return
     output.note(
-        f"trained {model['epochs']} epochs in {model['train_seconds']:.0f} s; {session.run.path}"
+        f"trained {facts.epochs} epochs in {facts.train_seconds or 0:.0f} s; {session.run.path}"
     )
     if not evaluate:
         if json_:
-            output.result({"run": str(session.run.path), "model": model})
+            output.result({"run": str(session.run.path), "model": facts.to_json()})
         else:
             output.say(f"next: eosin evaluate {shlex.quote(str(session.run.path))}")
         return

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from eosin.records.model import ModelFacts
+from eosin.records.points import DEFAULT_POINT
 from eosin.trust.referral import Band
 from eosin.trust.scope import out_of_scope
 
@@ -32,18 +33,16 @@ class Answers:
     scope: float | None = None
 
     @classmethod
-    def of(cls, facts: Mapping[str, Any], classes: Sequence[str]) -> Answers:
-        """From model.json; what an older model lacks is left out.
-
-        >>> Answers.of({"threshold": {"value": 0.5}}, ["n", "p"]).threshold
-        0.5
-        """
-        referral = facts.get("referral")
+    def of(cls, facts: ModelFacts, classes: Sequence[str]) -> Answers:
+        """From what is known of the model."""
+        rule = facts.decision()
+        threshold = facts.points.get(DEFAULT_POINT, rule.point).threshold
+        band = rule.point.band
         return cls(
             tuple(classes),
-            (facts.get("threshold") or {}).get("value"),
-            Band.from_dict(referral) if referral else None,
-            (facts.get("scope") or {}).get("threshold"),
+            threshold if facts.fitted else None,
+            None if band is None else Band.from_dict(asdict(band)),
+            rule.scope_limit,
         )
 
     def called(self, probabilities: npt.ArrayLike) -> list[str]:

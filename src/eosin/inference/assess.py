@@ -30,7 +30,9 @@ from eosin.inference.records import (
 )
 from eosin.inference.scope import TOO_FEW, fit_scope, probe_scope
 from eosin.inference.torch_predictor import TorchPredictor, load_run
-from eosin.models.classifier import save_classifier
+from eosin.models.classifier import save_fitted
+from eosin.records.model import Fitted as KeptFitted
+from eosin.records.model import ModelFacts
 from eosin.runs import RunFolder
 from eosin.training.session import Session
 from eosin.trust.scope import KEPT, scope_threshold
@@ -214,18 +216,20 @@ def _judge(
 
 def _keep(
     run: RunFolder, predictor: TorchPredictor, fitted: Fitted, limit: float | None
-) -> dict[str, Any]:
-    """Store what was fitted in the model; returns the new content of model.json."""
-    model = predictor.model
-    model.temperature.fill_(float(fitted.temperature))
-    facts = {k: v for k, v in predictor.facts.items() if k not in model.description()}
+) -> ModelFacts:
+    """Store what was fitted in the model; returns what is known of it now."""
+    predictor.model.temperature.fill_(float(fitted.temperature))
     two = len(predictor.classes) == 2
-    facts |= {
+    earlier = {
+        "format": 1,
+        **predictor.facts.to_json(),
+        "temperature": float(fitted.temperature),
         "threshold": fitted.threshold.as_dict() if two else None,
         "operating_points": {name: point.as_dict() for name, point in fitted.points.items()},
         "referral": fitted.band.as_dict(),
         "scope": None if limit is None else {"threshold": limit, "kept": KEPT},
     }
-    save_classifier(model, run.path, **facts)
-    predictor.facts = run.read_json("model.json")
+    values = ModelFacts.read(earlier | {"format": 1}).fitted or KeptFitted()
+    save_fitted(run.path, values, predictor.model)
+    predictor.facts = ModelFacts.of_run(run.path)
     return predictor.facts

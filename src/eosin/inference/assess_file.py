@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
 from eosin.data.store import MADE_UP, PatchStore
 from eosin.errors import RunError
@@ -26,13 +25,12 @@ from eosin.inference.unchanged import (
     UNSEEN,
     Measured,
     check_classes,
-    mark_seen,
     measure_unchanged,
     of_own_split,
     refuse_folder,
 )
 from eosin.runs import RunFolder, environment
-from eosin.splitting.seen import SEEN, read_seen
+from eosin.splitting.seen import SEEN, Seen
 from eosin.splitting.split_file import Split
 
 Rows = npt.NDArray[np.int64]
@@ -81,19 +79,19 @@ def assess_file(
     refuse_folder(folder)
     check_classes(file, predictor, store)
     facts = predictor.facts
-    own = store.digest == facts.get("store_digest")
+    own = store.digest == facts.store_digest
     parts = None if split is None else split.parts(store, fold)
     part, rows = _measured_part(store, parts)
     seen, warnings = _seen(predictor)
     marks = [MADE_UP] if store.made_up else []
     marks += _seen_marks(seen, store, rows, part, allow_seen=allow_seen)
-    said = [str(mark) for mark in facts.get("marks") or []]
+    said = [str(mark) for mark in facts.marks]
     marks += said if own and split is not None else [of_own_split(mark) for mark in said]
     marks += () if split is None else split.marks
     others: dict[str, Baseline] = {}
     missing: list[str] = []
     if with_baselines:
-        trained = predictor.exported.seen_cases.get("train", ())
+        trained = seen.only("train").overlap(store).cases
         others, missing = _baselines(store, parts if own else None, rows, trained, seed)
     probabilities, distances = _ask(predictor, store, rows, progress)
     evaluation, table = measure_unchanged(
@@ -102,7 +100,7 @@ def assess_file(
         Measured(
             store,
             rows,
-            _logits(probabilities, float(facts.get("temperature") or 1.0)),
+            _logits(probabilities, facts.temperature),
             distances,
             part=part,
             scheme=UNSEEN if split is None else split.scheme,
@@ -117,7 +115,9 @@ def assess_file(
     evaluation["exported"] = _identity(predictor, precision)
     folder.mkdir(parents=True, exist_ok=True)
     # What a report reads of a run; the run itself may be on another machine.
-    RunFolder(folder).write_json("model.json", facts)
+    RunFolder(folder).write_json("model.json", facts.to_json())
+    if facts.fitted:
+        RunFolder(folder).write_json("fitted.json", facts.fitted.to_json())
     here = environment()
     del here["date"]  # which would be taken for that of the run
     RunFolder(folder).write_json("environment.json", here)
@@ -139,29 +139,25 @@ def _measured_part(store: PatchStore, parts: Mapping[str, Rows] | None) -> tuple
     raise RunError("the split has neither validation nor test patches to evaluate on")
 
 
-def _seen(predictor: FilePredictor) -> tuple[pl.DataFrame, list[str]]:
+def _seen(predictor: FilePredictor) -> tuple[Seen, list[str]]:
     """What the model has learned from: by its own list of cases, and by pixels where known."""
     exported = predictor.exported
-    rows = [(case, "", part) for part, cases in exported.seen_cases.items() for case in cases]
-    schema = {"case": pl.String(), "digest": pl.String(), "part": pl.String()}
-    listed = pl.DataFrame(rows, schema=schema, orient="row")
+    listed = Seen.of_cases(exported.info.seen_cases, exported.info.seen_key)
     beside = exported.path.parent / SEEN
     if beside.exists():
-        return pl.concat([listed, read_seen(beside)]), []
+        return listed.joined([Seen.read(beside)]), []
     return listed, [NO_PIXELS if len(listed) else NOTHING_KNOWN]
 
 
 def _seen_marks(
-    seen: pl.DataFrame, store: PatchStore, rows: Rows, part: str, *, allow_seen: bool
+    seen: Seen, store: PatchStore, rows: Rows, part: str, *, allow_seen: bool
 ) -> list[str]:
     """What must be said of patches that the model knows; raises RunError as ``mark_seen`` does."""
     if part != "val":
-        return mark_seen(seen, store, rows, allow_seen=allow_seen)
-    trained = seen.filter(pl.col("part") == "train")
-    marks = mark_seen(trained, store, rows, allow_seen=allow_seen)
+        return [str(mark) for mark in seen.check(store, rows, allow_seen=allow_seen)]
+    marks = [str(m) for m in seen.only("train").check(store, rows, allow_seen=allow_seen)]
     # That a validation part was validated on is what its name says.
-    rest = seen.filter(pl.col("part") != "train")
-    return [*marks, NO_TEST if mark_seen(rest, store, rows, allow_seen=True) else OTHER_TEST]
+    return [*marks, NO_TEST if seen.only("val").overlap(store, rows) else OTHER_TEST]
 
 
 def _baselines(
@@ -174,9 +170,7 @@ def _baselines(
     """The simple methods where the training part is known, else a sentence."""
     if parts is None:
         return {}, [NO_TRAINING]
-    # Cases of other stores may have been seen by an earlier run that this one began from.
-    here = set(trained) & set(store.cases.tolist())
-    if here and set(store.cases[parts["train"]].tolist()) != here:
+    if trained and set(store.cases[parts["train"]].tolist()) != set(trained):
         return {}, [OTHER_TRAINING]
     return baselines_for(store, parts, StoreRows(store.patches, rows), seed), []
 
@@ -216,10 +210,10 @@ def _identity(predictor: FilePredictor, precision: str) -> dict[str, Any]:
     info = predictor.exported.info
     return {
         "file": str(predictor.exported.path),
-        "run": info.get("run"),
+        "run": info.run,
         "kind": predictor.exported.kind,
         "precision": precision,
         "runtime": predictor.runtime,
-        "weights_digest": info.get("weights_digest"),
-        "parity": info.get("parity"),
+        "weights_digest": info.weights_digest,
+        "parity": info.parity,
     }

@@ -20,6 +20,7 @@ from eosin.inference.answers import Answers
 from eosin.inference.predictor import Predictor
 from eosin.memory import forget_pages
 from eosin.records.evaluation import Evaluation
+from eosin.records.model import ModelFacts
 from eosin.runs import RunFolder
 from eosin.splitting.published import published_cases
 from eosin.trust.literature import compare_with_published
@@ -80,8 +81,8 @@ def baselines_for(
     }
 
 
-def diagnosed(facts: Mapping[str, Any]) -> list[str]:
-    return [str(found["sentence"]) for found in facts.get("diagnoses", [])]
+def diagnosed(facts: ModelFacts) -> list[str]:
+    return [each.sentence for each in facts.diagnoses]
 
 
 def provenance(
@@ -92,7 +93,7 @@ def provenance(
         "part": part,
         "split": scheme,
         "store": {"path": str(store.path), "digest": store.digest, "patches": len(store)},
-        "recipe": predictor.facts.get("recipe"),
+        "recipe": predictor.facts.recipe,
         "intended_use": "Research and education only, not for diagnosis.",
     }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ from eosin.inference.measure import suspect_section, trust_sections
 from eosin.inference.predictor import Predictor
 from eosin.inference.records import diagnosed, prediction_table, provenance, published_section
 from eosin.inference.scope import probe_scope
+from eosin.records.model import EARLIER_BAND, ModelFacts
+from eosin.records.points import EARLIER_NAMES
 from eosin.splitting.seen import seen_before
 from eosin.trust.calibration import Isotonic, Temperature
 from eosin.trust.referral import Band
@@ -69,7 +71,7 @@ def measure_unchanged(
     store, rows = found.store, found.rows
     facts = predictor.facts
     labels, cases = store.labels[rows], store.cases[rows]
-    temperature = float(facts.get("temperature") or 1.0)
+    temperature = facts.temperature
     fitted, band = _fitted(facts, temperature)
     judged = judge(fitted, found.logits)
     drawn: dict[str, Any] = {"replicates": replicates, "seed": seed}
@@ -106,7 +108,7 @@ def measure_unchanged(
         part=found.part,
         **drawn,
     )
-    limit = (facts.get("scope") or {}).get("threshold")
+    limit = facts.decision().scope_limit
     distances = None if limit is None else found.distances
     if distances is None or limit is None:
         evaluation["scope"] = {"note": OLDER if band is None else NO_CHECK, "probes": []}
@@ -171,16 +173,19 @@ def refuse_folder(folder: Path) -> None:
         raise UserError(f"{folder} is a file; name a folder with -o FOLDER")
 
 
-def _fitted(facts: Mapping[str, Any], temperature: float) -> tuple[Fitted, Band | None]:
+def _fitted(facts: ModelFacts, temperature: float) -> tuple[Fitted, Band | None]:
     """What the model keeps of its fitting on validation."""
+    kept = facts.fitted.points if facts.fitted else {}
+    earlier = {new: old for old, new in EARLIER_NAMES.items()}
     points = {
-        name: Threshold(**saved) for name, saved in (facts.get("operating_points") or {}).items()
+        earlier.get(name, name): Threshold(
+            point.threshold, earlier.get(name, name), point.chosen_on
+        )
+        for name, point in kept.items()
+        if point.threshold is not None and name != EARLIER_BAND
     }
-    if not points and facts.get("threshold"):
-        saved = Threshold(**facts["threshold"])
-        points = {saved.rule: saved}
-    referral = facts.get("referral")
-    band = Band.from_dict(referral) if referral else None
+    bands = [asdict(point.band) for point in kept.values() if point.band is not None]
+    band = Band.from_dict(bands[0]) if bands else None
     isotonic = Isotonic(note="the isotonic map was fitted for comparison and is not kept")
     nothing = Band(None, None, note="nothing was fitted")
     return Fitted(Temperature(temperature), isotonic, points, band or nothing), band

@@ -47,7 +47,7 @@ def assess_unseen(
     check_classes(run.path, predictor, store)
     marks = [MADE_UP] if store.made_up else []
     marks += mark_seen(seen_table(run), store, allow_seen=allow_seen)
-    marks += [of_own_split(str(mark)) for mark in predictor.facts.get("marks", [])]
+    marks += [of_own_split(str(mark)) for mark in predictor.facts.marks]
     rows = np.arange(len(store))
     done = 0
 
@@ -57,7 +57,7 @@ def assess_unseen(
         progress(done, len(rows))
 
     logits, texture = predictor.read(store.patches, rows, progress=stepped)
-    has_limit = (predictor.facts.get("scope") or {}).get("threshold") is not None
+    has_limit = predictor.facts.decision().scope_limit is not None
     others, missing = {}, []
     if with_baselines:
         try:

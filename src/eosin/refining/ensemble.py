@@ -11,14 +11,15 @@ import numpy as np
 
 from eosin.config import Recipe, make_recipe
 from eosin.errors import LeakError, RunError, UserError
+from eosin.folders import check_target
 from eosin.models.classifier import Classifier, load_classifier
 from eosin.models.ensemble import OF_A_MEMBER
+from eosin.records.origin import Member, Origin
+from eosin.records.weights import weights_digest
 from eosin.refining.derived import finished_session, write_derived
 from eosin.runs import RunFolder
-from eosin.training.origin import digest_of, refuse_seen
+from eosin.training.origin import refuse_seen
 from eosin.training.session import Session
-
-_WEIGHTS = "model.safetensors"
 
 
 def ensemble(
@@ -40,56 +41,56 @@ def ensemble(
     LeakError where a member has seen what the ensemble is measured on, unless ``allow_leaks``.
     """
     if len(paths) < 2:
-        raise UserError("name at least two runs: eosin ensemble RUN RUN -o RUN")
-    if Path(output).resolve() in [path.resolve() for path in paths]:
-        raise UserError(f"{output} is one of the members; name another folder with -o")
+        raise UserError("give at least two runs: eosin ensemble RUN RUN -o RUN")
+    inputs = {f"member {number}": path for number, path in enumerate(paths, 1)}
+    check_target(Path(output), "run", force=force, inputs=inputs)
     sessions = [finished_session(path, store, "a member of an ensemble") for path in paths]
     models = [load_classifier(path) for path in paths]
     for path, (_, facts) in zip(paths, models, strict=True):
-        if facts["architecture"] == "ensemble":
-            names = " ".join(each["path"] for each in facts["start"]["members"])
-            raise RunError(f"{path} is an ensemble itself; name its members instead: {names}")
+        if facts.architecture == "ensemble":
+            names = " ".join(each.path for each in facts.start.members) if facts.start else ""
+            raise RunError(f"{path} is an ensemble itself; use its members instead: {names}")
     _refuse_twins(paths)
     _same_ground(paths, sessions, [model for model, _ in models])
     first = sessions[0]
     seen = [
-        said
+        texts
         for path, session in zip(paths, sessions, strict=True)
-        for said in refuse_seen("the member", RunFolder(path), session.store, first.parts)
+        for texts in refuse_seen("the member", RunFolder(path), session.store, first.parts)
     ]
     if seen and not allow_leaks:
         raise LeakError(
             f"{'; '.join(seen)}: figures of the ensemble there would be too good. Leave that run "
-            "out, or say --allow-leaks, and every output will say so"
+            "out, or add --allow-leaks to join it anyway and mark every output"
         )
     members = [
-        {
-            "path": str(path.resolve()),
-            "digest": digest_of(path / _WEIGHTS),
-            "recipe": session.recipe.model_dump(),
-            "parameters": facts["parameters"],
-            "temperature": float(model.temperature),
-        }
-        for path, session, (model, facts) in zip(paths, sessions, models, strict=True)
+        Member.of(
+            path,
+            recipe=session.recipe.model_dump(),
+            parameters=facts.parameters,
+            temperature=facts.temperature,
+        )
+        for path, session, (_, facts) in zip(paths, sessions, models, strict=True)
     ]
-    times = [facts.get("train_seconds") for _, facts in models]
+    times = [facts.train_seconds for _, facts in models]
     return write_derived(
         output,
         joined([model for model, _ in models]),
         _recipe(paths, sessions),
         first,
-        start={"kind": "ensemble", "members": members},
+        start=Origin(kind="ensemble", members=tuple(members)),
         parents=[session.run for session in sessions],
         marks=list(dict.fromkeys([*(m for s in sessions for m in s.marks), *seen])),
         facts={
             "train_seconds": sum(t for t in times if t is not None),
-            "machine": "; ".join(dict.fromkeys(str(f.get("machine")) for _, f in models)),
+            "machine": "; ".join(dict.fromkeys(f.machine for _, f in models)),
             "diagnoses": [
-                {**found, "sentence": f"member {path.name}: {found['sentence']}", "dead": False}
+                each.changed(sentence=f"member {path.name}: {each.sentence}", dead=False)
                 for path, (_, facts) in zip(paths, models, strict=True)
-                for found in facts.get("diagnoses", [])
+                for each in facts.diagnoses
             ],
         },
+        inputs=inputs,
         force=force,
     )
 
@@ -100,11 +101,13 @@ def joined(models: Sequence[Classifier]) -> Classifier:
     Their classes and patch sizes are equal; their weights are copied.
 
     >>> one = Classifier.build("compact", classes=["n", "p"], patch_size=(50, 50))
-    >>> joined([one, one]).description()["architecture"]
+    >>> joined([one, one]).architecture
     'ensemble'
     """
     first = models[0]
-    described = [model.description() for model in models]
+    described = [
+        {**vars(model.facts()), "temperature": float(model.temperature)} for model in models
+    ]
     made = Classifier.build(
         "ensemble",
         classes=first.classes,
@@ -123,15 +126,15 @@ def joined(models: Sequence[Classifier]) -> Classifier:
 
 def _refuse_twins(paths: Sequence[Path]) -> None:
     """The same weights twice would count double and look like agreement."""
-    found: dict[str, Path] = {}
+    result: dict[str, Path] = {}
     for path in paths:
-        digest = digest_of(path / _WEIGHTS)
-        if digest in found:
+        digest = weights_digest(path)
+        if digest in result:
             raise UserError(
-                f"{path} and {found[digest]} have the same weights; train another seed with: "
+                f"{path} and {result[digest]} have the same weights; train another seed with: "
                 "eosin train STORE --set seed=1 -o RUN"
             )
-        found[digest] = path
+        result[digest] = path
 
 
 def _same_ground(
@@ -141,8 +144,8 @@ def _same_ground(
     for path, session, model in zip(paths[1:], sessions[1:], models[1:], strict=True):
         if model.classes != models[0].classes:
             raise RunError(
-                f"{path} knows the classes {', '.join(model.classes)}, {paths[0]} "
-                f"{', '.join(models[0].classes)}; members must know the same"
+                f"{path} has the classes {', '.join(model.classes)}, {paths[0]} "
+                f"{', '.join(models[0].classes)}; members must have the same"
             )
         if session.store.digest != first.store.digest:
             raise RunError(
@@ -153,7 +156,7 @@ def _same_ground(
             if not np.array_equal(rows, session.parts[part]):
                 raise RunError(
                     f"{path} has another {part} part than {paths[0]}; members must share their "
-                    "split, so that no one has learned from what another is measured on"
+                    "split, so that none has learned from what another is measured on"
                 )
 
 

@@ -21,12 +21,14 @@ from eosin.data.store import PatchStore
 from eosin.errors import SplitError, StoppedError, TrainingError
 from eosin.memory import LargestBatch, out_of_memory
 from eosin.models.classifier import Classifier, save_classifier
+from eosin.records.model import ModelFacts
 from eosin.runs import RunFolder
 from eosin.training import diagnose
 from eosin.training.batches import Batches, balanced_weights, input_scaling, mixed_seed, take
 from eosin.training.checkpoint import Position, load_checkpoint, save_checkpoint
 from eosin.training.compiled import epochs_of
 from eosin.training.diagnose import Diagnosis
+from eosin.training.facts import facts_of
 from eosin.training.finetuning import Finetuning
 from eosin.training.machine import Machine, choose_machine
 from eosin.training.optimizers import Optimizer, WeightAverage, rate_factor
@@ -67,7 +69,7 @@ class Trainer:
     run: RunFolder
     marks: tuple[str, ...] = ()
     reporter: Reporter = field(default_factory=Reporter)
-    #: What model.json records besides what the trainer knows.
+    #: For model.json: split, start and teacher, as ``facts_of`` takes them.
     model_facts: Mapping[str, Any] = field(default_factory=dict)
     #: Puts earlier weights into the fresh classifier.
     initialize: Callable[[Classifier], None] = lambda model: None
@@ -133,7 +135,7 @@ class Trainer:
         self._loss_sum = torch.zeros((), dtype=torch.float64, device=device)
         self._since = time.perf_counter()
 
-    def fit(self, *, resume: bool = False) -> dict[str, Any]:
+    def fit(self, *, resume: bool = False) -> ModelFacts:
         """Train to the end and save the model; returns the facts that model.json contains.
 
         Raises TrainingError when the loss is not finite, memory runs out or another process is
@@ -348,7 +350,7 @@ class Trainer:
         for left in self.run.path.glob(".resume.pt.*"):
             left.unlink(missing_ok=True)
 
-    def _finish(self) -> dict[str, Any]:
+    def _finish(self) -> ModelFacts:
         position = self.position
         if position.best_weights:
             self.model.network.load_state_dict(position.best_weights)
@@ -356,23 +358,20 @@ class Trainer:
             self.average.swap()
         self.tuning.finish()
         self.model.views = VIEWS[self.recipe.test_time]
-        facts = {
-            "recipe": self.recipe.name,
-            "mpp": self.store.mpp,
-            "fit": self.store.fit,
-            "made_up": self.store.made_up,
-            "store_digest": self.store.digest,
-            "train_patches": len(self.batches.labels),
-            "epochs": position.epoch,
-            "kept_epoch": position.best_epoch if position.best_weights else position.epoch,
-            "train_seconds": round(position.seconds, 2),
-            "machine": str(self.machine),
-            "diagnoses": [vars(d) for d in self.diagnoses],
-            "marks": list(self.marks),
-            "intended_use": "Research and education only, not for diagnosis.",
+        facts = facts_of(
+            self.model,
+            self.store,
+            self.recipe,
+            train_patches=len(self.batches.labels),
+            marks=self.marks,
+            epochs=position.epoch,
+            kept_epoch=position.best_epoch if position.best_weights else position.epoch,
+            train_seconds=round(position.seconds, 2),
+            machine=str(self.machine),
+            diagnoses=[vars(d) for d in self.diagnoses],
             **self.model_facts,
-        }
-        self.team.once(lambda: save_classifier(self.model, self.run.path, **facts))
+        )
+        self.team.once(lambda: save_classifier(self.model, self.run.path, facts))
         return facts
 
     # Small things

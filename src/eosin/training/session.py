@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -13,15 +13,16 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
 from eosin.config import Recipe
 from eosin.data.store import MADE_UP, PatchStore
 from eosin.errors import LeakError, RecipeError, RunError, TrainingError
-from eosin.folders import sweep, whole_file, whole_folder
+from eosin.folders import sweep, whole_folder
+from eosin.records.model import ModelFacts
+from eosin.records.origin import Origin, Teacher
 from eosin.runs import RunFolder, environment, recorded_path, recorded_places
 from eosin.splitting.audit import AuditResult, audit
-from eosin.splitting.seen import SEEN, seen_table
+from eosin.splitting.seen import SEEN, Seen
 from eosin.splitting.splits import Split, read_split, write_split
 from eosin.training.loop import Reporter, Trainer
 from eosin.training.origin import (
@@ -46,9 +47,9 @@ class Session:
     recipe: Recipe
     run: RunFolder
     marks: tuple[str, ...]
-    #: Where the first weights come from, and the teacher; see `training.origin` and `.teacher`.
-    origin: Mapping[str, Any]
-    teacher: Mapping[str, Any] | None
+    #: Where the first weights come from, and the teacher.
+    origin: Origin
+    teacher: Teacher | None
 
 
 def start(
@@ -85,7 +86,7 @@ def start(
             f"the split leaks: {'; '.join(result.marks)}. See: eosin audit {store.path} "
             "SPLIT; to train on it anyway, add --allow-leaks: every output is then marked"
         )
-    origin: dict[str, Any] = {"kind": "random"}
+    origin = Origin()
     if base is not None:
         origin = from_run(base, recipe)
     elif weights is not None:
@@ -108,9 +109,10 @@ def start(
         "fold": fold,
         "marks": list(dict.fromkeys(marks)),
         "audit": result.to_dict(),
-        "start": origin,
-        "teacher": taught,
+        "start": origin.to_json(),
+        "teacher": taught and taught.to_json(),
     }
+    earlier_seen = [Seen.of_run(other) for other in before.values()]
     with whole_folder(
         run.path, "run", force=force, inputs=inputs, resume=run.resume_command
     ) as temporary:
@@ -118,7 +120,7 @@ def start(
         made.write_text("recipe.toml", recipe.to_toml())
         write_split(split, made / "split.csv")
         made.write_json("environment.json", content)
-        _write_seen(made, store, parts, list(before.values()))
+        Seen.of_store(store, parts).joined(earlier_seen).write(made / SEEN)
     return _session(store, split, fold, recipe, run), result
 
 
@@ -176,7 +178,7 @@ def fit(
     reporter: Reporter | None = None,
     resume: bool = False,
     team: Team | None = None,
-) -> dict[str, Any]:
+) -> ModelFacts:
     """Train, or resume training; returns the facts of model.json.
 
     team: the processes that train together; each of them calls this with the same session.
@@ -212,8 +214,7 @@ def fit(
         marks=session.marks,
         reporter=reporter,
         model_facts={
-            "split_scheme": session.split.scheme,
-            "leaking": session.split.leaking,
+            "split": session.split,
             "start": session.origin,
             "teacher": session.teacher,
         },
@@ -235,20 +236,7 @@ def _session(
 ) -> Session:
     record = run.read_json("environment.json")
     marks = tuple(str(mark) for mark in record["marks"])
-    origin = record.get("start") or {"kind": "random"}
+    origin = Origin.model_validate(record.get("start") or {})
+    teacher = Teacher.model_validate(record["teacher"]) if record.get("teacher") else None
     parts = split.parts(store, fold)
-    return Session(store, split, fold, parts, recipe, run, marks, origin, record.get("teacher"))
-
-
-def _write_seen(
-    run: RunFolder,
-    store: PatchStore,
-    parts: Mapping[str, npt.NDArray[np.int64]],
-    before: Sequence[RunFolder],
-) -> None:
-    """What this run sees, and what those saw whose weights or answers it takes over."""
-    index = store.index.select("case", "digest")
-    tables = [index[parts[part]].with_columns(part=pl.lit(part)) for part in ("train", "val")]
-    tables += [seen_table(other) for other in before]
-    with whole_file(run / SEEN) as temporary:
-        pl.concat(tables).unique(maintain_order=True).write_parquet(temporary)
+    return Session(store, split, fold, parts, recipe, run, marks, origin, teacher)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,33 +15,28 @@ from eosin.errors import RunError
 from eosin.folders import whole_file
 from eosin.memory import LargestBatch
 from eosin.models.classifier import load_classifier
+from eosin.records.origin import Teacher
 from eosin.runs import RunFolder
 from eosin.training.machine import choose_machine
-from eosin.training.origin import check_digest, digest_of
 from eosin.training.validate import logits_of
 
 _FILE = "teacher.npy"
 _BATCH = 256
 
 
-def as_teacher(path: Path, store: PatchStore) -> dict[str, Any]:
-    """The record of a run as a teacher; raises RunError where its classes differ."""
+def as_teacher(path: Path, store: PatchStore) -> Teacher:
+    """A run as a teacher; raises RunError where its classes differ from those of the store."""
     model, facts = load_classifier(RunFolder.open(path).path)
     if model.classes != store.classes:
         raise RunError(
             f"the teacher {path} has the classes {', '.join(model.classes)}; "
             f"{store.path} has {', '.join(store.classes)}"
         )
-    return {
-        "path": str(path.resolve()),
-        "digest": digest_of(path / "model.safetensors"),
-        "recipe": facts.get("recipe"),
-        "parameters": facts.get("parameters"),
-    }
+    return Teacher.of(path, recipe=facts.recipe, parameters=facts.parameters)
 
 
 def teach(
-    record: Mapping[str, Any],
+    teacher: Teacher,
     store: PatchStore,
     rows: npt.NDArray[np.int64],
     run: RunFolder,
@@ -65,10 +59,9 @@ def teach(
             raise RunError(f"{kept} cannot be read ({error}); delete it, then resume") from None
         if logits.shape == shape and logits.dtype == np.float32 and np.isfinite(logits).all():
             return torch.from_numpy(logits)
-    folder = Path(str(record["path"]))
-    check_digest(folder / "model.safetensors", str(record["digest"]))
+    teacher.check()
     machine = choose_machine(precision)
-    model = load_classifier(folder)[0].to(machine.device)
+    model = load_classifier(Path(teacher.path))[0].to(machine.device)
     batch = LargestBatch(_BATCH, lambda sentence: warned(f"teacher: {sentence}"))
     answers = logits_of(model, store.patches, rows, machine, batch=batch, progress=progress)
     with whole_file(kept) as temporary, open(temporary, "wb") as file:

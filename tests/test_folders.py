@@ -245,7 +245,7 @@ def test_a_second_process_is_told_who_is_at_work(tmp_path: Path) -> None:
 def test_killed_between_two_renames_the_old_folder_comes_back(
     tmp_path: Path, foreign: bool
 ) -> None:
-    """Where names cannot be exchanged, a kill can leave the name empty; the next writer mends it."""
+    """Where names cannot be exchanged, a kill leaves the name empty until the next writer."""
     out = an_export(tmp_path / "out", "before")
     if foreign:
         (out / "notes.txt").write_text("mine")

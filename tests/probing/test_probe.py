@@ -77,7 +77,8 @@ def quick(
     recipe, base = probe_recipe(store, encoder, precision="fp32", **made)
     split = options.pop("split", None) or by_case(store)
     session = begin(store, split, recipe, path, base=base, **options)
-    return session.run, fit_probe(session, folder=path.with_name("embeddings"))
+    facts = fit_probe(session, folder=path.with_name("embeddings"))
+    return session.run, facts.to_json()
 
 
 def test_it_is_a_run_as_any_other(probed: Path, small: PatchStore) -> None:

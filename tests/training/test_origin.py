@@ -83,7 +83,7 @@ def test_what_an_earlier_run_learned_from_is_not_measured_on(
 ) -> None:
     split = other_split(made_up_store, earlier, part, target, tmp_path)
     word = {"base": "--from", "teacher": "the teacher"}[role]
-    with pytest.raises(LeakError, match=rf"{word} .* 1 cases and 20 patches of the {target} part"):
+    with pytest.raises(LeakError, match=rf"{word} .* 1 case and 20 patches of the {target} part"):
         start(made_up_store, split, RECIPE, tmp_path / "run", **{role: earlier})
     assert not (tmp_path / "run").exists()
     session, _ = start(

@@ -19,9 +19,9 @@ SOURCE = Path(__file__).parents[1] / "src" / "eosin"
 #: From the ground up. A room (or a file beside the rooms) may import what stands in a line above
 #: its own; two in one line do not import each other. A new room is one more name here.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "cores", "memory"),
+    ("errors", "cores", "memory", "stopping"),
     ("kinds",),
-    ("locks",),
+    ("locks", "swaps"),
     ("folders",),
     ("files",),
     ("config",),
@@ -46,8 +46,8 @@ ALONE = ("scratch",)
 
 #: They never import torch, not even inside a function, nor a room that may.
 TORCH_FREE = (
-    "errors", "kinds", "locks", "folders", "files", "cores", "memory", "config", "records", "runs",
-    "data", "evaluation", "fetching",
+    "errors", "kinds", "locks", "swaps", "folders", "files", "cores", "memory", "stopping",
+    "config", "records", "runs", "data", "evaluation", "fetching",
     "splitting", "synthetic", "trust", "figures", "tracking", "experiments", "runtime",
 )  # fmt: skip
 

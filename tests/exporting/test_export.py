@@ -63,8 +63,8 @@ def test_everything_asked_for_is_there(exported: tuple[Path, dict[str, Any]]) ->
     assert result["refused"] == []
     names = {path.name for path in folder.iterdir()}
     assert names == {
-        *FILES, "model.bin", "model-int8.bin", "EXPORT_CARD.md", "export.json", "seen.parquet",
-        ".eosin.json",
+        *FILES, "model.bin", "model-int8.bin", ".eosin.json", "EXPORT_CARD.md", "export.json",
+        "seen.parquet",
     }  # fmt: skip
     assert json.loads((folder / "export.json").read_text("utf-8")) == json.loads(json.dumps(result))
     for each in result["files"][:3]:
@@ -215,7 +215,7 @@ def moved(run: Path, target: Path, store: str) -> Path:
     """A copy of a run whose store lies elsewhere."""
     shutil.copytree(run, target)
     facts = json.loads((target / "environment.json").read_text("utf-8"))
-    facts["store"]["path"] = store
+    facts["store"] |= {"path": store, "relative": "nowhere.store"}
     (target / "environment.json").write_text(json.dumps(facts), "utf-8")
     return target
 

@@ -194,7 +194,7 @@ def test_bad_requests(eosin: Run, small: PatchStore, tmp_path: Path, earlier: Pa
         (["--encoder", earlier, "--weights", "random"], "brings its own weights"),
         (["--encoder", tmp_path], "not a run folder"),
         (["--encoder", "resnet18", "--weights", tmp_path / "none"], "no such file or folder"),
-        (["--encoder", "resnet18", "--embeddings", small.path / "e"], "lies inside the store"),
+        (["--encoder", "resnet18", "--embeddings", small.path / "e"], "is inside the store"),
     ):
         if "--encoder" in words and words[1] == "resnet18" and "--weights" not in words:
             words = [*words, "--weights", "random"]
@@ -259,5 +259,5 @@ def test_ctrl_c_is_a_sentence(small: PatchStore, tmp_path: Path) -> None:
     seen += child.stderr.read()
     assert child.wait() == 130
     child.stderr.close()
-    assert "the same command goes on" in seen
+    assert "the same command resumes" in seen
     assert "Traceback" not in seen

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eosin.data.tints import probability_colors
-from eosin.reporting.pictures import Image, resized
+from eosin.data.tints import Image, probability_colors
 
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
@@ -131,6 +130,17 @@ def _stripes(draw: ImageDraw, box: tuple[float, float, float, float], color: str
         for y in range(y0 + 2, y1 - 1):
             if (x + y) % 11 < 4:
                 draw.point((x, y), fill=color)
+
+
+def resized(image: Image, scale: float) -> Image:
+    """The picture with its sides times ``scale``, at least one pixel: uint8 [H, W, 3]."""
+    import cv2
+
+    height, width = (max(1, round(side * scale)) for side in image.shape[:2])
+    if (height, width) == image.shape[:2]:
+        return image
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(image, (width, height), interpolation=how), np.uint8)
 
 
 def cut(draw: ImageDraw, text: str, font: FreeTypeFont, room: float) -> str:

@@ -60,14 +60,14 @@ def speeds(
         _wait(machine.device)
         return time.perf_counter() - begun
 
-    found: dict[str, list[float]] = {name: [] for name in ready}
+    result: dict[str, list[float]] = {name: [] for name in ready}
     with torch.inference_mode(), machine.autocast():
         first = {name: seconds(model, 1) and seconds(model, 1) for name, model in ready.items()}
         times = {name: max(1, round(_SECONDS / max(spent, 1e-6))) for name, spent in first.items()}
         for _ in range(ROUNDS):
             for name, model in ready.items():
-                found[name].append(_BATCH * times[name] / seconds(model, times[name]))
-    return {name: statistics.median(each) for name, each in found.items()}
+                result[name].append(_BATCH * times[name] / seconds(model, times[name]))
+    return {name: statistics.median(each) for name, each in result.items()}
 
 
 def _wait(device: torch.device) -> None:

@@ -140,7 +140,7 @@ def _preparation(facts: Facts) -> Card:
         "such copies with other pixels": made["nested_differing"],
         "patches that repeat the pixels of another": made["repeated_pixels"],
         "pictures with two labels": made["label_conflicts"],
-        "files that are not images": made["ignored"],
+        "files that were ignored": made["ignored"],
         "files left out as asked": made["excluded"],
     }
     rows = [

@@ -17,8 +17,9 @@ from eosin.data.mosaic import EMPTY
 from eosin.data.store import PatchStore
 from eosin.data.tints import shortened
 from eosin.errors import UserError
+from eosin.figures.panels import resized
 from eosin.records.trust import Suspects
-from eosin.reporting.pictures import GALLERY_BYTES, Draft, Gallery, Image, gallery_of, resized
+from eosin.reporting.pictures import GALLERY_BYTES, Draft, Gallery, Image, gallery_of
 from eosin.reporting.predictions import Predictions
 
 if TYPE_CHECKING:

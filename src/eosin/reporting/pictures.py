@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eosin.data.store import PatchStore
+from eosin.figures.panels import resized
 
 Image = npt.NDArray[np.uint8]
 
@@ -91,17 +92,6 @@ def encode(image: Image, *, quality: int = 80) -> str:
         files["webp"] = cv2.imencode(".webp", bgr, [cv2.IMWRITE_WEBP_QUALITY, quality])[1]
     kind = min(files, key=lambda each: len(files[each]))
     return f"data:image/{kind};base64,{base64.b64encode(bytes(files[kind])).decode('ascii')}"
-
-
-def resized(image: Image, scale: float) -> Image:
-    """The picture with its sides times ``scale``, at least one pixel: uint8 [H, W, 3]."""
-    import cv2
-
-    height, width = (max(1, round(side * scale)) for side in image.shape[:2])
-    if (height, width) == image.shape[:2]:
-        return image
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(image, (width, height), interpolation=how), np.uint8)
 
 
 def within(drafts: Sequence[Draft], budget_bytes: int) -> tuple[list[Picture], str]:

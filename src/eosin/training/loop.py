@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -294,7 +295,7 @@ class Trainer:
         self.team.agree(list(self.model.state_dict().values()), "the weights")
         self.team.once(self._write)
 
-    def _write(self, writer: int | None = None) -> None:
+    def _write(self) -> None:
         state: dict[str, Any] = {
             "network": self.model.network.state_dict(),
             "optimizer": self.optimizer.state(),
@@ -303,7 +304,7 @@ class Trainer:
             "diagnoses": [vars(d) for d in self.diagnoses],
         }
         try:
-            save_checkpoint(self.run / "resume.pt", self.position, state, writer=writer)
+            save_checkpoint(self.run / "resume.pt", self.position, state)
         except (OSError, RuntimeError) as error:
             # torch wraps what goes wrong below it, such as a full disk, in a RuntimeError.
             raise TrainingError(f"{self.run / 'resume.pt'} cannot be written ({error})") from None
@@ -315,7 +316,7 @@ class Trainer:
         if self.machine.device.type == "cpu":
             # A GPU has work queued behind the broken step: there its weights cannot be trusted.
             self._pause()
-            self._write(self.team.rank)
+            self._write()
             kept = "the state before it is saved"
         done = position.step == self.batches.steps
         place = "validation" if done else f"step {position.step + 1}"
@@ -327,7 +328,7 @@ class Trainer:
     def _resume_command(self) -> str:
         count = self.team.count
         many = f"torchrun --standalone --nproc-per-node {count} -m " if count > 1 else ""
-        return f"{many}eosin train --resume {self.run.path}"
+        return f"{many}eosin train --resume {shlex.quote(str(self.run.path))}"
 
     def _load(self) -> None:
         self.position, state = load_checkpoint(self.run / "resume.pt")
@@ -345,7 +346,7 @@ class Trainer:
 
     def _tidy(self) -> None:
         self.run.keep_metrics(self.position.epoch)
-        # What processes were writing when they were killed.
+        # What killed processes of earlier versions were writing.
         for left in self.run.path.glob(".resume.pt.*"):
             left.unlink(missing_ok=True)
 

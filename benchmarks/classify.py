@@ -169,9 +169,7 @@ def lost(reference: np.ndarray, found: np.ndarray, sample: Any, rule: Any) -> Ro
     """AUROC lost and the share of changed decisions on validation patches."""
     from eosin.evaluation.ranking import auroc
 
-    changed = np.mean(
-        rule.point.called(reference) != rule.point.called(found)
-    )
+    changed = np.mean(rule.point.called(reference) != rule.point.called(found))
     return {
         "auroc_lost": round(auroc(sample.labels, reference) - auroc(sample.labels, found), 5),
         "changed": round(float(changed), 5),

@@ -118,20 +118,19 @@ def measure(
     """Rows of the main table and of that of sizes."""
     from eosin.exporting.export import Formats, export
     from eosin.exporting.parity import validation_sample
-    from eosin.inference.answers import Answers
     from eosin.models.classifier import load_classifier
     from eosin.training.session import reopen
 
     session = reopen(run, str(store))
     out = folder / f"{run.name}-exported"
     result = export(run, out, formats=Formats(int8=True, openvino=True), store=str(store))
-    refused = {each["file"] for each in result["refused"]}
+    refused = {each.file for each in result.refused}
     chosen = np.sort(np.random.default_rng(0).permutation(len(session.store))[:patches])
     np.save(folder / "patches.npy", session.store.patches[chosen])
     sample = validation_sample(session)
     np.save(folder / "val.npy", sample.patches)
     model, facts = load_classifier(run)
-    answers = Answers.of(facts, model.classes)
+    rule = facts.decision()
     ways = {name: way for name, way in WAYS.items() if way[0] not in refused}
     workers = {
         name: Worker(out / file if file else run, precision)
@@ -151,7 +150,7 @@ def measure(
         reference = given[next(iter(given))]
         for row in rows:
             row |= {"network": model.architecture, **lost(reference, given[row["job"]], sample,
-                                                          answers)}  # fmt: skip
+                                                          rule)}  # fmt: skip
         by_size = []
         for size in sizes:
             number = min(patches, max(size, 64 if size == 1 else 2048))
@@ -166,13 +165,11 @@ def measure(
     return rows, by_size
 
 
-def lost(reference: np.ndarray, found: np.ndarray, sample: Any, answers: Any) -> Row:
+def lost(reference: np.ndarray, found: np.ndarray, sample: Any, rule: Any) -> Row:
     """AUROC lost and the share of changed decisions on validation patches."""
     from eosin.evaluation.ranking import auroc
 
-    changed = np.mean(
-        [a != b for a, b in zip(answers.called(reference), answers.called(found), strict=True)]
-    )
+    changed = np.mean(rule.point.called(reference) != rule.point.called(found))
     return {
         "auroc_lost": round(auroc(sample.labels, reference) - auroc(sample.labels, found), 5),
         "changed": round(float(changed), 5),

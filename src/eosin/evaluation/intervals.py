@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from eosin.evaluation.definitions import Floats, Ints, figure_names, why_undefined
+from eosin.evaluation.definitions import Floats, Ints, why_undefined
 from eosin.evaluation.metrics import called_by, figures
 from eosin.evaluation.resampling import draws, replicate_figures
 from eosin.records.scored import CASES_UNKNOWN as CASES_UNKNOWN

@@ -17,8 +17,8 @@ import numpy.typing as npt
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
-#: A referred patch, in place of a class number.
-REFER = -1
+#: A referred patch, and one that is out of scope, in place of a class number.
+REFER, OUTSIDE = -1, -2
 
 #: Name of a point -> its label. The first decides unless another is chosen.
 POINTS: dict[str, str] = {

@@ -76,7 +76,8 @@ def plain(path: Path) -> Any:
     """The reference: a saved network called as one would write it."""
     import torch
 
-    from eosin.models.classifier import load_classifier
+    from eosin.inference.predictor import load
+    from eosin.inference.subject import facts_of
 
     model = load_classifier(path)[0]
 
@@ -116,8 +117,8 @@ def measure(
     """Rows of the main table and of that of sizes."""
     from eosin.exporting.export import Wanted, export
     from eosin.exporting.parity import validation_sample
-    from eosin.inference.answers import Answers
-    from eosin.models.classifier import load_classifier
+    from eosin.inference.predictor import load
+    from eosin.inference.subject import facts_of
     from eosin.training.session import reopen
 
     session = reopen(run, str(store))
@@ -128,8 +129,8 @@ def measure(
     np.save(folder / "patches.npy", session.store.patches[chosen])
     sample = validation_sample(session)
     np.save(folder / "val.npy", sample.patches)
-    model, facts = load_classifier(run)
-    answers = Answers.of(facts, model.classes)
+    facts = facts_of(load(run))
+    point = facts.decision().point
     ways = {name: way for name, way in WAYS.items() if way[0] not in refused}
     workers = {
         name: Worker(out / file if file else run, precision)
@@ -148,13 +149,14 @@ def measure(
         rows = rows_of(alternate(jobs(patches, BATCH), repeats=turns), work=len(chosen))
         reference = given[next(iter(given))]
         for row in rows:
-            row |= {"network": model.architecture, **lost(reference, given[row["job"]], sample,
-                                                          answers)}  # fmt: skip
+            row |= {
+                "network": facts.architecture, **lost(reference, given[row["job"]], sample, point)
+            }  # fmt: skip
         by_size = []
         for size in sizes:
             number = min(patches, max(size, 64 if size == 1 else 2048))
             times = alternate(jobs(number, size), repeats=min(turns, 5))
-            common = {"network": model.architecture, "at_once": size}
+            common = {"network": facts.architecture, "at_once": size}
             by_size += [common | row for row in rows_of(times, work=number)]
     finally:
         for worker in workers.values():
@@ -164,13 +166,11 @@ def measure(
     return rows, by_size
 
 
-def lost(reference: np.ndarray, found: np.ndarray, sample: Any, answers: Any) -> Row:
+def lost(reference: np.ndarray, found: np.ndarray, sample: Any, point: Any) -> Row:
     """AUROC lost and the share of changed decisions on validation patches."""
     from eosin.evaluation.ranking import auroc
 
-    changed = np.mean(
-        [a != b for a, b in zip(answers.called(reference), answers.called(found), strict=True)]
-    )
+    changed = np.mean(point.called(reference) != point.called(found))
     return {
         "auroc_lost": round(auroc(sample.labels, reference) - auroc(sample.labels, found), 5),
         "changed": round(float(changed), 5),

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from eosin.exporting.parity import Reading, Sample, compare, exact, why_not
-from eosin.inference.answers import Answers
-from eosin.trust.referral import Band
+from eosin.records.decision import Decision
+from eosin.records.points import Band, OperatingPoint
 
-TWO = Answers(("n", "p"), 0.5, Band(0.2, 0.8), 2.0)
+TWO = Decision(("n", "p"), OperatingPoint("f1", 0.5, band=Band(0.2, 0.8)), 2.0)
 
 
 def reading(positive: list[float], distances: list[float] | None = None) -> Reading:
@@ -53,10 +53,10 @@ def test_rounding_at_a_limit_is_no_change() -> None:
 
 
 def test_more_classes() -> None:
-    answers = Answers(("a", "b", "c"), None, Band(None, 0.6))
+    decision = Decision(("a", "b", "c"), OperatingPoint("top", None, band=Band(None, 0.6)))
     torch = Reading(np.array([[0.7, 0.2, 0.1], [0.4, 0.4, 0.2]], np.float32), None, np.zeros(1))
     found = Reading(np.array([[0.2, 0.7, 0.1], [0.4, 0.4, 0.2]], np.float32), None, np.zeros(1))
-    figures = compare(torch, found, answers, np.array([0, 1]))
+    figures = compare(torch, found, decision, np.array([0, 1]))
     assert figures["called_changed"] == figures["answers_changed"] == 1
     assert figures["distance_difference"] is None
 

@@ -10,6 +10,7 @@ from eosin.evaluation import metrics
 from eosin.evaluation.summary import evaluate
 from eosin.figures import canvas, charts
 from eosin.figures.canvas import MARK
+from eosin.records.scored import Scored
 
 HISTORY = [
     {
@@ -35,7 +36,7 @@ ALL = {
 
 
 def evaluated(y, p, cases, classes=("negative", "positive"), **options):
-    return evaluate(y, p, cases, classes=list(classes), replicates=20, **options)
+    return evaluate(Scored.of(y, p, cases), classes=list(classes), replicates=20, **options)
 
 
 def simulated():

@@ -16,6 +16,7 @@ import pytest
 from eosin.errors import RunError
 from eosin.evaluation import metrics
 from eosin.evaluation.summary import evaluate
+from eosin.records.scored import Scored
 from eosin.figures import canvas, curves
 from eosin.reporting import charts, inline, sections
 from eosin.reporting.blocks import Bar, Forest
@@ -180,7 +181,9 @@ def test_hostile_names_are_text(make_run):
 )
 def test_thin_data(make_run, truth, scores, cases, says):
     folder = make_run(full=False)
-    found = evaluate(truth, scores, cases, classes=["negative", "positive"], replicates=20)
+    found = evaluate(
+        Scored.of(truth, scores, cases), classes=["negative", "positive"], replicates=20
+    )
     (folder / "evaluation.json").write_text(json.dumps(found | {"part": "test", "split": "case"}))
     high = np.asarray(scores, np.float32)
     pl.DataFrame(

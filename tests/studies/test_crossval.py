@@ -19,6 +19,7 @@ from eosin.config import Recipe
 from eosin.data.store import PatchStore, StoreWriter
 from eosin.errors import EosinError, FailureError, LeakError, SplitError, StoppedError, UserError
 from eosin.evaluation.decisions import choose_threshold
+from eosin.records.scored import Scored
 from eosin.studies import series as series_module
 from eosin.studies.compare import compare
 from eosin.studies.crossval import crossval
@@ -97,7 +98,9 @@ def test_thresholds_come_from_the_folds_own_validation_part(
 
 def test_suspects_are_listed_drawn_and_not_removed(folds: Study, made_up_store: PatchStore) -> None:
     table, suspects = predictions(folds.folder), folds.result["suspects"]
-    found = find_suspects(table["label"], table.select("p_negative", "p_positive").to_numpy())
+    found = find_suspects(
+        Scored.of(table["label"], table.select("p_negative", "p_positive").to_numpy())
+    )
     assert suspects["total"] == found.total
     listed = pl.read_csv(folds.folder / "suspects.csv", schema_overrides={"case": pl.String})
     assert len(listed) == found.total > 0

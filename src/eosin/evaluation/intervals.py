@@ -176,9 +176,7 @@ def within_case(scored: Scored, called: Ints, **options: int) -> dict[str, Inter
     """
     units = Units(np.arange(len(scored)), len(scored), "patches", (), WITHIN_CASE)
     replicates, seed = options.get("replicates", 2000), options.get("seed", 0)
-    return intervals_of(
-        scored, called, units, replicates=replicates, seed=seed, least=MIN_PATCHES
-    )
+    return intervals_of(scored, called, units, replicates=replicates, seed=seed, least=MIN_PATCHES)
 
 
 def mean_over_cases(

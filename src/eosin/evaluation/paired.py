@@ -156,10 +156,8 @@ def _measure(
     cut = np.asarray(threshold, np.float64)
     if cut.ndim and cut.shape != scored.labels.shape:
         raise ValueError(f"{cut.size} thresholds for {len(scored)} patches; give one or one each")
-    if scored.classes == 2:
-        called = (scored.scores >= cut).astype(np.int64)
-    else:
-        called = called_by(scored)
+    two = scored.classes == 2
+    called = (scored.scores >= cut).astype(np.int64) if two else called_by(scored)
     samples: dict[str, Floats] = {}
     if len(scored) and scored.finite.all() and not few_units(units):
         samples = replicate_figures(

@@ -100,9 +100,7 @@ def area_of_precision(truth: Ints, scores: Floats) -> float:
     return _mean_over_classes(_precision, truth, scores)
 
 
-def _mean_over_classes(
-    area: Callable[[Ints, Ints], float], truth: Ints, scores: Floats
-) -> float:
+def _mean_over_classes(area: Callable[[Ints, Ints], float], truth: Ints, scores: Floats) -> float:
     if scores.ndim == 1:
         return area(*_ranked(truth, scores)[1:])
     classes = np.unique(truth)

@@ -58,7 +58,7 @@ def evaluate(
             f"y_prob has {scored.classes} classes and {len(classes)} names are given: {classes}"
         )
     units, two = scored.units, scored.classes == 2
-    drawn = {"replicates": replicates, "seed": seed}
+    drawn: dict[str, Any] = {"replicates": replicates, "seed": seed}
     called = point.called(scored.probabilities)
     overall = intervals_of(scored, called, **drawn)
     finite = bool(scored.finite.all())
@@ -116,7 +116,7 @@ def _prevalence(truth: Ints, classes: Sequence[str]) -> float | dict[str, float]
 
 
 def _cases(
-    scored: Scored, called: Ints, drawn: dict[str, int]
+    scored: Scored, called: Ints, drawn: dict[str, Any]
 ) -> tuple[list[dict[str, Any]], dict[str, Interval]]:
     """A row a case, and each figure's mean over the cases."""
     units = scored.units
@@ -144,7 +144,7 @@ def _cases(
 
 
 def _baseline(
-    scored: Scored, answers: Baseline | npt.ArrayLike, drawn: dict[str, int]
+    scored: Scored, answers: Baseline | npt.ArrayLike, drawn: dict[str, Any]
 ) -> dict[str, Any]:
     if not isinstance(answers, Baseline):
         answers = Baseline(np.asarray(answers, np.float64), _FIXED, "")

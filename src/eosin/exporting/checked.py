@@ -11,8 +11,8 @@ import numpy as np
 
 from eosin.errors import FailureError, UserError
 from eosin.exporting.parity import TOLERANCE, Sample, compare, exact, read, why_not
-from eosin.inference.answers import Answers
 from eosin.inference.predictor import load_file
+from eosin.inference.subject import facts_of
 from eosin.inference.torch_predictor import TorchPredictor
 
 #: (path, metadata) -> None: writes a file of an export.
@@ -35,7 +35,7 @@ class Checker:
 
     def __init__(self, predictor: TorchPredictor, sample: Sample) -> None:
         self.sample = sample
-        self.answers = Answers.of(predictor.facts, predictor.classes)
+        self.decision = facts_of(predictor).decision()
         self.reference = read(predictor, sample)
         self.work = Path()
         self.said: Callable[[str], None] = lambda text: None
@@ -84,7 +84,7 @@ class Checker:
 
     def _compared(self, predictor: Any) -> dict[str, Any]:
         found = read(predictor, self.sample)
-        return compare(self.reference, found, self.answers, self.sample.labels)
+        return compare(self.reference, found, self.decision, self.sample.labels)
 
     def _judge(self, name: str, kind: str, parity: Mapping[str, Any]) -> None:
         if kind == "fp32":

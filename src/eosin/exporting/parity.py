@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from eosin.evaluation.metrics import macro_auroc
 from eosin.evaluation.ranking import auroc
-from eosin.inference.answers import Answers
 from eosin.inference.predictor import Predictor
+from eosin.records.decision import Decision
 from eosin.training.session import Session
 
 Patches = npt.NDArray[np.uint8]
@@ -123,7 +123,7 @@ def _other_sizes(patches: Patches) -> list[Patches]:
 
 
 def compare(
-    reference: Reading, found: Reading, answers: Answers, labels: npt.NDArray[np.int64] | None
+    reference: Reading, found: Reading, decision: Decision, labels: npt.NDArray[np.int64] | None
 ) -> dict[str, Any]:
     """The figures of an exported file: differences, decisions and AUROC.
 
@@ -134,11 +134,10 @@ def compare(
     """
     n = len(reference.probabilities)
     apart = np.abs(found.probabilities.astype(np.float64) - reference.probabilities)
-    on_limit = _on_a_limit(reference, answers) & (apart.max(axis=1) <= TOLERANCE)
-    called = _differ(*(answers.called(each.probabilities) for each in (reference, found)))
-    decided = _differ(
-        *(answers.decide(each.probabilities, each.distances) for each in (reference, found))
-    )
+    on_limit = _on_a_limit(reference, decision) & (apart.max(axis=1) <= TOLERANCE)
+    both = (reference, found)
+    called = np.not_equal(*(decision.point.called(each.probabilities) for each in both))
+    decided = np.not_equal(*(decision.decide(each.probabilities, each.distances) for each in both))
     figures: dict[str, Any] = {
         "patches": n,
         "largest_difference": _largest(apart),
@@ -157,7 +156,7 @@ def compare(
     if reference.distances is not None and found.distances is not None:
         figures["distance_difference"] = _largest(np.abs(found.distances - reference.distances))
     if labels is not None:
-        ranking = auroc if len(answers.classes) == 2 else macro_auroc
+        ranking = auroc if len(decision.classes) == 2 else macro_auroc
         before, after = (ranking(labels, each.probabilities) for each in (reference, found))
         if math.isfinite(before) and math.isfinite(after):
             figures |= {"auroc_torch": before, "auroc": after, "auroc_lost": before - after}
@@ -198,30 +197,23 @@ def why_not(figures: Mapping[str, Any], sample: Sample) -> str:
     return " and ".join(found)
 
 
-def _differ(one: Sequence[str], other: Sequence[str]) -> npt.NDArray[np.bool_]:
-    return np.array([a != b for a, b in zip(one, other, strict=True)], bool)
-
-
-def _on_a_limit(reading: Reading, answers: Answers) -> npt.NDArray[np.bool_]:
+def _on_a_limit(reading: Reading, decision: Decision) -> npt.NDArray[np.bool_]:
     """bool [n]: where a value of torch's lies on a limit but for rounding."""
     probabilities = reading.probabilities.astype(np.float64)
-    two = len(answers.classes) == 2
+    point, band, two = decision.point, decision.point.band, len(decision.classes) == 2
     ranked = np.sort(probabilities, axis=1)
     # What is compared with the limits: the second class's probability of two, the largest of more.
     compared = probabilities[:, 1] if two else ranked[:, -1]
-    limits = [answers.threshold] if two else []
-    if answers.band is not None:
-        limits += [answers.band.low, answers.band.high]
-    found = np.zeros(len(compared), bool)
-    if not two or answers.threshold is None:
-        found |= ranked[:, -1] - ranked[:, -2] <= _ROUNDING
-    for limit in limits:
+    near = np.zeros(len(compared), bool)
+    if not two or point.threshold is None:
+        near |= ranked[:, -1] - ranked[:, -2] <= _ROUNDING
+    for limit in (point.threshold, *((band.low, band.high) if band else ())):
         if limit is not None:
-            found |= np.abs(compared - limit) <= _ROUNDING
-    if reading.distances is not None and answers.scope is not None:
-        near = _ROUNDING * max(1.0, abs(answers.scope))
-        found |= np.abs(reading.distances.astype(np.float64) - answers.scope) <= near
-    return found
+            near |= np.abs(compared - limit) <= _ROUNDING
+    if reading.distances is not None and decision.scope_limit is not None:
+        rounding = _ROUNDING * max(1.0, abs(decision.scope_limit))
+        near |= np.abs(reading.distances.astype(np.float64) - decision.scope_limit) <= rounding
+    return near
 
 
 def _largest(apart: npt.NDArray[np.floating]) -> float:

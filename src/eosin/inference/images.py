@@ -16,8 +16,9 @@ import numpy.typing as npt
 from eosin.data.archives import FolderFiles, ZipFiles, read_file
 from eosin.data.decode import IMAGE_SUFFIXES, decode
 from eosin.errors import ImageError, SourceError
-from eosin.inference.answers import Answers
 from eosin.inference.predictor import Predictor
+from eosin.inference.subject import facts_of
+from eosin.records.decision import Decision
 
 _BATCH_PIXELS = 256 * 50 * 50
 
@@ -53,16 +54,21 @@ class ImagePrediction:
 
 
 def predict_images(
-    predictor: Predictor, paths: Sequence[Path], *, strict: bool = False
+    predictor: Predictor,
+    paths: Sequence[Path],
+    *,
+    decision: Decision | None = None,
+    strict: bool = False,
 ) -> Iterator[ImagePrediction]:
     """One prediction an image file, in order.
 
-    paths: image files, folders (all images below them) and zips. An image of another size than
-    the model's patches is resized to it (bilinear, antialiased), which changes its scale and,
-    where it is not of the same shape, its proportions; with ``strict`` it is refused instead. A
-    file that cannot be read gives a row with an error.
+    decision: the rule that decides, by default the model's own; paths: image files, folders (all
+    images below them) and zips. An image of another size than the model's patches is resized to it
+    (bilinear, antialiased), which changes its scale and, where it is not of the same shape, its
+    proportions; with ``strict`` it is refused instead. A file that cannot be read gives a row with
+    an error.
     """
-    answers = Answers.of(predictor.facts, predictor.classes)
+    decision = decision or facts_of(predictor).decision()
     batch: list[tuple[str, npt.NDArray[np.uint8] | None, str]] = []
     pixels = 0
     for name, read in _files(paths):
@@ -81,15 +87,15 @@ def predict_images(
         batch.append((name, image, error))
         pixels += 0 if image is None else image.shape[0] * image.shape[1]
         if pixels >= _BATCH_PIXELS or len(batch) >= 1024:
-            yield from _answer(predictor, batch, answers)
+            yield from _answer(predictor, batch, decision)
             batch, pixels = [], 0
-    yield from _answer(predictor, batch, answers)
+    yield from _answer(predictor, batch, decision)
 
 
 def _answer(
     predictor: Predictor,
     batch: list[tuple[str, npt.NDArray[np.uint8] | None, str]],
-    answers: Answers,
+    decision: Decision,
 ) -> Iterator[ImagePrediction]:
     by_size: dict[tuple[int, ...], list[int]] = {}
     for k, (_, image, _) in enumerate(batch):
@@ -100,18 +106,18 @@ def _answer(
         stacked = np.stack([image for k in members if (image := batch[k][1]) is not None])
         found, distances = predictor.examine(stacked)
         apart = [None] * len(members) if distances is None else distances.tolist()
-        decided = answers.decide(found, distances)
+        decided = decision.names(decision.decide(found, distances))
         rows |= dict(zip(members, zip(found, apart, decided, strict=True), strict=True))
     for k, (name, image, error) in enumerate(batch):
         if image is None:
             yield ImagePrediction(name, {}, "", None, error=error)
             continue
         height, width = image.shape[:2]
-        probabilities, distance, decision = rows[k]
+        probabilities, distance, answer = rows[k]
         yield ImagePrediction(
             name,
             dict(zip(predictor.classes, probabilities.tolist(), strict=True)),
-            decision,
+            answer,
             (height, width),
             resized=(height, width) != predictor.patch_size,
             distance=distance,

@@ -97,6 +97,21 @@ class OperatingPoint:
         """The name in words, with its numbers."""
         return self.rule or POINTS.get(self.name, self.name.replace("_", " "))
 
+    def words(self) -> str:
+        """The rule in a sentence's words: threshold and band.
+
+        >>> OperatingPoint("f1", 0.25, band=Band(0.1, 0.5)).words()
+        'the point f1 (best F1): threshold 0.2500, refer between 0.1000 and 0.5000'
+        """
+        if self.threshold is None:
+            parts = ["the most probable class"]
+            parts += [f"refer below {self.band.high:.4f}"] if self.band else []
+            return ", ".join(parts)
+        text = f"the point {self.name} ({self.label}): threshold {self.threshold:.4f}"
+        if self.band:
+            text += f", refer between {self.band.low:.4f} and {self.band.high:.4f}"
+        return text
+
     def __float__(self) -> float:
         """The threshold; 0.5 where there is none, which nothing then looks at."""
         return 0.5 if self.threshold is None else self.threshold
@@ -197,6 +212,7 @@ def centered(positive: npt.ArrayLike, threshold: float) -> npt.NDArray[np.float6
     [0.5, 0.8]
     """
     scores = np.asarray(positive, np.float64)
+    scores = np.where(np.isfinite(scores), scores, np.nan)
     cut = min(max(float(threshold), 1e-6), 1 - 1e-6)
     up, down = scores * (1 - cut), (1 - scores) * cut
     total = up + down

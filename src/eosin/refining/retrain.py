@@ -21,6 +21,7 @@ from eosin.inference.assess import assess
 from eosin.inference.predictor import predict_rows
 from eosin.inference.torch_predictor import TorchPredictor, load_run
 from eosin.refining.verdict import NEW, OLD, page, verdict
+from eosin.records.scored import Scored
 from eosin.runs import RunFolder
 from eosin.splitting.seen import seen_table
 from eosin.splitting.splits import Split
@@ -276,7 +277,8 @@ def _compared(
     found: Paired = paired_differences(
         truth, scores, units, thresholds, replicates=replicates, seed=seed
     )
-    calibrated = measure_calibration(truth, scores, units, replicates=replicates, seed=seed)
+    scored = Scored(truth, answers[OLD], store.cases[rows])
+    calibrated = measure_calibration(scored, scores, replicates=replicates, seed=seed)
     return {
         "reference": OLD,
         "thresholds": thresholds if two else None,

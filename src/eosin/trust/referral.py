@@ -49,7 +49,7 @@ def choose_band(
     confidence: float = CONFIDENCE,
     method: str = "cases",
 ) -> Band:
-    """The band around a threshold that refers least while at most ``level`` of the answers are wrong.
+    """The band around a threshold that refers least with at most ``level`` of the answers wrong.
 
     scored: validation patches with calibrated probabilities; point: the threshold, or none for more
     than two classes. With probability ``confidence`` over the draw of the validation cases, the
@@ -224,7 +224,7 @@ def referral_section(
 answers wrong, at 90 % confidence; seen on 3 test cases: 0.0 % (0.0 to 0.0). Answered by class: \
 100 % of n, 67 % of p.
     """
-    band = point.band or Band(note="none was looked for")
+    band = Band(note="none was looked for") if point.band is None else point.band
     named = {"val": "validation", "all": "measured"}.get(part, part)
     fitted = {name: getattr(band, name) for name in ("cases", "patches", "coverage", "error")}
     return {

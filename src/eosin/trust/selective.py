@@ -58,9 +58,10 @@ def cuts(sure: Floats, steps: int, *, lowest: float) -> Floats:
     targets = np.ceil(np.arange(1, steps + 1) * reached[-1] / steps)
     picked = np.unique(np.searchsorted(reached, targets))
     upper, lower = distinct[picked[:-1]], distinct[picked[:-1] + 1]
-    middle = (lower + (upper - lower) / 2).astype(np.float32).astype(np.float64)
-    inside = (lower < middle) & (middle <= upper)
-    return np.append(np.where(inside, middle, upper), lowest)
+    exact = lower + (upper - lower) / 2
+    rounded = exact.astype(np.float32).astype(np.float64)
+    fits = (lower < rounded) & (rounded < upper)
+    return np.append(np.where(fits, rounded, exact), lowest)
 
 
 def counts_by_unit(

@@ -2,7 +2,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
-PAGES := docs/reference/cli.md docs/reference/recipes.md
 PIP := $(BIN)/python -m pip install --quiet --no-input --disable-pip-version-check
 
 .PHONY: demo install test bench check lint types format docs docs-check pictures lock clean
@@ -13,7 +12,8 @@ demo: $(STAMP)  ## the main job on made-up cases, about three minutes on two cor
 install: $(STAMP)  ## make .venv and install what requirements.lock names
 
 test: $(STAMP)  ## the whole test suite; the real-data tests run where the data are present
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder \
+		--durations 25
 
 bench: $(STAMP)  ## the CPU benchmarks against their references, at most 20 minutes on two idle cores
 	$(BIN)/python benchmarks/all.py
@@ -32,10 +32,10 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 
 docs-check: $(STAMP)
-	$(BIN)/python -m eosin.cli.reference $(PAGES) --check
+	$(BIN)/python docs/reference_pages.py --check
 
-docs: $(STAMP)  ## rewrite the generated pages (commands and recipes), then build the site into site/
-	$(BIN)/python -m eosin.cli.reference $(PAGES)
+docs: $(STAMP)  ## rewrite the generated pages (commands, recipes, files), then build the site into site/
+	$(BIN)/python docs/reference_pages.py
 	$(BIN)/python docs/build.py
 
 pictures: $(STAMP)  ## make the pictures of README and site again, from made-up cases

@@ -323,7 +323,7 @@ def _():
     mo.md(r"""
     ## On real measurements
 
-    Toys prove little. scikit-learn holds measurements of 569 breast tumors, 30 numbers each, with
+    Toys prove little. scikit-learn contains measurements of 569 breast tumors, 30 numbers each, with
     the answer whether the tumor was malignant (1) or benign (0). We make 30 yes-or-no questions of
     them: *is this measurement above its median?* The machine learns from 400 tumors and is then
     asked about the 169 that it has never seen.

@@ -31,7 +31,7 @@ def _():
     # 2. Activations and why they bend
 
     **Goal.** You replace the jump of the perceptron by a slope, find out why a network without a
-    bend is no network, and meet the function that ends every classifier in this guide.
+    bend is not a network, and meet the function that ends every classifier in this guide.
     **You need** lesson 1: weights, bias, and the perceptron's decision. About 10 minutes.
 
     ## The trouble with a jump
@@ -209,9 +209,9 @@ def _():
     ## Why they must bend
 
     Lesson 1 ended with layers. So let us stack them, first without any activation: a layer computes
-    $W x + b$, where $W$ is the table of all its weights, a row for each neuron, and $b$ holds their
+    $W x + b$, where $W$ is the table of all its weights, a row for each neuron, and $b$ contains their
     biases. Five layers, with random weights, from one number to one number. (Many inputs go through
-    at once, a row each, so in the code $W$ stands on the right, turned: `.T`.)
+    at once, a row each, so in the code $W$ is on the right, transposed: `.T`.)
     """)
     return
 
@@ -356,7 +356,7 @@ def _(z_1, z_2, z_3):
     Adding 3 to every logit changes no probability (the largest change is {_moved:.2g}): only
     differences count. With **two** classes, softmax is the sigmoid of the one difference there is.
 
-    Now think of softmax over **one** logit. There is no difference, and nothing to divide between:
+    Now think of softmax over **one** logit. It has no difference, and nothing to divide between:
     for logits of -7, 0 and 7 it answers {_one[0]:g}, {_one[1]:g} and {_one[2]:g}. Whatever the
     network computes, the answer is 1. Remember this. It is the reason why the network of a
     well-known tutorial never learns anything, and in lesson 12 you will catch it in the act.
@@ -381,7 +381,7 @@ def _(answer_3, third):
 def _():
     _figure, (_left, _right) = canvas(
         "Four bends in one picture",
-        "Left: what goes on to the next layer. Right: the slope, which learning multiplies by",
+        "Left: what the next layer receives. Right: the slope, which learning multiplies by",
         panels=2, width_in=9.2, height_in=4.2,
     )  # fmt: skip
     _z = np.linspace(-4, 4, 801)

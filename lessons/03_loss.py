@@ -38,13 +38,13 @@ def _():
     mo.md(r"""
     # 3. Loss, and why not accuracy
 
-    **Goal.** You find one number that says how wrong a network is and that can be followed
+    **Goal.** You find one number that measures how wrong a network is and that can be followed
     downhill, and see why *the share of right answers* is not that number.
     **You need** lesson 2: sigmoid, softmax, slope. About 10 minutes.
 
     ## Set a boundary by hand
 
-    scikit-learn holds measurements of 569 breast tumors. We use one of them, the mean radius of the
+    scikit-learn contains measurements of 569 breast tumors. We use one of them, the mean radius of the
     nuclei, and the answer whether the tumor was malignant (1) or benign (0). Our network is one
     neuron: $z = w\,(\text{radius} - 14)$ plus a bias $b$, and $\sigma(z)$ is its probability of
     *malignant*. It answers *malignant* where that is above one half.
@@ -160,10 +160,10 @@ def _(logits, steep, y):
     mo.md(f"""
     Magnify. The left hill is a staircase: between two jumps nothing changes at all. A tumor that
     was answered quite wrongly and is now answered *nearly* rightly counts as wrong as before, so
-    there is no reward for going the right way. Its slope is 0 on every tread, and on the edges it
+    the right direction earns no reward. Its slope is 0 on every tread, and on the edges it
     has none. Between the {len(_inside)} edges the widest tread is {_widest:.3f} wide.
 
-    The right landscape is smooth. At every place it says which way is down, and how steep it is.
+    The right landscape is smooth. At every place it shows which way is down, and how steep it is.
     A number like that is called a **loss**: how wrong the answers are, on a scale that can be
     followed. We *report* right answers, and we *learn* from the loss.
     """)
@@ -401,7 +401,7 @@ def _(logits, y):
     right answers. The lowest cross-entropy has {_counts[_lowest]} right
     (w = {_all[_lowest][0]:.1f}, b = {_all[_lowest][1]:.1f}, loss {_losses[_lowest]:.3f}), and the
     lowest squared error {_counts[_least]}. Going down the loss leads close to what we want. It need
-    not be the same place, and that is no fault: the loss also asks how *sure* an answer may be.
+    not be the same place, and that is not a mistake: the loss also asks how *sure* an answer may be.
 
     ## Summary
 

@@ -6,7 +6,7 @@
 
 Goal: walk a line down its loss, step by step, and see what the learning rate does to the walk.
 Minutes: 12
-Prerequisites: lesson 3 (a loss says how wrong the answers are)
+Prerequisites: lesson 3 (a loss measures how wrong the answers are)
 """
 
 import marimo
@@ -33,7 +33,7 @@ def _():
     # 4. Gradient descent
 
     **Goal.** You walk a line down its loss, step by step, and see what the learning rate does.
-    **You need** lesson 3: a loss is one number that says how wrong the answers are.
+    **You need** lesson 3: a loss is one number that measures how wrong the answers are.
     About 12 minutes.
 
     A network learns by making its loss smaller. It has thousands or millions of numbers to change,
@@ -51,7 +51,7 @@ def _():
     mo.md(r"""
     ## A question with a known answer
 
-    scikit-learn holds real measurements of 569 breast tumors: cells were drawn out with a fine
+    scikit-learn contains real measurements of 569 breast tumors: cells were drawn out with a fine
     needle, photographed, and the nucleus of each cell was outlined. We take two of the
     measurements, each a mean over the nuclei of one tumor: the **radius** $x$ and the
     **perimeter** $y$. Were nuclei circles, the perimeter would be $2 \pi$ times the radius.
@@ -169,7 +169,7 @@ def _():
     \qquad
     b \leftarrow b - \text{rate} \cdot \frac{\partial L}{\partial b}$$
 
-    The minus turns uphill into downhill. The **learning rate** says how large a share of the slope
+    The minus turns uphill into downhill. The **learning rate** sets how large a share of the slope
     becomes a step. Nobody tells us a good one; it is a number that *you* choose.
 
     Below is the loss seen from above, like a map of a valley: each gray curve joins lines with the
@@ -344,7 +344,7 @@ def _(best_loss, edge, perimeter, radius):
 def _(edge, rates_seen):
     mo.md(f"""
     The best of these rates is {rates_seen[0]:.2g} (loss {rates_seen[1]:.2f}). A little further
-    stands a wall. Where it stands can be computed: it is 2 divided by the largest **curvature** of
+    is a wall. Its place can be computed: it is 2 divided by the largest **curvature** of
     the loss, which is how fast the slope itself changes. Here that is **{edge:.5f}**. Just below
     it every step ends a little lower than it began; just above it, a little higher, and a little
     higher fifty times over is very high.
@@ -461,8 +461,8 @@ def _():
     mo.md(r"""
     ## Summary
 
-    - The **gradient** holds one slope for each number to learn; a step goes against it.
-    - The **learning rate** says how large a share of the slope becomes a step. Too low is slow;
+    - The **gradient** has one slope for each number to learn; a step goes against it.
+    - The **learning rate** sets how large a share of the slope becomes a step. Too low is slow;
       above 2 divided by the largest curvature, the walk diverges.
     - Where the ground is much steeper one way than another, no rate suits both. **Center and scale
       the inputs** first.

@@ -60,7 +60,7 @@ def _():
     ## Ask a few instead of all
 
     The slope is a *mean* over the tumors, and a mean can be guessed from a sample, like an opinion
-    poll. Below, the descent stands at the start, $w = 4$, $b = 0$. The thick arrow is the step that
+    poll. Below, the descent is at the start, $w = 4$, $b = 0$. The thick arrow is the step that
     all 569 agree on. Each thin line is the step that a random **batch** would take instead.
     (Research and education only, not for diagnosis.)
     """)

@@ -313,7 +313,7 @@ def _(bias_slopes, by_autograd, ending, hidden, net, weight_slopes, x, y):
                 mo.md(
                     f"**{len(_rows)} slopes.** Largest difference between the four equations and "
                     f"autograd: **{largest:.1e}**; to nudging: {_nudge_off:.1e}. (Numbers of 64 "
-                    "bits hold about 16 digits.)"
+                    "bits keep about 16 digits.)"
                 ),
                 kind="success" if largest < 1e-12 else "danger",
             ),
@@ -379,7 +379,7 @@ def _():
     mo.md(f"""
     ## What the equations tell, 1: a saturated neuron learns slowly
 
-    BP1 and BP2 both hold the factor $f'(z)$. Where a sigmoid's sum is far from 0, its curve is
+    BP1 and BP2 both contain the factor $f'(z)$. Where a sigmoid's sum is far from 0, its curve is
     flat, the factor is near 0, and little error comes through: the neuron is **saturated**.
 
     One neuron, one input $x = 1$; its answer should become 0. Start $w$ and $b$ at 0.6 and it
@@ -469,7 +469,7 @@ def _(digits_x, digits_y):
     blank = int(np.sum(_mean == 0))
     blank_slope = float(_each[_mean == 0].max())
     _figure, _axes = canvas(
-        "Where there is no ink, nothing is learned",
+        "Without ink, a weight learns nothing",
         "Mean over the first 300 digits; 30 hidden sigmoid neurons, random start",
         panels=3, width_in=10.4, height_in=4.2, head_in=0.5,
     )  # fmt: skip
@@ -492,7 +492,7 @@ def _(blank, blank_slope, low_input):
     mo.md(f"""
     The correlation is {low_input:.3f}. {blank} pixels are blank in all 300 images, and the largest
     slope of any of their weights is {blank_slope:g}: whatever these weights were at the start, they
-    stay. The same holds between layers: the weights that lead away from a hidden neuron of **low
+    stay. The same is true between layers: the weights that lead away from a hidden neuron of **low
     activation**, one that answers near 0, hardly learn.
 
     ## And a trap that all four equations share

@@ -43,7 +43,7 @@ def _():
 
     ## 569 tumors, 30 measurements each
 
-    The data of lessons 4 and 5 hold more than a radius: ten properties of the nuclei of a tumor
+    The data of lessons 4 and 5 contain more than a radius: ten properties of the nuclei of a tumor
     (radius, texture, smoothness, concavity ...), and of each the mean, its standard error and the
     "worst" (the mean of the three largest). For each tumor it is known whether it was **malignant**
     (cancer) or **benign**. Can a network tell from the measurements?
@@ -102,7 +102,7 @@ def _(malignant):
 
     - **training**: the network learns from these;
     - **validation**: we look at these as often as we like, to choose rate, size, and when to stop;
-    - **test**: opened once, at the end. It says what the choice is worth.
+    - **test**: opened once, at the end. It shows what the choice is worth.
     """)
     return
 
@@ -369,7 +369,7 @@ def _(chosen, opened, test_x, test_y, threshold):
     _low, _high = _wilson(_right, len(test_y))
     mo.md(f"""
     {_right} of {len(test_y)} right: **{_right / len(test_y):.1%}**, and {len(test_y)} tumors can
-    tell only that the truth lies between about {_low:.1%} and {_high:.1%}.
+    show only that the truth is between about {_low:.1%} and {_high:.1%}.
     {int(np.sum((_called == 0) & (test_y == 1)))} of {int(test_y.sum())} cancers missed,
     {int(np.sum((_called == 1) & (test_y == 0)))} false alarms. If you now go back and change
     something because of this, the test set has become a second validation set.

@@ -123,7 +123,7 @@ def _():
     | **together** | **{_total:,}** | |
 
     Three convolutions do all the *looking* with {_convolutions / _total:.0%} of the numbers. The
-    first fully connected layer alone holds {_layers["fc1"] / _total:.0%}.
+    first fully connected layer alone has {_layers["fc1"] / _total:.0%}.
     """)
     return
 
@@ -404,7 +404,7 @@ def _():
     mo.md(r"""
     ## What did it learn?
 
-    The four kernels began as noise. Nobody told them what a stroke is, and two classes can be told
+    The four kernels began as noise. Nobody showed them what a stroke is, and two classes can be told
     apart with one good kernel:
     """)
     return
@@ -484,7 +484,7 @@ def _(by_count, finder, other_x, other_y):
     With 100 images the convolution is right in {by_count["convolution"][2]:.0%} and the fully
     connected network in {by_count["fully connected"][2]:.0%}; with 800 it is
     {by_count["convolution"][5]:.0%} and {by_count["fully connected"][5]:.0%}.
-    What a kernel learns once, the other must learn anew
+    What a kernel learns once, the other must learn again
     for every place.
 
     ## What it does not give

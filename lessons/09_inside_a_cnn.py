@@ -144,7 +144,7 @@ def _(seen):
       blue part, the map is blue.
     - **ReLU**: what is below 0 becomes 0. "Not here" is all one and the same;
       {np.mean(seen.active_1 == 0):.0%} of the numbers of this digit are 0 now.
-    - **Pooling**: of each 2 by 2 window the largest goes on. From {seen.active_1.size} numbers to
+    - **Pooling**: of each 2 by 2 window the largest is passed on. From {seen.active_1.size} numbers to
       {seen.pooled_1.size}.
 
     ## A second look at the first look
@@ -152,7 +152,7 @@ def _(seen):
     The second layer does not see the digit. It sees the eight pooled maps, all at once: each of
     its 16 filters is 3 by 3 by **8** numbers. So it can look for combinations: "an edge like this
     above a corner like that". Its window of 3 by 3 pooled pixels covers 8 by 8 pixels of the
-    image, for each pooled pixel stands for 2 by 2 places and each place for 3 by 3 pixels.
+    image, because each pooled pixel covers 2 by 2 places and each place 3 by 3 pixels.
     """)
     return
 
@@ -429,7 +429,7 @@ def _(by_hand, made_up, patch, pictures, positive, tiles):
 @app.cell(hide_code=True)
 def _():
     mo.md(r"""
-    A person who knows stains can write a filter for nuclei. A network is told only "positive" or
+    A person who knows stains can write a filter for nuclei. A network learns only from "positive" or
     "negative" for each patch, and has to find its own. The same small CNN, now with three input
     channels and two classes. Three whole **cases** (all patches of one specimen) are kept away from
     it, for patches of one case resemble each other, and a network must answer for new cases:
@@ -516,7 +516,7 @@ def _(held_out, positive, tissue, tissue_history):
     Now read the curve above again. On patches of cases that it learned from, the network is right
     in {_own:.0%}; on the {len(_truth)} patches of three other cases in {_other:.0%}, where always
     naming the more frequent class gives {max(_truth.mean(), 1 - _truth.mean()):.0%}. Maps that
-    light up look convincing either way: **a picture of the inside is no proof that a network has
+    light up look convincing either way: **a picture of the inside does not prove that a network has
     understood anything**. {tissue.parameter_count:,} numbers, {int((~held_out).sum())} patches and
     a few seconds of NumPy are little, and every case is stained a little differently. What makes a
     network answer for new cases is the matter of lessons 11 to 15; how to measure it, of lesson

@@ -152,7 +152,7 @@ def _(store):
             for _k, _v in _size.items()
             for _part in [_k.split(",")[0].split(":")[0]]
         )
-        + f"\n\nIn all **{sum(_count.values()):,}**. The first fully connected layer holds "
+        + f"\n\nIn all **{sum(_count.values()):,}**. The first fully connected layer has "
         f"{_count['fc1'] / sum(_count.values()):.0%} of them."
     )
     return

@@ -48,7 +48,7 @@ def _():
     patch is a square of 0.2 millimeters.
 
     You need not have it. A program draws four cases in the same layout, with the same oddities.
-    *They are not tissue, and nothing learned from them says anything about a disease. Research and
+    *They are not tissue, and no result on them says anything about a disease. Research and
     education only, not for diagnosis.* If you have packed the real one, name it when you start:
     `EOSIN_STORE=idc.store eosin learn 11`.
     """)
@@ -77,8 +77,8 @@ def _(members):
     mo.md(f"""
     ## A name is a record
 
-    The zip holds {len(members):,} pictures. Look at one path: case, class, and then
-    `<case>_idx5_x<X>_y<Y>_class<C>.png`. Everything we know of a patch stands in its name: which
+    The zip contains {len(members):,} pictures. Look at one path: case, class, and then
+    `<case>_idx5_x<X>_y<Y>_class<C>.png`. Everything we know about a patch is in its name: which
     case, where on the slide (x is the column, y the row, in pixels), and the label. (`idx5` is
     the same everywhere and means nothing.)
 
@@ -165,7 +165,7 @@ def _(case, store, truth):
     _high, _wide = _mosaic.image.shape[:2]
     _figure, (_axes,) = canvas(
         f"Case {case.value}: {len(_rows):,} patches, {store.labels[_rows].mean():.0%} positive",
-        "Each patch drawn where its name says; orange: labeled positive",
+        "Each patch drawn where its name places it; orange: labeled positive",
         width_in=8.0, height_in=8.0 * _high / _wide, side_in=0.2, foot_in=0.2,
     )  # fmt: skip
     _shown = _mosaic.image.astype(float)
@@ -187,7 +187,7 @@ def _():
 
     - Positive patches lie **together**. A patch and its neighbor show almost the same, so they are
       not independent of each other.
-    - Labels follow a drawn outline. Patches at its border hold some of both; no network will agree
+    - Labels follow a drawn outline. Patches at its border contain some of both; no network will agree
       with every one of them.
     - Much is missing: only patches with tissue were kept.
 
@@ -230,7 +230,7 @@ def _(store):
     _right.set(xlabel="share of red")
 
     def explained(groups):
-        """The share of the spread of the hue that lies between the groups, 0 to 1."""
+        """The share of the spread of the hue that is between the groups, 0 to 1."""
         total = ((_mean - _mean.mean(axis=0)) ** 2).sum()
         between = 0.0
         for group in np.unique(groups):
@@ -247,7 +247,7 @@ def _(store):
 @app.cell(hide_code=True)
 def _(by_class, by_name, shares):
     mo.md(f"""
-    How much of all differences in hue lies between groups? Between the two *classes*:
+    How much of all differences in hue is between groups? Between the two *classes*:
     **{by_class:.0%}**. Between the *cases*: **{by_name:.0%}**
     ({"more than between the classes" if by_name > by_class else "less than between the classes"}).
     Each laboratory stains a little

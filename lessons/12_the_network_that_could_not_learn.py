@@ -71,7 +71,7 @@ def _():
     ## The training, as it was written
 
     Twelve cases with 60 patches each; a quarter of the patches, drawn at random, is the test
-    part, as in the tutorial. The recipe `article-verbatim` holds its network, its loss and its
+    part, as in the tutorial. The recipe `article-verbatim` has its network, its loss and its
     settings: batches of 128, plain stochastic descent at a rate of 0.001. Two epochs must do here;
     you will soon see why more would not change anything.
     """)
@@ -130,7 +130,7 @@ def _():
 
     Lesson 6 gave the test for learning: **every weight moves against its gradient**. So take one
     batch, compute the loss as the tutorial does, walk backward, and look at the largest gradient in
-    each layer. Beside it stands the same network with the same weights, whose output goes into a
+    each layer. Next to it is the same network with the same weights, whose output goes into a
     proper loss.
     """)
     return
@@ -175,7 +175,7 @@ def _(images, labels, loss_as_written, written):
         _outputs = written(images)
     mo.md(
         "Not small: **exactly zero**, in all five million weights. No step, however many, can "
-        "change anything.\n\nSo look at what the network says. Its outputs for the 64 patches reach "
+        "change anything.\n\nSo look at what the network answers. Its outputs for the 64 patches reach "
         f"from {float(_outputs.min()):g} to {float(_outputs.max()):g}: one number for all. And the "
         f"loss is {loss_as_written.item():.4f}, while {labels.mean().item():.6f} of the batch is "
         "positive. Compare the two numbers digit by digit.\n\n"
@@ -203,7 +203,7 @@ def _(score):
     _slope = 1 - 1 / (1 + np.exp(-_at))
     _figure, (_axes,) = canvas(
         f"At z = {_at:g}: slope 0 as written, {_slope:.3f} as it should be",
-        "What the loss is told about one score",
+        "What the loss sees of one score",
         width_in=8.0, height_in=4.0,
     )  # fmt: skip
     _axes.plot(_z, _one, color=ORANGE, linewidth=2.4, label="log_softmax of one score")
@@ -364,7 +364,7 @@ def _(random_split, store):
 @app.cell(hide_code=True)
 def _():
     mo.md(r"""
-    Does that matter? Test it with a method that knows nothing of cancer: **nearest neighbors**
+    Does that matter? Test it with a method without any knowledge of cancer: **nearest neighbors**
     shrinks each patch to 7 by 7 pixels, finds the training patches that look most alike, and
     answers with their labels. Its figure here is the **AUROC**: how often a positive patch gets a
     higher score than a negative one; 0.5 is guessing. One split may be lucky, so take five of each
@@ -451,7 +451,7 @@ def _():
 
     ## Fourth clue: count the files
 
-    The downloaded archive holds each patch twice: once under its case, once more in a nested folder
+    The downloaded archive contains each patch twice: once under its case, once more in a nested folder
     `IDC_regular_ps50_idx5`. And some readers meet broken files. Here is a tiny archive of that shape,
     on disk, and the way many tutorials read such a thing.
     """)

@@ -147,7 +147,7 @@ def _():
 
     1. **No large fully connected layers.** The article's first one alone holds most of its weights.
        The compact network ends with the *mean* of each feature map, then one small layer: where a
-       nest of cells lies in the patch does not matter.
+       nest of cells is in the patch does not matter.
     2. **Batch norm.** After each convolution, each map is shifted and scaled to mean 0 and spread 1
        over the batch. Neurons then stay where their slope is large (lesson 6 showed what saturated
        ones do).

@@ -116,7 +116,7 @@ def _():
     - **From their run, the last layer only**: the filters stay as they are (frozen), and only the few
       weights of a new last layer are learned.
 
-    Each of them makes 40 steps with batches of 12. The loop stands here in full; there is nothing
+    Each of them makes 40 steps with batches of 12. The loop is shown in full; there is nothing
     hidden in it. For work, `eosin train STORE --from RUN` trains all weights on from a run, and
     `eosin probe STORE --encoder RUN` learns a last layer only; both refuse a split whose test cases
     the run has seen.

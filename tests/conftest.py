@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -24,6 +25,29 @@ if TYPE_CHECKING:
     from eosin.data.store import PatchStore
 
 REAL = Path(__file__).parents[2] / "shared" / "data"
+MARKERS = ("slow", "real", "gpu", "browser")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with many slow tests first, so that no process waits for one of them in the end."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Count the tests of each marker that ran and that were skipped, before the closing line."""
+    rows = {name: {"ran": 0, "skipped": 0} for name in (*MARKERS, "other")}
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if not isinstance(report, pytest.TestReport):
+                continue
+            # A test without a report of its call was skipped, or failed, before it.
+            if report.when == "call" or (report.when == "setup" and not report.passed):
+                for name in [name for name in MARKERS if name in report.keywords] or ["other"]:
+                    rows[name]["skipped" if report.skipped else "ran"] += 1
+    terminalreporter.section("tests by marker")
+    for name, counts in rows.items():
+        terminalreporter.line(f"{name:8} {counts['ran']:6} ran {counts['skipped']:6} skipped")
 
 
 @dataclass

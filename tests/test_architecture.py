@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+import eosin
+
 SOURCE = Path(__file__).parents[1] / "src" / "eosin"
 
 #: From the ground up. A room (or a file beside the rooms) may import what stands in a line above
@@ -34,9 +36,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("refining", "search"),
     ("reporting",),
     ("exporting",),
-    ("guide",),
-    ("slides",),
-    ("serving",),
+    ("guide", "steps"),
     ("cli",),
     ("__main__",),
 )
@@ -63,6 +63,9 @@ HEAVY = (
 )  # fmt: skip
 
 MAX_LINES = 400
+
+#: What the package itself names and loads when it is used; see tests/test_public.py.
+PUBLIC = {f"eosin.{module}.{name}" for module, names in eosin._PUBLIC.items() for name in names}
 
 
 def files() -> list[Path]:
@@ -116,7 +119,7 @@ def problem(room: str, imported: str) -> str:
     if room in ALONE or target in ALONE:
         return f"{room if room in ALONE else target} stands alone"
     if room == "":
-        return "the package itself imports nothing"
+        return "" if imported in PUBLIC else "the package itself imports nothing else"
     if level_of(target) >= level_of(room):
         return f"{room} stands below {target} or beside it"
     if room in TORCH_FREE and target not in TORCH_FREE:
@@ -156,6 +159,8 @@ def test_imports_run_one_way() -> None:
         ("errors", "from eosin.config import Recipe"),
         ("cli", "from eosin import nowhere"),
         ("scratch", "from eosin.errors import EosinError"),
+        ("", "from eosin.data.decode import image_size"),
+        ("", "import eosin.data.store"),
     ],
 )
 def test_an_arrow_that_runs_up_is_seen(room: str, text: str) -> None:
@@ -172,6 +177,7 @@ def test_an_arrow_that_runs_up_is_seen(room: str, text: str) -> None:
         ("inference", "from eosin.data.store import PatchStore\nfrom eosin.training import loop"),
         ("cli", "from eosin.inference.assess import assess"),
         ("scratch", "import numpy\nfrom .losses import mse\nfrom eosin.scratch import losses"),
+        ("", "from eosin.data.store import PatchStore"),
     ],
 )
 def test_an_arrow_that_runs_down_is_allowed(room: str, text: str) -> None:
@@ -188,6 +194,17 @@ def test_the_readme_lists_the_rooms_in_this_order() -> None:
     assert {room_of(path) for path in files()} <= {*rooms, *ALONE, "", "__main__"}
     places = [layer[room] for room in rooms if room in layer]
     assert places == sorted(places)
+
+
+def test_the_design_page_has_these_levels() -> None:
+    text = (SOURCE.parents[1] / "docs" / "explanation" / "design.md").read_text("utf-8")
+    rows = re.findall(r"^\| (\d+|apart) \| `(\w+)` \| [^|]+ \| (never|) ?\|$", text, re.M)
+    levels: dict[str, list[str]] = {}
+    for level, room, _ in rows:
+        levels.setdefault(level, []).append(room)
+    assert tuple(levels.pop("apart")) == ALONE
+    assert [tuple(rooms) for rooms in levels.values()] == [*LAYERS[:-1]]
+    assert {room for _, room, torch in rows if torch} == {*TORCH_FREE, *ALONE}
 
 
 def test_rooms_are_two_levels_and_files_are_short() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import csv
+import doctest
 import importlib
 import sys
 from collections.abc import Iterator
@@ -72,3 +73,39 @@ def test_the_memory_of_a_child_is_its_own(harness: Any) -> None:
     with pytest.raises(RuntimeError, match="gave 3"):
         harness.child(["-c", "raise SystemExit(3)"])
     assert held
+
+
+def test_code_lines_are_counted_without_comments_and_docstrings(
+    harness: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counter = importlib.import_module("code_lines")
+    assert doctest.testmod(counter).failed == 0
+    text = '''"""Two
+lines."""
+
+import os  # why
+
+LONG = """not a
+docstring"""
+
+
+class A:
+    """A."""
+
+    async def f(self) -> int:
+        """F."""
+        # Nothing.
+        return (
+            1
+        )
+'''
+    assert counter.code_lines(text) == 1 + 2 + 1 + 1 + 3
+    monkeypatch.setattr("sys.argv", ["code_lines.py", ".", "."])
+    counter.main()
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert rows[0] == ["room", "old", "new", "change"]
+    assert {"data", "cli", "beside"} <= {row[0] for row in rows}
+    assert rows[-1][0] == "all"
+    numbers = [int(row[1].replace(",", "")) for row in rows[1:]]
+    assert sum(numbers[:-1]) == numbers[-1]
+    assert {row[3] for row in rows[1:]} == {"+0"}

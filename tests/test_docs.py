@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,14 +13,17 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from eosin.cli import reference
-from eosin.cli.main import COMMANDS
+from eosin.cli.main import COMMANDS, STAGES
 from eosin.config import Recipe, recipe_names
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 DOCS = ROOT / "docs"
 PAGES = sorted([README, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *DOCS.rglob("*.md")])
+sys.path.insert(0, str(DOCS))
+import house  # noqa: E402
+import reference_pages as reference  # noqa: E402
+
 DISCLAIMER = "Research and education only, not for diagnosis"
 
 
@@ -53,29 +58,43 @@ def parse(line: str, commands: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("page", reference.PAGES)
 def test_generated_pages_are_current(page: str) -> None:
-    written = (DOCS / "reference" / page).read_text("utf-8")
-    assert written == reference.PAGES[page](), "write the generated pages again with: make docs"
+    written = (ROOT / page).read_text("utf-8")
+    assert written == reference.PAGES[page](written), "write the pages again with: make docs"
 
 
 def test_check_mode(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = tmp_path / "reference" / "recipes.md"
-    assert reference.main([str(path), "--check"]) == 1
-    assert reference.main([str(path)]) == 0
-    assert reference.main([str(path), "--check"]) == 0
+    for name in reference.PAGES:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / name, tmp_path / name)
+    path = tmp_path / "docs" / "reference" / "recipes.md"
+    path.unlink()
+    assert reference.main(["--check"], tmp_path) == 1
+    assert not path.exists()
+    assert reference.main([], tmp_path) == 0
+    assert reference.main(["--check"], tmp_path) == 0
     path.write_text(path.read_text("utf-8") + "edited", "utf-8")
-    assert reference.main(["--check", str(path)]) == 1
-    assert "make docs" in capsys.readouterr().err
-    assert reference.main([str(tmp_path / "other.md")]) == reference.main([]) == 2
-    assert [p.name for p in path.parent.iterdir()] == ["recipes.md"]
+    capsys.readouterr()
+    assert reference.main(["--check"], tmp_path) == 1
+    error = capsys.readouterr().err
+    assert error == "docs/reference/recipes.md is out of date; write it again with: make docs\n"
+    assert reference.main(["--chek"], tmp_path) == 2
+
+
+def test_the_reference_lists_the_commands_by_stage() -> None:
+    text = (DOCS / "reference" / "cli.md").read_text("utf-8")
+    rows = re.findall(r"^\| ([A-Z][\w ]+) \| \[(\w+)\]\(#eosin-\w+\) \| (.+) \|$", text, re.M)
+    assert rows == [(s, name, line) for s, each in STAGES.items() for name, line in each.items()]
+    assert re.findall(r"^## eosin (\w+)$", text, re.M) == list(COMMANDS)
 
 
 def test_the_reference_is_the_same_at_every_width() -> None:
-    code = "from eosin.cli.reference import cli_page; import sys; sys.stdout.write(cli_page())"
+    code = "from reference_pages import cli_page; import sys; sys.stdout.write(cli_page())"
     for columns in ("20", "400"):
         done = subprocess.run(
             [sys.executable, "-c", code],
             capture_output=True, check=True, encoding="utf-8",
-            env={"COLUMNS": columns, "FORCE_COLOR": "1", "PYTHONUTF8": "1"},
+            env={**os.environ, "COLUMNS": columns, "FORCE_COLOR": "1", "PYTHONUTF8": "1"},
+            cwd=DOCS,
         )  # fmt: skip
         assert done.stdout == reference.cli_page()
         assert "\x1b" not in done.stdout
@@ -209,15 +228,20 @@ def test_every_path_of_the_tree_exists_and_says_what_it_is() -> None:
         assert about or path == "src/eosin/", f"{path} does not say what it is"
 
 
-def test_every_file_is_in_the_tree() -> None:
-    listed = tree()
-    package = ROOT / "src" / "eosin"
-    for path in sorted(package.glob("*/*.py")) + sorted(package.glob("*.py")):
-        if path.name not in ("__init__.py", "__main__.py"):
-            assert name_of(path) in listed, f"give {name_of(path)} a line in the README's tree"
+def test_every_room_is_in_the_tree_and_every_file_on_its_page() -> None:
+    rooms, package = tree(), ROOT / "src" / "eosin"
+    page = (DOCS / "reference" / "files.md").read_text("utf-8")
+    parts = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", page, re.M | re.S))
+    for path in sorted(package.glob("*.py")):
+        if not path.name.startswith("__"):
+            assert name_of(path) in rooms
+            assert f"\n| `{path.name}` | " in parts["Beside the rooms"]
     for folder in package.iterdir():
         if folder.is_dir() and folder.name != "__pycache__":
-            assert name_of(folder) + "/" in listed
+            assert name_of(folder) + "/" in rooms
+        for path in folder.glob("[a-z]*.py"):
+            about = house.docstring(path).partition("\n\n")[0].replace("\n", " ")
+            assert f"\n| `{path.name}` | {about} |\n" in parts[folder.name], name_of(path)
 
 
 def test_the_readme_names_the_two_commands_and_help() -> None:

@@ -108,7 +108,11 @@ def test_compact_learns_in_two_epochs(eosin: Run, compact: Path) -> None:
     assert result["auroc"]["value"] > 0.93
     assert result["auroc"]["low"] < result["auroc"]["value"] < result["auroc"]["high"]
     assert result["n_cases"] == 29
-    images = eosin("predict", compact, SAMPLE.parent / "wsi" / "pathml-smalltif.tif", "--json")
+    image = SAMPLE.parent / "wsi" / "pathml-smalltif.tif"
+    refused = eosin("predict", compact, image, "--json")
+    assert refused.code == 1
+    assert "too large: 640x480 px" in json.loads(refused.out)["predictions"][0]["error"]
+    images = eosin("predict", compact, image, "--fit", "resize", "--json")
     assert images.code == 0, images.err
     assert json.loads(images.out)["predictions"][0]["resized"]
 

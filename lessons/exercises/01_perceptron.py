@@ -73,7 +73,7 @@ EXERCISES = (
             "    not_both = fires(x1, x2, ..., ..., ...)\n"
             "    return fires(at_least_one, not_both, ..., ..., ...)"
         ),
-        given=(
+        setup=(
             "asked = []\n"
             "def fires(x1, x2, w1, w2, b):\n"
             "    asked.append((w1, w2, b))\n"

@@ -74,7 +74,7 @@ EXERCISES = (
     ),
     Number(
         question=(
-            "**Exercise 3: a run that stands still.** A network is trained to tell several kinds of "
+            "**Exercise 3: a run without progress.** A network is trained to tell several kinds of "
             "tissue apart. Its loss is 1.386 at the start and still 1.386 after an hour. How many "
             "kinds of tissue are there?"
         ),

@@ -85,7 +85,7 @@ EXERCISES = (
         question=(
             "**Exercise 3: read the curves.** Loss on the training images: 0.9, 0.3, 0.1, 0.02, "
             "0.004. Loss on the validation images after the same epochs: 1.0, 0.5, 0.42, 0.47, "
-            "0.58. What is going on, and which epoch's weights would you keep?"
+            "0.58. What is happening, and which epoch's weights would you keep?"
         ),
         options={
             "It still improves; keep the fifth": (

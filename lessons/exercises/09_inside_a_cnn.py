@@ -21,8 +21,8 @@ EXERCISES = (
         wrong=("12", "12.5", "10", "24", "11.5"),
         near={
             12.0: "That is with padding, or without the places that a kernel loses at the edges.",
-            12.5: "Half a pixel is no pixel; and a convolution without padding loses places.",
-            11.5: "Half a pixel is no pixel: the last incomplete window is left out.",
+            12.5: "Half pixels do not exist; and a convolution without padding loses places.",
+            11.5: "Half pixels do not exist: the last incomplete window is left out.",
             24.0: "That is after the first two.",
             22.0: "That is before the second pooling.",
         },
@@ -89,7 +89,7 @@ EXERCISES = (
             "    image = np.array(image)\n"
             "    return np.maximum(image[::2, ::2], 0)",
         ),
-        praise="Three quarters of the numbers are gone, and what was found is still there.",
+        praise="Three quarters of the numbers are removed, and the feature is still there.",
     ),
     Code(
         question=(

@@ -45,11 +45,11 @@ EXERCISES = (
     Code(
         question=(
             "**Exercise 3: from scores to a figure.** `accuracy(scores, labels)` gets scores `[N, 10]` and labels "
-            "`[N]` (both NumPy arrays) and returns the share of rows whose largest score stands in the "
+            "`[N]` (both NumPy arrays) and returns the share of rows whose largest score is in the "
             "column of the label."
         ),
         starter="def accuracy(scores, labels):\n    ...",
-        given="import numpy as np\neye = np.eye(10)",
+        setup="import numpy as np\neye = np.eye(10)",
         cases=(
             Case("accuracy(eye, np.arange(10))", 1.0, "each label has the largest score"),
             Case(

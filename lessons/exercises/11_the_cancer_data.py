@@ -17,7 +17,7 @@ EXERCISES = (
             Case(
                 "read('IDC_regular_ps50_idx5/8863/1/8863_idx5_x1_y2_class1.png')",
                 ["8863", 1, 2, 1],
-                "the nested copy of a patch: the case stands in the file's name as well",
+                "the nested copy of a patch: the file's name contains the case as well",
             ),
             Case(
                 "read('07/0/07_idx5_x1_y1_class0.png')[0]",
@@ -89,6 +89,6 @@ EXERCISES = (
         },
         right=("No case is on both sides",),
         wrong=("No patient is on both sides", "The two sides have nothing in common"),
-        hint="Which of these words stands in the file names?",
+        hint="Which of these words do the file names contain?",
     ),
 )

@@ -14,7 +14,7 @@ EXERCISES = (
             Case("shared(['A', 'A', 'B'], ['C', 'B', 'B'])", ["B"], "each shared case once"),
             Case("shared(['A'], ['B'])", [], "nothing in common is an empty list"),
             Case("shared(['C', 'A', 'B'], ['B', 'C'])", ["B", "C"], "sorted"),
-            Case("shared(['', 'A'], ['', 'B'])", [], "'' is no case"),
+            Case("shared(['', 'A'], ['', 'B'])", [], "'' is not a case"),
         ),
         hint="A set has each thing once, and & of two sets is what they share.",
         right=(

@@ -28,7 +28,7 @@ EXERCISES = (
             "in any order."
         ),
         starter="def views(patch):\n    ...",
-        given="import numpy as np\ncorner = np.array([[1, 2], [3, 4]])\nflat = np.ones((3, 3))",
+        setup="import numpy as np\ncorner = np.array([[1, 2], [3, 4]])\nflat = np.ones((3, 3))",
         cases=(
             Case("len(views(corner))", 8, "eight of them"),
             Case(

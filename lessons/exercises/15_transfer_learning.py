@@ -78,6 +78,6 @@ EXERCISES = (
             "def usable(base, mine):\n"
             "    return [n for n in base if n in mine and base[n] == mine[n]]",
         ),
-        praise="With other classes, the last layer begins anew and the filters are kept.",
+        praise="With other classes, the last layer starts again and the filters are kept.",
     ),
 )

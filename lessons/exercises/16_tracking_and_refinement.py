@@ -10,7 +10,7 @@ EXERCISES = (
             "line may be cut off by a crash. Of equal ones, the first. (`json` is there.)"
         ),
         starter="def best(lines):\n    for line in lines:\n        row = json.loads(line)\n    ...",
-        given="import json",
+        setup="import json",
         cases=(
             Case(
                 'best([\'{"epoch": 1, "val_auroc": 0.7}\', \'{"epoch": 2, "val_auroc": 0.9}\'])',
@@ -107,7 +107,7 @@ EXERCISES = (
         options={
             "B is better": "The interval holds 0: other cases could well have turned it around.",
             "A and B are equal": (
-                "That is not shown either: B may be better by up to 0.031. Not knowing is no equality."
+                "That is not shown either: B may be better by up to 0.031. Not knowing is not the same as being equal."
             ),
             "B was 0.012 higher on these cases; the interval includes no difference": (
                 "That is what was measured, and how sure it is. More cases would decide."

@@ -146,3 +146,13 @@ def closest(name: str, known: Iterable[str]) -> str:
         return f"did you mean {' or '.join(matches)}?"
     shown = ", ".join(names[:30])
     return f"known: {shown}{', ...' if len(names) > 30 else ''}"
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error of another library, or its type where it has no text.
+
+    >>> first_line(ValueError("a\\nb")), first_line(EOFError())
+    ('a', 'EOFError')
+    """
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -124,7 +124,7 @@ def test_gated_weights(eosin: Run, published: Any) -> None:
     done = eosin("encoders", "uni", "--download")
     assert done.code == 2
     assert "UNI: license CC-BY-NC-ND-4.0, no commercial use; gated" in done.err
-    assert "UNI is gated. Ask for access at" in done.err
+    assert "UNI is gated. Request access at" in done.err
     assert eosin("encoders", "uni", "--download", "--token", "right").code == 0
 
 

@@ -6,6 +6,7 @@ import json
 import re
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,9 @@ def test_a_sheet_and_its_numbers(eosin: Run, run: Path, tmp_path: Path) -> None:
     folder = images(tmp_path / "patches", 3)
     cv2.imwrite(str(folder / "wide.png"), np.full((40, 90, 3), 120, np.uint8))
     out = tmp_path / "new" / "sheet.png"
-    found = eosin("explain", run, folder, "-o", out, "--json")
+    found = eosin("explain", run, folder, "-o", out, "--fit", "resize", "--json")
+    assert "1 image(s) of another size were resized to 32x32 px" in found.err
+    assert "the training patches were not resized" in found.err
     assert found.code == 0, found.err
     result = json.loads(found.out)
     assert result["sheet"] == str(out)
@@ -75,7 +78,7 @@ def test_a_sheet_and_its_numbers(eosin: Run, run: Path, tmp_path: Path) -> None:
     assert result["marks"] == [MARK]
     assert "not where tumor is" in result["caveat"]
     assert "not for diagnosis" in result["intended_use"]
-    said = json.loads(eosin("predict", run, folder, "--json").out)["predictions"]
+    said = json.loads(eosin("predict", run, folder, "--fit", "resize", "--json").out)["predictions"]
     for row, other in zip(result["images"], said, strict=True):
         assert {key: row[key] for key in other} == other
         assert row["target"] == row["decision"]
@@ -161,7 +164,7 @@ def test_a_dead_model_is_drawn_with_its_reason(eosin: Run, tmp_path: Path) -> No
         (["RUN", "FOLDER", "--method", "lime"], "choose grad-cam, occlusion or both"),
         (["RUN", "FOLDER", "--target", "positiv"], "did you mean positive?"),
         (["RUN", "FOLDER", "-o", "sheet.jpg"], "ends with .png"),
-        (["RUN", "EMPTY"], "holds no image files"),
+        (["RUN", "EMPTY"], "contains no image files"),
     ],
 )
 def test_mistakes_are_sentences(
@@ -200,14 +203,13 @@ def test_a_decision_that_is_no_class_explains_the_most_probable_one(
     assert isinstance(predictor, TorchPredictor)
     from eosin.inference import images as reading
 
-    original = reading.predict_images
+    original = reading.classify
 
-    def refer(*arguments: Any, **options: Any) -> Any:
-        for row in original(*arguments, **options):
-            object.__setattr__(row, "decision", "refer")
-            yield row
+    def refer(*arguments: Any) -> Any:
+        pairs = original(*arguments)
+        return [(picture, replace(row, decision="refer")) for picture, row in pairs]
 
-    monkeypatch.setattr("eosin.inference.sheet.predict_images", refer)
+    monkeypatch.setattr("eosin.inference.sheet.classify", refer)
     rows, left_out = explain_images(predictor, [folder], methods=["grad-cam"], most=2)
     assert left_out == 1
     for row in rows:

@@ -74,7 +74,7 @@ def test_mnist(file_server: Any, mnist: Any) -> None:
     assert done.stdout.count(": fetched\n") == 4
     assert done.stdout.endswith("Next: eosin pack mnist mnist.store\n")
     done = run("mnist", "--mirror", file_server.url + "/m")
-    assert done.stdout.count("already there and complete, not fetched again") == 4
+    assert done.stdout.count("already complete, not fetched again") == 4
 
 
 def test_mnist_json(file_server: Any, mnist: Any) -> None:
@@ -106,7 +106,7 @@ def test_idc_through_a_post_without_redirect_goes_on(idc: bytes, file_server: An
     done = run("idc")
     assert done.exit_code == 0
     assert "trying again" in done.stderr
-    assert "going on at" in done.stderr
+    assert "resuming at" in done.stderr
     *_, last = file_server.of(API)
     assert last.method == "POST"
     assert last["Range"] == "bytes=20000-"

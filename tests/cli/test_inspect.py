@@ -55,7 +55,7 @@ def test_no_coordinates_is_a_sentence(eosin: Run, tmp_path: Path) -> None:
     store = small_store(tmp_path / "s.store", [{"label": k % 2, "case": "A"} for k in range(9)])
     done = eosin("inspect", store, "--case", "A")
     assert done.code == 0
-    assert "cannot be put together" in done.err
+    assert "cannot be drawn" in done.err
     assert [p.name for p in (tmp_path / "s.store.pictures").iterdir()] == ["patches.png"]
 
 
@@ -64,7 +64,7 @@ def test_unknown_cases_and_slides_with_wild_names(eosin: Run, tmp_path: Path) ->
     done = eosin("inspect", store)
     assert done.code == 0
     assert "cases are unknown" in done.out
-    assert "does not know the case" in eosin("inspect", store, "--case", "A").err
+    assert "does not record the case" in eosin("inspect", store, "--case", "A").err
     rows = [
         {"label": 0, "case": "../A", "slide": slide, "x": 8 * k, "y": 0}
         for k in range(3)

@@ -34,8 +34,8 @@ def test_the_list_for_programs(eosin: Run) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["99"], "there is no lesson 99; the lessons are 1 to"),
-        (["--text"], "which lesson?"),
+        (["99"], "lesson 99 does not exist; the lessons are 1 to"),
+        (["--text"], "the number of a lesson is missing"),
         (["1", "--text", "--jupyter", "x.ipynb"], "exclude each other"),
         (["1", "--jupyter", "x.json"], "does not end in .ipynb"),
         (["one"], "be a valid integer"),
@@ -68,10 +68,10 @@ def test_without_marimo_the_line_to_install_is_said(
 def test_a_notebook_for_jupyter(eosin: Run, tmp_path: Path) -> None:
     pytest.importorskip("marimo")
     path = tmp_path / "one.ipynb"
-    assert f"{path} holds lesson 1" in eosin("learn", "1", "--jupyter", path).out
+    assert f"{path} contains lesson 1" in eosin("learn", "1", "--jupyter", path).out
     again = eosin("learn", "1", "--jupyter", path)
     assert again.code == 2
-    assert "is there already" in again.err
+    assert "exists and may contain answers" in again.err
 
 
 @pytest.mark.slow
@@ -113,6 +113,7 @@ def test_a_signal_ends_the_page_and_its_server(sent: signal.Signals) -> None:
     assert process.stdout is not None
     first = process.stdout.readline()
     assert "Lesson 1, Perceptron and decision: http://127.0.0.1:" in first
+    assert "access_token=" in first
     port = int(first.partition("127.0.0.1:")[2].partition("/")[0])
     process.send_signal(sent)
     _, said = process.communicate(timeout=300)

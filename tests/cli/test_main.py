@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+
+from eosin.cli.main import COMMANDS, STAGES
 
 
 def test_a_command_that_cannot_be_loaded_is_one_sentence(
@@ -45,3 +50,46 @@ def test_a_missing_part_is_one_sentence_with_the_line_that_installs_it(
     found = eosin("train", "store")
     assert found.code == 1
     assert "internal error" in found.err
+
+
+@pytest.mark.parametrize("columns", [80, 100])
+def test_help_groups_the_commands_by_stage_and_cuts_no_line(columns: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "eosin", "--help"],
+        capture_output=True, check=True, encoding="utf-8",
+        env={**os.environ, "COLUMNS": str(columns)},
+    )  # fmt: skip
+    lines = done.stdout.partition("\nStart:\n")[2].splitlines()
+    expected = []
+    for stage, commands in STAGES.items():
+        expected += [f"{stage}:", *(f"  {name:9}  {line}" for name, line in commands.items()), ""]
+    assert lines[: len(expected) - 1] == expected[1:]
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+def test_every_command_is_in_one_stage() -> None:
+    assert list(STAGES) == ["Start", "Data", "Train", "Measure", "Use", "Many runs"]
+    assert sum(map(len, STAGES.values())) == len(COMMANDS)
+    assert all(line.endswith(".") for line in COMMANDS.values())
+
+
+def test_a_command_that_does_not_exist_is_the_users_mistake(eosin: Callable[..., Any]) -> None:
+    done = eosin("trian", "--json")
+    assert done.code == 2
+    assert "Did you mean 'train'" in done.err
+    found = json.loads(done.out)
+    assert found["error"].startswith("No such command 'trian'. Did you mean")
+    assert found["exit_code"] == 2
+
+
+def test_a_full_disk_is_one_sentence(
+    eosin: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full() -> None:
+        raise OSError(28, "No space left on device", "a.store")
+
+    monkeypatch.setattr("eosin.cli.main.register", full)
+    done = eosin("learn", "--json")
+    assert done.code == 1
+    assert "error: No space left on device (a.store)" in done.err
+    assert json.loads(done.out)["exit_code"] == 1

@@ -54,6 +54,7 @@ def test_a_run_folder_is_complete(trained: Path, made_up_store: PatchStore) -> N
     } <= names  # fmt: skip
     assert not [name for name in names if name.endswith(".partial")]
     facts = json.loads((trained / "model.json").read_text())
+    assert facts["fit"] == "pad"
     assert facts["threshold"]["chosen_on"] == "validation"
     assert any("made-up" in mark for mark in facts["marks"])
     evaluation = json.loads((trained / "evaluation.json").read_text())
@@ -195,7 +196,7 @@ def test_a_split_without_test_part_is_marked(
         (["evaluate", "RUN", "--precision", "int4"], 2, "choose fp32"),
         (["evaluate", "RUN", "--store", "none.store"], 2, "no such store"),
         (["predict", "none", "x.png"], 2, "no such run folder"),
-        (["predict", "RUN", "empty"], 2, "holds no image files"),
+        (["predict", "RUN", "empty"], 2, "contains no image files"),
         (["predict", "RUN", "x.png", "--csv", "--json"], 2, "choose one"),
     ],
 )
@@ -304,22 +305,32 @@ def test_predict_reads_files_folders_and_zips_and_keeps_going(
              tmp_path / "large.png", tmp_path / "missing.png"]  # fmt: skip
     found = eosin("predict", trained, *words, "--csv")
     assert found.code == 1
-    assert "2 of 14 image(s) could not be classified" in found.err
-    assert "resized to 50x50" in found.err
+    # The training patches were padded; a larger image is refused, as packing refuses it.
+    assert "3 of 14 image(s) could not be classified" in found.err
     lines = found.out.splitlines()
-    assert (
-        lines[0] == "file,p_negative,p_positive,distance,decision,height,width,resized,error,marks"
+    assert lines[0] == (
+        "file,p_negative,p_positive,distance,decision,height,width,resized,padded,error,marks"
     )
     assert len(lines) == 15
     same = [line.split(",")[2] for line in lines[1:12] if line.split(",")[0].endswith("0.png")]
     assert len(same) == 3
     assert len({round(float(value), 5) for value in same}) == 1
     assert "missing" in lines[14]
+    assert "too large: 80x60 px, not 50x50" in lines[13]
     found = eosin("predict", trained, *words, "--strict", "--json")
     assert found.code == 1
     result = json.loads(found.out)
     assert result["errors"] == 3
-    assert "80x60 pixels" in result["predictions"][12]["error"]
+    assert "odd size: 80x60 px" in result["predictions"][12]["error"]
+    found = eosin("predict", trained, *words, "--fit", "resize", "--json")
+    result = json.loads(found.out)
+    assert result["errors"] == 2
+    assert [row["resized"] for row in result["predictions"]] == [False] * 12 + [True, False]
+    assert "1 image(s) of another size were resized to 50x50 px" in found.err
+    both = eosin("predict", trained, paths[0], "--strict", "--fit", "pad")
+    assert (both.code, "use one of them" in both.err) == (2, True)
+    few = eosin("predict", trained, paths[0], "--max-pixels", 99, "--json")
+    assert "too many pixels" in json.loads(few.out)["predictions"][0]["error"]
     table = eosin("predict", trained, paths[0])
     assert table.code == 0
     assert "0.png" in table.out
@@ -414,4 +425,4 @@ def test_an_empty_folder_is_said_before_any_answer_is_lost(
     (tmp_path / "empty").mkdir()
     found = eosin("predict", trained, image, tmp_path / "empty", "--json")
     assert found.code == 2
-    assert "holds no image files" in json.loads(found.out)["error"]
+    assert "contains no image files" in json.loads(found.out)["error"]

@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import io
 import struct
+import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -12,22 +15,15 @@ from eosin.data.decode import (
     check_pixels,
     decode,
     decode_pillow,
-    fit_patch,
     image_size,
+    is_image_name,
     read_png,
-    strict_pillow,
     to_rgb,
     unfilter,
 )
 from eosin.errors import ImageError
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-
-
-@pytest.fixture(autouse=True)
-def _strict():
-    with strict_pillow():
-        yield
 
 
 def encode(image: Image.Image | np.ndarray, form: str = "PNG", **options) -> bytes:
@@ -159,9 +155,9 @@ GOOD = png(2, 2, bytes(14))
         (GOOD[:-14], "truncated: PNG ends inside its chunk 'IDAT'"),
         (GOOD[:45] + b"\xff" + GOOD[46:], "corrupt: wrong checksum"),
         (GOOD[:17] + b"\xff" + GOOD[18:], "corrupt: wrong checksum in PNG chunk 'IHDR'"),
-        (png(2, 2, bytes(13)), "lying header: .* holds 13"),
-        (png(2, 2, bytes(15)), "lying header: .* holds more"),
-        (png(2, 2, bytes(50_000_000)), "lying header: .* holds more"),
+        (png(2, 2, bytes(13)), "corrupt: .* contains only 13"),
+        (png(2, 2, bytes(15)), "corrupt: .* contains more"),
+        (png(2, 2, bytes(50_000_000)), "corrupt: .* contains more"),
         (png(50_000, 50_000, bytes(14)), "too many pixels: it declares 50000x50000"),
         (png(0, 2, bytes(14)), "empty image"),
         (png(2, 2, b"\x07" + bytes(13)), "corrupt: unknown PNG row filter"),
@@ -179,6 +175,37 @@ def test_bad_images_have_a_reason(data, reason):
         decode(data)
 
 
+def test_what_pillow_only_warns_about_is_refused_everywhere():
+    tiff = cv2.imencode(".tif", pixels(1, 40, 40), [cv2.IMWRITE_TIFF_COMPRESSION, 1])[1].tobytes()
+    assert decode(tiff).shape == (40, 40, 3)
+    filters = list(warnings.filters)
+    for read in (decode, image_size):
+        with pytest.raises(ImageError, match="truncated: Truncated File Read"):
+            read(tiff[:-3])
+    assert warnings.filters == filters
+
+
+def test_strictness_lasts_as_long_as_any_thread_decodes():
+    tiff = cv2.imencode(".tif", pixels(1, 40, 40), [cv2.IMWRITE_TIFF_COMPRESSION, 1])[1].tobytes()
+    filters = list(warnings.filters)
+
+    def refused(_: int) -> bool:
+        try:
+            decode(tiff[:-3])
+        except ImageError:
+            return True
+        return False
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(refused, range(200)))
+    assert warnings.filters == filters
+
+
+def test_names_of_images():
+    names = ["a/1.png", "1.JPEG", "a.b/x.tif", "x.txt", "png", "__MACOSX/a/1.png", "a/._1.png"]
+    assert [is_image_name(name) for name in names] == [True] * 3 + [False] * 4
+
+
 def test_sizes_without_decoding():
     assert image_size(GOOD) == (2, 2)
     assert image_size(encode(pixels(1), "JPEG")) == (9, 7)
@@ -186,21 +213,6 @@ def test_sizes_without_decoding():
         image_size(encode(pixels(1), "JPEG"), 62)
     with pytest.raises(ImageError, match="too many pixels"):
         check_pixels(9, 7, 62)
-
-
-def test_fit():
-    image = pixels(1, 3, 4)
-    assert fit_patch(image, (3, 4)) is image
-    padded = fit_patch(image, (5, 6))
-    np.testing.assert_array_equal(padded[:3, :4], image)
-    assert (padded[3:] == 255).all()
-    assert (padded[:, 4:] == 255).all()
-    for size in ((2, 6), (2, 2)):
-        with pytest.raises(ImageError, match=r"too large: .*--fit resize"):
-            fit_patch(image, size)
-        assert fit_patch(image, size, "resize").shape == (*size, 3)
-    with pytest.raises(ImageError, match="odd size: 4x3 px, not 6x5"):
-        fit_patch(image, (5, 6), "reject")
 
 
 def test_to_rgb_refuses_other_numbers():

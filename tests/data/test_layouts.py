@@ -84,7 +84,7 @@ def test_case_numbers_are_no_classes():
     check_class_names([str(k) for k in range(10)])
     check_class_names(["a"] * 100)
     for names in ([str(8000 + k) for k in range(21)], [f"c{k}" for k in range(101)]):
-        with pytest.raises(SourceError, match="not classes; name the layout"):
+        with pytest.raises(SourceError, match="not classes; choose the layout"):
             check_class_names(names)
 
 

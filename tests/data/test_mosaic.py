@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from eosin.data.mosaic import EMPTY, cells, mosaic_image, mosaic_plain, value_map
+from eosin.data.mosaic import EMPTY, mosaic_image
 from eosin.data.store import PatchStore, StoreWriter
 from eosin.errors import StoreError
 
@@ -40,6 +40,19 @@ def test_x_is_the_column(tmp_path: Path) -> None:
     assert found.image[15, 5, 0] == 20
     assert found.image[15, 35, 0] == EMPTY
     assert found.boxes.tolist() == [[0, 0, 10, 10], [30, 0, 40, 10], [0, 10, 10, 20]]
+
+
+def mosaic_plain(store: PatchStore, rows: np.ndarray) -> np.ndarray:
+    """What ``mosaic_image`` draws where nothing is reduced, patch by patch: the reference."""
+    columns = ("y", "x", "height", "width")
+    boxes = [(row, *(store.index[name][row] for name in columns)) for row in rows.tolist()]
+    top, left = min(box[1] for box in boxes), min(box[2] for box in boxes)
+    boxes = [(row, y - top, x - left, tall, wide) for row, y, x, tall, wide in boxes]
+    shape = (max(b[1] + b[3] for b in boxes), max(b[2] + b[4] for b in boxes), 3)
+    image = np.full(shape, EMPTY, np.uint8)
+    for row, down, across, tall, wide in boxes:
+        image[down : down + tall, across : across + wide] = store.patches[row, :tall, :wide]
+    return image
 
 
 def test_equal_to_the_plain_one(tmp_path: Path) -> None:
@@ -78,30 +91,6 @@ def test_wild_coordinates_are_drawn_smaller(tmp_path: Path) -> None:
     assert found.image.size / 3 <= 1_100_000
     assert found.reduced > 1e6
     assert (found.boxes[:, 2] > found.boxes[:, 0]).all()
-    assert value_map(store, np.arange(3), np.ones(3)).size <= 4_000_000
-
-
-def test_values(tmp_path: Path) -> None:
-    store = make(tmp_path, [*at((1, 1), (11, 1), (1, 21)), {"label": 0, "case": "A"}])
-    found = value_map(store, np.array([2, 0, 1, 3]), np.array([0.2, 0.5, 1.0, 0.9]))
-    assert found.shape == (3, 2)
-    assert found[0].tolist() == [0.5, 1.0]
-    assert found[2, 0] == 0.2
-    assert np.isnan(found[[1, 1, 2], [0, 1, 1]]).all()
-
-
-def test_values_that_share_a_cell_are_averaged(tmp_path: Path) -> None:
-    store = make(tmp_path, at((0, 0), (1, 1), (23, 0)))
-    rows, grid = cells(store, np.arange(3))
-    assert rows.tolist() == [0, 1, 2]
-    assert grid.cell_px == SIZE
-    assert value_map(store, rows, np.array([0.0, 1.0, 0.25]))[0].tolist()[0] == 0.5
-
-
-def test_values_of_another_length(tmp_path: Path) -> None:
-    store = make(tmp_path, at((0, 0)))
-    with pytest.raises(ValueError, match="1 rows but 2 values"):
-        value_map(store, np.arange(1), np.ones(2))
 
 
 def test_unknown_positions_and_two_slides(tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ def test_rejects_are_listed_and_limited(tmp_path):
     assert [reject["source"] for reject in store.info["rejects"]] == [
         "1/0/1_idx5_x1_y1_class1.png", "1/0/readme.png", name("1", 9999, 1),
     ]  # fmt: skip
-    with pytest.raises(SourceError, match="holds nothing usable"):
+    with pytest.raises(SourceError, match="contains nothing usable"):
         pack(write(tmp_path / "b.zip", {name("1", 1, 0): b""}), out / "t", max_rejects=1.0)
     assert left(out) == ["s"]
 

@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from eosin.data.digests import pixel_digests
 from eosin.data.pack import pack
-from eosin.data.store import PatchStore, pixel_digest
+from eosin.data.store import PatchStore
 from eosin.errors import EosinError
 
 FORMS = ("PNG", "PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP")
@@ -160,7 +161,7 @@ def check_store(path: Path) -> None:
     store = PatchStore.open(path)
     assert len(store) > 0
     for patch, digest in zip(store.patches, store.index["digest"], strict=True):
-        assert pixel_digest(patch) == digest
+        assert pixel_digests(patch[None]) == [digest]
     reasons = Counter(reject["reason"].partition(":")[0] for reject in store.info["rejects"])
     assert dict(reasons) == store.info["reject_reasons"]
     assert all(reject["reason"] for reject in store.info["rejects"])

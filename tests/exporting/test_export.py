@@ -10,17 +10,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import onnx
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from eosin.data.pack import pack
 from eosin.data.store import PatchStore
 from eosin.errors import FailureError, RunError, UserError
 from eosin.exporting import checked, parity
 from eosin.exporting import export as room
 from eosin.exporting.export import Wanted, export
+from eosin.inference.images import picture_rule, predict_images
 from eosin.inference.predictor import load
 from eosin.training.session import reopen
 
@@ -92,6 +95,28 @@ def test_a_file_answers_by_itself(
         assert apart is not None
         np.testing.assert_allclose(distances, apart, rtol=1e-3)
     assert predictor.predict(patches[:0]).shape == (0, 2)
+
+
+@pytest.mark.parametrize("fit", ["pad", "resize"])
+def test_a_file_sees_images_of_another_size_as_they_are_packed(
+    exported: tuple[Path, dict[str, Any]], tmp_path: Path, fit: str
+) -> None:
+    predictor = load(exported[0] / "model.onnx")
+    assert predictor.facts["fit"] == "pad"
+    height, width = predictor.patch_size
+    rng = np.random.default_rng(0)
+    for k, size in enumerate([(height, width), (height - 9, width), (height // 2, width // 3)]):
+        below = tmp_path / "images" / f"class{k % 2}"
+        below.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(below / f"{k}.png"), rng.integers(0, 256, (*size, 3), dtype=np.uint8))
+    store = pack(tmp_path / "images", tmp_path / "store", size=(height, width), fit=fit)
+    wanted = dict(zip(store.index["source"], predictor.predict(store.patches), strict=True))
+    rule = picture_rule(predictor, fit=None if fit == "pad" else fit)
+    rows = list(predict_images(predictor, [tmp_path / "images"], rule=rule))
+    assert len(rows) == 3
+    for row in rows:
+        packed = wanted[row.file.removeprefix(f"{tmp_path}/images/")]
+        assert list(row.probabilities.values()) == pytest.approx(packed, abs=1e-6)
 
 
 def test_metadata_stand_in_the_file(exported: tuple[Path, dict[str, Any]], run: Path) -> None:

@@ -96,7 +96,7 @@ def test_a_broken_connection_goes_on_where_it_ended(file_server: Any, tmp_path: 
     assert second["If-Range"] == third["If-Range"] == file_server.etag("/a")
     assert third["Range"] == "bytes=120001-"
     assert "trying again" in heard.notes[0]
-    assert "going on at" in heard.notes[1]
+    assert "resuming at" in heard.notes[1]
 
 
 def test_a_later_run_goes_on(file_server: Any, tmp_path: Path) -> None:
@@ -476,7 +476,7 @@ def test_mnist_leaves_a_mirror_that_does_not_answer(
         [f"/one/{names[0]}"] * 3
     )
     file_server.faults[f"/one/{names[0]}"] = [503] * 9
-    with pytest.raises(DownloadError, match="no server left to ask"):
+    with pytest.raises(DownloadError, match="no server left to try"):
         fetch.fetch_mnist(tmp_path, mirrors=mirrors(file_server)[:1], force=True)
 
 
@@ -645,9 +645,13 @@ def test_idc_that_is_a_web_page(service: Any, tmp_path: Path) -> None:
 def test_idc_does_not_overwrite_something_else(service: Any, tmp_path: Path) -> None:
     target = tmp_path / "notes.txt"
     target.write_text("my notes")
-    with pytest.raises(UserError, match="in the way"):
+    for force in (False, True):
+        with pytest.raises(UserError, match=r"not a zip but other .*; choose another name with -o"):
+            fetch.fetch_idc(target, force=force)
+        assert target.read_text() == "my notes"
+    target.write_bytes(a_zip()[:-9])
+    with pytest.raises(UserError, match=r"incomplete zip.*; use --force to replace it, or choose"):
         fetch.fetch_idc(target)
-    assert target.read_text() == "my notes"
     assert fetch.fetch_idc(target, force=True).new
 
 
@@ -716,9 +720,9 @@ def test_a_token_file_readable_by_others_is_noticed(no_token: Path) -> None:
     ("content", "named"),
     [
         ("not json", "is not JSON"),
-        ("[1]", "holds no JSON object"),
+        ("[1]", "does not contain a JSON object"),
         ('{"username": "ana"}', 'no "username" and "key"'),
-        ('{"username": "ana", "key": "töken"}', "characters that no token has"),
+        ('{"username": "ana", "key": "töken"}', "invalid characters"),
         ("\udcff", "not text"),
     ],
 )

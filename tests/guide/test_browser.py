@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import http.cookiejar
 import os
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from eosin.guide.browser import served
+from eosin.guide.browser import open_lesson, served
 from eosin.guide.catalog import Lesson, find_lesson
 
 pytest.importorskip("marimo")
@@ -42,7 +49,6 @@ def lesson() -> Lesson:
 def test_the_server_ends_with_the_lesson(lesson: Lesson) -> None:
     with served(lesson) as (address, process):
         assert address.startswith("http://127.0.0.1:")
-        assert "token" not in address
         assert process.poll() is None
     assert process.poll() is not None
 
@@ -76,21 +82,60 @@ def test_nothing_is_left_of_a_lesson_that_ended(
     assert list(temporary.iterdir()) == []
 
 
-def test_a_lesson_for_others_needs_a_token(lesson: Lesson) -> None:
-    import http.cookiejar
-    import urllib.request
-
-    with served(lesson, host="0.0.0.0") as (address, process):
+@pytest.mark.parametrize(
+    ("host", "edit"), [("127.0.0.1", False), ("127.0.0.1", True), ("0.0.0.0", False)]
+)
+def test_only_an_address_with_the_token_is_served(lesson: Lesson, host: str, edit: bool) -> None:
+    with served(lesson, host=host, edit=edit) as (address, process):
         base, _, query = address.partition("/?")
-        assert "access_token=" in query
-        command = Path(f"/proc/{process.pid}/cmdline")
         token = query.partition("access_token=")[2]
+        assert len(token) >= 20
+        command = Path(f"/proc/{process.pid}/cmdline")
         if command.is_file():
             assert token not in command.read_text("utf-8")
-        for given, ends in ((f"{base}/", "login"), (f"{base}/?{query}", base)):
+        wrong = query.replace(token, "x" * len(token))
+        for asked, login in ((f"{base}/", True), (f"{base}/?{wrong}", True), (address, False)):
             opener = urllib.request.build_opener(
                 urllib.request.ProxyHandler({}),
                 urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()),
             )
-            with opener.open(given, timeout=60) as page:
-                assert ("login" in page.url) is (ends == "login")
+            with opener.open(asked, timeout=60) as page:
+                assert ("/auth/login" in page.url) is login
+            if login:
+                run = urllib.request.Request(f"{base}/api/kernel/run", b"{}", method="POST")
+                with pytest.raises(urllib.error.HTTPError, match="401"):
+                    opener.open(run, timeout=60)
+
+
+def test_two_servers_have_two_tokens(lesson: Lesson) -> None:
+    with served(lesson) as (one, _), served(lesson) as (two, _):
+        assert one.rpartition("=")[2] != two.rpartition("=")[2]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file modes")
+def test_the_browser_opens_a_file_that_only_its_user_can_read(
+    lesson: Lesson, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[tuple[str, str, int]] = []
+
+    def browse(address: str) -> None:
+        path = Path(urllib.request.url2pathname(address.removeprefix("file://")))
+        opened.append((address, path.read_text("utf-8"), path.stat().st_mode & 0o777))
+        server.terminate()
+
+    @contextmanager
+    def serve(*_: object, **__: object) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+        yield "http://127.0.0.1:9/?show-code=true&access_token=secret", server
+
+    server = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    monkeypatch.setattr("webbrowser.open", browse)
+    monkeypatch.setattr("eosin.guide.browser.served", serve)
+    addresses = list(open_lesson(lesson))
+    assert server.stdin is not None
+    server.stdin.close()
+    [(address, page, mode)] = opened
+    assert "secret" in addresses[0]
+    assert "secret" not in address
+    assert "?show-code=true&amp;access_token=secret" in page
+    assert mode == 0o600
+    assert not Path(address.removeprefix("file://")).exists()

@@ -43,9 +43,9 @@ def test_a_right_answer_passes_and_is_praised() -> None:
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (None, "Nothing is written yet"),
-        ("  \n", "Nothing is written yet"),
-        ("def double(x):\n    ...\n\n", "Nothing is written yet"),
+        (None, "Write an answer first"),
+        ("  \n", "Write an answer first"),
+        ("def double(x):\n    ...\n\n", "Write an answer first"),
         (
             "def double(x):\n    return x",
             "`double(3)` gives `3`, and `6` is expected. Twice three.",
@@ -65,8 +65,8 @@ def test_a_right_answer_passes_and_is_praised() -> None:
         ),
         ("x = 1 / 0", "Your code stops at line 1: it divides by zero."),
         ("def double(x):\n    return double(x)", "a function calls itself without end"),
-        ("def double(x):\n    return {}[x]", "there is no key `3`"),
-        ("def double(x):\n    return ... * 2", "there is still a `...`"),
+        ("def double(x):\n    return {}[x]", "the key `3` does not exist"),
+        ("def double(x):\n    return ... * 2", "it still has a `...`"),
         ("import nowhere", "No further import is needed"),
         ("def double(x):\n    raise ValueError('`no`')", "ValueError: `'no'`"),
         ("\x00", "not Python yet"),
@@ -85,13 +85,13 @@ def test_a_wrong_answer_gets_one_sentence(answer: str | None, said: str) -> None
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        ("while True:\n    pass", "not done after 2 seconds.*line [12]"),
-        ("def double(x):\n    while True:\n        x += 1", "not done after 2 seconds.*line [23]"),
-        ("try:\n    while True: pass\nexcept BaseException:\n    pass", "not done"),
-        ("import time\ntime.sleep(1000)", "not done after 2 seconds"),
+        ("while True:\n    pass", "did not end in 2 seconds.*line [12]"),
+        ("def double(x):\n    while True:\n        x += 1", "did not end in 2 seconds.*line [23]"),
+        ("try:\n    while True: pass\nexcept BaseException:\n    pass", "did not end"),
+        ("import time\ntime.sleep(1000)", "did not end in 2 seconds"),
         (
             "import faulthandler\nfaulthandler.cancel_dump_traceback_later()\nwhile 1: pass",
-            "not done",
+            "did not end",
         ),
         ("exit()", "it ends Python"),
         ("import os\nos._exit(0)", "ended Python"),
@@ -143,13 +143,13 @@ def test_the_answer_cannot_see_the_lesson_and_leaves_nothing(tmp_path: Path) -> 
     before = set(sys.modules), os.getcwd()
     outcome = run_answer("import os\nplace = os.getcwd()\nopen('left', 'w')", ["place", "dir()"])
     assert (set(sys.modules) >= before[0], os.getcwd()) == (True, before[1])
-    assert not Path(outcome.found[0].value).exists()
-    assert "DOUBLE" not in outcome.found[1].value
+    assert not Path(outcome.values[0].value).exists()
+    assert "DOUBLE" not in outcome.values[1].value
 
 
 def test_an_exercise_that_does_not_run_itself_is_the_authors_fault() -> None:
     with pytest.raises(FailureError, match="the exercise itself does not run: ModuleNotFoundError"):
-        run_answer("x = 1", ["x"], given="import nowhere_at_all")
+        run_answer("x = 1", ["x"], setup="import nowhere_at_all")
 
 
 @pytest.mark.parametrize(
@@ -157,13 +157,13 @@ def test_an_exercise_that_does_not_run_itself_is_the_authors_fault() -> None:
     [1, 2.5, True, "text", None, [1, [2, 3]], (1.0, 2.0), {"a": [1, 2], 3: "b"}, float("nan")],
 )
 def test_values_come_back_as_they_were(value: Any) -> None:
-    found = run_answer(f"nan = float('nan')\nx = {value!r}", ["x"]).found[0]
+    found = run_answer(f"nan = float('nan')\nx = {value!r}", ["x"]).values[0]
     assert difference(value, found.value) == ""
 
 
 def test_arrays_come_back_with_their_shape() -> None:
     code = "import numpy as np\nx = np.arange(6.0).reshape(2, 3)\ny = np.array([[True], [False]])"
-    x, y = run_answer(code, ["x", "y"]).found
+    x, y = run_answer(code, ["x", "y"]).values
     assert difference(np.arange(6.0).reshape(2, 3), x.value) == ""
     assert difference([[1], [0]], y.value) == ""
 
@@ -191,7 +191,7 @@ def test_arrays_come_back_with_their_shape() -> None:
         ([1, [2, 3]], [1], "gives `[1]`, and `[1, [2, 3]]` is expected"),
         (["a", "b"], ["a", "c"], "gives `['a', 'c']`, and `['a', 'b']` is expected"),
         (None, None, ""),
-        (1, ..., "gives `...`: that is the place for your code"),
+        (1, ..., "gives `...`: replace it with your code"),
     ],
 )
 def test_differences_are_said_in_words(expected: Any, found: Any, said: str) -> None:
@@ -212,15 +212,15 @@ def test_numbers() -> None:
     assert third.check("0,3333").sentence == "Right: 0,3333 cm. Good."
     assert third.check(" 1/3 ").passed
     assert third.check(0.3334).passed
-    assert third.check("3").sentence == "3 is not it. That is upside down."
+    assert third.check("3").sentence == "3 is not correct. That is upside down."
     assert third.check("3").hint == "Divide."
-    assert third.check("1e-2").sentence == "1e-2 is not it."
+    assert third.check("1e-2").sentence == "1e-2 is not correct."
     for text in ("many", "nan", "inf", "1/0", "`x`", "[](x)"):
         verdict = third.check(text)
         assert not verdict.passed
         assert "is not a number" in verdict.sentence
-    assert "Nothing is written" in third.check("").sentence
-    assert "Nothing is written" in third.check(None).sentence
+    assert "Write an answer first" in third.check("").sentence
+    assert "Write an answer first" in third.check(None).sentence
 
 
 def test_choices() -> None:
@@ -231,5 +231,5 @@ def test_choices() -> None:
     assert sky.check("black").sentence == "Right. At night."
     assert sky.check("red").sentence == "Not this one. On Mars."
     assert sky.check("red").hint == "Look up."
-    assert "none of the answers" in sky.check("green").sentence
-    assert "Nothing is chosen" in sky.check(None).sentence
+    assert "not one of the answers" in sky.check("green").sentence
+    assert "Choose an answer first" in sky.check(None).sentence

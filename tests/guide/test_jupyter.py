@@ -36,7 +36,7 @@ def test_it_is_a_valid_notebook(tmp_path: Path) -> None:
 def test_a_file_that_is_there_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "one.ipynb"
     path.write_text("my answers", "utf-8")
-    with pytest.raises(UserError, match="is there already and may hold answers"):
+    with pytest.raises(UserError, match="exists and may contain answers"):
         write_notebook(LESSONS[0], path)
     assert path.read_text("utf-8") == "my answers"
     write_notebook(LESSONS[0], path, force=True)
@@ -65,7 +65,7 @@ def test_jupyter_shows_texts_inputs_figures_and_verdicts() -> None:
         texts = [kind.get("text/markdown", "") for kind in kinds]
         assert any("![It learns, and never comes to rest" in text for text in texts)
         assert any("threshold: **4.5**" in text for text in texts)
-        assert sum("Nothing is written yet" in text for text in texts) == 3
+        assert sum("Write an answer first" in text for text in texts) == 3
     finally:
         shells.InteractiveShell.clear_instance()
 

@@ -130,5 +130,5 @@ def test_a_damaged_store_is_said(tmp_path: Path, named: Callable[[object], None]
     info = json.loads((path / "store.json").read_text("utf-8"))
     (path / "store.json").write_text(json.dumps(info | {"count": 7}), "utf-8")
     named(path)
-    with pytest.raises(StoreError, match=rf"{VARIABLE} names no store that can be used: .*damaged"):
+    with pytest.raises(StoreError, match=rf"{VARIABLE} is not a usable store: .*damaged"):
         named_store()

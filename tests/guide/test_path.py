@@ -98,7 +98,7 @@ def answer_wrongly_and_rightly(page: Any, form: Any, exercise: Exercise) -> None
 
     if isinstance(exercise, Choice):
         button.click()
-        form.get_by_text("Nothing is chosen yet").wait_for()
+        form.get_by_text("Choose an answer first").wait_for()
     answer(exercise.wrong[0])
     verdict.get_by_text("Hint:").first.wait_for()
     assert verdict.get_by_text(re.compile(r"^\s*Right\b")).count() == 0

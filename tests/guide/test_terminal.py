@@ -184,7 +184,7 @@ def test_exercises_are_asked_until_they_are_right(small: Lesson, tmp_path: Path)
     assert right == 3
     assert text.count("Hint:") == 4
     assert "double(2) gives 2, and 4 is expected." in text
-    assert "none of the answers" in text
+    assert "not one of the answers" in text
     assert next(typed, None) is None
 
 

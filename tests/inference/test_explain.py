@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from eosin.errors import UserError
 from eosin.inference.explain import explain, feature_layer, occlusion_windows, overlay
-from eosin.inference.maps import Method, map_facts, why_empty
+from eosin.inference.maps import Method, map_place, why_empty
 from eosin.models.classifier import Classifier
 
 SIDE = 32
@@ -113,7 +113,7 @@ def test_the_map_points_at_the_square_that_decides(
         right = model(torch.from_numpy(patches)).argmax(1).numpy() == labels
     assert right.mean() > 0.97
     maps = explain(model, patches[right], method=method)
-    peaks = np.array([map_facts(found).peak or (np.nan, np.nan) for found in maps])
+    peaks = np.array([map_place(found).peak or (np.nan, np.nan) for found in maps])
     far = np.hypot(*(peaks - deciding[right]).T)
     assert (far < np.hypot(*(peaks - idle[right]).T)).mean() > 0.9
     # Grad-CAM is as coarse as its last feature map, whose cells are 4 pixels here.
@@ -312,7 +312,7 @@ def test_a_dead_model_gives_empty_maps_and_a_reason(method: Method) -> None:
             maps = explain(model, patches, method=method, scaled=scaled)
             assert not maps.any()
             assert why_empty(maps[0], method).startswith("the map is empty")
-            assert map_facts(maps[0]).as_dict() == {
+            assert map_place(maps[0]).as_dict() == {
                 "peak": None, "centroid": None, "central_share": None,
             }  # fmt: skip
 
@@ -488,7 +488,7 @@ def test_odd_maps_are_drawn() -> None:
 
 def test_an_even_map_has_a_quarter_in_the_central_half() -> None:
     for size in ((50, 50), (7, 9), (1, 1)):
-        facts = map_facts(np.full(size, 0.3))
+        facts = map_place(np.full(size, 0.3))
         middle = ((size[1] - 1) / 2, (size[0] - 1) / 2)
         assert facts.central_share == pytest.approx(0.25)
         assert facts.centroid == pytest.approx(middle)

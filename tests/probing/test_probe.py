@@ -88,6 +88,7 @@ def test_it_is_a_run_as_any_other(probed: Path, small: PatchStore) -> None:
     } <= names  # fmt: skip
     facts = json.loads((probed / "model.json").read_text())
     assert facts["architecture"] == "encoder"
+    assert facts["fit"] == "pad"
     assert facts["probe"]["chosen_on"] == "validation"
     assert facts["threshold"]["chosen_on"] == "validation"
     assert set(pl.read_parquet(probed / "seen.parquet")["part"]) == {"train", "val"}

@@ -56,10 +56,9 @@ def test_evaluated_by_the_command_it_is_compared_with_its_members(
     assert result["evaluation"]["part"] == "test"
     assert [run["name"] for run in result["compare"]["runs"]] == ["run", "run0", "run1"]
     assert not any("seen in training" in mark for mark in result["compare"]["marks"])
-    temperatures = [
-        each["temperature"]
-        for each in json.loads((tmp_path / "run/model.json").read_text())["arguments"]["members"]
-    ]
+    facts = json.loads((tmp_path / "run/model.json").read_text())
+    assert facts["fit"] == "pad"
+    temperatures = [each["temperature"] for each in facts["arguments"]["members"]]
     assert temperatures == [float(load(path).model.temperature) for path in pair]
     for name in ("report.html", "MODEL_CARD.md", "compare.md", "predictions.parquet"):
         assert (tmp_path / "run" / name).is_file()

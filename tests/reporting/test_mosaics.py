@@ -10,7 +10,8 @@ import polars as pl
 import pytest
 
 from eosin.data.store import PatchStore, StoreWriter
-from eosin.reporting import mosaics, panels
+from eosin.figures import panels
+from eosin.reporting import mosaics
 from eosin.reporting.mosaics import case_mosaics, case_views, choose, contiguity
 
 SIDE = 8

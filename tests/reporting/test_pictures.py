@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from eosin.reporting.panels import PANEL_PX, Key, Panel, compose
+from eosin.figures.panels import PANEL_PX, Key, Panel, compose
 from eosin.reporting.pictures import (
     GALLERY_BYTES,
     MOSAIC_BYTES,

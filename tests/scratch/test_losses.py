@@ -88,7 +88,7 @@ def test_correct_counts_and_has_no_slope(measured) -> None:
         ),
         (lambda: losses.mean_squared_error([], []), "prediction is empty"),
         (lambda: losses.mean_squared_error([1], [np.nan]), "prediction has 1 values that are not"),
-        (lambda: losses.binary_cross_entropy([2], [0]), "y goes from 2 to 2; it must lie between"),
+        (lambda: losses.binary_cross_entropy([2], [0]), "y ranges from 2 to 2; it must be between"),
         (
             lambda: losses.cross_entropy([0], [0, 1]),
             r"logits has the shape \[2\]; it must be \[N, K",

@@ -253,7 +253,7 @@ def test_learns_digits() -> None:
         (lambda: Network([3, 2]).forward([[1, 2]]), r"x has the shape \[1, 2\]; it must be \[N, 3"),
         (lambda: Network([1, 2]).loss([[1]], [2]), "y has the label 2; with 2 classes"),
         (lambda: Network([1, 2]).accuracy([[1]], [0, 1]), r"y has the shape \[2\]; it must be \[1"),
-        (lambda: Network([1, 1], output="sigmoid").loss([[1]], [3]), "y goes from 3 to 3"),
+        (lambda: Network([1, 1], output="sigmoid").loss([[1]], [3]), "y ranges from 3 to 3"),
         (lambda: Network([1, 3], output="sigmoid").loss([[1]], [3]), "y has the label 3"),
         (lambda: small([[np.nan]], [0]), "x has 1 values that are not finite"),
         (lambda: small([[1]], [0], batch_size=0), "batch_size is 0"),

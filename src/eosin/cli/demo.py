@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from eosin.inference.records import Assessment
     from eosin.splitting.splits import Split
 
-#: Shortened to fit into three minutes: fewer epochs than the tutorial's 20, with momentum instead.
+#: Fits into three minutes: fewer epochs than the tutorial's 20, with momentum instead.
 _ARTICLE = ("epochs=4", "learning_rate=0.01", "momentum=0.9", "batch_size=64")
 #: Name -> (recipe, split, settings, what it is).
 _RUNS: dict[str, tuple[str, str, Sequence[str], str]] = {
-    "verbatim": ("article-verbatim", "patch", (), "the tutorial as it stands"),
+    "verbatim": ("article-verbatim", "patch", (), "the tutorial, unchanged"),
     "article, patch-random": ("article", "patch", _ARTICLE, "corrected, cases on both sides"),
     "article, by case": ("article", "case", _ARTICLE, "corrected, cases apart"),
     "compact, by case": ("compact", "case", ("epochs=6",), "the house network, cases apart"),
@@ -32,19 +32,19 @@ _BASELINES = {"color_histogram": "color alone", "nearest_neighbors": "nearest ne
 
 def demo(
     folder: Annotated[
-        Path, typer.Option("--output", "-o", help="Where everything is written.")
+        Path, typer.Option("--output", "-o", help="The folder for everything.")
     ] = Path("demo"),
     cases: Annotated[int, typer.Option(min=8, max=500, help="How many cases to draw.")] = 24,
-    seed: Annotated[int, typer.Option(min=0, help="Of the drawn cases.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the drawn cases.")] = 0,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Change every recipe: key=value; repeatable.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier demo.")] = False,
     json_: output.Json = False,
 ) -> None:
-    """Go the whole way on made-up cases: archive, store, audit, networks, figures, heatmap.
+    """Run every step on made-up cases: archive, store, audit, networks, figures, heatmap.
 
-    Takes about three minutes on two cores. Nothing in it is tissue and no figure says anything
+    Takes about three minutes on two cores. Nothing in it is tissue and no figure tells anything
     about cancer; it shows what the commands do and what the tutorial does wrong.
 
     Example: eosin demo -o demo
@@ -52,28 +52,28 @@ def demo(
     output.use_json(json_)
     from eosin.reporting.report import write_report
 
-    begun = time.perf_counter()
+    started = time.perf_counter()
     _prepare(folder, force)
     store = _data(folder, cases, seed)
     splits = _splits(store)
-    found: dict[str, Assessment] = {}
+    results: dict[str, Assessment] = {}
     for number, (name, (recipe, scheme, changes, about)) in enumerate(_RUNS.items(), 1):
         output.note(f"\n{number}/{len(_RUNS)}  {name}: {about}")
-        found[name] = _run(
+        results[name] = _run(
             store, splits[scheme], recipe, [*changes, *(settings or [])], _folder(folder, name)
         )
     output.note("writing the reports ...")
-    for assessment in found.values():
+    for assessment in results.values():
         for problem in write_report(assessment.folder, store=store).problems:
             output.warn(f"report: {problem}")
     pictures = _pictures(store, splits["case"], folder)
-    seconds = time.perf_counter() - begun
-    rows = {name: _row(each.evaluation, _RUNS[name][3]) for name, each in found.items()}
+    seconds = time.perf_counter() - started
+    rows = {name: _row(each.evaluation, _RUNS[name][3]) for name, each in results.items()}
     for scheme, run in zip(_SCHEMES, ("article, patch-random", "compact, by case"), strict=True):
         for key, name in _BASELINES.items():
             rows[f"{name}, {scheme}"] = {
                 "about": "baseline",
-                **found[run].evaluation["baselines"][key],
+                **results[run].evaluation["baselines"][key],
             }
     files = [*pictures, *(_folder(folder, "compact, by case") / name for name in _LOOK)]
     if json_:
@@ -87,7 +87,7 @@ def demo(
             }
         )
         return
-    _show(rows, found["compact, by case"].evaluation, files, seconds)
+    _show(rows, results["compact, by case"].evaluation, files, seconds)
 
 
 def _folder(folder: Path, name: str) -> Path:
@@ -154,13 +154,13 @@ def _pictures(store: PatchStore, split: Split, folder: Path) -> list[Path]:
     import numpy as np
     import polars as pl
 
-    from eosin.data import pictures
+    from eosin.figures import pictures
 
     rows = split.parts(store)["test"]
     table = pl.read_parquet(_folder(folder, "compact, by case") / "predictions.parquet")
     table = table.filter(pl.col("part") == "test")
     labels, cases = store.labels[rows], store.cases[rows]
-    # The test case whose share of positives is nearest to one half shows most.
+    # The test case with a share of positives closest to one half shows most.
     names = np.unique(cases)
     case = min(names, key=lambda name: abs(labels[cases == name].mean() - 0.5))
     chosen = cases == case
@@ -199,17 +199,17 @@ def _show(
     )
     verbatim = rows["verbatim"]
     output.say(
-        "The tutorial as it stands changes no weight and calls every patch negative: its accuracy "
+        "The unchanged tutorial changes no weight and calls every patch negative: its accuracy "
         f"of {verbatim['accuracy']['value']:.3f} is the base rate, its sensitivity "
         f"{verbatim['sensitivity']['value']:.0f}."
     )
     near = [rows[f"nearest neighbors, {scheme}"]["auroc"]["value"] for scheme in _SCHEMES]
     color = [rows[f"color alone, {scheme}"]["auroc"]["value"] for scheme in _SCHEMES]
-    fell = min(near[0] - near[1], color[0] - color[1]) > 0.05
+    recognized = min(near[0] - near[1], color[0] - color[1]) > 0.05
     output.say(
         f"With cases on both sides of the split, color alone reaches an AUROC of {color[0]:.3f} "
         f"and nearest neighbors {near[0]:.3f}; with cases apart, {color[1]:.3f} and {near[1]:.3f}."
-        + (" They had recognized the case, not the tissue." if fell else "")
+        + (" They recognized the case, not the tissue." if recognized else "")
     )
     output.say("Open:")
     for path in files:

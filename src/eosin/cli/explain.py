@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from eosin.cli import output
+from eosin.cli.predict import Fit, MaxPixels, note_changes
 from eosin.errors import FailureError, UserError
 
 
@@ -24,14 +25,17 @@ def explain(
     target: Annotated[
         str | None, typer.Option(help="The class to explain; by default the decided one.")
     ] = None,
+    fit: Fit = None,
+    max_pixels: MaxPixels = 16_777_216,
     json_: output.Json = False,
 ) -> None:
     """Show what the score of each image depends on, as a sheet of maps laid over the images.
 
     Grad-CAM weighs the network's last feature map; occlusion covers one window after another and
-    measures how far the score falls. Maps show what the score depends on, not where tumor is. A
-    sheet holds 64 images; how many more were left out is said. A file that cannot be read is a row
-    with its reason, and the exit code is 1 in the end.
+    measures how far the score falls. Maps show what the score depends on, not where tumor is. The
+    sheet shows each image as the network sees it; it has room for 64 images, and the number of
+    images left out is printed. A file that cannot be read is a row with its reason, and the exit
+    code is 1.
 
     Example: eosin explain run patches/ -o sheet.png
     """
@@ -39,12 +43,16 @@ def explain(
     if method not in ("grad-cam", "occlusion", "both"):
         raise UserError(f"--method {method}: choose grad-cam, occlusion or both")
     if out.suffix.lower() != ".png" or out.is_dir():
-        raise UserError(f"-o {out}: name a file that ends with .png")
+        raise UserError(f"-o {out}: give the name of a file that ends with .png")
     from eosin.inference.predictor import is_exported
 
     if is_exported(run):
-        raise UserError(f"{run} cannot be explained: its network is not open; give the run folder")
+        raise UserError(
+            f"{run} cannot be explained: an exported file does not open its network; use the run "
+            "folder"
+        )
     from eosin.inference.explain import CAVEAT, METHODS, feature_layer
+    from eosin.inference.images import picture_rule
     from eosin.inference.sheet import NOT_FOR_DIAGNOSIS, draw_sheet, explain_images
     from eosin.inference.torch_predictor import load_run
 
@@ -63,7 +71,11 @@ def explain(
     marks += [str(found["sentence"]) for found in predictor.facts.get("diagnoses", [])]
     for mark in [*marks, *notes]:
         output.warn(mark)
-    rows, left_out = explain_images(predictor, images, methods=methods, target=target)
+    rows, left_out = explain_images(
+        predictor, images, methods=methods, target=target,
+        rule=picture_rule(predictor, fit=fit, max_pixels=max_pixels),
+    )  # fmt: skip
+    note_changes(predictor, [row.prediction for row in rows])
     bad = [row.prediction for row in rows if row.prediction.error]
     sheet = None
     if len(bad) < len(rows):
@@ -73,8 +85,8 @@ def explain(
         )  # fmt: skip
     if left_out:
         output.note(
-            f"{left_out:,} image(s) were left out: a sheet holds {len(rows)}; "
-            "name fewer images for another sheet"
+            f"{left_out:,} image(s) were left out: a sheet has room for {len(rows)}; "
+            "give the other images to a second command"
         )
     if json_:
         output.result(
@@ -104,7 +116,7 @@ def explain(
                     row.prediction.decision,
                     row.target,
                     f"{row.prediction.probabilities[row.target]:.4f}",
-                    *(_place(row.maps[m].facts.peak) for m in methods),
+                    *(_place(row.maps[m].place.peak) for m in methods),
                 ]
                 for row in rows
             ],

@@ -40,17 +40,17 @@ def fetch(
     ] = None,
     mirror: Annotated[
         list[str] | None,
-        typer.Option("--mirror", help="Folder address to take mnist from; may be repeated."),
+        typer.Option("--mirror", help="Address of a folder with the mnist files; repeatable."),
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Fetch again what is there, and replace it.")
+        bool, typer.Option("--force", help="Fetch again, and replace an earlier download.")
     ] = False,
     json_: output.Json = False,
 ) -> None:
     """Download a public data set: the Kaggle breast-histopathology archive or MNIST.
 
-    A broken or stopped download goes on where it ended when the command is run again. The archive
-    is kept as the zip that it is; eosin pack reads it without unpacking.
+    Run the command again to resume a broken or stopped download. The archive stays a zip; eosin
+    pack reads it without unpacking.
 
     Example: eosin fetch idc -o archive.zip
     """
@@ -59,7 +59,7 @@ def fetch(
 
     target = _target(data_set, to)
     if mirror and data_set is DataSet.IDC:
-        raise UserError("--mirror is for mnist; idc comes from Kaggle alone")
+        raise UserError("--mirror is for mnist; idc comes only from Kaggle")
     try:
         with transfers.bar() as bar:
             watcher = transfers.watcher(bar)
@@ -77,7 +77,7 @@ def _target(data_set: DataSet, to: Path | None) -> Path:
     if data_set is DataSet.MNIST:
         target = to or Path("mnist")
         if target.exists() and not target.is_dir():
-            raise UserError(f"{target} is a file; -o names a folder for mnist")
+            raise UserError(f"{target} is a file; for mnist, -o must be a folder")
         return target
     target = to or Path(IDC_NAME)
     return target / IDC_NAME if target.is_dir() else target
@@ -95,6 +95,6 @@ def _show(data_set: DataSet, target: Path, fetched: list[Fetched], json_: bool) 
         output.result({"data_set": data_set.value, "files": files, "next": following})
         return
     for item in fetched:
-        how = "fetched" if item.new else "already there and complete, not fetched again"
+        how = "fetched" if item.new else "already complete, not fetched again"
         output.say(f"{item.path} ({amount(item.size_bytes)}): {how}")
     output.say(f"Next: {following}")

@@ -1,4 +1,4 @@
-"""`eosin inspect`: what is in a store, in figures and in pictures."""
+"""`eosin inspect`: the content of a store, in figures and in pictures."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SHOWN_CLASSES = 20
 def inspect(
     store: output.Store,
     case: Annotated[
-        str | None, typer.Option(help="Put this case together beside its truth map.")
+        str | None, typer.Option(help="Draw this case beside the map of its labels.")
     ] = None,
     out: Annotated[
         Path | None,
@@ -31,26 +31,26 @@ def inspect(
         ),
     ] = None,
     all_: Annotated[bool, typer.Option("--all", help="List every case, however many.")] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the patches that are shown.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the sample of patches.")] = 0,
     json_: output.Json = False,
 ) -> None:
-    """Show what a store holds: classes, cases, prevalence, rejects, and pictures of it.
+    """Show the content of a store: classes, cases, prevalence, rejects, and pictures of it.
 
-    Writes patches.png, a labeled sample of every class; with --case also mosaic-CASE.png, the
-    case put together from the coordinates of its patches beside the map of their labels.
+    Writes patches.png, a labeled sample of every class. With --case it also writes
+    mosaic-CASE.png: the case assembled from its patches beside the map of their labels.
 
     Example: eosin inspect idc.store --case 8863
     """
     output.use_json(json_)
-    from eosin.data import pictures
     from eosin.data.overview import case_counts
     from eosin.data.store import PatchStore
+    from eosin.figures import pictures
 
     opened = PatchStore.open(store)
     rows = None if case is None else _rows_of(opened, case)
     folder = out or opened.path.with_name(f"{opened.path.resolve().name}.pictures")
     if folder.resolve().is_relative_to(opened.path.resolve()):
-        raise StoreError(f"{folder} lies inside the store; name another folder with -o FOLDER")
+        raise StoreError(f"{folder} is inside the store; choose another folder with -o FOLDER")
     files: list[Path] = []
     if len(opened):
         files.append(pictures.patch_grid(opened, folder / "patches.png", seed=seed))
@@ -62,8 +62,7 @@ def inspect(
     if json_:
         output.result(_plain(opened, counts, files, unplaced))
         return
-    _show_facts(opened)
-    _show_classes(opened)
+    show_store(opened)
     if case is not None:
         counts = [count for count in counts if count.case == case]
     _show_cases(opened, counts, all_)
@@ -80,7 +79,7 @@ def _rows_of(store: PatchStore, case: str) -> Any:
     if not len(rows) or not case:
         known = set(store.cases.tolist()) - {""}
         if not known:
-            raise StoreError(f"{store.path} does not know the case of any patch")
+            raise StoreError(f"{store.path} does not record the case of any patch")
         raise StoreError(f"no case {case!r} in {store.path}; {closest(case, known)}")
     return rows
 
@@ -91,13 +90,13 @@ def _mosaics(store: PatchStore, case: str, rows: Any, folder: Path) -> tuple[lis
 
     import numpy as np
 
-    from eosin.data import pictures
     from eosin.data.grid import positions, slide_numbers
+    from eosin.figures import pictures
 
     known = positions(store)[2][rows]
     if not known.any():
         return [], (
-            f"case {case} cannot be put together: the source gives no coordinates for its "
+            f"case {case} cannot be drawn: the source gives no coordinates for its "
             f"{len(rows):,} patches"
         )
     slides = slide_numbers(store)[rows]
@@ -116,29 +115,38 @@ def _mosaics(store: PatchStore, case: str, rows: Any, folder: Path) -> tuple[lis
     return files, f"{missing:,} patches of case {case} have no coordinates" if missing else ""
 
 
-def _show_facts(store: PatchStore) -> None:
+def show_store(store: PatchStore, *more: tuple[str, object]) -> None:
+    """Two tables: what is known of a store, with ``more`` rows before its digest; its classes."""
     from eosin.data.layouts import plainly
     from eosin.data.overview import edge_patches
 
     info = store.info
     height, width = store.patch_size
-    known = int(info.get("cases", 0))
+    changed = "resized" if store.fit == "resize" else "padded"
     rows: list[tuple[str, object]] = [
         ("patches", f"{len(store):,} of {width}x{height} px"),
-        ("cases", f"{known:,}" + ("" if store.cases_known else " (not known for all patches)")),
         ("layout", plainly(info.get("layout", "unknown"))),
         ("resolution", "unknown" if store.mpp is None else f"{store.mpp:g} micrometers a pixel"),
-        ("edge patches (other size)", f"{edge_patches(store):,}"),
+        ("cases", f"{info.get('cases', 0):,}{'' if store.cases_known else ' (not known for all)'}"),
         ("nested copies skipped", f"{info.get('nested_copies', 0):,}"),
+        (f"edge patches ({changed})", f"{edge_patches(store):,}"),
         ("repeated pixels", f"{info.get('duplicates', 0):,}"),
         ("same pixels, two labels", f"{(info.get('conflicts') or {}).get('count', 0):,}"),
         ("rejects", f"{info.get('rejects_count', 0):,}"),
     ]
     for reason, number in (info.get("reject_reasons") or {}).items():
         rows.append((f"  {plainly(reason)}", f"{number:,}"))
-    rows.append(("digest", store.digest))
-    made_up = " (made up: synthetic patches)" if store.made_up else ""
-    output.table(f"{store.path}{made_up}", ["what", "value"], rows)
+    for key, text in (
+        ("nested_differing", "same name, other pixels (kept)"),
+        ("ignored", "other files ignored"),
+        ("excluded", "left out by --include"),
+    ):
+        if info.get(key):
+            rows.append((text, f"{info[key]:,}"))
+    if store.made_up:
+        rows.insert(0, ("origin", "made up: synthetic patches"))
+    output.table(str(store.path), ["what", "value"], [*rows, *more, ("digest", store.digest)])
+    _show_classes(store)
 
 
 def _show_classes(store: PatchStore) -> None:
@@ -164,7 +172,7 @@ def _show_cases(store: PatchStore, counts: list[CaseCounts], everything: bool) -
     from eosin.data.overview import quantiles
 
     if not counts:
-        output.say("cases are unknown: no split of this store can promise disjoint cases")
+        output.say("cases are unknown: no split of this store can guarantee disjoint cases")
         return
     two = len(store.classes) == 2
     classes = [plainly(name, 30) for name in store.classes[:10]]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from eosin.cli import output
+
+if TYPE_CHECKING:
+    from eosin.guide.catalog import Lesson
 
 
 def learn(
@@ -30,16 +34,17 @@ def learn(
         int, typer.Option(min=0, max=65535, help="Port of the page; 0 picks a free one.")
     ] = 0,
     host: Annotated[
-        str, typer.Option(help="Address to serve on; any other than this machine gets a token.")
+        str, typer.Option(help="Network address to serve on; by default only this machine.")
     ] = "127.0.0.1",
     no_open: Annotated[
-        bool, typer.Option("--no-open", help="Say the page's address and open no browser.")
+        bool, typer.Option("--no-open", help="Print the page's address and open no browser.")
     ] = False,
     json_: output.Json = False,
 ) -> None:
     """List the guide's lessons, or open one: from one perceptron to the cancer classifier.
 
-    Every formula in them runs, and every exercise is checked. Ctrl-C ends the page.
+    Every formula in them runs, and every exercise is checked. The page's address contains a token,
+    so that other users of this machine cannot open it. Ctrl-C closes the page.
 
     Example: eosin learn 1
     """
@@ -49,19 +54,19 @@ def learn(
 
     if lesson is None:
         if text or jupyter is not None or edit:
-            raise UserError("which lesson? Name its number: eosin learn 1")
-        found = lessons()
+            raise UserError("the number of a lesson is missing; for example: eosin learn 1")
+        every = lessons()
         if json_:
-            output.result({"lessons": [each.as_dict() for each in found]})
+            output.result({"lessons": [each.as_dict() for each in every]})
             return
-        rows = [[each.number, each.title, each.goal, each.minutes] for each in found]
+        rows = [[each.number, each.title, each.goal, each.minutes] for each in every]
         output.table("", ["lesson", "title", "goal", "minutes"], rows, right=["lesson", "minutes"])
         output.say("Open one with: eosin learn 1")
         return
     chosen = find_lesson(lesson)
     if text and jupyter is not None:
-        raise UserError("--text and --jupyter exclude each other; leave one out")
-    from eosin.guide.browser import require_marimo
+        raise UserError("--text and --jupyter exclude each other; omit one of them")
+    from eosin.guide.browser import open_lesson, require_marimo
 
     require_marimo()
     if jupyter is not None:
@@ -71,46 +76,38 @@ def learn(
         if json_:
             output.result({"lesson": chosen.as_dict(), "notebook": str(path)})
         else:
-            output.say(f"{path} holds lesson {chosen.number}; open it with: jupyter lab {path}")
+            output.say(f"{path} contains lesson {chosen.number}; open it with: jupyter lab {path}")
         return
     from eosin.guide.patches import check_named
 
     # Before anything opens: a page would show the reason as a fault of the lesson.
     check_named(chosen.path)
     if text:
-        _in_terminal(lesson, pictures, json_=json_)
-    else:
-        from eosin.guide.browser import open_lesson
-
-        for address in open_lesson(chosen, port=port, host=host, edit=edit, show=not no_open):
-            if json_:
-                output.result({"lesson": chosen.as_dict(), "address": address})
-            else:
-                output.say(f"Lesson {chosen.number}, {chosen.title}: {address}")
-                if host in ("0.0.0.0", "::"):
-                    output.say("From another machine, put this machine's name in its place.")
-                output.say("Ctrl-C ends it.")
-            import sys
-
-            sys.stdout.flush()
-        output.note("the lesson is closed")
+        _in_terminal(chosen, pictures, json_=json_)
+        return
+    for address in open_lesson(chosen, port=port, host=host, edit=edit, show=not no_open):
+        if json_:
+            output.result({"lesson": chosen.as_dict(), "address": address})
+        else:
+            output.say(f"Lesson {chosen.number}, {chosen.title}: {address}")
+            if host in ("0.0.0.0", "::"):
+                output.say("From another machine, replace the host by this machine's name.")
+            output.say("Press Ctrl-C to close it.")
+        sys.stdout.flush()
+    output.note("the lesson is closed")
 
 
-def _in_terminal(number: int, pictures: Path, *, json_: bool) -> None:
-    import sys
-
+def _in_terminal(chosen: Lesson, pictures: Path, *, json_: bool) -> None:
     from rich.console import Console
 
-    from eosin.guide.catalog import find_lesson
     from eosin.guide.terminal import tell_lesson
 
-    chosen = find_lesson(number)
     console = Console(highlight=False, stderr=json_)
     if not console.is_terminal:
         console = Console(highlight=False, width=100, stderr=json_)
-    there = sys.stdin.isatty() and not json_
+    answers = input if sys.stdin.isatty() and not json_ else None
     output.note(f"running lesson {chosen.number}; this takes a few seconds")
-    right = tell_lesson(chosen, console, pictures=pictures, answers=input if there else None)
+    right = tell_lesson(chosen, console, pictures=pictures, answers=answers)
     if json_:
         drawn = sorted(str(path) for path in pictures.glob(f"{chosen.name}-*.png"))
         output.result({"lesson": chosen.as_dict(), "figures": drawn, "right_answers": right})

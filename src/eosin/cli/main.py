@@ -5,50 +5,75 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
+import typer.core
 
 from eosin import __version__
 from eosin.cli import output, processes
 from eosin.errors import EosinError, missing_extra
 
-#: Command -> (module with a function of that name, group in the help).
-COMMANDS = {
-    "doctor": "Start",
-    "demo": "Start",
-    "learn": "Start",
-    "fetch": "Data",
-    "pack": "Data",
-    "inspect": "Data",
-    "card": "Data",
-    "split": "Data",
-    "audit": "Data",
-    "baselines": "Data",
-    "train": "Models",
-    "probe": "Models",
-    "evaluate": "Models",
-    "predict": "Models",
-    "export": "Models",
-    "explain": "Models",
-    "report": "Models",
-    "ensemble": "Models",
-    "prune": "Models",
-    "retrain": "Models",
-    "recipes": "Models",
-    "encoders": "Models",
-    "crossval": "Studies",
-    "gap": "Studies",
-    "compare": "Studies",
-    "runs": "Studies",
-    "search": "Studies",
+#: Stage of the work -> command -> its line in `eosin --help`, most used first. A command is the
+#: function of that name in the module of that name. A line fits a terminal of 80 columns.
+STAGES: dict[str, dict[str, str]] = {
+    "Start": {
+        "demo": "Try everything on made-up cases, in about three minutes.",
+        "doctor": "Check what this machine has and what is missing.",
+        "learn": "Open the guide: lessons from one perceptron to this network.",
+    },
+    "Data": {
+        "pack": "Pack the patches of an archive or folder into one store.",
+        "split": "Assign the cases of a store to training, validation and test.",
+        "audit": "Check a split for leaks: shared cases, duplicates, near copies.",
+        "inspect": "Show the classes, cases and pictures of a store.",
+        "fetch": "Download a public data set: IDC from Kaggle, or MNIST.",
+        "card": "Write a data card: content, source, checks and limits.",
+    },
+    "Train": {
+        "train": "Train a classifier; with an archive, do every step before it.",
+        "recipes": "List the recipes, or explain every setting of one.",
+        "probe": "Fit a head on the embeddings of a frozen encoder.",
+        "encoders": "List pretrained encoders, or fetch the weights of one.",
+        "retrain": "Train an old run's recipe on new data and compare the two.",
+        "prune": "Make a run smaller and faster, and measure what that costs.",
+    },
+    "Measure": {
+        "evaluate": "Measure a run or an exported file, with intervals over cases.",
+        "report": "Write the report and the model card of a run again.",
+        "baselines": "Measure what a network must beat: color, texture, neighbors.",
+    },
+    "Use": {
+        "predict": "Classify images with a run or an exported file.",
+        "export": "Write a run as ONNX, OpenVINO or torch files, each verified.",
+        "explain": "Show which parts of an image decide its class.",
+    },
+    "Many runs": {
+        "runs": "List, sort and compare the runs below a folder.",
+        "compare": "Compare runs on the same patches, with paired intervals.",
+        "crossval": "Cross-validate a recipe, with folds by case.",
+        "search": "Search the settings of a recipe on the validation part.",
+        "ensemble": "Combine runs into one that answers with their mean.",
+        "gap": "Measure how much a split that leaks cases would promise.",
+    },
 }
+COMMANDS = {name: line for lines in STAGES.values() for name, line in lines.items()}
+
+
+class _Program(typer.core.TyperGroup):
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        width = max(map(len, COMMANDS))
+        for stage, lines in STAGES.items():
+            with formatter.section(stage):
+                formatter.write_dl([(name.ljust(width), line) for name, line in lines.items()])
+
 
 app = typer.Typer(
     name="eosin",
+    cls=_Program,
     help="From labeled histology patches to a classifier that can be defended.\n\n"
     "Research and education only, not for diagnosis.",
-    epilog="Start with: eosin demo",
+    epilog="Start with: eosin demo. For one command: eosin COMMAND --help",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -57,8 +82,8 @@ app = typer.Typer(
 )
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(show: bool) -> None:
+    if show:
         typer.echo(f"eosin {__version__}")
         raise typer.Exit
 
@@ -76,44 +101,20 @@ def register() -> None:
     """Add the commands to the program; a second call does nothing."""
     if app.registered_commands:
         return
-    for name, group in COMMANDS.items():
-        module = import_module(f"eosin.cli.{name}")
-        function = getattr(module, name)
-        app.command(name, rich_help_panel=group)(function)
-
-
-def _usage(error: Any, json_: bool) -> None:
-    """Say what is wrong with a command line that typer does not understand, and exit with 2."""
-    if not (hasattr(error, "show") and hasattr(error, "format_message")):
-        return
-    if output.hushed():
-        sys.exit(error.exit_code)
-    error.show()
-    if json_:
-        output.result({"error": error.format_message(), "exit_code": error.exit_code})
-    sys.exit(error.exit_code)
-
-
-def _missing(error: Exception, given: list[str]) -> None:
-    """Where an optional part is not installed, say which, and exit with 2."""
-    if not isinstance(error, ModuleNotFoundError):
-        return
-    asked = next((word for word in given if word in COMMANDS), "")
-    wanted = missing_extra(error, f"eosin {asked}".strip())
-    if wanted is not None:
-        output.fail(str(wanted), wanted.exit_code)
+    for name in COMMANDS:
+        app.command(name)(getattr(import_module(f"eosin.cli.{name}"), name))
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with 0, 1 (failure), 2 (the user's mistake) or 130 (Ctrl-C)."""
-    given = sys.argv[1:] if arguments is None else arguments
-    output.use_json("--json" in given)
-    if not processes.takes_part(given):
+    words = sys.argv[1:] if arguments is None else arguments
+    output.use_json("--json" in words)
+    if not processes.takes_part(words):
         sys.exit(0)
     try:
         register()
         code = app(args=arguments, standalone_mode=False)
-        # typer ends on Ctrl-C without a word.
+        # typer ends on Ctrl-C without a message.
         if code == 130:
             output.fail("stopped by Ctrl-C", 130)
         sys.exit(code if isinstance(code, int) else 0)
@@ -122,25 +123,37 @@ def main(arguments: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         output.fail("stopped by Ctrl-C", 130)
     except BrokenPipeError:
-        # The reader of our output went away (for example `| head`).
+        # The reader of our output ended (for example `| head`).
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except OSError as error:
-        # Most of all a full disk or a folder that may not be written.
-        if os.environ.get("EOSIN_DEBUG"):
-            raise
+    except Exception as error:
+        _fail(error, words)
+
+
+def _fail(error: Exception, words: list[str]) -> NoReturn:
+    """End with a sentence for an error that eosin did not raise itself."""
+    if hasattr(error, "show") and hasattr(error, "format_message"):
+        # A command line that typer does not understand.
+        usage: Any = error
+        if not output.hushed():
+            usage.show()
+        output.leave(usage.format_message(), usage.exit_code)
+    command = next((word for word in words if word in COMMANDS), "")
+    if isinstance(error, ModuleNotFoundError):
+        missing = missing_extra(error, f"eosin {command}".strip())
+        if missing is not None:
+            output.fail(str(missing), missing.exit_code)
+    if os.environ.get("EOSIN_DEBUG"):
+        raise error
+    if isinstance(error, OSError):
+        # Usually a full disk or a folder without write permission.
         where = f" ({error.filename})" if error.filename else ""
         output.fail(f"{error.strerror or error}{where}", 1)
-    except Exception as error:
-        _usage(error, "--json" in given)
-        _missing(error, given)
-        if os.environ.get("EOSIN_DEBUG"):
-            raise
-        output.fail(
-            f"internal error, please report it: {type(error).__name__}: {error} "
-            "(EOSIN_DEBUG=1 shows where)",
-            1,
-        )
+    output.fail(
+        f"internal error, please report it: {type(error).__name__}: {error} "
+        "(EOSIN_DEBUG=1 shows where)",
+        1,
+    )
 
 
 if __name__ == "__main__":

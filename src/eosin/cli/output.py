@@ -18,11 +18,11 @@ import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import Progress, ProgressColumn
 
 #: The option every command has.
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
-#: What several commands ask for in the same words.
+#: Options of several commands.
 Store = Annotated[Path, typer.Argument(help="A store made by eosin pack.")]
 Recipe = Annotated[
     str, typer.Option("--recipe", "-r", help="A name from `eosin recipes`, or a .toml file.")
@@ -43,22 +43,22 @@ Precision = Annotated[
 Replicates = Annotated[int, typer.Option(min=10, help="Bootstrap replicates.")]
 
 _state = {"json": False, "hushed": False}
-#: Where several processes work together: whether this one may say why it ends.
+#: Where several processes work together: whether this one prints why it ends.
 _turn: list[Callable[[], bool]] = []
 
 
-def use_json(wanted: bool) -> None:
-    """Remember that this command prints JSON, so that errors do as well. Call it first."""
-    _state["json"] = wanted
+def use_json(on: bool) -> None:
+    """Remember that this command prints JSON, so that its errors are JSON too. Call it first."""
+    _state["json"] = on
 
 
 def hush() -> None:
-    """Print nothing from here on: another process speaks for this one."""
+    """Print nothing from here on: another process prints for this one."""
     _state["hushed"] = True
 
 
 def hushed() -> bool:
-    """Whether another process speaks for this one."""
+    """Whether another process prints for this one."""
     return _state["hushed"]
 
 
@@ -115,7 +115,7 @@ def table(
     *,
     right: Sequence[str] = (),
 ) -> None:
-    """A table for people, on stdout. ``right`` names the columns that are aligned right."""
+    """A table for people, on stdout. ``right`` lists the columns that are aligned right."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -125,10 +125,8 @@ def table(
         drawn.add_column(name, justify="right" if name in right else "left", overflow="fold")
     for row in rows:
         drawn.add_row(*[str(cell) for cell in row])
-    console = Console(highlight=False, quiet=_state["hushed"])
-    if not console.is_terminal:
-        console = Console(highlight=False, width=160, quiet=_state["hushed"])
-    console.print(drawn, markup=False)
+    width = None if sys.stdout.isatty() else 160
+    Console(highlight=False, width=width, quiet=_state["hushed"]).print(drawn, markup=False)
 
 
 def value(number: float | None) -> str:
@@ -151,25 +149,25 @@ def say(text: str) -> None:
         sys.stdout.write(text + "\n")
 
 
-def progress() -> Progress:
-    """A progress bar on stderr with rate and time left; silent where stderr is not a terminal."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+def progress(*columns: ProgressColumn) -> Progress:
+    """A progress bar on stderr; silent where stderr is not a terminal.
 
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
+    columns: what stands between the description and "left"; by default a bar, a count, a rate
+    (the field ``rate`` of each task) and the time so far.
+    """
+    from rich import progress as rich
+
+    shown = columns or (
+        rich.BarColumn(),
+        rich.MofNCompleteColumn(),
+        rich.TextColumn("{task.fields[rate]}"),
+        rich.TimeElapsedColumn(),
+    )
+    return rich.Progress(
+        rich.TextColumn("{task.description}"),
+        *shown,
+        rich.TextColumn("left"),
+        rich.TimeRemainingColumn(),
         console=stderr(),
         transient=True,
         disable=not sys.stderr.isatty() or _state["hushed"],
@@ -177,13 +175,18 @@ def progress() -> Progress:
 
 
 def fail(message: str, exit_code: int) -> NoReturn:
-    """Say what went wrong and exit: on stderr for people, as an object on stdout for programs."""
+    """Print what went wrong and exit: on stderr for people, on stdout for programs."""
     if _turn:
-        # A launcher stops the others as soon as one has ended; this one still has to speak.
+        # A launcher stops the others as soon as one has ended; this one still has to print.
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
         _state["hushed"] = not _turn[0]()
     stderr().print(f"error: {message}", style="red", markup=False)
+    leave(message, exit_code)
+
+
+def leave(message: str, exit_code: int) -> NoReturn:
+    """Exit after an error that is already on stderr; with --json, print it as an object."""
     if _state["json"]:
         result({"error": message, "exit_code": exit_code})
     sys.exit(exit_code)

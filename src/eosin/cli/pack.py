@@ -25,8 +25,8 @@ def pack(
     layout: Annotated[
         str | None,
         typer.Option(
-            help="How paths are named: idc, breakhis, nct-crc, folders, manifest, idx, medmnist, "
-            "pcam. Found by itself where not given."
+            help="How files are named: idc, breakhis, nct-crc, folders, manifest, idx, medmnist, "
+            "pcam; detected by default."
         ),
     ] = None,
     size: Annotated[
@@ -40,21 +40,21 @@ def pack(
         typer.Option(
             help="Images of another size: pad (white, image at the top-left; a larger one is "
             "rejected), resize (scaled to fit, proportions change) or reject. Their own size "
-            "stays in the index."
+            "is in the index; the choice is kept in the store and in its models."
         ),
     ] = "pad",
     include: Annotated[
         list[str] | None,
         typer.Option(
             metavar="GLOB",
-            help="Keep only members whose path or file name fits; may be given several times.",
+            help="Keep only images whose path or file name matches; repeatable.",
         ),
     ] = None,
     max_rejects: Annotated[
         str,
         typer.Option(
             metavar="SHARE|N",
-            help="Unusable images that are tolerated: a share (1% or 0.01) or a number (20).",
+            help="Unusable images that are accepted: a share (1% or 0.01) or a number (20).",
         ),
     ] = "1%",
     max_pixels: Annotated[
@@ -62,22 +62,22 @@ def pack(
     ] = 16_777_216,
     mpp: Annotated[
         float | None,
-        typer.Option(help="Micrometers a pixel, where the layout does not know it or is wrong."),
+        typer.Option(help="Micrometers a pixel, if the layout does not have it or is wrong."),
     ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, max=64, help="Decoding threads; all cores by default.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a store of that name.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing store.")] = False,
     json_: output.Json = False,
 ) -> None:
     """Pack labeled patches from an archive into one store.
 
-    The source is read in place, its layout is found and shown, and every image is checked.
+    The source is read in place, its layout is detected and shown, and every image is checked.
     Gray is replicated to three channels, palettes are expanded, alpha is composited over white,
     16 bits become 8 by dividing by 257, EXIF orientation is ignored. A second copy of an image
     (same case, same file name, same content) is skipped. Images that cannot be used are listed
-    with a reason each in store.json; more than --max-rejects of them fail the command. The store
-    appears whole or not at all.
+    with their reasons in store.json; with more than --max-rejects of them the command fails, and
+    a command that fails leaves no store.
 
     Example: eosin pack archive.zip idc.store
     """
@@ -85,7 +85,7 @@ def pack(
     import math
 
     if mpp is not None and not (math.isfinite(mpp) and mpp > 0):
-        raise SourceError(f"--mpp {mpp} is not a size; give micrometers a pixel, such as 0.5")
+        raise SourceError(f"--mpp {mpp} is not a size; use micrometers a pixel, such as 0.5")
     patch_size, allowed = parse_size(size), parse_share(max_rejects)
     made, seconds = _pack(
         source, store, layout=layout, size=patch_size, fit=fit, include=include,
@@ -100,7 +100,7 @@ def pack(
 
 
 def pack_and_note(source: Path, store: Path) -> PatchStore:
-    """Pack with the defaults on the way to something else; one line about it on stderr."""
+    """Pack with the defaults as part of another command; one line about it on stderr."""
     made, seconds = _pack(source, store)
     info = made.info
     output.note(
@@ -143,7 +143,7 @@ def parse_size(text: str | None) -> tuple[int, int] | None:
     parts = text.lower().split("x")
     if len(parts) <= 2 and all(p.isascii() and p.isdigit() and 0 < int(p) <= 4096 for p in parts):
         return int(parts[0]), int(parts[-1])
-    raise SourceError(f"--size {text!r} is not a size; give N or HxW, each from 1 to 4096")
+    raise SourceError(f"--size {text!r} is not a size; use N or HxW, each from 1 to 4096")
 
 
 def parse_share(text: str) -> float | int:
@@ -160,48 +160,16 @@ def parse_share(text: str) -> float | int:
     except ValueError:
         share = -1.0
     if not 0 <= share <= 1:
-        raise SourceError(f"--max-rejects {text!r}: give a share (1%, 0.01) or a number (20)")
+        raise SourceError(f"--max-rejects {text!r}: use a share (1%, 0.01) or a number (20)")
     return share
 
 
 def _show(made: PatchStore, seconds: float) -> None:
+    from eosin.cli.inspect import show_store
     from eosin.data.layouts import plainly
 
     info: dict[str, Any] = made.info
-    height, width = made.patch_size
-    count = len(made)
-    rows: list[tuple[str, object]] = [
-        ("layout", info["layout"]),
-        ("patches", f"{count:,} of {width}x{height} px"),
-        ("resolution", "unknown" if made.mpp is None else f"{made.mpp:g} micrometers a pixel"),
-        ("cases", f"{info['cases']:,}" + ("" if made.cases_known else " (not known for all)")),
-    ]
-    shown = list(info["counts"].items())
-    for name, number in shown[:20]:
-        rows.append((f"class {plainly(name, 60)}", f"{number:,} ({100 * number / count:.1f} %)"))
-    if len(shown) > 20:
-        rows.append(("further classes", len(shown) - 20))
-    other = "resized" if info["fit"] == "resize" else "padded"
-    rows += [
-        ("nested copies skipped", f"{info['nested_copies']:,}"),
-        (f"odd sizes {other}", f"{info['other_sizes']:,}"),
-        ("repeated pixels", f"{info['duplicates']:,}"),
-        ("same pixels, two labels", f"{info['conflicts']['count']:,}"),
-        ("rejects", f"{info['rejects_count']:,}"),
-    ]
-    rows += [(f"  {kind}", f"{number:,}") for kind, number in info["reject_reasons"].items()]
-    if info["nested_differing"]:
-        rows.append(("same name, other pixels (kept)", f"{info['nested_differing']:,}"))
-    if info["ignored"]:
-        rows.append(("other files ignored", f"{info['ignored']:,}"))
-    if info["excluded"]:
-        rows.append(("left out by --include", f"{info['excluded']:,}"))
-    rows += [
-        ("time", f"{seconds:.1f} s, {count / seconds:,.0f} patches/s"),
-        ("digest", made.digest),
-    ]
-    title = f"{made.path}" + (" (made up: synthetic patches)" if made.made_up else "")
-    output.table(title, ["what", "value"], rows)
+    show_store(made, ("time", f"{seconds:.1f} s, {len(made) / seconds:,.0f} patches/s"))
     for text in info["notes"]:
         output.say(f"note: {text}")
     for reject in info["rejects"][:5]:

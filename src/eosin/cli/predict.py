@@ -14,8 +14,20 @@ from eosin.errors import FailureError, UserError
 
 if TYPE_CHECKING:
     from eosin.inference.images import ImagePrediction
+    from eosin.inference.predictor import Predictor
     from eosin.records.decision import Decision
     from eosin.records.model import ModelFacts
+
+
+Fit = Annotated[
+    str | None,
+    typer.Option(
+        help="Images of another size than the model's patches: pad (white, image at the "
+        "top-left; a larger one is refused), resize or reject; by default as the model's "
+        "training patches were packed."
+    ),
+]
+MaxPixels = Annotated[int, typer.Option(min=1, help="The most pixels an image may declare.")]
 
 
 def predict(
@@ -26,10 +38,11 @@ def predict(
         list[Path], typer.Argument(help="Image files, folders of images, or zips of images.")
     ],
     point: output.Point = None,
+    fit: Fit = None,
     strict: Annotated[
-        bool,
-        typer.Option("--strict", help="Refuse images of another size instead of resizing them."),
+        bool, typer.Option("--strict", help="Refuse images of another size: --fit reject.")
     ] = False,
+    max_pixels: MaxPixels = 16_777_216,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")] = False,
     precision: output.Precision = "fp32",
     json_: output.Json = False,
@@ -38,35 +51,37 @@ def predict(
 
     The decision is a class; "refer" where the probability is within the band around the threshold
     that is left to a person; or "out of scope" where a patch differs from everything that the model
-    was trained on. Images of another size than the model's patches are resized (bilinear,
-    antialiased). A file that cannot be read is a row with its reason; the others are still
-    classified, and the exit code is 1 in the end.
+    was trained on. An image of another size than the model's patches is padded, resized or refused,
+    as it would have been when the training data were packed (--fit changes that). A file that
+    cannot be read or is refused is a row with its reason; the others are classified, and the exit
+    code is 1.
 
     Example: eosin predict run patches/ new.png --point sensitivity --csv
     """
     output.use_json(json_)
     if csv and json_:
         raise UserError("choose one of --csv and --json")
-    from eosin.inference.images import predict_images
+    from eosin.inference.images import picture_rule, predict_images
     from eosin.inference.predictor import load
     from eosin.inference.subject import facts_of
 
+    if strict and fit not in (None, "reject"):
+        raise UserError(f"--strict refuses what --fit {fit} changes; use one of them")
     predictor = load(run, precision=precision)
     facts = facts_of(predictor)
     decision = facts.decision(point)
     marks = [str(mark) for mark in facts.all_marks]
     for mark in marks:
         output.warn(mark)
+    pictures = picture_rule(predictor, fit="reject" if strict else fit, max_pixels=max_pixels)
     rows = []
     with output.progress() as bar:
         task = bar.add_task("classifying", total=None, rate="images")
-        for row in predict_images(predictor, images, decision=decision, strict=strict):
+        for row in predict_images(predictor, images, rule=pictures, decision=decision):
             rows.append(row)
             bar.update(task, advance=1)
     bad = sum(bool(row.error) for row in rows)
-    if resized := sum(row.resized for row in rows):
-        height, width = predictor.patch_size
-        output.note(f"{resized} image(s) of another size were resized to {width}x{height} pixels")
+    note_changes(predictor, rows)
     _notes(facts, decision, rows)
     rule = {"point": decision.point.name, "threshold": decision.point.threshold}
     classes = list(predictor.classes)
@@ -106,6 +121,22 @@ def _cells(row: ImagePrediction, classes: int) -> list[str]:
     return [row.file, *(f"{p:.4f}" for p in row.probabilities.values()), row.decision]
 
 
+def note_changes(predictor: Predictor, rows: list[ImagePrediction]) -> None:
+    """How images were brought to the patch size, on stderr."""
+    from eosin.inference.images import recorded_fit
+
+    height, width = predictor.patch_size
+    usual = {"pad": "padded", "resize": "resized"}.get(recorded_fit(predictor))
+    for change in ("padded", "resized"):
+        if count := sum(row.change == change for row in rows):
+            output.note(f"{count} image(s) of another size were {change} to {width}x{height} px")
+            if change != usual:
+                output.note(
+                    f"the training patches were not {change}: the model's figures may not hold for "
+                    "these images"
+                )
+
+
 def _notes(facts: ModelFacts, decision: Decision, rows: Sequence[ImagePrediction]) -> None:
     """What a reader of the decisions must know, on stderr."""
     from eosin.records.decision import OUT_OF_SCOPE, REFERRED
@@ -133,7 +164,7 @@ def _print_csv(rows: list[dict[str, Any]], classes: Sequence[str]) -> None:
     import csv
 
     names = ["file", *(f"p_{name}" for name in classes), "distance", "decision", "point"]
-    names += ["threshold", "height", "width", "resized", "error", "marks"]
+    names += ["threshold", "height", "width", "resized", "padded", "error", "marks"]
     writer = csv.DictWriter(sys.stdout, names, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)

@@ -11,7 +11,7 @@ from eosin.cli import output
 
 def recipes(
     name: Annotated[
-        str | None, typer.Argument(help="Show this recipe (a name or a .toml file) in full.")
+        str | None, typer.Argument(help="Show every setting of this recipe (name or .toml file).")
     ] = None,
     json_: output.Json = False,
 ) -> None:
@@ -23,22 +23,20 @@ def recipes(
     from eosin.config import Recipe, read_recipe, recipe_names
 
     if name is None:
-        found = [read_recipe(each) for each in recipe_names()]
+        every = [read_recipe(each) for each in recipe_names()]
         if json_:
-            output.result({"recipes": [each.model_dump() for each in found]})
+            output.result({"recipes": [each.model_dump() for each in every]})
         else:
-            output.table("", ["recipe", "what for"], [[each.name, each.about] for each in found])
+            output.table("", ["recipe", "purpose"], [[each.name, each.about] for each in every])
         return
     recipe = read_recipe(name)
+    values = recipe.model_dump()
     if json_:
-        output.result(recipe.model_dump())
+        output.result(values)
         return
-    output.table(
-        recipe.about,
-        ["key", "value", "meaning"],
-        [
-            [key, value, Recipe.model_fields[key].description or ""]
-            for key, value in recipe.model_dump().items()
-            if key not in ("name", "about")
-        ],
-    )
+    rows = [
+        [key, value, Recipe.model_fields[key].description or ""]
+        for key, value in values.items()
+        if key not in ("name", "about")
+    ]
+    output.table(recipe.about, ["key", "value", "meaning"], rows)

@@ -1,4 +1,4 @@
-"""How downloads are shown: a bar in bytes, notes beside it, and what is said after Ctrl-C."""
+"""How downloads are shown: a bar in bytes, notes beside it, and a message after Ctrl-C."""
 
 from __future__ import annotations
 
@@ -13,38 +13,15 @@ if TYPE_CHECKING:
 
 
 def stopped() -> NoReturn:
-    """End after Ctrl-C with a word on what is kept."""
-    output.fail(
-        "stopped by Ctrl-C; what came so far is kept: run the same command again and it goes "
-        "on from there",
-        130,
-    )
+    """End after Ctrl-C with a sentence about what is kept."""
+    output.fail("stopped by Ctrl-C; run the same command again to resume the download", 130)
 
 
 def bar() -> Progress:
     """A bar in bytes with rate and time left, on stderr; silent where that is not a terminal."""
-    import sys
+    from rich.progress import BarColumn, DownloadColumn, TransferSpeedColumn
 
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
-
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=20),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=output.stderr(),
-        transient=True,
-        disable=not sys.stderr.isatty(),
-    )
+    return output.progress(BarColumn(bar_width=20), DownloadColumn(), TransferSpeedColumn())
 
 
 def watcher(bar: Progress) -> Watcher:
@@ -57,7 +34,7 @@ def watcher(bar: Progress) -> Watcher:
         def progress(self, name: str, done: int, total: int | None) -> None:
             task, before = tasks.get(name, (None, 0))
             if task is not None and done < before:
-                # Started again from zero: the old bytes must not count in the rate.
+                # Restarted from zero: the old bytes must not count in the rate.
                 bar.remove_task(task)
                 task = None
             if task is None:

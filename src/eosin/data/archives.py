@@ -1,7 +1,7 @@
-"""Where encoded images lie: a zip read in place, or a folder. Nothing is ever extracted.
+"""Encoded images in a zip, which is read in place, or in a folder. Nothing is ever extracted.
 
-Both offer ``names`` (paths with forward slashes) and ``read(i)``, which may be
-called from several threads and raises ImageError for a member that cannot be had.
+Both have ``names`` (paths with forward slashes) and ``read(i)``, which may be
+called from several threads and raises ImageError for a member that cannot be read.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import struct
 import threading
 import zlib
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, MutableSequence, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from eosin.data.inflate import crc32, deflate_exactly
 from eosin.errors import ImageError, SourceError
@@ -46,32 +46,35 @@ class Run(NamedTuple):
     stops: list[int]
 
 
-class Files(Protocol):
-    """Encoded images by number."""
+class Files:
+    """Encoded images by number: files with names relative to a folder."""
 
-    names: list[str]
-    #: Members that cannot be used, found while listing: (name, reason).
-    refused: list[tuple[str, str]]
+    def __init__(self, path: Path, *, max_bytes: int = MAX_BYTES) -> None:
+        self.path = path
+        self.max_bytes = max_bytes
+        self.names: list[str] = []
+        self.sizes: MutableSequence[int] = array("Q")
+        #: Members that cannot be used: (name, reason).
+        self.refused: list[tuple[str, str]] = []
 
     def read(self, i: int) -> bytes:
         """The bytes of member i."""
-        ...
+        return read_file(self.path / self.names[i], self.max_bytes)
 
     def runs(self, members: Sequence[int]) -> Iterator[Run]:
-        """Those of the members that can be had together, checked as ``read`` checks them.
+        """Those of the members that can be read together, checked as ``read`` checks them.
 
-        A run holds until the next one is asked for. ``read`` is the plain way for all others, and
-        knows what is wrong with them.
+        A run is valid until the next one is asked for. ``read`` is the plain way for all others,
+        and gives the reason where one is damaged.
         """
         yield from ()
 
     def same_bytes(self, i: int, j: int) -> bool:
-        """Whether two members may hold the same bytes, judged without reading them."""
-        ...
+        """Whether two members may have the same bytes, judged without reading them."""
+        return self.sizes[i] == self.sizes[j]
 
     def close(self) -> None:
-        """Let go of the source."""
-        ...
+        """Close the source."""
 
 
 class ZipFiles(Files):
@@ -82,11 +85,7 @@ class ZipFiles(Files):
     """
 
     def __init__(self, path: Path, *, max_bytes: int = MAX_BYTES) -> None:
-        self.path = path
-        self.max_bytes = max_bytes
-        self.names: list[str] = []
-        self.sizes = array("Q")
-        self.refused: list[tuple[str, str]] = []
+        super().__init__(path, max_bytes=max_bytes)
         self._packed = array("Q")
         self._offsets = array("Q")
         self._crcs = array("L")
@@ -134,7 +133,7 @@ class ZipFiles(Files):
             if name.endswith("/"):
                 continue
             if name in seen:
-                self.refused.append((name, "duplicate name: the zip holds this path twice"))
+                self.refused.append((name, "duplicate name: the zip lists this path twice"))
                 continue
             seen.add(name)
             self.names.append(name)
@@ -146,7 +145,7 @@ class ZipFiles(Files):
             self._flags.append(flags)
 
     def _find_directory(self) -> tuple[int, int, int, int]:
-        """(start, bytes, entries, shift of all offsets by what stands before the zip)."""
+        """(start, bytes, entries, shift of all offsets by the bytes before the zip)."""
         total = os.fstat(self._fd).st_size
         tail_start = max(0, total - 65_557)
         tail = os.pread(self._fd, total - tail_start, tail_start)
@@ -163,7 +162,7 @@ class ZipFiles(Files):
             at = struct.unpack_from("<Q", locator, 8)[0] & (2**63 - 1)
             record = os.pread(self._fd, 56, at)
             if record[:4] != b"PK\x06\x06":
-                # Something stands before the zip: the record lies just before its locator.
+                # There are bytes before the zip: the record is just before its locator.
                 record = os.pread(self._fd, 56, max(0, end - 76))
             large = _END64.unpack(record) if len(record) == 56 else None
             if large is None or large[0] != b"PK\x06\x06":
@@ -200,8 +199,10 @@ class ZipFiles(Files):
         if method != _STORED:
             data = _inflate(data, method, size)
         if len(data) != size:
-            more = "more" if len(data) > size else f"{len(data)}"
-            raise ImageError(f"lying header: the zip says {size} bytes, the member has {more}")
+            other = "larger" if len(data) > size else "smaller"
+            raise ImageError(
+                f"corrupt zip: the entry is {other} than its header says ({size} bytes)"
+            )
         if crc32(data) != self._crcs[i]:
             raise ImageError("corrupt: wrong checksum in the zip")
         return data
@@ -263,7 +264,7 @@ class ZipFiles(Files):
             yield inflated._replace(block=b"".join(pieces))
 
     def same_bytes(self, i: int, j: int) -> bool:
-        """Whether two members cannot differ by the zip's own word: size and checksum."""
+        """Whether size and checksum in the zip are equal."""
         return self.sizes[i] == self.sizes[j] and self._crcs[i] == self._crcs[j]
 
     def close(self) -> None:
@@ -275,13 +276,13 @@ class ZipFiles(Files):
 
 def _damaged(path: Path, what: str) -> str:
     return (
-        f"{path} is not a whole zip: {what}; it may be truncated by an unfinished download, "
+        f"{path} is not a complete zip: {what}; an unfinished download may have truncated it, "
         "fetch or copy it again"
     )
 
 
 def _large_fields(extra: bytes, size: int, packed: int, offset: int) -> tuple[int, int, int]:
-    """The 64-bit values of a zip64 entry stand in its extra field, only those that are needed."""
+    """The 64-bit values of a zip64 entry: its extra field has those that are needed."""
     position = 0
     values = [size, packed, offset]
     while position + 4 <= len(extra):
@@ -310,14 +311,10 @@ def _inflate(data: bytes, method: int, size: int) -> bytes:
 
 
 class FolderFiles(Files):
-    """The files below a folder; links that leave it and things that are no files are refused."""
+    """The files below a folder; links that leave it, devices and pipes are refused."""
 
     def __init__(self, path: Path, *, max_bytes: int = MAX_BYTES) -> None:
-        self.path = path
-        self.max_bytes = max_bytes
-        self.names: list[str] = []
-        self.sizes: list[int] = []
-        self.refused: list[tuple[str, str]] = []
+        super().__init__(path, max_bytes=max_bytes)
         root = os.path.realpath(path)
 
         def unreadable(error: OSError) -> None:
@@ -341,29 +338,18 @@ class FolderFiles(Files):
             if os.path.islink(full):
                 target = os.path.realpath(full)
                 if os.path.commonpath([root, target]) != root:
-                    self.refused.append((name, "link: it leads out of the folder"))
+                    self.refused.append((name, "link: its target is outside of the folder"))
                     return
-            found = os.stat(full)
+            status = os.stat(full)
         except OSError as error:
             self.refused.append((name, f"unreadable: {error.strerror}"))
             return
-        if not stat.S_ISREG(found.st_mode):
+        if not stat.S_ISREG(status.st_mode):
             self.refused.append((name, "not a file: a device, pipe or socket"))
             return
         # Names that are not UTF-8 would break the index; the file is read by its real name.
         self.names.append(name)
-        self.sizes.append(found.st_size)
-
-    def read(self, i: int) -> bytes:
-        """The bytes of file i."""
-        return read_file(self.path / self.names[i], self.max_bytes)
-
-    def same_bytes(self, i: int, j: int) -> bool:
-        """Whether two files may be equal, judged by their size."""
-        return self.sizes[i] == self.sizes[j]
-
-    def close(self) -> None:
-        """Nothing is held open."""
+        self.sizes.append(status.st_size)
 
 
 def read_file(path: Path, max_bytes: int = MAX_BYTES) -> bytes:

@@ -1,6 +1,6 @@
 """Data sets that come as arrays: IDX (MNIST), npz (MedMNIST) and HDF5 (PatchCamelyon).
 
-Each is streamed in blocks, in order; none is ever held whole.
+Each is streamed in blocks, in order; no array is ever in memory as a whole.
 """
 
 from __future__ import annotations
@@ -11,22 +11,23 @@ import math
 import re
 import zipfile
 import zlib
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from eosin.data.layouts import PARTS, Layout, natural_key, plainly
-from eosin.errors import SourceError
+from eosin.errors import SourceError, first_line
 
 #: Bytes of an array that are read at a time.
 BLOCK_BYTES = 4 << 20
 
-#: The most labels an array file may hold.
+#: The most labels of an array file.
 _MAX_LABELS = 100_000_000
 
 _BROKEN = (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError)
@@ -61,21 +62,27 @@ class ArrayPlan:
         """Each block closes what it opened."""
 
 
+Opener = Callable[[], contextlib.AbstractContextManager[IO[bytes]]]
+#: Reads the next n images of an array: uint8 or uint16 [n, H, W] or [n, H, W, C].
+Reader = Callable[[int], npt.NDArray[Any]]
+
+
 class Part(NamedTuple):
-    """One array of images, its labels, and what it is called."""
+    """One array of images with its labels."""
 
     name: str
-    part: str
     #: (n, H, W) or (n, H, W, C)
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     labels: npt.NDArray[np.int64]
-    #: Opens the raw images for streaming, in C order.
-    open: Callable[[], contextlib.AbstractContextManager[IO[bytes]]]
+    #: Opens the images for reading in order.
+    open: Callable[[], contextlib.AbstractContextManager[Reader]]
+    #: Index columns that the source has besides the labels, one value an image.
+    columns: Mapping[str, list[Any]] = MappingProxyType({})
 
 
 def part_of(name: str) -> str:
-    """The part that a file name speaks of, or "".
+    """The part of the data set that is in a file name, or "".
 
     >>> part_of("t10k-images-idx3-ubyte.gz"), part_of("train_images"), part_of("images")
     ('test', 'train', '')
@@ -86,12 +93,41 @@ def part_of(name: str) -> str:
     return ""
 
 
+def in_order(names: Iterable[str]) -> list[str]:
+    """Names of arrays, those of the training part first.
+
+    >>> in_order(["test_10", "test_9", "val", "train"])
+    ['train', 'val', 'test_9', 'test_10']
+    """
+    order = {"train": 0, "val": 1, "test": 2}
+    return sorted(names, key=lambda name: (order.get(part_of(name), 3), natural_key(name)))
+
+
+def array_files(source: Path, pattern: str) -> list[Path]:
+    """The files of a folder whose names fit, plain ones before gzipped ones; or the file itself."""
+    if not source.is_dir():
+        return [source]
+    files: dict[str, Path] = {}
+    for path in sorted(source.iterdir(), key=lambda p: (p.suffix.lower() == ".gz", p.name)):
+        if re.search(pattern, path.name, re.I):
+            files.setdefault(path.name.lower().removesuffix(".gz"), path)
+    return [files[name] for name in in_order(files)]
+
+
+def labels_beside(path: Path, name: str) -> Path:
+    """The file of labels that belongs to a file of images; SourceError where it is missing."""
+    for ending in ("", ".gz"):
+        if (labels := path.parent / (name + ending)).exists():
+            return labels
+    raise SourceError(f"{path} has no labels beside it: {name} or {name}.gz is missing")
+
+
 def check_shape(name: str, shape: Sequence[int], dtype: np.dtype[Any]) -> tuple[int, int]:
-    """(height_px, width_px) of an array of images; SourceError when it is none."""
-    whole = len(shape) == 3 or (len(shape) == 4 and shape[3] in (1, 2, 3, 4))
-    if not whole or dtype.kind != "u" or dtype.itemsize > 2:
+    """(height_px, width_px) of an array of images; SourceError for any other array."""
+    images = len(shape) == 3 or (len(shape) == 4 and shape[3] in (1, 2, 3, 4))
+    if not images or dtype.kind != "u" or dtype.itemsize > 2:
         raise SourceError(
-            f"{name} holds {dtype} {list(shape)}; images are uint8 or uint16 [n, height, width] "
+            f"{name} contains {dtype} {list(shape)}; images are uint8 or uint16 [n, height, width] "
             "or [n, height, width, 1 to 4]"
         )
     if min(shape) < 1 or shape[1] * shape[2] > 16_777_216:
@@ -103,71 +139,79 @@ def check_labels(name: str, labels: npt.NDArray[Any], count: int) -> npt.NDArray
     """int64 [n] from an array of labels of any shape with n values; SourceError otherwise."""
     if labels.dtype.kind not in "uib" or labels.size != labels.shape[0]:
         raise SourceError(
-            f"{name} holds {labels.dtype} {list(labels.shape)}; labels are one whole number an "
+            f"{name} contains {labels.dtype} {list(labels.shape)}; labels are one integer an "
             "image (a set with several labels an image cannot be packed)"
         )
     flat = labels.reshape(-1).astype(np.int64)
     if len(flat) != count:
-        raise SourceError(f"{name} holds {len(flat)} labels for {count} images")
+        raise SourceError(f"{name} contains {len(flat)} labels for {count} images")
     if count and (flat.min() < 0 or flat.max() > 999):
-        raise SourceError(f"{name} holds labels {flat.min()} to {flat.max()}; 0 to 999 are read")
+        raise SourceError(f"{name} contains labels {flat.min()} to {flat.max()}; use 0 to 999")
     return flat
 
 
 def open_arrays(source: Path, layout: Layout, *, scratch: Path | None) -> ArrayPlan:
-    """The plan of an array data set; raises SourceError when it is broken or none."""
+    """The plan of an array data set; raises SourceError when it is damaged or of another kind."""
     if layout.name == "pcam":
-        from eosin.data.hdf5 import open_pcam
+        from eosin.data.hdf5 import pcam_parts
 
-        return open_pcam(source, layout, scratch=scratch)
-    parts = _npz_parts(source) if layout.name == "medmnist" else _idx_parts(source)
+        parts = pcam_parts(source, scratch)
+    else:
+        parts = _npz_parts(source) if layout.name == "medmnist" else _idx_parts(source)
     sizes = {check_shape(part.name, part.shape, part.dtype) for part in parts}
-    classes = [str(k) for k in range(1 + max(int(part.labels.max()) for part in parts))]
+    numbers = range(1 + max(int(part.labels.max()) for part in parts))
+    classes = list(layout.classes or map(str, numbers))
 
     def blocks() -> Generator[Block]:
         for part in parts:
-            yield from _stream(source, part)
+            yield from _blocks(source, part)
 
-    return ArrayPlan(
-        layout, classes, sorted(sizes)[-1], sum(part.shape[0] for part in parts), blocks
-    )
+    return ArrayPlan(layout, classes, max(sizes), sum(part.shape[0] for part in parts), blocks)
 
 
-def _stream(source: Path, part: Part) -> Iterator[Block]:
-    count, item = part.shape[0], part.shape[1:]
-    item_bytes = math.prod(item) * part.dtype.itemsize
-    step = max(1, min(1024, BLOCK_BYTES // item_bytes))
+def _blocks(source: Path, part: Part) -> Iterator[Block]:
+    count = part.shape[0]
+    step = max(1, min(1024, BLOCK_BYTES // (math.prod(part.shape[1:]) * part.dtype.itemsize)))
     try:
-        with part.open() as stream:
+        with part.open() as read:
             for start in range(0, count, step):
-                n = min(step, count - start)
-                data = stream.read(n * item_bytes)
-                if len(data) < n * item_bytes:
-                    raise SourceError(
-                        f"{source} is truncated: {part.name} declares {count} images and ends "
-                        f"in image {start + len(data) // item_bytes}; fetch or copy it again"
-                    )
-                yield Block(
-                    np.frombuffer(data, part.dtype).reshape(n, *item),
-                    array_columns(part.name, part.part, part.labels, start, n),
-                )
-            if stream.read(1):
-                raise SourceError(f"{part.name} in {source} holds more than it declares")
+                stop = min(start + step, count)
+                columns = {name: values[start:stop] for name, values in part.columns.items()}
+                columns |= {
+                    "label": part.labels[start:stop].tolist(),
+                    "part": [part_of(part.name)] * (stop - start),
+                    "source": [f"{part.name}#{k}" for k in range(start, stop)],
+                }
+                yield Block(read(stop - start), columns)
     except _BROKEN as error:
         raise SourceError(
             f"{source} cannot be read: {part.name} is damaged ({plainly(error)})"
         ) from None
 
 
-def array_columns(
-    name: str, part: str, labels: npt.NDArray[np.int64], start: int, n: int
-) -> dict[str, list[Any]]:
-    """The index columns of images ``start`` to ``start + n`` of an array."""
-    return {
-        "label": labels[start : start + n].tolist(),
-        "part": [part] * n,
-        "source": [f"{name}#{k}" for k in range(start, start + n)],
-    }
+@contextlib.contextmanager
+def _raw_images(
+    source: Path, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], skip: Opener
+) -> Iterator[Reader]:
+    """Images that are stored in C order in a stream; skip opens it where they begin."""
+    item = math.prod(shape[1:]) * dtype.itemsize
+    done = 0
+
+    def read(n: int) -> npt.NDArray[Any]:
+        nonlocal done
+        data = stream.read(n * item)
+        done += len(data) // item
+        if len(data) < n * item:
+            raise SourceError(
+                f"{source} is truncated: {name} declares {shape[0]} images and ends in image "
+                f"{done}; fetch or copy it again"
+            )
+        return np.frombuffer(data, dtype).reshape(n, *shape[1:])
+
+    with skip() as stream:
+        yield read
+        if stream.read(1):
+            raise SourceError(f"{name} in {source} contains more than it declares")
 
 
 # IDX: two zero bytes, a type code (8: uint8), the number of axes, their lengths, the values.
@@ -199,40 +243,28 @@ def kind_of_folder(folder: Path) -> str:
 
 
 def _idx_parts(source: Path) -> list[Part]:
-    if source.is_dir():
-        found = [p for p in source.iterdir() if re.search(r"images[-.]idx[34]", p.name, re.I)]
-        # Raw before gzipped, if both are there.
-        images: dict[str, Path] = {}
-        for path in sorted(found, key=lambda p: (p.suffix.lower() == ".gz", p.name)):
-            images.setdefault(path.name.lower().removesuffix(".gz"), path)
-        chosen = sorted(images.values(), key=lambda p: (part_of(p.name) != "train", p.name))
-    else:
-        chosen = [source]
-    if not chosen:
-        raise SourceError(f"{source} holds no IDX images (such as train-images-idx3-ubyte.gz)")
+    paths = array_files(source, r"images[-.]idx[34]")
+    if not paths:
+        raise SourceError(f"{source} contains no IDX images (such as train-images-idx3-ubyte.gz)")
     parts = []
-    for path in chosen:
+    for path in paths:
         if "images" not in path.name:
-            raise SourceError(f"{path} has no 'images' in its name; name the folder or that file")
+            raise SourceError(f"{path} has no 'images' in its name; pack the folder or that file")
         shape = _idx_shape(path)
         stem = path.name.removesuffix(".gz").replace("images", "labels")
-        stem = re.sub(r"idx[34]", "idx1", stem)
-        pair = next((p for s in ("", ".gz") if (p := path.parent / (stem + s)).exists()), None)
-        if pair is None:
-            raise SourceError(f"{path} has no labels beside it: {stem} or {stem}.gz is missing")
+        pair = labels_beside(path, re.sub(r"idx[34]", "idx1", stem))
         with _reading(pair) as file:
             count = _idx_shape(pair)
             file.read(8)
             values = file.read(count[0] + 1) if len(count) == 1 else b""
         if len(values) != count[0]:
             raise SourceError(
-                f"{pair} declares {list(count)} labels and holds {len(values)} or more"
+                f"{pair} declares {list(count)} labels and contains {len(values)} or more"
             )
         labels = check_labels(pair.name, np.frombuffer(values, np.uint8), shape[0])
-        parts.append(
-            Part(path.name, part_of(path.name), shape, np.dtype(np.uint8), labels,
-                 partial(_skipped, path, 4 + 4 * len(shape)))
-        )  # fmt: skip
+        kind, skip = np.dtype(np.uint8), partial(_skipped, path, 4 + 4 * len(shape))
+        images = partial(_raw_images, source, path.name, shape, kind, skip)
+        parts.append(Part(path.name, shape, kind, labels, images))
     return parts
 
 
@@ -270,12 +302,10 @@ def _npz_parts(source: Path) -> list[Part]:
         with zipfile.ZipFile(source) as archive:
             names = {info.filename: info for info in archive.infolist()}
             parts = []
-            order = {"train": 0, "val": 1, "test": 2}
-            wanted = [n for n in names if n.endswith(("_images.npy", "/images.npy"))]
-            wanted += [n for n in names if n == "images.npy"]
-            if any(name != plainly(name) for name in wanted):
+            members = [name for name in names if re.search(r"(^|[/_])images\.npy$", name)]
+            if any(name != plainly(name) for name in members):
                 raise SourceError(f"{source} has unreadable member names")
-            for name in sorted(wanted, key=lambda n: (order.get(part_of(n), 3), natural_key(n))):
+            for name in in_order(members):
                 pair = name.replace("images.npy", "labels.npy")
                 if pair not in names:
                     raise SourceError(f"{source} has {name} but no {pair}")
@@ -292,10 +322,9 @@ def _npz_parts(source: Path) -> list[Part]:
                 values = np.frombuffer(data, label_dtype).reshape(label_shape)
                 check_shape(name, shape, dtype)
                 labels = check_labels(pair, values, shape[0])
-                parts.append(
-                    Part(name.removesuffix(".npy"), part_of(name), shape, dtype, labels,
-                         partial(_member, source, name))
-                )  # fmt: skip
+                shown, skip = name.removesuffix(".npy"), partial(_member, source, name)
+                images = partial(_raw_images, source, shown, shape, dtype, skip)
+                parts.append(Part(shown, shape, dtype, labels, images))
     except _BROKEN as error:
         raise SourceError(f"{source} cannot be read as npz: {plainly(error)}") from None
     if not parts:
@@ -315,11 +344,11 @@ def _npy_header(name: str, stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype
         else:
             raise SourceError(f"{name} has npy version {version}; 1.0 and 2.0 are read")
     except (ValueError, TypeError, SyntaxError, KeyError, OverflowError) as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise SourceError(f"{name} is not a whole npy array ({plainly(first)})") from None
+        why = plainly(first_line(error))
+        raise SourceError(f"{name} is not a complete npy array ({why})") from None
     if dtype.hasobject or dtype.kind not in "uib" or fortran or not shape or min(shape) < 1:
         order = ", column by column" if fortran else ""
-        raise SourceError(f"{name} holds {dtype} {list(shape)}{order}; it cannot be packed")
+        raise SourceError(f"{name} contains {dtype} {list(shape)}{order}; it cannot be packed")
     return tuple(int(n) for n in shape), dtype
 
 

@@ -5,7 +5,6 @@ At most so many chunks wait at a time as fit 128 MB, whatever the archive's size
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,9 +16,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from eosin.cores import usable_cores
 from eosin.data.arrays import ArrayPlan, Block
-from eosin.data.decode import decode, fit_patch, to_rgb, unfilter
+from eosin.data.decode import to_rgb, unfilter
 from eosin.data.digests import pixel_digests
+from eosin.data.fit import PictureRule
 from eosin.data.quick import quick_rows
 from eosin.data.sources import Plan
 from eosin.errors import ImageError
@@ -44,30 +45,23 @@ class Chunk:
     copies: list[int] = field(default_factory=list)
 
 
-@dataclass
-class Settings:
-    size: tuple[int, int]
-    fit: str
-    max_pixels: int
-
-
-def tasks_of(plan: Plan | ArrayPlan, settings: Settings) -> Generator[Callable[[], Chunk]]:
+def tasks_of(plan: Plan | ArrayPlan, rule: PictureRule) -> Generator[Callable[[], Chunk]]:
     if isinstance(plan, ArrayPlan):
         with closing(plan.blocks()) as blocks:
             for block in blocks:
-                yield partial(_convert, block, settings)
+                yield partial(_convert, block, rule)
         return
-    height, width = settings.size
+    height, width = rule.size
     step = max(1, min(_CHUNK_PATCHES, _CHUNK_BYTES // (3 * height * width)))
     for start in range(0, len(plan), step):
-        yield partial(_decode, plan, start, min(start + step, len(plan)), settings)
+        yield partial(_decode, plan, start, min(start + step, len(plan)), rule)
 
 
 def in_order(
     tasks: Generator[Callable[[], Chunk]], workers: int | None, size: tuple[int, int]
 ) -> Generator[Chunk]:
     """Run tasks in threads and give their chunks in order; only so many wait at a time."""
-    count = workers or min(8, available_cores())
+    count = workers or min(8, usable_cores()[0])
     chunk_bytes = max(3 * size[0] * size[1], min(_CHUNK_BYTES, 768 * size[0] * size[1]))
     window = max(1, min(2 * count + 2, _WAITING_BYTES // chunk_bytes))
     pool = ThreadPoolExecutor(count, thread_name_prefix="pack")
@@ -83,21 +77,14 @@ def in_order(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def available_cores() -> int:
-    """The cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _decode(plan: Plan, start: int, stop: int, settings: Settings) -> Chunk:
-    height, width = settings.size
+def _decode(plan: Plan, start: int, stop: int, rule: PictureRule) -> Chunk:
+    height, width = rule.size
     count = stop - start
     patches = np.empty((count, height, width, 3), np.uint8)
-    sizes = [settings.size] * count
+    sizes = [rule.size] * count
     rejects: list[tuple[str, str]] = []
     copies: list[int] = []
-    rows = _usual_rows(plan, start, stop, settings)
+    rows = _usual_rows(plan, start, stop, rule)
     unusual: list[int] = []
     # Groups of 32 stay in the cache; larger ones are no faster.
     usual = [slot for slot, found in enumerate(rows) if found is not None]
@@ -119,9 +106,7 @@ def _decode(plan: Plan, start: int, stop: int, settings: Settings) -> Chunk:
                 copies.append(number)
                 dropped.add(slot)
                 continue
-            image = decode(data, max_pixels=settings.max_pixels)
-            sizes[slot] = image.shape[0], image.shape[1]
-            patches[slot] = fit_patch(image, settings.size, settings.fit)
+            patches[slot], sizes[slot], _ = rule.read(data)
         except ImageError as error:
             rejects.append((plan.columns["source"][number], str(error)))
             dropped.add(slot)
@@ -137,11 +122,11 @@ def _decode(plan: Plan, start: int, stop: int, settings: Settings) -> Chunk:
     return Chunk(count, patches, columns, numbers, rejects, copies)
 
 
-def _usual_rows(plan: Plan, start: int, stop: int, settings: Settings) -> list[bytes | None]:
+def _usual_rows(plan: Plan, start: int, stop: int, rule: PictureRule) -> list[bytes | None]:
     """The filtered rows of those candidates that are usual PNGs of the store's size."""
-    height, width = settings.size
+    height, width = rule.size
     rows: list[bytes | None] = [None] * (stop - start)
-    if height * width > settings.max_pixels:
+    if height * width > rule.max_pixels:
         return rows
     # Twins are most often copies, which are not decoded at all.
     slots = [slot for slot in range(stop - start) if start + slot not in plan.twins]
@@ -162,24 +147,21 @@ def _is_copy(plan: Plan, number: int, leader: int, data: bytes) -> bool:
         return False
 
 
-def _convert(block: Block, settings: Settings) -> Chunk:
+def _convert(block: Block, rule: PictureRule) -> Chunk:
     images = block.images
     pixels = to_rgb(images[..., None] if images.ndim == 3 else images)
     count = len(pixels)
     height, width = pixels.shape[1:3]
     columns: dict[str, Any] = dict(block.columns)
     rejects = []
-    if (height, width) != settings.size:
-        fitted = []
-        kept = []
-        for k, image in enumerate(pixels):
-            try:
-                fitted.append(fit_patch(image, settings.size, settings.fit))
-                kept.append(k)
-            except ImageError as error:
-                rejects.append((columns["source"][k], str(error)))
-        pixels = np.stack(fitted) if fitted else np.empty((0, *settings.size, 3), np.uint8)
-        columns = {name: [values[k] for k in kept] for name, values in columns.items()}
+    try:
+        if (height, width) != rule.size:
+            pixels = np.stack([rule.patch(image) for image in pixels])
+    except ImageError as error:
+        # All images of a block have one size, so one is refused where all are.
+        rejects = [(source, str(error)) for source in columns["source"]]
+        pixels = np.empty((0, *rule.size, 3), np.uint8)
+        columns = dict.fromkeys(columns, ())
     n = len(pixels)
     columns |= {"height": [height] * n, "width": [width] * n, "digest": pixel_digests(pixels)}
     return Chunk(count, pixels, columns, [], rejects)

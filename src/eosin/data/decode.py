@@ -1,4 +1,4 @@
-"""Image files -> uint8 RGB arrays, by stated rules, with nothing taken on trust.
+"""Image files -> uint8 RGB arrays, by stated rules, with every file checked first.
 
 Pixel rules, the same for every format:
 
@@ -8,12 +8,12 @@ Pixel rules, the same for every format:
 - the EXIF orientation is ignored: pixels stay as they are stored;
 - of several frames or pages the first is taken.
 
-8-bit RGB PNGs, the common case, are checked and inflated here and filtered back by OpenCV, many in
-one call; all else goes through Pillow, which is the reference. A PNG is refused unless its
-structure, every checksum and the exact amount of pixel data fit its header, so that no decoder
-ever sees damaged data.
+8-bit RGB PNGs, the common case, are checked and inflated here; OpenCV undoes their row filters,
+many in one call. Pillow, the reference, decodes everything else. A PNG is refused unless its
+structure, every checksum and the exact amount of pixel data fit its header, so no decoder ever
+sees damaged data. A file that Pillow only warns about (a cut TIFF, for example) is refused too.
 
-An ImageError says ``kind: detail``; the kind is what rejects are counted by.
+The message of an ImageError is ``kind: detail``; rejects are counted by kind.
 """
 
 from __future__ import annotations
@@ -34,15 +34,14 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from eosin.data.inflate import crc32, stored, zlib_exactly
-from eosin.errors import ImageError
+from eosin.errors import ImageError, first_line
 
 #: The most pixels an image may declare: 4096 x 4096.
 MAX_PIXELS = 16_777_216
 
-#: Suffixes that promise an image.
-IMAGE_SUFFIXES = frozenset(
-    {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".jp2", ".ppm", ".pgm"}
-)
+_SUFFIXES = (
+    ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".jp2", ".ppm", ".pgm",
+)  # fmt: skip
 
 #: The only Pillow plugins that see a file; none of them starts another program.
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "JPEG2000", "PPM")
@@ -73,17 +72,53 @@ class Scanlines(NamedTuple):
     width: int
     rows: bytes
     plain: bool
-    #: The file again with nothing but the chunks that carry pixels.
+    #: The file again with only the chunks that carry pixels.
     clean: bytes
-    depth: int
 
 
-@contextlib.contextmanager
-def strict_pillow() -> Iterator[None]:
-    """Turn Pillow's warnings into errors: a doubtful file is refused and nothing printed."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("error", module=r"PIL(\.|$)")
-        yield
+class _Strict:
+    """Pillow's warnings are errors while any thread decodes.
+
+    Python's list of warning filters belongs to the process, so the first thread changes it and the
+    last one restores it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._before = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._users += 1
+            if self._users == 1:
+                self._before = warnings.catch_warnings()
+                self._before.__enter__()
+                warnings.filterwarnings("error", module=r"PIL(\.|$)")
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._users -= 1
+            if not self._users:
+                self._before.__exit__(None, None, None)
+
+
+#: A context in which Pillow refuses doubtful files. Every decode enters it; entering it around
+#: many decodes saves time.
+STRICT = _Strict()
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a path ends like an image and is not one of the files that macOS adds to zips.
+
+    >>> is_image_name("a/1.PNG"), is_image_name("a/1.txt"), is_image_name("__MACOSX/a/._1.png")
+    (True, False, False)
+    """
+    return (
+        name.lower().endswith(_SUFFIXES)
+        and "__MACOSX/" not in name
+        and not name.startswith("._", name.rfind("/") + 1)
+    )
 
 
 def check_pixels(height: int, width: int, max_pixels: int = MAX_PIXELS) -> None:
@@ -105,8 +140,7 @@ def read_png(data: bytes, max_pixels: int = MAX_PIXELS) -> Scanlines:
     Raises ImageError for a broken structure or checksum, for more pixels than allowed, and where
     the pixel data are fewer or more than the header declares (inflating stops there).
     """
-    # Thousands of patches of one size have the very same header.
-    height, width, depth, color, interlaced = _known_header(bytes(data[:33]), max_pixels)
+    height, width, depth, color, interlaced = _png_header(bytes(data[:33]), max_pixels)
     position, end = 33, len(data)
     view = memoryview(data)
     parts: list[memoryview] = []
@@ -142,11 +176,11 @@ def read_png(data: bytes, max_pixels: int = MAX_PIXELS) -> Scanlines:
         raise ImageError("corrupt: unknown PNG row filter")
     plain = color == 2 and depth == 8 and not interlaced and len(kept) == 1
     clean = data if plain else b"".join([*kept, _chunk(b"IDAT", bytes(packed)), _END])
-    return Scanlines(height, width, rows, plain, clean, depth)
+    return Scanlines(height, width, rows, plain, clean)
 
 
 def valid_filters(kinds: bytes) -> bool:
-    """Whether the first byte of every row names a filter that PNG knows.
+    """Whether the first byte of every row is a filter that PNG has.
 
     >>> valid_filters(bytes([0, 4])), valid_filters(bytes([5]))
     (True, False)
@@ -155,7 +189,7 @@ def valid_filters(kinds: bytes) -> bool:
 
 
 def png_header(height: int, width: int) -> bytes:
-    """How a plain 8-bit RGB PNG of a size begins: its first 33 bytes.
+    """The first 33 bytes of a plain 8-bit RGB PNG of a size.
 
     >>> len(png_header(50, 50))
     33
@@ -164,26 +198,24 @@ def png_header(height: int, width: int) -> bytes:
 
 
 def _inflate(packed: bytes | memoryview, expected: int, size: str) -> bytes:
-    """The plain way, which knows why a stream is refused."""
+    """The plain way, which gives the reason why a stream is refused."""
     inflater = zlib.decompressobj()
     try:
         rows = inflater.decompress(packed, expected + 1)
     except zlib.error as error:
         raise ImageError(f"corrupt: PNG pixel data do not inflate ({error})") from None
-    if len(rows) != expected or not inflater.eof:
-        found = "more" if len(rows) > expected else f"{len(rows)}"
+    if len(rows) != expected:
+        amount = "more" if len(rows) > expected else f"only {len(rows)}"
         raise ImageError(
-            f"lying header: {size} need {expected} bytes, the PNG holds {found}"
-            + ("" if len(rows) != expected else " and an unfinished stream")
+            f"corrupt: {size} need {expected} bytes of pixel data, the PNG contains {amount}"
         )
+    if not inflater.eof:
+        raise ImageError("corrupt: the PNG's pixel data do not end")
     return rows
 
 
+# Thousands of patches of one size have the very same header.
 @functools.lru_cache(maxsize=256)
-def _known_header(start: bytes, max_pixels: int) -> tuple[int, int, int, int, int]:
-    return _png_header(start, max_pixels)
-
-
 def _png_header(data: bytes, max_pixels: int) -> tuple[int, int, int, int, int]:
     if len(data) < 33:
         raise ImageError(f"truncated: PNG of only {len(data)} bytes")
@@ -217,9 +249,9 @@ def _chunk(kind: bytes, body: bytes) -> bytes:
 def unfilter(rows: Sequence[bytes], height: int, width: int) -> npt.NDArray[np.uint8]:
     """Filtered rows of n plain RGB PNGs of one size -> uint8 [n, height, width, 3].
 
-    They are laid under each other in one PNG and decoded in one call. An unfiltered black row
+    They are stacked in one PNG and decoded in one call. An unfiltered black row
     between two images stands for the zeros that the specification puts above a first row, so the
-    pixels are those of n single calls. Raises ImageError for a row filter that PNG does not know.
+    pixels are those of n single calls. Raises ImageError for a row filter that PNG does not have.
 
     >>> unfilter([bytes([0, 1, 2, 3])], 1, 1).tolist()
     [[[[1, 2, 3]]]]
@@ -238,7 +270,7 @@ def unfilter(rows: Sequence[bytes], height: int, width: int) -> npt.NDArray[np.u
 def image_size(data: bytes, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
     """(height_px, width_px) as the header declares it, without decoding."""
     if data[:8] == _SIGNATURE:
-        return _png_header(data, max_pixels)[:2]
+        return _png_header(bytes(data[:33]), max_pixels)[:2]
     with _opened(data, max_pixels) as image:
         return image.height, image.width
 
@@ -255,7 +287,7 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.uint8
     if data[:8] != _SIGNATURE:
         return decode_pillow(data, max_pixels=max_pixels)
     height, width = image_size(data, max_pixels)
-    with _LARGE if height * width > _LARGE_PX else contextlib.nullcontext():
+    with _turn(height, width):
         png = read_png(data, max_pixels)
         if not png.plain:
             return decode_pillow(png.clean, max_pixels=max_pixels)
@@ -263,17 +295,21 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.uint8
         return patch
 
 
+def _turn(height: int, width: int) -> contextlib.AbstractContextManager[object]:
+    """A large image waits here until no other one is being decoded."""
+    return _LARGE if height * width > _LARGE_PX else contextlib.nullcontext()
+
+
 @contextlib.contextmanager
 def _opened(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
-    """Pillow's view of a file; whatever goes wrong with it becomes an ImageError."""
+    """Pillow's view of a file; all that goes wrong with it becomes an ImageError."""
     if not data:
         raise ImageError("empty: a file of 0 bytes")
     try:
-        Image.init()  # naming formats needs every plugin loaded; does nothing the second time
-        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+        Image.init()  # a list of formats needs every plugin loaded; free the second time
+        with STRICT, Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             check_pixels(image.height, image.width, max_pixels)
-            large = image.height * image.width > _LARGE_PX
-            with _LARGE if large else contextlib.nullcontext():
+            with _turn(image.height, image.width):
                 yield image
     except ImageError:
         raise
@@ -281,11 +317,11 @@ def _opened(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
         raise ImageError(f"not an image: it begins with {data[:8]!r}") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise ImageError(f"too many pixels: more than --max-pixels {max_pixels}") from None
-    # A decoder that is given hostile bytes may raise anything; it is kept as the cause.
+    # Hostile bytes can make a decoder raise anything; it is kept as the cause.
     except Exception as error:
-        text = str(error).strip().splitlines()
-        kind = "truncated" if text and "truncated" in text[0].lower() else "corrupt"
-        raise ImageError(f"{kind}: {text[0] if text else type(error).__name__}") from error
+        reason = first_line(error)
+        kind = "truncated" if "truncated" in reason.lower() else "corrupt"
+        raise ImageError(f"{kind}: {reason}") from error
 
 
 def decode_pillow(data: bytes, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.uint8]:
@@ -293,7 +329,7 @@ def decode_pillow(data: bytes, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[n
     with _opened(data, max_pixels) as image:
         image.load()
         if _is_deep_color(image, data[24] if len(data) > 24 else 8):
-            # Pillow keeps only the high byte of 16-bit color. The file has just loaded whole.
+            # Pillow keeps only the high byte of 16-bit color. It has just loaded without an error.
             deep = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
             if deep is not None and deep.ndim == 3:
                 order = [2, 1, 0, 3][: deep.shape[2]]
@@ -341,34 +377,3 @@ def to_rgb(pixels: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
     if color.shape[-1] == 1:
         color = np.repeat(color, 3, axis=-1)
     return np.ascontiguousarray(color)
-
-
-def fit_patch(
-    image: npt.NDArray[np.uint8], size: tuple[int, int], fit: str = "pad"
-) -> npt.NDArray[np.uint8]:
-    """Bring an image to the store's patch size.
-
-    image: uint8 [H, W, 3]; size: (height_px, width_px); fit: ``pad`` puts a smaller image at the
-    top-left of a white patch and refuses a larger one, ``resize`` scales both (by area where it
-    shrinks, else linearly), ``reject`` refuses every other size.
-
-    >>> fit_patch(np.zeros((1, 2, 3), np.uint8), (2, 2))[1, 0].tolist()
-    [255, 255, 255]
-    """
-    height, width = image.shape[:2]
-    if (height, width) == size:
-        return image
-    if fit == "resize":
-        shrinks = height >= size[0] and width >= size[1]
-        method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        return np.asarray(cv2.resize(image, (size[1], size[0]), interpolation=method), np.uint8)
-    if fit == "reject":
-        raise ImageError(f"odd size: {width}x{height} px, not {size[1]}x{size[0]}")
-    if height > size[0] or width > size[1]:
-        raise ImageError(
-            f"too large: {width}x{height} px do not fit {size[1]}x{size[0]}; "
-            "--fit resize scales them, --size sets another size"
-        )
-    patch = np.full((*size, 3), 255, np.uint8)
-    patch[:height, :width] = image
-    return patch

@@ -11,21 +11,10 @@ import numpy.typing as npt
 import polars as pl
 
 
-def pixel_digest(patch: npt.NDArray[np.uint8]) -> str:
-    """The identity of an image's pixels: 128 bits of BLAKE2b over its shape and values, in hex.
-
-    patch: uint8 [H, W, 3].
-
-    >>> pixel_digest(np.zeros((2, 2, 3), np.uint8))[:8]
-    '681bbd4a'
-    """
-    hasher = hashlib.blake2b(repr(patch.shape).encode(), digest_size=16)
-    hasher.update(np.ascontiguousarray(patch).data)
-    return hasher.hexdigest()
-
-
 def pixel_digests(patches: npt.NDArray[np.uint8]) -> list[str]:
-    """``pixel_digest`` of each patch of uint8 [N, H, W, 3].
+    """The identity of each patch's pixels: 128 bits of BLAKE2b over its shape and values, in hex.
+
+    patches: uint8 [N, H, W, 3].
 
     >>> pixel_digests(np.zeros((1, 2, 2, 3), np.uint8))[0][:8]
     '681bbd4a'

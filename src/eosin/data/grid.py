@@ -19,7 +19,7 @@ def content_sizes(store: PatchStore, rows: Rows) -> tuple[Rows, Rows]:
     rows: int64 [n] -> int64 [n], int64 [n].
     """
     height, width = store.patch_size
-    if store.info.get("fit", "pad") != "pad":
+    if store.fit != "pad":
         return np.full(len(rows), height), np.full(len(rows), width)
     index = store.index[rows]
     heights = index["height"].fill_null(height).to_numpy().astype(np.int64).clip(1, height)

@@ -9,94 +9,74 @@ import os
 import shutil
 import tempfile
 import zlib
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from eosin.data.arrays import (
-    BLOCK_BYTES,
-    ArrayPlan,
-    Block,
-    array_columns,
+    Part,
+    Reader,
+    array_files,
     check_labels,
     check_shape,
-    part_of,
+    labels_beside,
 )
-from eosin.data.layouts import Layout, plainly
-from eosin.errors import MissingExtraError, SourceError
-
-_SUFFIXES = ("", ".gz")
+from eosin.data.layouts import plainly
+from eosin.errors import MissingExtraError, SourceError, first_line
 
 
-class _Pair(NamedTuple):
-    images: Path
-    labels: npt.NDArray[np.int64]
-    meta: dict[str, list[Any]]
-    n: int
-
-
-def open_pcam(source: Path, layout: Layout, *, scratch: Path | None) -> ArrayPlan:
-    """The plan of a folder of ``*_x.h5[.gz]`` (or of one such file) with the ``_y`` beside each.
+def pcam_parts(source: Path, scratch: Path | None) -> list[Part]:
+    """The arrays of a folder of ``*_x.h5[.gz]`` (or one such file) with the ``_y`` beside each.
 
     scratch: where a gzipped file is unpacked for as long as it is read (HDF5 needs to seek).
-    Raises MissingExtraError without h5py, SourceError for files that are broken or do not fit.
+    Raises MissingExtraError without h5py, SourceError for files that are damaged or do not match.
     """
     try:
         import h5py  # noqa: F401
     except ImportError:
         raise MissingExtraError("hdf5", "reading HDF5 files") from None
-    if source.is_dir():
-        found: dict[str, Path] = {}
-        for path in sorted(source.iterdir(), key=lambda p: (p.suffix == ".gz", p.name)):
-            if path.name.removesuffix(".gz").endswith("_x.h5"):
-                found.setdefault(path.name.removesuffix(".gz"), path)
-        order = {"train": 0, "val": 1, "test": 2}
-        files = sorted(found.values(), key=lambda p: (order.get(part_of(p.name), 3), p.name))
-    else:
-        files = [source]
-    if not files or not all("_x.h5" in path.name for path in files):
-        raise SourceError(f"{source} holds no images named *_x.h5 (PatchCamelyon's names)")
+    paths = array_files(source, r"_x\.h5(\.gz)?$")
+    if not paths or not all("_x.h5" in path.name for path in paths):
+        raise SourceError(f"{source} contains no images named *_x.h5 (PatchCamelyon's names)")
     folder = scratch if scratch is not None and scratch.is_dir() else None
-    pairs: list[_Pair] = []
-    size = (0, 0)
-    for path in files:
+    parts = []
+    for path in paths:
         with _dataset(path, "x", folder) as images:
-            size = check_shape(path.name, images.shape, images.dtype)
-            count = int(images.shape[0])
+            shape, dtype = tuple(int(side) for side in images.shape), images.dtype
+        check_shape(path.name, shape, dtype)
         stem = path.name.removesuffix(".gz")
-        beside = [path.parent / (stem.replace("_x.h5", "_y.h5") + s) for s in _SUFFIXES]
-        labels_path = next((p for p in beside if p.exists()), None)
-        if labels_path is None:
-            raise SourceError(f"{path} has no labels beside it: {beside[0].name} is missing")
+        labels_path = labels_beside(path, stem.replace("_x.h5", "_y.h5"))
         with _dataset(labels_path, "y", folder) as values:
-            if values.size != count:
-                raise SourceError(f"{labels_path} holds {values.size} labels for {count} images")
-            labels = check_labels(labels_path.name, np.asarray(values[...]), count)
+            if values.size != shape[0]:
+                raise SourceError(
+                    f"{labels_path} contains {values.size} labels for {shape[0]} images"
+                )
+            labels = check_labels(labels_path.name, np.asarray(values[...]), shape[0])
         if labels.max() > 1:
-            raise SourceError(f"{labels_path} holds labels up to {labels.max()}; 0 and 1 are known")
-        meta = _read_meta(path.parent / stem.replace("_x.h5", "_meta.csv"), count)
-        pairs.append(_Pair(path, labels, meta, count))
+            raise SourceError(f"{labels_path} contains labels up to {labels.max()}; use 0 and 1")
+        meta = _read_meta(path.parent / stem.replace("_x.h5", "_meta.csv"), shape[0])
+        opened = partial(_images, path, shape[0], folder)
+        parts.append(Part(path.name, shape, dtype, labels, opened, meta))
+    return parts
 
-    def blocks() -> Generator[Block]:
-        for pair in pairs:
-            part = part_of(pair.images.name)
-            with _dataset(pair.images, "x", folder) as images:
-                if int(images.shape[0]) != pair.n:
-                    raise SourceError(f"{pair.images} changed while it was read")
-                bytes_each = max(1, int(np.prod(images.shape[1:])) * images.dtype.itemsize)
-                step = max(1, min(1024, BLOCK_BYTES // bytes_each))
-                for start in range(0, pair.n, step):
-                    n = min(step, pair.n - start)
-                    columns = array_columns(pair.images.name, part, pair.labels, start, n)
-                    columns |= {k: values[start : start + n] for k, values in pair.meta.items()}
-                    yield Block(np.asarray(images[start : start + n]), columns)
 
-    return ArrayPlan(
-        layout, list(layout.classes or ()), size, sum(pair.n for pair in pairs), blocks
-    )
+@contextlib.contextmanager
+def _images(path: Path, count: int, scratch: Path | None) -> Iterator[Reader]:
+    with _dataset(path, "x", scratch) as images:
+        if int(images.shape[0]) != count:
+            raise SourceError(f"{path} changed while it was read")
+        done = 0
+
+        def read(n: int) -> npt.NDArray[Any]:
+            nonlocal done
+            done += n
+            return np.asarray(images[done - n : done])
+
+        yield read
 
 
 @contextlib.contextmanager
@@ -125,8 +105,8 @@ def _dataset(path: Path, name: str, scratch: Path | None) -> Iterator[Any]:
                 raise SourceError(f"{path} keeps its data in other files; that is not read")
             yield values
         except (OSError, EOFError, zlib.error, KeyError, ValueError, RuntimeError) as error:
-            first = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise SourceError(f"{path} cannot be read as HDF5: {plainly(first)}") from None
+            why = plainly(first_line(error))
+            raise SourceError(f"{path} cannot be read as HDF5: {why}") from None
 
 
 def _read_meta(path: Path, count: int) -> dict[str, list[Any]]:

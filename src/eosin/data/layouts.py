@@ -21,7 +21,7 @@ PARTS = {
 
 
 class Entry(NamedTuple):
-    """What a path says about its patch; x, y are level-0 pixels of its top-left corner."""
+    """What a path tells about its patch; x, y are level-0 pixels of its top-left corner."""
 
     label: str
     case: str = ""
@@ -46,19 +46,19 @@ class Layout(NamedTuple):
 
 
 def plainly(text: object, most: int = 200) -> str:
-    """A text from a source as it may stand in a sentence: one line, no control characters.
+    """A text from a source that is safe in a sentence: one line, no control characters.
 
     >>> plainly("a\\nb")
     'a\\\\nb'
     """
-    whole = str(text)
-    if not whole.isprintable():
-        whole = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in whole[: 4 * most])
-    return whole if len(whole) <= most else whole[: most - 3] + "..."
+    shown = str(text)
+    if not shown.isprintable():
+        shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in shown[: 4 * most])
+    return shown if len(shown) <= most else shown[: most - 3] + "..."
 
 
 _IDC = re.compile(r"(\d+)_idx\d+_x(\d+)_y(\d+)_class(\d)\.png", re.I)
-#: The same with its folders, all of one mind, as nearly every path of the archive is.
+#: The same with its folders, all in agreement, as nearly every path of the archive is.
 _IDC_USUAL = re.compile(
     r"(?:[^/]+/)*(\d+)/([01])/\1_idx\d+_x(\d{1,9})_y(\d{1,9})_class\2\.png", re.A
 )
@@ -86,7 +86,7 @@ def _padded(text: str) -> str:
     return "".join(pieces)
 
 
-#: Thousands of files stand in one folder.
+#: Thousands of files are in one folder.
 _padded_folder = lru_cache(maxsize=4096)(_padded)
 
 
@@ -101,10 +101,10 @@ def parse_idc(path: str) -> Entry | None:
         case, label, x, y = usual.groups()
         return Entry("positive" if label == "1" else "negative", case, int(x), int(y))
     folders, _, name = path.rpartition("/")
-    found = _IDC.fullmatch(name)
-    if found is None:
+    match = _IDC.fullmatch(name)
+    if match is None:
         return None
-    case, x, y, label = found.groups()
+    case, x, y, label = match.groups()
     if label not in "01":
         raise ImageError(f"unknown class: class{label} in the file name; IDC has 0 and 1")
     if folders:
@@ -131,14 +131,14 @@ def parse_breakhis(path: str) -> Entry | None:
     ('malignant', '14-2523', 'DC')
     """
     folders, _, name = path.rpartition("/")
-    found = _BREAKHIS.fullmatch(name)
-    if found is None:
+    match = _BREAKHIS.fullmatch(name)
+    if match is None:
         return None
-    label = "benign" if found[1].upper() == "B" else "malignant"
+    label = "benign" if match[1].upper() == "B" else "malignant"
     named = {folder.lower() for folder in folders.split("/")} & {"benign", "malignant"}
     if named and label not in named:
         raise ImageError(f"contradiction: folder {named.pop()}, file name {label}")
-    return Entry(label, f"{found[3]}-{found[4]}", subtype=found[2].upper())
+    return Entry(label, f"{match[3]}-{match[4]}", subtype=match[2].upper())
 
 
 def magnification(path: str) -> str:
@@ -147,8 +147,8 @@ def magnification(path: str) -> str:
     >>> magnification("SOB_M_DC-14-2523-400-001.png")
     '400'
     """
-    found = _BREAKHIS.fullmatch(path.rpartition("/")[2])
-    return found[5] if found else ""
+    match = _BREAKHIS.fullmatch(path.rpartition("/")[2])
+    return match[5] if match else ""
 
 
 def parse_nct(path: str) -> Entry | None:
@@ -158,10 +158,10 @@ def parse_nct(path: str) -> Entry | None:
     'TUM'
     """
     folders, _, name = path.rpartition("/")
-    found = _NCT_FILE.fullmatch(name)
-    if found is None:
+    match = _NCT_FILE.fullmatch(name)
+    if match is None:
         return None
-    label, folder = found[1].upper(), folders.rpartition("/")[2].upper()
+    label, folder = match[1].upper(), folders.rpartition("/")[2].upper()
     if folder in _NCT and folder != label:
         raise ImageError(f"contradiction: folder {folder}, file name {label}")
     return Entry(label)
@@ -226,7 +226,7 @@ def detect_layout(paths: Sequence[str]) -> Layout | None:
             try:
                 hits += layout.parse(path) is not None
             except ImageError:
-                # A contradiction is an opinion about the label; the name has the layout's form.
+                # A contradiction is about the label; the name has the layout's form.
                 hits += 1
         if sample and hits * 2 >= len(sample):
             return layout
@@ -243,6 +243,6 @@ def check_class_names(classes: Sequence[str]) -> None:
         shown = plainly(", ".join(classes[:3]))
         raise SourceError(
             f"the {len(classes)} folders above the images ({shown}, ...) look like "
-            f"{'case numbers' if numeric else 'cases'}, not classes; name the layout "
-            "(--layout idc for the Kaggle archive) or give a CSV manifest with path,label,case"
+            f"{'case numbers' if numeric else 'cases'}, not classes; choose the layout "
+            "(--layout idc for the Kaggle archive) or use a CSV manifest with path,label,case"
         )

@@ -1,4 +1,4 @@
-"""A case put together from its patches: a slide without a slide file."""
+"""A slide assembled from its patches, without a slide file."""
 
 from __future__ import annotations
 
@@ -7,20 +7,19 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from eosin.data.grid import Rows, content_sizes, field_px, positions, slide_numbers, step_px
+from eosin.data.grid import Rows, content_sizes, field_px, positions, slide_numbers
 from eosin.data.store import PatchStore
 from eosin.errors import StoreError
 
-#: Largest picture, in pixels, and largest map, in cells; wilder coordinates are drawn smaller.
+#: Largest picture, in pixels; more distant coordinates are drawn smaller.
 MAX_PX = 40_000_000
-_MAX_CELLS = 4_000_000
-#: The gray of the slide where no patch is.
+#: The gray of the slide where there is no patch.
 EMPTY = 240
 
 
 @dataclass(frozen=True)
 class Mosaic:
-    """A picture made of patches, and where it lies on the slide."""
+    """A picture made of patches, and its place on the slide."""
 
     #: uint8 [H, W, 3].
     image: npt.NDArray[np.uint8]
@@ -37,25 +36,12 @@ class Mosaic:
     reduced: float
 
 
-@dataclass(frozen=True)
-class Cells:
-    """The grid of a value map: the cell of every patch."""
-
-    #: int64 [n]: column and row of each patch's cell.
-    columns: Rows
-    lines: Rows
-    #: (lines, columns) of the whole map.
-    shape: tuple[int, int]
-    #: Width and height of a cell in level-0 pixels.
-    cell_px: int
-
-
 def mosaic_image(store: PatchStore, rows: Rows, *, max_px: int = MAX_PX) -> Mosaic:
-    """Draw the patches of one slide where they lie.
+    """Draw the patches of one slide at their positions.
 
-    rows: int64 [n], rows of the store; those without a position are left away.
-    max_px: the picture is drawn smaller where it would have more pixels than this.
-    Raises StoreError when no row has a position, or the rows lie on more than one slide.
+    rows: int64 [n], rows of the store; those without a position are left out.
+    max_px: the picture is drawn smaller if it would have more pixels than this.
+    Raises StoreError when no row has a position, or the rows are from more than one slide.
     """
     import cv2
 
@@ -78,68 +64,12 @@ def mosaic_image(store: PatchStore, rows: Rows, *, max_px: int = MAX_PX) -> Mosa
     for row, tall, wide, (x0, y0), (x1, y1) in zip(rows, heights, widths, begin, end, strict=True):
         patch = store.patches[row, :tall, :wide]
         if patch.shape[:2] != (y1 - y0, x1 - x0):
-            whole = np.ascontiguousarray(patch)
             size_px = (int(x1 - x0), int(y1 - y0))
-            image[y0:y1, x0:x1] = cv2.resize(whole, size_px, interpolation=cv2.INTER_AREA)
+            patch = np.ascontiguousarray(patch)
+            image[y0:y1, x0:x1] = cv2.resize(patch, size_px, interpolation=cv2.INTER_AREA)
         else:
             image[y0:y1, x0:x1] = patch
     return Mosaic(image, left, top, scale, rows, np.hstack([begin, end]), reduced)
-
-
-def mosaic_plain(store: PatchStore, rows: Rows) -> npt.NDArray[np.uint8]:
-    """What ``mosaic_image`` draws where nothing is reduced, patch by patch: the reference."""
-    x, y = store.index["x"], store.index["y"]
-    left, top = min(x[int(row)] for row in rows), min(y[int(row)] for row in rows)
-    boxes = []
-    for row in rows.tolist():
-        tall, wide = store.index["height"][row], store.index["width"][row]
-        boxes.append((row, y[row] - top, x[row] - left, tall, wide))
-    shape = (max(b[1] + b[3] for b in boxes), max(b[2] + b[4] for b in boxes), 3)
-    image = np.full(shape, EMPTY, np.uint8)
-    for row, down, across, tall, wide in boxes:
-        image[down : down + tall, across : across + wide] = store.patches[row, :tall, :wide]
-    return image
-
-
-def cells(store: PatchStore, rows: Rows) -> tuple[Rows, Cells]:
-    """The cell of every patch on the grid of its slide: (rows with a position, their cells).
-
-    A cell is as wide as the grid's step. Where positions follow no grid it is as wide as a patch,
-    and where the slide is absurdly wide, wider still.
-    Raises StoreError as ``mosaic_image`` does.
-    """
-    rows, x, y = _placed(store, rows)
-    field = field_px(store)
-    step = step_px(np.zeros(len(rows), np.int64), x, y)
-    cell = step if field / 8 <= step <= field else field
-    left, top = int(x.min()), int(y.min())
-    while True:
-        shape = ((int(y.max()) - top) // cell + 1, (int(x.max()) - left) // cell + 1)
-        if shape[0] * shape[1] <= _MAX_CELLS:
-            break
-        cell *= 2
-    return rows, Cells((x - left) // cell, (y - top) // cell, shape, cell)
-
-
-def value_map(
-    store: PatchStore, rows: Rows, values: npt.NDArray[np.floating]
-) -> npt.NDArray[np.float64]:
-    """A value a patch as a map of its slide: float64 [lines, columns], NaN where no patch is.
-
-    rows: int64 [n]; values: float [n]. Patches that share a cell are averaged.
-    Raises StoreError as ``mosaic_image`` does, ValueError when the lengths differ.
-    """
-    if len(rows) != len(values):
-        raise ValueError(f"{len(rows)} rows but {len(values)} values")
-    known = positions(store)[2][rows]
-    _, grid = cells(store, rows)
-    flat = grid.lines * grid.shape[1] + grid.columns
-    size = grid.shape[0] * grid.shape[1]
-    count = np.bincount(flat, minlength=size)
-    total = np.bincount(flat, weights=np.asarray(values, np.float64)[known], minlength=size)
-    out = np.full(size, np.nan)
-    out[count > 0] = total[count > 0] / count[count > 0]
-    return out.reshape(grid.shape)
 
 
 def _placed(store: PatchStore, rows: Rows) -> tuple[Rows, Rows, Rows]:
@@ -149,7 +79,7 @@ def _placed(store: PatchStore, rows: Rows) -> tuple[Rows, Rows, Rows]:
     if not len(placed):
         raise StoreError(
             f"positions are unknown in {store.path}: the source of these {len(rows):,} patches "
-            "gives no x and y, so they cannot be put together"
+            "gives no x and y, so no picture of the slide can be drawn"
         )
     slides = np.unique(slide_numbers(store)[placed])
     if len(slides) > 1:

@@ -15,12 +15,9 @@ import numpy as np
 import polars as pl
 
 from eosin.data.arrays import ArrayPlan
-from eosin.data.chunks import Chunk, Settings, in_order, tasks_of
-from eosin.data.decode import (
-    MAX_PIXELS,
-    image_size,
-    strict_pillow,
-)
+from eosin.data.chunks import Chunk, in_order, tasks_of
+from eosin.data.decode import MAX_PIXELS, STRICT, image_size
+from eosin.data.fit import FITS, PictureRule
 from eosin.data.layouts import plainly
 from eosin.data.sources import Plan, open_source
 from eosin.data.store import INDEX_SCHEMA, PatchStore, StoreWriter
@@ -29,9 +26,7 @@ from eosin.memory import keep_freed_memory
 
 Progress = Callable[[int, int], None]
 
-FITS = ("pad", "resize", "reject")
-
-#: How many rejects and label conflicts store.json lists; the counts are always whole.
+#: How many rejects and label conflicts store.json lists; the counts are always complete.
 LISTED_REJECTS, LISTED_CONFLICTS = 10_000, 50
 
 
@@ -53,9 +48,9 @@ def pack(
     """Pack labeled patches into a store.
 
     source: a zip, folder, CSV manifest, npz, IDX or HDF5 file; see ``eosin.data.layouts``.
-    store: the folder to make. layout: its name, or None to find it. size: (height_px, width_px)
+    store: the folder to make. layout: its name, or None to detect it. size: (height_px, width_px)
     of the patches, or None for the most common size of a sample. fit: what happens to other
-    sizes: "pad" (white, image at the top-left; larger ones are rejects), "resize" or "reject".
+    sizes: "pad", "resize" or "reject" (``eosin.data.fit``).
     max_rejects: the share (float below 1) or number (int) of unusable images that is tolerated.
     max_pixels: the most pixels an image may declare. mpp: micrometers a pixel. include: glob
     patterns of members to keep. force: replace a store. workers: threads, all cores by default.
@@ -85,14 +80,12 @@ def pack(
     keep_freed_memory()
     try:
         with (
-            strict_pillow(),
+            STRICT,
             closing(_plan(source, layout, patterns, target.parent)) as plan,
         ):
             chosen = size or _common_size(source, plan, max_pixels)
-            settings = Settings(chosen, fit, max_pixels)
-            return _write(
-                source, target, plan, settings, max_rejects, mpp, force, workers, progress
-            )
+            rule = PictureRule(chosen, fit, max_pixels)
+            return _write(source, target, plan, rule, max_rejects, mpp, force, workers, progress)
     finally:
         cv2.setNumThreads(threads)
 
@@ -100,7 +93,7 @@ def pack(
 def _plan(
     source: Path, layout: str | None, include: Sequence[str], scratch: Path
 ) -> Plan | ArrayPlan:
-    """What is to be packed, made without pauses of the garbage collector: a sixth of the time."""
+    """What is to be packed, listed without pauses of the garbage collector: a sixth of the time."""
     collecting = gc.isenabled()
     gc.disable()
     try:
@@ -114,7 +107,7 @@ def _write(
     source: Path,
     target: Path,
     plan: Plan | ArrayPlan,
-    settings: Settings,
+    rule: PictureRule,
     max_rejects: float | int,
     mpp: float | None,
     force: bool,
@@ -128,17 +121,17 @@ def _write(
     digests: dict[int, set[str]] = {}
     nested = differing = 0
     done = len(rejects)
-    height, width = settings.size
+    height, width = rule.size
     with StoreWriter(
         target,
         classes=plan.classes,
-        patch_size=settings.size,
+        patch_size=rule.size,
         mpp=plan.layout.mpp if mpp is None else mpp,
         replace=force,
     ) as writer:
         numbers: list[int] = []
-        told: dict[str, list[Any]] = {}
-        with closing(in_order(tasks_of(plan, settings), workers, settings.size)) as chunks:
+        columns: dict[str, Any] = {}
+        with closing(in_order(tasks_of(plan, rule), workers, rule.size)) as chunks:
             for chunk in chunks:
                 drop = []
                 nested += len(chunk.copies)
@@ -156,40 +149,36 @@ def _write(
                         known.add(digest)
                 nested += len(drop)
                 _drop(chunk, drop)
-                if isinstance(plan, Plan):
-                    writer.append(chunk.patches)
-                    numbers += chunk.numbers
-                    for name, values in chunk.columns.items():
-                        told.setdefault(name, []).extend(values)
-                elif len(chunk.patches):
-                    writer.append(chunk.patches, chunk.columns)
+                writer.append(chunk.patches)
+                numbers += chunk.numbers
+                for name, values in chunk.columns.items():
+                    columns.setdefault(name, []).extend(values)
                 rejects += chunk.rejects
                 done += chunk.seen
                 if progress is not None:
                     progress(done, total)
         _check_rejects(source, rejects, writer.count, total, max_rejects)
         if isinstance(plan, Plan):
-            # One table of all is many times quicker than a small one a chunk. The plan's lists go,
-            # one by one, as they would be held twice.
-            given: dict[str, Any] = {}
+            # The plan's lists go, one by one, or they would be in memory twice.
             for name in list(plan.columns):
                 column = pl.Series(name, plan.columns.pop(name), INDEX_SCHEMA[name])
-                given[name] = column.gather(numbers)
-            writer.describe({**given, **told})
-            del given, told
+                columns[name] = column.gather(numbers)
+        # One table of all is many times quicker than a small one a chunk.
+        writer.describe(columns)
+        del columns
         table = writer.table()
         other = (pl.col("width") != width) | (pl.col("height") != height)
         notes = list(plan.notes)
         if not (table["case"] != "").all():
             notes.append(
                 "the source does not say which case a patch is of: no split of this store can "
-                "promise disjoint cases"
+                "guarantee disjoint cases"
             )
         rejects.sort()
         writer.info.update(
             layout=plan.layout.name,
             source=source.name,
-            fit=settings.fit,
+            fit=rule.fit,
             nested_copies=nested,
             nested_differing=differing,
             other_sizes=int(table.select(other.sum()).item()),
@@ -262,7 +251,7 @@ def _check_rejects(
     first = f"; the first is {plainly(rejects[0][0])} ({plainly(rejects[0][1])})" if rejects else ""
     if kept == 0:
         raise SourceError(
-            f"{source} holds nothing usable: {len(rejects)} of {total} images are rejected "
+            f"{source} contains nothing usable: {len(rejects)} of {total} images are rejected "
             f"({shown or 'none found'}){first}"
         )
     most = allowed if isinstance(allowed, int) else allowed * total
@@ -270,7 +259,7 @@ def _check_rejects(
         limit = f"{allowed}" if isinstance(allowed, int) else f"{100 * allowed:g}%"
         raise RejectsError(
             f"{len(rejects)} of {total} images of {source} are unusable, more than --max-rejects "
-            f"{limit}: {shown}{first}; mend the source or allow them with --max-rejects "
+            f"{limit}: {shown}{first}; fix the source, or allow them with --max-rejects "
             f"{len(rejects)}"
         )
 
@@ -290,5 +279,5 @@ def _common_size(source: Path, plan: Plan | ArrayPlan, max_pixels: int) -> tuple
     if not sizes:
         if not first and plan.rejects:
             first = f"{plainly(plan.rejects[0][0])} ({plan.rejects[0][1]})"
-        raise SourceError(f"{source} holds nothing usable; the first image is {first}")
-    return max(sizes, key=lambda found: (sizes[found], found))
+        raise SourceError(f"{source} contains nothing usable; the first image is {first}")
+    return max(sizes, key=lambda size: (sizes[size], size))

@@ -1,7 +1,7 @@
 """From a path to a plan: which members are patches, and what is known of each.
 
-``open_source`` looks at what stands at the path (zip, folder, CSV, npz, IDX, HDF5), finds the
-layout and gives a Plan (encoded images, any order, several threads) or an ArrayPlan (blocks of an
+``open_source`` looks at the path (zip, folder, CSV, npz, IDX or HDF5), detects the layout and
+gives a Plan (encoded images, any order, several threads) or an ArrayPlan (blocks of an
 array, in order).
 """
 
@@ -18,7 +18,7 @@ from typing import Any
 from eosin.data import arrays, manifest
 from eosin.data.archives import MAX_BYTES, Files, FolderFiles, ZipFiles
 from eosin.data.arrays import ArrayPlan
-from eosin.data.decode import IMAGE_SUFFIXES
+from eosin.data.decode import is_image_name
 from eosin.data.layouts import (
     LAYOUTS,
     Entry,
@@ -32,9 +32,7 @@ from eosin.data.layouts import (
 )
 from eosin.errors import ImageError, SourceError
 
-_SUFFIXES = tuple(IMAGE_SUFFIXES)
-
-#: A member of this name says that the patches are synthetic.
+#: A member of this name marks patches as synthetic.
 MADE_UP = "MADE_UP.txt"
 
 
@@ -61,7 +59,7 @@ class Plan:
         return len(self.members)
 
     def close(self) -> None:
-        """Let go of the source."""
+        """Close the source."""
         self.files.close()
 
 
@@ -73,29 +71,27 @@ def open_source(
     scratch: Path | None = None,
     max_bytes: int = MAX_BYTES,
 ) -> Plan | ArrayPlan:
-    """Find out what stands at a path and list its patches.
+    """List the patches at a path.
 
     source: a zip, folder, CSV, npz, IDX or HDF5 file. layout: a name of ``LAYOUTS``, or None to
-    find it. include: glob patterns of member paths or file names to keep. scratch: a folder for
+    detect it. include: glob patterns of member paths or file names to keep. scratch: a folder for
     the one temporary file that a gzipped HDF5 file needs. max_bytes: the most bytes of a member.
 
-    Raises SourceError for what is missing, unknown, broken, or holds no patches.
+    Raises SourceError for a source that is missing, unknown or damaged, or has no patches.
     """
-    wanted = None if layout is None else find_layout(layout)
+    chosen = None if layout is None else find_layout(layout)
     if not source.exists():
         raise SourceError(f"{source}: no such file or folder")
     if (source / "store.json").is_file():
         raise SourceError(f"{source} is a packed store already; pack makes one from images")
-    kind = wanted.name if wanted is not None and wanted.parse is None else ""
-    if not kind and wanted is None:
-        kind = _kind(source)
+    kind = _kind(source) if chosen is None else ("" if chosen.parse else chosen.name)
     if kind in ("idx", "medmnist", "pcam"):
         if include:
             raise SourceError(f"--include filters image files; layout {kind} has arrays")
         return arrays.open_arrays(source, LAYOUTS[kind], scratch=scratch)
     if kind == "manifest":
         if source.is_dir():
-            raise SourceError(f"{source} is a folder; name the CSV file of the manifest itself")
+            raise SourceError(f"{source} is a folder; use the CSV file of the manifest itself")
         return _from_manifest(source, include, max_bytes)
     files: Files
     if source.is_dir():
@@ -104,14 +100,14 @@ def open_source(
         _check_zip(source)
         files = ZipFiles(source, max_bytes=max_bytes)
     try:
-        return _from_paths(source, files, wanted, include)
+        return _from_paths(source, files, chosen, include)
     except BaseException:
         files.close()
         raise
 
 
 def _kind(source: Path) -> str:
-    """The layout that the form of the source alone decides, or "" for image files."""
+    """The layout that the kind of file alone decides, or "" for image files."""
     name = source.name.lower()
     if source.is_dir():
         return arrays.kind_of_folder(source)
@@ -146,7 +142,7 @@ def _from_manifest(source: Path, include: Sequence[str], max_bytes: int) -> Plan
     entries = [(listed.files.names[i], i, listed.entries[i]) for i in chosen]
     if not entries and not listed.rejects:
         raise SourceError(
-            f"{source} names no images" + (" that --include keeps" if include else "")
+            f"{source} lists no images" + (" that --include keeps" if include else "")
         )
     plan = _plan(LAYOUTS["manifest"], listed.files, entries)
     plan.rejects += listed.rejects
@@ -155,21 +151,21 @@ def _from_manifest(source: Path, include: Sequence[str], max_bytes: int) -> Plan
 
 
 def _filter(include: Sequence[str]) -> Any:
-    """A test of member paths: whole path or file name fits any pattern (* also fits /)."""
+    """A test of member paths: the path or the file name fits any pattern (* also fits /)."""
     if not include:
         return lambda name: True
     fits = re.compile("|".join(fnmatch.translate(pattern) for pattern in include)).match
     return lambda name: bool(fits(name) or fits(name.rpartition("/")[2]))
 
 
-def _from_paths(source: Path, files: Files, wanted: Layout | None, include: Sequence[str]) -> Plan:
+def _from_paths(source: Path, files: Files, chosen: Layout | None, include: Sequence[str]) -> Plan:
     ignored = excluded = 0
     made_up = False
     rejects = []
     candidates: list[tuple[str, str, int]] = []
     keep = _filter(include)
     for i, name in enumerate(files.names):
-        if not name.lower().endswith(_SUFFIXES) or _is_litter(name):
+        if not is_image_name(name):
             made_up = made_up or name.rpartition("/")[2] == MADE_UP
             ignored += 1
         elif not keep(name):
@@ -180,20 +176,20 @@ def _from_paths(source: Path, files: Files, wanted: Layout | None, include: Sequ
         if not keep(name):
             excluded += 1
             continue
-        if name.lower().endswith(_SUFFIXES) or reason.startswith(("link", "unread")):
+        if is_image_name(name) or reason.startswith(("link", "unread")):
             rejects.append((name, reason))
         else:
             ignored += 1
     if not candidates and not rejects:
         hint = f"{excluded} left out by --include" if excluded else f"{ignored} other files"
-        raise SourceError(f"{source} holds no images (suffixes .png, .jpg, .tif, ...; {hint})")
+        raise SourceError(f"{source} contains no images (suffixes .png, .jpg, .tif, ...; {hint})")
     candidates.sort()
-    layout = wanted or detect_layout([name for _, name, _ in candidates])
+    layout = chosen or detect_layout([name for _, name, _ in candidates])
     if layout is None or layout.parse is None:
         shown = candidates[0][1] if candidates else rejects[0][0]
         raise SourceError(
             f"no known layout explains the paths of {source} (such as {plainly(shown)}); put the "
-            "images into a folder a class, or give a CSV manifest with path,label"
+            "images into one folder a class, or use a CSV manifest with path,label"
         )
     parse = layout.parse
     entries: list[tuple[str, int, Entry]] = []
@@ -216,11 +212,6 @@ def _from_paths(source: Path, files: Files, wanted: Layout | None, include: Sequ
     return plan
 
 
-def _is_litter(name: str) -> bool:
-    """What macOS leaves in zips: image-suffixed files that are no images."""
-    return "__MACOSX/" in name or name.startswith("._", name.rfind("/") + 1)
-
-
 def _is_unsafe(name: str) -> bool:
     return (
         name[0] == "/"
@@ -231,15 +222,15 @@ def _is_unsafe(name: str) -> bool:
 
 
 def _plan(layout: Layout, files: Files, entries: list[tuple[str, int, Entry]]) -> Plan:
-    found = {entry.label for _, _, entry in entries}
+    labels = {entry.label for _, _, entry in entries}
     if layout.classes is None:
-        classes = sorted(found, key=natural_key)
+        classes = sorted(labels, key=natural_key)
         if layout.name == "folders":
             check_class_names(classes)
     else:
         classes = list(layout.classes)
     if len(classes) > 32_767:
-        raise SourceError(f"{len(classes)} classes; a store holds 32,767 at most")
+        raise SourceError(f"{len(classes)} classes; a store has 32,767 at most")
     number = {name: k for k, name in enumerate(classes)}
     columns: dict[str, list[Any]] = {"label": [number[entry.label] for _, _, entry in entries]}
     by_field = list(zip(*(entry for _, _, entry in entries), strict=True)) or [()] * 7
@@ -258,7 +249,7 @@ def _plan(layout: Layout, files: Files, entries: list[tuple[str, int, Entry]]) -
 
 
 def _printable(names: list[str]) -> list[str]:
-    """The names as UTF-8 can hold them; a file system may give bytes that it cannot."""
+    """The names in UTF-8; a file system may give bytes that are not."""
     with contextlib.suppress(UnicodeEncodeError):
         "".join(names).encode()
         return names
@@ -266,9 +257,9 @@ def _printable(names: list[str]) -> list[str]:
 
 
 def _note_magnifications(plan: Plan) -> None:
-    found = sorted({magnification(name) for name in plan.columns["source"]}, key=natural_key)
-    if len(found) > 1:
-        shown = ", ".join(f"{value}x" for value in found)
+    values = sorted({magnification(name) for name in plan.columns["source"]}, key=natural_key)
+    if len(values) > 1:
+        shown = ", ".join(f"{value}x" for value in values)
         plan.notes.append(
-            f"magnifications {shown} are mixed; keep one with --include '*-{found[0]}-*'"
+            f"magnifications {shown} are mixed; keep one with --include '*-{values[0]}-*'"
         )

@@ -28,10 +28,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from eosin.data.digests import pixel_digest as pixel_digest
-from eosin.data.digests import pixel_digests as pixel_digests
-from eosin.data.digests import table_digest as table_digest
-from eosin.errors import StoreError
+from eosin.data.digests import pixel_digests, table_digest
+from eosin.errors import StoreError, first_line
 
 FORMAT = 1
 
@@ -162,10 +160,7 @@ class PatchStore:
             table = pl.read_parquet(path)
             return table.select([pl.col(name).cast(kind) for name, kind in INDEX_SCHEMA.items()])
         except (OSError, pl.exceptions.PolarsError) as error:
-            first = (
-                str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            )
-            raise StoreError(f"{path} cannot be read ({first}); pack again") from None
+            raise StoreError(f"{path} cannot be read ({first_line(error)}); pack again") from None
 
     @cached_property
     def labels(self) -> npt.NDArray[np.int64]:
@@ -187,6 +182,11 @@ class PatchStore:
         """(height_px, width_px)."""
         height, width = self.info["patch_size"]
         return int(height), int(width)
+
+    @property
+    def fit(self) -> str:
+        """How images of another size were brought to the patch size: pad, resize or reject."""
+        return str(self.info.get("fit", "pad"))
 
     @property
     def mpp(self) -> float | None:

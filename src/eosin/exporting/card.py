@@ -56,7 +56,8 @@ def _not_for(result: Facts) -> str:
     scale = f", or a resolution other than about {mpp:g} micrometers a pixel" if mpp else ""
     return (
         "Not for any decision about a patient, and not for tissue, stains or scanners on which it "
-        f"has not been measured{scale}: patches of any size are resized, without a word."
+        f"has not been measured{scale}: arrays of another size are resized inside. "
+        "eosin brings image files to the patch size before, as the training data were packed."
     )
 
 

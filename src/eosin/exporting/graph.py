@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from eosin.models.classifier import Classifier, texture_of, two_columns
-from eosin.models.resize import resize_by_matrices
 from eosin.models.symmetry import turn
 
 #: Names of the graph's input and outputs; the last only where an out-of-scope check was fitted.
@@ -30,15 +29,9 @@ class ExportGraph(nn.Module):
     [(3, 2), (3, 96)]
     """
 
-    scale: Tensor
-    shift: Tensor
-
     def __init__(self, model: Classifier) -> None:
         super().__init__()
         self.model = model
-        # One product and one sum instead of three operations on every pixel.
-        self.register_buffer("scale", 1 / (255 * model.deviation), False)
-        self.register_buffer("shift", -model.mean / model.deviation, False)
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -48,7 +41,7 @@ class ExportGraph(nn.Module):
     def forward(self, patches: Tensor) -> tuple[Tensor, ...]:
         """patches: uint8 [N, H, W, 3]. Returns what ``outputs`` names."""
         model = self.model
-        views = [self._prepare(turn(patches, which)) for which in range(model.views)]
+        views = [model.prepare(turn(patches, which)) for which in range(model.views)]
         early = model.network.early(  # type: ignore[operator]
             views[0] if len(views) == 1 else torch.cat(views)
         )
@@ -57,13 +50,6 @@ class ExportGraph(nn.Module):
         found = (self._probabilities(answers, patches), texture)
         distance = model.distance(texture)
         return found if distance is None else (*found, distance)
-
-    def _prepare(self, patches: Tensor) -> Tensor:
-        """``Classifier.prepare`` without its branch: float32 [N, 3, h, w]."""
-        # Scaled before resizing, which is the same as weights of a pixel sum to 1: between the
-        # resizing and the first convolution OpenVINO cannot place it in an int8 model.
-        images = (patches.float() * self.scale + self.shift).permute(0, 3, 1, 2)
-        return resize_by_matrices(images, self.model.patch_size)
 
     def _probabilities(self, answers: Tensor, patches: Tensor) -> Tensor:
         """float32 [N, K] of what the network gives for all views of N patches."""

@@ -1,7 +1,7 @@
 """A download that survives broken connections: written to NAME.partial, checked, then renamed.
 
-Beside the partial file stands NAME.partial.json with the identity of what is being fetched (the
-server's ETag or date, and the size), so that a later run goes on only with bytes of the same file.
+NAME.partial.json beside it keeps the identity of the file on the server (ETag or date, and size),
+so that a later run resumes only with bytes of the same file.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from eosin.fetching.servers import Opener, Patience, TryAgain, answers
 
 CHUNK_BYTES = 1 << 17
 
-#: An attempt that brought this much counts as progress, and the count of failures starts anew.
+#: An attempt that fetched this much counts as progress, and resets the count of failures.
 _WORTH_BYTES = 1 << 20
 
 
@@ -38,13 +38,13 @@ class GivenUpError(DownloadError):
 
 
 class Watcher:
-    """Is told how a download goes; this one keeps silent."""
+    """Receives the progress of a download; this one ignores it."""
 
     def progress(self, name: str, done: int, total: int | None) -> None:
         """``done`` of ``total`` bytes of the file ``name`` are here (None: size unknown)."""
 
     def note(self, text: str) -> None:
-        """Something that a person should read: a retry, a restart."""
+        """A message for people: a retry, a restart."""
 
 
 def download(
@@ -55,13 +55,13 @@ def download(
     patience: Patience | None = None,
     watcher: Watcher | None = None,
 ) -> None:
-    """Fetch a file to ``target``, going on with what an earlier attempt left beside it.
+    """Fetch a file to ``target``, resuming what an earlier attempt left beside it.
 
-    check: is given the complete file under its temporary name and raises DownloadError when it is
-    not what was asked for; the temporary file is then removed.
+    check: receives the complete file under its temporary name and raises DownloadError when it is
+    not the requested one; the temporary file is then removed.
 
     Raises DownloadError when the attempts are used up or ``check`` refuses, DiskError when the file
-    cannot be written (what came so far is kept), and whatever ``open_at`` raises.
+    cannot be written (the bytes so far are kept), and whatever ``open_at`` raises.
     """
     patience = patience or servers.PATIENCE
     watcher = watcher or Watcher()
@@ -74,9 +74,8 @@ def download(
             _attempt(open_at, partial, target.name, patience, watcher)
             break
         except TryAgain as error:
-            came = _size(partial) - before
-            failures = 1 if came >= _WORTH_BYTES else failures + 1
             here = _size(partial)
+            failures = 1 if here - before >= _WORTH_BYTES else failures + 1
             if failures >= patience.attempts:
                 kept = f"; {amount(here)} are kept in {partial} for the next run" if here else ""
                 raise GivenUpError(
@@ -103,26 +102,24 @@ def _attempt(
     open_at: Opener, partial: Path, name: str, patience: Patience, watcher: Watcher
 ) -> None:
     """One request: append what comes to ``partial``; returns when the file is complete."""
-    known = _read_identity(partial)
-    start = _size(partial) if known else 0
-    with open_at(start, known.get("validator"), patience) as response:
+    earlier = _read_identity(partial)
+    start = _size(partial) if earlier else 0
+    with open_at(start, earlier.get("validator"), patience) as response:
         if response.status_code == 416:
             if start and _total_of(response) == start:
                 return  # An earlier run was ended between the last byte and the renaming.
-            discard(partial)
-            raise TryAgain("the server has another file than before; starting again from zero")
+            raise _changed(partial)
         begins, total = _extent(response)
         identity = {"validator": _validator(response), "total": total}
-        if begins != start or (start and not _same(known, identity)):
+        if begins != start or (start and not _same(earlier, identity)):
             if begins:
-                discard(partial)
-                raise TryAgain("the server has another file than before; starting again from zero")
+                raise _changed(partial)
             watcher.note(
-                f"{name}: the file changed or the server sends only whole files; from zero again"
+                f"{name}: the file changed, or the server cannot resume; restarting from zero"
             )
             start = 0
         if start:
-            watcher.note(f"{name}: going on at {amount(start)} of {amount(total or 0)}")
+            watcher.note(f"{name}: resuming at {amount(start)} of {amount(total or 0)}")
         else:
             discard(partial)
             _identity_path(partial).write_text(json.dumps(identity), "utf-8")
@@ -140,7 +137,12 @@ def _attempt(
         raise TryAgain(f"the connection ended after {amount(done)} of {amount(total)}")
     if total is not None and done > total:
         discard(partial)
-        raise TryAgain(f"more came than the {amount(total)} announced; starting again from zero")
+        raise TryAgain(f"the server sent more than {amount(total)}; restarting from zero")
+
+
+def _changed(partial: Path) -> TryAgain:
+    discard(partial)
+    return TryAgain("the file on the server has changed; restarting from zero")
 
 
 def _pieces(response: requests.Response, name: str) -> Iterator[bytes]:
@@ -163,7 +165,7 @@ def _write(file: Any, chunk: bytes, partial: Path, done: int, total: int | None)
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             _no_space(partial, total, None if total is None else total - done)
         raise DiskError(
-            f"{partial} cannot be written ({error.strerror or error}); what came so far is kept"
+            f"{partial} cannot be written ({error.strerror or error}); the bytes so far are kept"
         ) from None
 
 
@@ -174,17 +176,17 @@ def _require_space(partial: Path, total: int, needed: int) -> None:
 
 def _no_space(partial: Path, total: int | None, needed: int | None) -> None:
     free = shutil.disk_usage(partial.parent).free
-    lacking = "" if needed is None else f"{amount(needed)} more are needed, "
-    whole = "" if total is None else f" for a file of {amount(total)}"
+    missing = "" if needed is None else f"{amount(needed)} more are needed, "
+    size = "" if total is None else f" for a file of {amount(total)}"
     raise DiskError(
-        f"the disk is full{whole}: {lacking}{amount(free)} are free in "
-        f"{partial.parent.resolve()}. Make room and run the same command again (it goes on with "
+        f"the disk is full{size}: {missing}{amount(free)} are free in "
+        f"{partial.parent.resolve()}. Free some space and run the same command again (it keeps "
         f"the {amount(_size(partial))} in {partial.name}), or choose another place with -o"
     )
 
 
 def _extent(response: requests.Response) -> tuple[int, int | None]:
-    """The first byte of the answer's body within the file, and the file's size if it is told."""
+    """The first byte of the answer's body within the file, and the file's size if it is known."""
     if response.status_code == 206:
         match = re.match(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
         if match:
@@ -207,11 +209,10 @@ def _validator(response: requests.Response) -> str | None:
     return response.headers.get("Last-Modified")
 
 
-def _same(known: dict[str, Any], now: dict[str, Any]) -> bool:
+def _same(earlier: dict[str, Any], now: dict[str, Any]) -> bool:
     # A 206 need not repeat the ETag, but one that differs is another file.
-    return known.get("total") == now["total"] and (
-        now["validator"] is None or known.get("validator") == now["validator"]
-    )
+    validators = (None, earlier.get("validator"))
+    return earlier.get("total") == now["total"] and now["validator"] in validators
 
 
 def partial_path(target: Path) -> Path:
@@ -234,13 +235,13 @@ def _identity_path(partial: Path) -> Path:
 
 
 def _read_identity(partial: Path) -> dict[str, Any]:
-    """What the partial file belongs to; empty where that cannot be told, so that it starts anew."""
+    """The identity of the file that a partial file belongs to; empty where it is not known."""
     try:
-        known = json.loads(_identity_path(partial).read_text("utf-8"))
+        identity = json.loads(_identity_path(partial).read_text("utf-8"))
     except (OSError, ValueError):
         return {}
     # Without a validator nothing proves that the rest belongs to the same file.
-    return known if isinstance(known, dict) and known.get("validator") else {}
+    return identity if isinstance(identity, dict) and identity.get("validator") else {}
 
 
 def _size(path: Path) -> int:
@@ -257,7 +258,7 @@ def md5_of(path: Path) -> str:
 
 
 def looks_like(path: Path) -> str:
-    """What a file that is not the expected one seems to be.
+    """What an unexpected file seems to be.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:

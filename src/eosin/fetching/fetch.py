@@ -44,7 +44,7 @@ _MIRROR_ATTEMPTS = 3
 
 @dataclass(frozen=True)
 class Fetched:
-    """A file that is there and right. ``new`` is False where it was there before."""
+    """A complete and verified file. ``new`` is False where it existed before."""
 
     path: Path
     size_bytes: int
@@ -54,19 +54,17 @@ class Fetched:
 def fetch_idc(target: Path, *, force: bool = False, watcher: Watcher | None = None) -> Fetched:
     """Download the Kaggle archive to ``target``, as the zip that it is.
 
-    A complete zip that is there already is left alone, unless ``force``.
+    A complete zip that exists already is kept, unless ``force``; nothing but a zip is replaced.
 
     Raises MissingExtraError without the Kaggle client, CredentialsError without a token that is
-    accepted, UserError where ``target`` is something else than a zip, DownloadError otherwise.
+    accepted, UserError where ``target`` is not a zip, DownloadError otherwise.
     """
-    if target.exists() and not force:
+    if target.exists() and not (force and _is_zip(target)):
         try:
             check_zip(target)
         except DownloadError as error:
-            raise UserError(
-                f"{error}; it is in the way. Remove it, use --force to replace it, or choose "
-                "another name with -o"
-            ) from None
+            advice = "use --force to replace it, or " if _is_zip(target) else ""
+            raise UserError(f"{error}; {advice}choose another name with -o") from None
         return Fetched(target, target.stat().st_size, new=False)
     opener = kaggle.open_dataset(IDC, kaggle.require_credentials())
     download(opener, target, check=check_zip, watcher=watcher)
@@ -82,10 +80,10 @@ def fetch_mnist(
 ) -> list[Fetched]:
     """Download the four MNIST files to ``folder``; the mirrors are tried in turn.
 
-    A file with the right checksum is left alone, unless ``force``; a wrong one is replaced.
+    A file with the right checksum is kept, unless ``force``; a wrong one is replaced.
 
-    Raises UserError for a mirror that is no web address, DownloadError with the reason of each file
-    and mirror that failed; the files that are right stay.
+    Raises UserError for a mirror that is not a web address, DownloadError with the reason of each
+    file and mirror that failed; the correct files stay.
     """
     for mirror in mirrors:
         if urlsplit(mirror).scheme not in ("http", "https") or not urlsplit(mirror).netloc:
@@ -100,16 +98,15 @@ def fetch_mnist(
             fetched.append(Fetched(target, target.stat().st_size, new=False))
             continue
         if target.exists() and not force:
-            watcher.note(f"{target} is not the published file (checksum); it is fetched again")
+            watcher.note(f"{target} is not the published file (checksum); fetching it again")
         reasons = _from_mirrors(usable, name, target, md5, watcher)
+        failed += reasons or ()
         if reasons is None:
             fetched.append(Fetched(target, target.stat().st_size, new=True))
-        else:
-            failed += reasons
     if failed:
         raise DownloadError(
             f"{len(MNIST) - len(fetched)} of the {len(MNIST)} MNIST files could not be fetched "
-            "(--mirror names another server):\n  " + "\n  ".join(failed)
+            "(use --mirror for another server):\n  " + "\n  ".join(failed)
         )
     return fetched
 
@@ -117,16 +114,16 @@ def fetch_mnist(
 def _from_mirrors(
     mirrors: list[str], name: str, target: Path, md5: str, watcher: Watcher
 ) -> list[str] | None:
-    """None when the file is there, otherwise why each mirror failed; the good one moves ahead."""
+    """None when the file is fetched, else why each mirror failed; the good one moves ahead."""
 
     def check(path: Path) -> None:
-        found = md5_of(path)
-        if found != md5:
+        actual = md5_of(path)
+        if actual != md5:
             raise DownloadError(
-                f"{name}: wrong checksum {found}, expected {md5}; it is {looks_like(path)}"
+                f"{name}: wrong checksum {actual}, expected {md5}; it is {looks_like(path)}"
             )
 
-    reasons = [] if mirrors else [f"{name}: no server left to ask"]
+    reasons = [] if mirrors else [f"{name}: no server left to try"]
     patience = replace(servers.PATIENCE, attempts=min(_MIRROR_ATTEMPTS, servers.PATIENCE.attempts))
     for mirror in list(mirrors):
         url = mirror.rstrip("/") + "/" + name
@@ -148,12 +145,18 @@ def _from_mirrors(
     return reasons
 
 
-# The end of a zip (PKWARE's APPNOTE, 4.3.14 to 4.3.16). zipfile would read the whole directory,
-# half a million members here; the end is enough to tell whether the file is complete.
+# The end of a zip (PKWARE's APPNOTE, 4.3.14 to 4.3.16). zipfile would read the complete
+# directory, half a million members here; the end shows whether the file is complete.
 _END = struct.Struct("<4s4H2LH")
 _END64_LOCATOR = struct.Struct("<4sLQL")
 _END64 = struct.Struct("<4sQ2H2L4Q")
 _LONGEST_COMMENT = 0xFFFF
+
+
+def _is_zip(path: Path) -> bool:
+    """Whether the first bytes are those of a zip, complete or not."""
+    with path.open("rb") as file:
+        return file.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
 
 
 def check_zip(path: Path) -> int:
@@ -162,15 +165,15 @@ def check_zip(path: Path) -> int:
     Raises DownloadError when it is something else, or when its end is missing.
     """
     size = path.stat().st_size
+    if not _is_zip(path):
+        raise DownloadError(f"{path} is not a zip but {looks_like(path)}")
     with path.open("rb") as file:
-        if file.read(4) not in (b"PK\x03\x04", b"PK\x05\x06"):
-            raise DownloadError(f"{path} is not a zip but {looks_like(path)}")
         tail_start = max(0, size - _END.size - _LONGEST_COMMENT - _END64_LOCATOR.size)
         file.seek(tail_start)
         tail = file.read()
         at = tail.rfind(b"PK\x05\x06")
         if at < 0 or len(tail) - at < _END.size:
-            raise DownloadError(f"{path} is a zip without its end: it is cut off at {amount(size)}")
+            raise DownloadError(f"{path} is an incomplete zip: it is cut off at {amount(size)}")
         *_, members, length, offset, _comment = _END.unpack_from(tail, at)
         end = tail_start + at
         locator = tail[max(0, at - _END64_LOCATOR.size) : at]
@@ -179,12 +182,10 @@ def check_zip(path: Path) -> int:
             file.seek(end)
             record = file.read(_END64.size)
             if len(record) < _END64.size or record[:4] != b"PK\x06\x06":
-                raise DownloadError(f"{path} is a damaged zip: its end record is not where it says")
+                raise DownloadError(f"{path} is a damaged zip: its end record is missing")
             *_, members, length, offset = _END64.unpack(record)
         file.seek(offset)
         first = file.read(4)
     if offset + length != end or (members and first != b"PK\x01\x02"):
-        raise DownloadError(
-            f"{path} is a damaged zip: its table of contents is not where its end says"
-        )
+        raise DownloadError(f"{path} is a damaged zip: its table of contents is missing")
     return int(members)

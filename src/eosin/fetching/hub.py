@@ -1,8 +1,8 @@
 """One file of a model hub, into the cache of the hub's own client: resumed, and checked.
 
-The client names the addresses, finds the token and keeps the cache, so that what is fetched here
-serves other programs too. The bytes come through eosin.fetching.downloads: the client begins anew
-when a run is ended, and a file of several gigabytes should not.
+The client makes the addresses, finds the token and keeps the cache, so that other programs can use
+what is fetched here. The bytes come through eosin.fetching.downloads: the client restarts from zero
+after a stop, and a file of several gigabytes should not.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ import requests
 
 from eosin.errors import CredentialsError, DownloadError, EosinError, MissingExtraError
 from eosin.fetching.downloads import DiskError, Watcher, amount, download
-from eosin.fetching.servers import Patience, TryAgain, answers, range_headers, refuse_status
+from eosin.fetching.servers import Patience, TryAgain, get, refuse_status
 
-#: A commit's name, and the git checksum of a small file.
+#: A commit, and the git checksum of a small file.
 COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 #: The page where tokens are made.
 _TOKENS = "huggingface.co/settings/tokens"
 _Answer = TypeVar("_Answer")
-#: How often the hub is asked for a file's facts.
+#: How often the hub is asked about a file.
 _QUESTIONS = 3
-#: Smaller files come without a word.
+#: Smaller files come without a message.
 _WORTH_SAYING_BYTES = 1 << 20
 
 
 class Published(Protocol):
-    """What must be known of weights; an EncoderSpec of the table is one."""
+    """The properties of published weights; an EncoderSpec of the table has them."""
 
     @property
     def title(self) -> str: ...
@@ -59,7 +59,7 @@ class Published(Protocol):
 
 @dataclass(frozen=True)
 class Place:
-    """Where weights are looked for and by whom."""
+    """Where weights are looked for, and with which rights."""
 
     spec: Published
     revision: str  #: a commit, or "main" where none is pinned
@@ -71,7 +71,7 @@ class Place:
 
 
 def client() -> Any:
-    """The hub's client, which is told not to report what is used."""
+    """The hub's client, set not to report what is used."""
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     try:
         import huggingface_hub
@@ -84,37 +84,37 @@ def client() -> Any:
 
 
 def by_hand(spec: Published) -> str:
-    """The way that needs no connection."""
+    """What to do without a connection."""
     return (
-        f"with another machine fetch {' or '.join(spec.files)} from {spec.page} and pass it with "
-        "--weights FILE"
+        f"or download {' or '.join(spec.files)} from {spec.page} on another machine and pass it "
+        "with --weights FILE"
     )
 
 
 def fetch_file(hub: Any, place: Place, name: str, say: Callable[[str], object]) -> Path | None:
-    """One file of the repository, in the cache; None when the repository has none of the name."""
+    """One file of the repository, in the cache; None where the repository does not have it."""
     from huggingface_hub import file_download, utils
     from huggingface_hub.errors import EntryNotFoundError
 
     url = hub.hf_hub_url(place.spec.hub, name, revision=place.revision, endpoint=place.endpoint)
     try:
-        facts = _patiently(place, lambda: hub.get_hf_file_metadata(url, token=place.token or False))
+        file = _patiently(place, lambda: hub.get_hf_file_metadata(url, token=place.token or False))
     except EntryNotFoundError:
         return None
-    if not facts.commit_hash or not facts.etag:
+    if not file.commit_hash or not file.etag:
         raise _no_hub(place)
     folder = place.cache / file_download.repo_folder_name(repo_id=place.spec.hub, repo_type="model")
-    blob = folder / "blobs" / str(facts.etag)
+    blob = folder / "blobs" / str(file.etag)
     if not blob.exists():
-        if facts.size and facts.size >= _WORTH_SAYING_BYTES:
-            say(f"{place.spec.title}: {name}, {amount(facts.size)}, from {place.endpoint}")
-        lock = place.cache / ".locks" / folder.name / f"{facts.etag}.eosin.lock"
+        if file.size and file.size >= _WORTH_SAYING_BYTES:
+            say(f"{place.spec.title}: {name}, {amount(file.size)}, from {place.endpoint}")
+        lock = place.cache / ".locks" / folder.name / f"{file.etag}.eosin.lock"
         try:
             lock.parent.mkdir(parents=True, exist_ok=True)
             blob.parent.mkdir(parents=True, exist_ok=True)
             with utils.WeakFileLock(lock):
                 if not blob.exists():
-                    _body(place, url, blob, name, facts)
+                    _body(place, url, blob, name, file)
         except DiskError as error:
             text = str(error).replace(" with -o", " with HF_HUB_CACHE")
             raise DiskError(f"{place.spec.title}: {text}") from None
@@ -125,41 +125,34 @@ def fetch_file(hub: Any, place: Place, name: str, say: Callable[[str], object]) 
                 f"{place.cache} cannot be written ({error.strerror or error}); choose another "
                 "place with HF_HUB_CACHE"
             ) from None
-    # The bytes are there; the client gives them their name in the cache.
-    return Path(
-        _patiently(
-            place,
-            lambda: hub.hf_hub_download(
-                place.spec.hub,
-                name,
-                revision=place.revision,
-                cache_dir=place.cache,
-                endpoint=place.endpoint,
-                token=place.token or False,
-            ),
-        )
+    # The client gives the bytes their name in the cache.
+    options = {"revision": place.revision, "cache_dir": place.cache, "endpoint": place.endpoint}
+    token = place.token or False
+    done = _patiently(
+        place, lambda: hub.hf_hub_download(place.spec.hub, name, token=token, **options)
     )
+    return Path(done)
 
 
 def _patiently(place: Place, ask: Callable[[], _Answer]) -> _Answer:
-    """The hub's answer, asked for again while that may help; not as long as for the bytes."""
+    """The hub's answer, with fewer retries than for the bytes."""
     attempts = min(place.patience.attempts, _QUESTIONS)
     failures = 0
     while True:
         try:
-            with _spoken(place):
+            with _sentences(place):
                 return ask()
         except TryAgain as error:
             failures += 1
             if failures >= attempts:
                 raise DownloadError(
-                    f"{place.spec.title}: {error} ({failures} attempts); {by_hand(place.spec)}"
+                    f"{place.spec.title}: {error} ({failures} attempts), {by_hand(place.spec)}"
                 ) from None
             time.sleep(place.patience.wait_s(failures))
 
 
 @contextmanager
-def _spoken(place: Place) -> Iterator[None]:
+def _sentences(place: Place) -> Iterator[None]:
     """Turn what the hub's client raises into a sentence, or into TryAgain."""
     from huggingface_hub import errors
 
@@ -172,8 +165,8 @@ def _spoken(place: Place) -> Iterator[None]:
         raise
     except errors.RevisionNotFoundError:
         raise DownloadError(
-            f"{spec.page} has no revision {place.revision} (any more); say which with --revision, "
-            f"or {by_hand(spec)}"
+            f"{spec.page} has no revision {place.revision}; choose another with --revision, "
+            f"{by_hand(spec)}"
         ) from None
     except errors.GatedRepoError:
         _closed(place)
@@ -181,21 +174,21 @@ def _spoken(place: Place) -> Iterator[None]:
         if spec.gated:
             _closed(place)
         raise DownloadError(
-            f"{place.endpoint} has no {spec.hub}, or does not show it to you; see {spec.page}, and "
-            "pass a token with HF_TOKEN if it needs one"
+            f"{place.endpoint} has no {spec.hub}, or hides it from you; see {spec.page}, and "
+            "set HF_TOKEN if it needs a token"
         ) from None
     except errors.HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else 0
         reason = f"{place.endpoint} answered {status}"
         if status == 401 and place.token:
             raise CredentialsError(
-                f"{reason}: the token is wrong or expired; make another at {_TOKENS}"
+                f"{reason}: the token is wrong or expired; create a new one at {_TOKENS}"
             ) from None
         if status in (401, 403) and spec.gated:
             _closed(place)
         if status in (408, 429) or status >= 500:
             raise TryAgain(reason) from None
-        raise DownloadError(f"{spec.title}: {reason}; {by_hand(spec)}") from None
+        raise DownloadError(f"{spec.title}: {reason}, {by_hand(spec)}") from None
     except errors.FileMetadataError:
         raise _no_hub(place) from None
     except _connection_errors() as error:
@@ -226,7 +219,7 @@ def _closed(place: Place) -> NoReturn:
     spec = place.spec
     if place.token is None:
         raise CredentialsError(
-            f"{spec.title} is gated. Ask for access at {spec.page}; then make a token at {_TOKENS} "
+            f"{spec.title} is gated. Request access at {spec.page}, create a token at {_TOKENS} "
             "and pass it with HF_TOKEN or --token (or log in once with: hf auth login)"
         ) from None
     raise CredentialsError(
@@ -235,20 +228,15 @@ def _closed(place: Place) -> NoReturn:
     ) from None
 
 
-def _body(place: Place, url: str, blob: Path, name: str, facts: Any) -> None:
-    """Fetch the bytes to the cache, going on where an earlier attempt ended, and check them."""
+def _body(place: Place, url: str, blob: Path, name: str, file: Any) -> None:
+    """Fetch the bytes to the cache, resuming an earlier attempt, and check them."""
     secret = {"Authorization": f"Bearer {place.token}"} if place.token else {}
 
     def open_at(start: int, validator: str | None, patience: Patience) -> requests.Response:
         # requests takes the token off when it is sent on to another host.
-        headers = {"Accept-Encoding": "identity", "User-Agent": "eosin", **secret}
-        with answers(place.endpoint):
-            response = requests.get(
-                url,
-                headers={**headers, **range_headers(start, validator)},
-                stream=True,
-                timeout=patience.timeout_s,
-            )
+        headers = {"User-Agent": "eosin", **secret}
+        where = place.endpoint
+        response = get(url, start, validator, patience, where=where, headers=headers)
         if response.status_code in (401, 403):
             response.close()
             if response.history:
@@ -259,20 +247,19 @@ def _body(place: Place, url: str, blob: Path, name: str, facts: Any) -> None:
 
     def check(path: Path) -> None:
         size = path.stat().st_size
-        if facts.size is not None and size != facts.size:
-            raise DownloadError(
-                f"{name} has {size} bytes where the hub says {facts.size}; run the command again"
-            )
-        if not _is(path, str(facts.etag)):
-            raise DownloadError(
-                f"{name} came damaged: its checksum is not the hub's; run the command again"
-            )
+        if file.size is not None and size != file.size:
+            reason = f"it has {size} bytes and should have {file.size}"
+        elif not _is(path, str(file.etag)):
+            reason = "its checksum is not the hub's"
+        else:
+            return
+        raise DownloadError(f"{name} came damaged: {reason}; run the command again")
 
     download(open_at, blob, check=check, patience=place.patience, watcher=_Named(place, blob, name))
 
 
 class _Named(Watcher):
-    """Says the file's name where the bytes go by the name of their checksum."""
+    """Shows the file's name, where the cache names it by its checksum."""
 
     def __init__(self, place: Place, blob: Path, name: str) -> None:
         self._watcher, self._blob, self._name = place.watcher, blob.name, name
@@ -285,9 +272,9 @@ class _Named(Watcher):
 
 
 def _is(path: Path, etag: str) -> bool:
-    """Whether a file is the one that the hub's ETag names.
+    """Whether a file is the one of the hub's ETag.
 
-    Large files go by their SHA-256, small ones by git's SHA-1 of a blob; another form of ETag
+    Large files have their SHA-256 as ETag, small ones git's SHA-1 of a blob; another form of ETag
     proves nothing.
     """
     if _SHA256.fullmatch(etag):

@@ -1,4 +1,4 @@
-"""Kaggle: where the token is, and how the client is asked for a data set.
+"""Kaggle: where its token is, and how its client is used to open a data set.
 
 Kaggle's client is two packages. ``kaggle``, the command line, signs in while it is imported,
 prints, makes folders and may end the process; its downloader writes under the final name.
@@ -36,10 +36,10 @@ class Credentials:
     Credentials(kind='key', where='environment', username='ana', path=None)
     """
 
-    kind: (
-        str  #: "token" (one string), "key" (user name and key) or "login" (of `kaggle auth login`)
-    )
-    where: str  #: for people: an environment variable or a file
+    #: "token" (one string), "key" (user name and key) or "login" (of `kaggle auth login`).
+    kind: str
+    #: For people: an environment variable or a file.
+    where: str
     username: str | None = None
     secret: str = field(default="", repr=False)
     path: Path | None = None
@@ -64,47 +64,43 @@ def find_credentials(environ: Mapping[str, str] | None = None) -> Credentials | 
     folders = [home / ".kaggle", Path(environ.get("XDG_CONFIG_HOME") or home / ".config", "kaggle")]
     if environ.get("KAGGLE_CONFIG_DIR"):
         folders.insert(0, Path(environ["KAGGLE_CONFIG_DIR"]))
+
+    def files(*names: str) -> list[Path]:
+        every = [folder / name for folder in folders for name in names]
+        return [path for path in every if path.is_file()]
+
     return (
-        _token(environ, folders)
-        or _key(environ, folders)
-        or next(filter(None, (_login(folder / "credentials.json") for folder in folders)), None)
+        _token(environ, files("access_token", "access_token.txt"))
+        or _key(environ, files("kaggle.json"))
+        or _login(files("credentials.json"))
     )
 
 
-def _token(environ: Mapping[str, str], folders: list[Path]) -> Credentials | None:
-    given = environ.get("KAGGLE_API_TOKEN", "").strip()
-    if given:
-        # The client takes a path here as well.
-        path = Path(given)
-        is_path = "/" in given and path.is_file()
-        secret = _text(path).strip() if is_path else given
-        return _sound(
-            Credentials("token", "KAGGLE_API_TOKEN", None, secret, path if is_path else None)
-        )
-    for folder in folders:
-        for name in ("access_token", "access_token.txt"):
-            path = folder / name
-            if path.is_file() and (secret := _text(path).strip()):
-                return _sound(Credentials("token", str(path), None, secret, path))
+def _token(environ: Mapping[str, str], files: list[Path]) -> Credentials | None:
+    value = environ.get("KAGGLE_API_TOKEN", "").strip()
+    if value:
+        # The client accepts a path here as well.
+        path = Path(value) if "/" in value and Path(value).is_file() else None
+        secret = value if path is None else _text(path)
+        return _checked(Credentials("token", "KAGGLE_API_TOKEN", None, secret, path))
+    for path in files:
+        if secret := _text(path):
+            return _checked(Credentials("token", str(path), None, secret, path))
     return None
 
 
-def _key(environ: Mapping[str, str], folders: list[Path]) -> Credentials | None:
-    user, key = environ.get("KAGGLE_USERNAME", "").strip(), environ.get("KAGGLE_KEY", "").strip()
+def _key(environ: Mapping[str, str], files: list[Path]) -> Credentials | None:
+    user, key = (environ.get(f"KAGGLE_{name}", "").strip() for name in ("USERNAME", "KEY"))
     if user and key:
-        return _sound(Credentials("key", "KAGGLE_USERNAME and KAGGLE_KEY", user, key))
-    for folder in folders:
-        path = folder / "kaggle.json"
-        if path.is_file():
-            found = _object(path)
-            # One of the two may come from the environment, as in the client.
-            user = user or str(found.get("username") or "")
-            key = key or str(found.get("key") or "")
-            if not (user and key):
-                raise CredentialsError(
-                    f'{path} has no "username" and "key"; make the token anew:\n{STEPS}'
-                )
-            return _sound(Credentials("key", str(path), user, key, path))
+        return _checked(Credentials("key", "KAGGLE_USERNAME and KAGGLE_KEY", user, key))
+    if files:
+        path, stored = files[0], _object(files[0])
+        # One of the two may come from the environment, as in the client.
+        user = user or str(stored.get("username") or "")
+        key = key or str(stored.get("key") or "")
+        if not (user and key):
+            raise _unusable(f'{path} has no "username" and "key"')
+        return _checked(Credentials("key", str(path), user, key, path))
     if user or key:
         have, lack = ("USERNAME", "KEY") if user else ("KEY", "USERNAME")
         raise CredentialsError(
@@ -113,66 +109,67 @@ def _key(environ: Mapping[str, str], folders: list[Path]) -> Credentials | None:
     return None
 
 
-def _login(path: Path) -> Credentials | None:
-    if not path.is_file() or not _object(path).get("refresh_token"):
-        return None
-    return Credentials("login", str(path), None, "", path)
+def _login(files: list[Path]) -> Credentials | None:
+    for path in files:
+        if _object(path).get("refresh_token"):
+            return Credentials("login", str(path), None, "", path)
+    return None
 
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text("utf-8")
+        return path.read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not text"
-        raise CredentialsError(
-            f"{path} cannot be read ({reason}); make it anew:\n{STEPS}"
-        ) from None
+        raise _unusable(f"{path} cannot be read ({reason})") from None
 
 
 def _object(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(_text(path))
+        value = json.loads(_text(path))
     except ValueError as error:
-        raise CredentialsError(f"{path} is not JSON ({error}); make it anew:\n{STEPS}") from None
-    if not isinstance(found, dict):
-        raise CredentialsError(f"{path} holds no JSON object; make it anew:\n{STEPS}")
-    return found
+        raise _unusable(f"{path} is not JSON ({error})") from None
+    if not isinstance(value, dict):
+        raise _unusable(f"{path} does not contain a JSON object")
+    return value
 
 
-def _sound(credentials: Credentials) -> Credentials:
+def _checked(credentials: Credentials) -> Credentials:
     for value in (credentials.username or "x", credentials.secret):
         if not value or not value.isascii() or not value.isprintable() or " " in value:
-            raise CredentialsError(
-                f"the Kaggle token from {credentials.where} is empty or has characters that no "
-                f"token has; make it anew:\n{STEPS}"
+            raise _unusable(
+                f"the Kaggle token from {credentials.where} is empty or has invalid characters"
             )
     return credentials
 
 
+def _unusable(reason: str) -> CredentialsError:
+    return CredentialsError(f"{reason}; create a new token:\n{STEPS}")
+
+
 def require_credentials() -> Credentials:
     """The credentials, or CredentialsError with the steps to get them."""
-    found = find_credentials()
-    if found is None:
+    credentials = find_credentials()
+    if credentials is None:
         raise CredentialsError(
             "no Kaggle token found in the environment, in KAGGLE_CONFIG_DIR or in ~/.kaggle. "
             f"To get one:\n{STEPS}"
         )
-    return found
+    return credentials
 
 
 def open_dataset(dataset: str, credentials: Credentials) -> Opener:
     """An opener for the zip of a Kaggle data set, named OWNER/NAME.
 
-    Each attempt asks Kaggle anew, because the signed address that it hands out expires.
+    Each attempt asks Kaggle again, because the signed address that it returns expires.
 
     Raises MissingExtraError without the client; the opener raises CredentialsError when the token
-    is refused, DownloadError when there is no such data set.
+    is refused, DownloadError when the data set does not exist.
     """
     sdk = _sdk()
-    owner, name = dataset.split("/")
 
     def open_at(start: int, validator: str | None, patience: Patience) -> requests.Response:
-        response = _ask(sdk, owner, name, credentials, patience)
+        response = _ask(sdk, dataset, credentials, patience)
         if not start:
             return response
         # The client cannot ask for a part. Its last request (after the redirects, with or without
@@ -208,14 +205,12 @@ def _sdk() -> Any:
     return kagglesdk, dataset_api_service
 
 
-def _ask(
-    sdk: Any, owner: str, name: str, credentials: Credentials, patience: Patience
-) -> requests.Response:
-    """Sign in and ask for the whole zip: the open response, its body not yet read."""
+def _ask(sdk: Any, dataset: str, credentials: Credentials, patience: Patience) -> requests.Response:
+    """Sign in and ask for the complete zip: the open response, its body not yet read."""
     kagglesdk, types = sdk
-    where = f"Kaggle data set {owner}/{name}"
+    where = f"Kaggle data set {dataset}"
     request = types.ApiDownloadDatasetRequest()
-    request.owner_slug, request.dataset_slug = owner, name
+    request.owner_slug, request.dataset_slug = dataset.split("/")
     with answers(where):
         try:
             with _client(kagglesdk, credentials, patience) as client:
@@ -223,13 +218,16 @@ def _ask(
                     request
                 )
         except requests.HTTPError as error:
-            _refused(error, where, owner, name, credentials)
+            _refused(error, where, f"kaggle.com/datasets/{dataset}", credentials)
     refuse_status(response, where)
     return response
 
 
 def _client(kagglesdk: Any, credentials: Credentials, patience: Patience) -> Any:
-    if credentials.kind == "login":
+    secrets = {"api_token": credentials.secret}
+    if credentials.kind == "key":
+        secrets = {"username": credentials.username or "", "password": credentials.secret}
+    elif credentials.kind == "login":
         anonymous = _patient(kagglesdk.KaggleClient(), patience)
         try:
             stored = kagglesdk.KaggleCredentials.load(anonymous, str(credentials.path))
@@ -238,11 +236,8 @@ def _client(kagglesdk: Any, credentials: Credentials, patience: Patience) -> Any
                 f"{credentials.where} is damaged ({error}); log in again with the Kaggle client, "
                 f"or:\n{STEPS}"
             ) from None
-        return _patient(kagglesdk.KaggleClient(api_token=stored.get_access_token()), patience)
-    if credentials.kind == "token":
-        return _patient(kagglesdk.KaggleClient(api_token=credentials.secret), patience)
-    client = kagglesdk.KaggleClient(username=credentials.username, password=credentials.secret)
-    return _patient(client, patience)
+        secrets = {"api_token": stored.get_access_token()}
+    return _patient(kagglesdk.KaggleClient(**secrets), patience)
 
 
 class _TimeoutAdapter(HTTPAdapter):
@@ -257,7 +252,7 @@ class _TimeoutAdapter(HTTPAdapter):
 
 
 def _patient(client: Any, patience: Patience) -> Any:
-    # The client waits for ever for a silent server; its session is the only place to say otherwise.
+    # The client waits forever for a silent server; only its session can limit that.
     http = client.http_client()
     http.__enter__()
     session = getattr(http, "_session", None)
@@ -269,7 +264,7 @@ def _patient(client: Any, patience: Patience) -> Any:
 
 
 def _refused(
-    error: requests.HTTPError, where: str, owner: str, name: str, credentials: Credentials
+    error: requests.HTTPError, where: str, page: str, credentials: Credentials
 ) -> NoReturn:
     response = error.response
     if response is None:
@@ -285,15 +280,12 @@ def _refused(
         ) from None
     if status == 403:
         raise CredentialsError(
-            f"Kaggle refused the download (403) with the token from {credentials.where}: it has no "
-            "right to this data set, or the data set's terms are not accepted. Open "
-            f"kaggle.com/datasets/{owner}/{name}, sign in and accept them; or get a new token:\n"
-            f"{STEPS}"
+            f"Kaggle refused the download (403) with the token from {credentials.where}: its "
+            f"account has not accepted the terms of the data set. Open {page}, sign in and accept "
+            f"them; or get a new token:\n{STEPS}"
         ) from None
     if status == 404:
-        raise DownloadError(
-            f"{where}: not found (404); see whether kaggle.com/datasets/{owner}/{name} has moved"
-        ) from None
+        raise DownloadError(f"{where}: not found (404); check whether {page} has moved") from None
     response.status_code = status
     refuse_status(response, where)
     raise DownloadError(f"{where}: {error}") from None

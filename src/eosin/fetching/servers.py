@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import requests
@@ -31,8 +31,8 @@ class Patience:
         >>> [Patience().wait_s(n) for n in (1, 2, 3, 9)], Patience().wait_s(1, asked_s=5)
         ([1.0, 2.0, 4.0, 60.0], 5)
         """
-        wanted = self.backoff_s * 2 ** (failures - 1) if asked_s is None else asked_s
-        return min(wanted, self.longest_wait_s)
+        wait_s = self.backoff_s * 2 ** (failures - 1) if asked_s is None else asked_s
+        return min(wait_s, self.longest_wait_s)
 
     @property
     def timeout_s(self) -> tuple[float, float]:
@@ -40,12 +40,12 @@ class Patience:
         return self.connect_s, self.read_s
 
 
-#: What is used unless a caller gives another.
+#: The default.
 PATIENCE = Patience()
 
 
 class TryAgain(Exception):
-    """This attempt failed, another may succeed. Never leaves the data room."""
+    """This attempt failed, another may succeed. Never leaves this room."""
 
     def __init__(self, reason: str, *, wait_s: float | None = None) -> None:
         super().__init__(reason)
@@ -61,14 +61,30 @@ def open_url(url: str) -> Opener:
     """An opener for a plain address."""
 
     def open_at(start: int, validator: str | None, patience: Patience) -> requests.Response:
-        # "identity": the bytes as they are on the server, so that sizes and ranges mean the file.
-        headers = {"Accept-Encoding": "identity", **range_headers(start, validator)}
-        with answers(url):
-            response = requests.get(url, headers=headers, stream=True, timeout=patience.timeout_s)
+        response = get(url, start, validator, patience, where=url)
         refuse_status(response, url)
         return response
 
     return open_at
+
+
+def get(
+    url: str,
+    start: int,
+    validator: str | None,
+    patience: Patience,
+    *,
+    where: str,
+    headers: Mapping[str, str] | None = None,
+) -> requests.Response:
+    """The open response for the file from byte ``start``, of any status; ``where`` is for messages.
+
+    Raises TryAgain or DownloadError where no answer comes.
+    """
+    # "identity": the bytes as they are on the server, so that sizes and ranges mean the file.
+    sent = {"Accept-Encoding": "identity", **(headers or {}), **range_headers(start, validator)}
+    with answers(where):
+        return requests.get(url, headers=sent, stream=True, timeout=patience.timeout_s)
 
 
 def range_headers(start: int, validator: str | None) -> dict[str, str]:
@@ -90,7 +106,7 @@ def answers(where: str) -> Iterator[None]:
     except requests.exceptions.SSLError as error:
         raise DownloadError(
             f"{where}: no trusted connection ({_innermost(error)}); check the clock and any proxy "
-            "of your network (REQUESTS_CA_BUNDLE names its certificate)"
+            "of your network (set REQUESTS_CA_BUNDLE to its certificate)"
         ) from None
     except (requests.exceptions.Timeout, urllib3.exceptions.TimeoutError):
         raise TryAgain("no answer from the server in time") from None
@@ -124,16 +140,11 @@ def refuse_status(response: requests.Response, where: str) -> None:
 def _innermost(error: BaseException) -> str:
     """The cause in a few words; requests' own texts repeat the address with its signature."""
     seen: set[int] = set()
-    inner: BaseException = error
+    inner = error
     while id(inner) not in seen:
         seen.add(id(inner))
-        candidates = (
-            getattr(inner, "reason", None),
-            *inner.args,
-            inner.__cause__,
-            inner.__context__,
-        )
-        inner = next((c for c in candidates if isinstance(c, BaseException)), inner)
+        causes = (getattr(inner, "reason", None), *inner.args, inner.__cause__, inner.__context__)
+        inner = next((cause for cause in causes if isinstance(cause, BaseException)), inner)
     if isinstance(inner, OSError) and inner.strerror:
         return inner.strerror
     if isinstance(inner, requests.RequestException | urllib3.exceptions.HTTPError):

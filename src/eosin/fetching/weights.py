@@ -1,4 +1,4 @@
-"""Published weights for an encoder: as given, from the hub's cache on this disk, or fetched."""
+"""Published weights of an encoder: from the user's file, the hub's cache, or a download."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ def obtain(
     say: Callable[[str], object] = lambda text: None,
     watcher: Watcher | None = None,
 ) -> Path:
-    """The file with the weights: as given, else from the hub's cache on this disk, else fetched.
+    """The file with the weights: the user's own, else from the hub's cache, else fetched.
 
     given: a weights file or folder of the user's. token: of the hub; by default HF_TOKEN or the
     login of the hub's client. endpoint: by default HF_ENDPOINT. cache: by default HF_HUB_CACHE.
-    revision: a commit in place of the table's. say: is told license and gate before a download.
-    Returns the file, or the list of parts of weights that come in several.
+    revision: a commit instead of the table's. say: receives license and gate before a download.
+    Returns the file, or the index of weights that come in several parts.
 
-    Raises RunError when ``given`` is not there, CredentialsError for a gate that is closed,
-    DownloadError when the weights cannot be had (HF_HUB_OFFLINE counts), MissingExtraError without
-    the hub's client.
+    Raises RunError when ``given`` does not exist, CredentialsError without access to a gated model,
+    DownloadError when the weights cannot be fetched (HF_HUB_OFFLINE counts), MissingExtraError
+    without the hub's client.
     """
     if given is not None:
         if not given.exists():
-            raise RunError(f"{given}: no such file or folder; --weights takes what holds weights")
+            raise RunError(f"{given}: no such file or folder; --weights needs one")
         return given
     hub = client()
     place = Place(
@@ -58,14 +58,14 @@ def obtain(
         return here
     if os.environ.get("HF_HUB_OFFLINE", "").lower() in _YES:
         raise DownloadError(
-            f"{spec.title}: the weights are not in {place.cache} and HF_HUB_OFFLINE forbids to "
-            f"fetch them; {by_hand(spec)}"
+            f"{spec.title}: the weights are not in {place.cache} and HF_HUB_OFFLINE forbids a "
+            f"download; unset it, {by_hand(spec)}"
         )
     use = "" if spec.commercial else ", no commercial use"
-    gate = f"; gated: asked for at {spec.page}" if spec.gated else ""
+    gate = f"; gated: request access at {spec.page}" if spec.gated else ""
     say(f"{spec.title}: license {spec.licence}{use}{gate}")
     if not COMMIT.fullmatch(place.revision):
-        say(f"{spec.title}: no commit is pinned; {place.revision} is taken and its commit recorded")
+        say(f"{spec.title}: no commit is pinned; using {place.revision} and recording its commit")
     return _fetch(hub, place, say)
 
 
@@ -82,26 +82,22 @@ def revision_of(path: Path) -> str:
 
 
 def _cache(hub: Any) -> Path:
-    if folder := os.environ.get("HF_HUB_CACHE"):
-        return Path(folder)
-    if home := os.environ.get("HF_HOME"):
-        return Path(home) / "hub"
-    return Path(hub.constants.HF_HUB_CACHE)
+    environ = os.environ
+    home = environ.get("HF_HOME") and Path(environ["HF_HOME"]) / "hub"
+    return Path(environ.get("HF_HUB_CACHE") or home or hub.constants.HF_HUB_CACHE)
 
 
 def _cached(hub: Any, place: Place) -> Path | None:
-    """The weights in the cache, if they are all there."""
+    """The weights in the cache, if they are complete."""
     for name in _candidates(place.spec):
-        found = hub.try_to_load_from_cache(
+        cached = hub.try_to_load_from_cache(
             place.spec.hub, name, cache_dir=place.cache, revision=place.revision
         )
-        if not isinstance(found, str):
-            continue
-        path = Path(found)
-        if not name.endswith(".index.json"):
-            return path
-        if all((path.parent / part).is_file() for part in _parts(path)):
-            return path
+        if isinstance(cached, str):
+            path = Path(cached)
+            parts = _parts(path) if name.endswith(".index.json") else []
+            if all((path.parent / part).is_file() for part in parts):
+                return path
     return None
 
 
@@ -112,7 +108,7 @@ def _candidates(spec: Published) -> Iterator[str]:
 
 
 def _parts(index: Path) -> list[str]:
-    """The names in a list of parts."""
+    """The file names in an index of parts."""
     try:
         return sorted({str(v) for v in json.loads(index.read_text("utf-8"))["weight_map"].values()})
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -125,14 +121,13 @@ def _fetch(hub: Any, place: Place, say: Callable[[str], object]) -> Path:
         path = fetch_file(hub, place, name, say)
         if path is None:
             continue
-        if name.endswith(".index.json"):
-            for part in _parts(path):
-                if fetch_file(hub, place, part, say) is None:
-                    raise DownloadError(f"{spec.page} lists {part} but does not have it")
-        # Beside the weights of transformers; it says what no shape tells.
+        for part in _parts(path) if name.endswith(".index.json") else ():
+            if fetch_file(hub, place, part, say) is None:
+                raise DownloadError(f"{spec.page} lists {part} but does not have it")
+        # Comes with the weights of transformers; it has what no shape shows.
         fetch_file(hub, place, "config.json", say)
         return path
     raise DownloadError(
-        f"{spec.page} at {place.revision} has none of {', '.join(spec.files)}; see what it has and "
-        "pass a file of it with --weights FILE"
+        f"{spec.page} at {place.revision} has none of {', '.join(spec.files)}; download weights "
+        "from it and pass them with --weights FILE"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import html
 import importlib.util
 import os
 import secrets
@@ -24,7 +25,6 @@ from pathlib import Path
 from eosin.errors import FailureError, MissingExtraError, UserError
 from eosin.guide.catalog import Lesson
 
-LOCAL = ("127.0.0.1", "localhost", "::1")
 #: A busy machine may take long to import marimo.
 START_S = 90.0
 
@@ -41,50 +41,42 @@ def served(
 ) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Start the lesson's server; gives its address and process, and ends it in any case.
 
-    port: 0 picks a free one. Another host than this machine gets a token in the address. edit: the
-    reader may change the lesson, on a copy in a temporary folder. Raises UserError where the port
-    is taken, FailureError where marimo does not start.
+    The address contains a token: a lesson runs code as its reader, and without the token any
+    other user of the machine could. port: 0 picks a free one. edit: the reader may change the
+    lesson, on a copy in a temporary folder. Raises UserError where the port is taken, FailureError
+    where marimo does not start.
     """
     require_marimo()
     chosen = _free_port(host, port)
-    token = "" if host in LOCAL else secrets.token_urlsafe(16)
-    with tempfile.TemporaryDirectory(prefix="eosin-lesson-", ignore_cleanup_errors=True) as place:
-        path, log = lesson.path, Path(place) / "server.log"
+    with tempfile.TemporaryDirectory(prefix="eosin-lesson-", ignore_cleanup_errors=True) as folder:
+        path, log = lesson.path, Path(folder) / "server.log"
         if edit:
-            path = Path(place) / lesson.path.name
+            path = Path(folder) / lesson.path.name
             shutil.copyfile(lesson.path, path)
             shutil.copyfile(lesson.path.parent / "house.css", path.parent / "house.css")
+        token = secrets.token_urlsafe(16)
+        # Not on the command line, which every user of this machine can read.
+        secret = _private(Path(folder) / "token", token)
         command = [sys.executable, "-m", "marimo", "--yes", "edit" if edit else "run", str(path)]
         command += ["--headless", "--no-sandbox", "--host", host, "--port", str(chosen)]
+        command += ["--token", "--token-password-file", str(secret)]
         command += ["--skip-update-check"] if edit else ["--include-code"]
-        if token:
-            secret = Path(place) / "token"
-            # Not on the command line, which everyone on this machine can read.
-            secret.touch(mode=0o600)
-            secret.write_text(token, "utf-8")
-            command += ["--token", "--token-password-file", str(secret)]
-        else:
-            command += ["--no-token"]
-        with open(log, "wb") as said:
+        with open(log, "wb") as lines:
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
-                stdout=said,
+                stdout=lines,
                 stderr=subprocess.STDOUT,
-                # What the lesson leaves goes with this folder, even where marimo is killed.
-                env={**os.environ, "TMPDIR": place, "TEMP": place, "TMP": place},
+                # The lesson's files are removed with this folder, even where marimo is killed.
+                env={**os.environ, "TMPDIR": folder, "TEMP": folder, "TMP": folder},
                 # Ctrl-C reaches this program, which then ends the server in order.
                 start_new_session=True,
             )
         try:
-            shown = f"[{host}]" if ":" in host else host
-            base = f"http://{shown}:{chosen}"
+            base = f"http://{f'[{host}]' if ':' in host else host}:{chosen}"
             _wait(base, process, log)
-            query = [
-                *(["show-code=true"] if not edit else []),
-                *([f"access_token={token}"] * bool(token)),
-            ]
-            yield base + ("/?" + "&".join(query) if query else "/"), process
+            code = "" if edit else "show-code=true&"
+            yield f"{base}/?{code}access_token={token}", process
         finally:
             _end(process)
 
@@ -96,14 +88,27 @@ def open_lesson(
 
     A stop signal and a closed terminal end it like Ctrl-C, so that no server is left behind.
     """
-    with _stoppable(), served(lesson, port=port, host=host, edit=edit) as (address, process):
+    with (
+        _stoppable(),
+        served(lesson, port=port, host=host, edit=edit) as (address, process),
+        tempfile.TemporaryDirectory(prefix="eosin-lesson-", ignore_cleanup_errors=True) as folder,
+    ):
         yield address
         if show:
-            webbrowser.open(address)
+            # The browser's command line would show the token; this file only its user can read.
+            page = f'<meta http-equiv="refresh" content="0; url={html.escape(address)}">\n'
+            webbrowser.open(_private(Path(folder) / "lesson.html", page).as_uri())
         with contextlib.suppress(KeyboardInterrupt):
             code = process.wait()
             if code not in (0, -signal.SIGINT, -signal.SIGTERM):
-                raise FailureError(f"the lesson's server ended by itself (exit code {code})")
+                raise FailureError(f"the lesson's server stopped unexpectedly (exit code {code})")
+
+
+def _private(path: Path, text: str) -> Path:
+    """Write a file that no other user of the machine can read; returns its path."""
+    path.touch(mode=0o600)
+    path.write_text(text, "utf-8")
+    return path
 
 
 @contextmanager
@@ -111,7 +116,7 @@ def _stoppable() -> Iterator[None]:
     def stop(number: int, _: object) -> None:
         raise KeyboardInterrupt
 
-    # Ctrl-C too: a job in the background is born deaf to it.
+    # Ctrl-C too: a shell starts background jobs with it ignored.
     kinds = [getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP")]
     # Python takes signals in its main thread only.
     here = threading.current_thread() is threading.main_thread()
@@ -133,15 +138,15 @@ def _free_port(host: str, port: int) -> int:
             trial.bind((host, port))
         except OSError as error:
             raise UserError(
-                f"port {port} of {host} cannot be used ({error.strerror or error}); name another "
-                "with --port, or leave it out for a free one"
+                f"port {port} of {host} cannot be used ({error.strerror or error}); choose another "
+                "with --port, or omit --port to use a free one"
             ) from None
         return int(trial.getsockname()[1])
 
 
 def _wait(base: str, process: subprocess.Popen[bytes], log: Path) -> None:
     end = time.monotonic() + START_S
-    # No proxy stands between this machine and itself.
+    # A proxy must not be asked for this machine's own page.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     while process.poll() is None and time.monotonic() < end:
         try:
@@ -149,8 +154,8 @@ def _wait(base: str, process: subprocess.Popen[bytes], log: Path) -> None:
             return
         except (urllib.error.URLError, OSError):
             time.sleep(0.1)
-    said = log.read_text("utf-8", "replace").strip().splitlines()[-1:] or ["it said nothing"]
-    raise FailureError(f"marimo did not start: {said[0]}")
+    lines = log.read_text("utf-8", "replace").strip().splitlines() or ["it printed no reason"]
+    raise FailureError(f"marimo did not start: {lines[-1]}")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -1,4 +1,4 @@
-"""The lessons: where they are, and what each says about itself, read without running it."""
+"""The lessons: where they are, and their titles and goals, read without running them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from eosin.errors import UserError
 if TYPE_CHECKING:
     from eosin.guide.exercises import Exercise
 
-#: 01_perceptron.py and so on; a file without a number is no lesson.
+#: 01_perceptron.py and so on; a file without a number is not a lesson.
 _NAME = re.compile(r"(\d\d)_\w+\.py")
 _PACKAGE = Path(__file__).parents[1]
 
@@ -50,8 +50,8 @@ def lessons_folder() -> Path:
         if any(_NAME.fullmatch(path.name) for path in folder.glob("*.py")):
             return folder
     raise UserError(
-        "the lessons are not part of this installation; install eosin again, or run it from a "
-        "checkout of the repository"
+        "this installation has no lessons; install eosin again, or run it from a checkout of the "
+        "repository"
     )
 
 
@@ -61,12 +61,12 @@ def lessons(folder: Path | None = None) -> list[Lesson]:
 
 
 def find_lesson(number: int, folder: Path | None = None) -> Lesson:
-    """The lesson with this number; raises UserError that says which there are."""
+    """The lesson with this number; raises UserError with the numbers that exist."""
     files = _files(folder)
     if number not in files:
         raise UserError(
-            f"there is no lesson {number}; the lessons are {_ranges(list(files))}. `eosin learn` "
-            "lists them"
+            f"lesson {number} does not exist; the lessons are {_ranges(list(files))}. `eosin "
+            "learn` lists them"
         )
     return read_lesson(files[number])
 
@@ -78,25 +78,21 @@ def _files(folder: Path | None) -> dict[int, Path]:
 
 
 def read_lesson(path: Path) -> Lesson:
-    """What a lesson's head says. The file is parsed and not run.
+    """A lesson from the head of its file, which is parsed and not run.
 
-    The docstring holds the title on its first line, then ``Goal:``, ``Minutes:`` and
-    ``Prerequisites:``; a line that goes on is indented. Raises UserError where one is missing.
+    The docstring has the title on its first line, then ``Goal:``, ``Minutes:`` and
+    ``Prerequisites:``; a continued line is indented. Raises UserError where one is missing.
     """
     try:
         text = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
     except (OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"{path} is no lesson: it cannot be read as Python ({error})") from None
+        raise UserError(f"{path} is not a lesson: it cannot be read as Python ({error})") from None
     fields = read_head(text)
-    missing = [
-        key for key in ("title", "goal", "minutes", "prerequisites") if not fields.get(key, "")
-    ]
+    missing = [key for key in ("title", "goal", "minutes", "prerequisites") if not fields.get(key)]
     number = _NAME.fullmatch(path.name)
     if missing or number is None or not fields["minutes"].isdigit():
-        said = (
-            f"its docstring has no {' and no '.join(missing)}" if missing else "minutes: a number"
-        )
-        raise UserError(f"{path} is no lesson: {said}")
+        reason = f"its docstring has no {' and no '.join(missing)}"
+        raise UserError(f"{path} is not a lesson: {reason if missing else 'minutes: a number'}")
     return Lesson(
         number=int(number[1]),
         title=fields["title"],
@@ -121,7 +117,7 @@ def read_head(text: str) -> dict[str, str]:
 
 
 def exercises_of(number: int, folder: Path | None = None) -> tuple[Exercise, ...]:
-    """The exercises of a lesson: EXERCISES of the file of the same name in lessons/exercises.
+    """The exercises of a lesson: EXERCISES in lessons/exercises, in the file of the same name.
 
     Raises UserError where the lesson or its exercises are missing.
     """

@@ -1,4 +1,4 @@
-"""Whether a found value is the expected one, and in words what is different."""
+"""Whether a value is the expected one, and in words what is different."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import numpy as np
 _MOST_LETTERS = 120
 
 
-def difference(expected: Any, found: Any, *, tolerance: float = 1e-6) -> str:
+def difference(expected: Any, value: Any, *, tolerance: float = 1e-6) -> str:
     """ "" where the values agree, or the words after the expression: "gives 3, and 6 is expected".
 
-    expected, found: numbers, text, None, lists, tuples, dictionaries, NumPy arrays of any shape;
+    expected, value: numbers, text, None, lists, tuples, dictionaries, NumPy arrays of any shape;
     numbers may differ by ``tolerance`` times the larger of 1 and the expected value.
 
     >>> difference(1, 1.0), difference([1, 2], np.array([1.0, 2.0]))
@@ -24,71 +24,70 @@ def difference(expected: Any, found: Any, *, tolerance: float = 1e-6) -> str:
     >>> difference(6, 3)
     'gives `3`, and `6` is expected'
     """
-    if found is None and expected is not None:
+    if value is None and expected is not None:
         return "gives nothing (`None`); look for a missing `return`"
-    if found is Ellipsis:
-        return "gives `...`: that is the place for your code"
+    if value is Ellipsis:
+        return "gives `...`: replace it with your code"
     if isinstance(expected, bool | np.bool_):
-        agree = isinstance(found, bool | np.bool_ | int | float) and bool(found) is bool(expected)
-        return "" if agree else _both(expected, found)
+        agree = isinstance(value, bool | np.bool_ | int | float) and bool(value) is bool(expected)
+        return _both(expected, value, agree)
     if isinstance(expected, str) or expected is None:
-        return "" if type(found) is type(expected) and found == expected else _both(expected, found)
+        return _both(expected, value, type(value) is type(expected) and value == expected)
     if isinstance(expected, Mapping):
-        return _of_mapping(expected, found, tolerance)
-    return _of_numbers(expected, found, tolerance)
+        return _of_mapping(expected, value, tolerance)
+    return _of_numbers(expected, value, tolerance)
 
 
-def _of_mapping(expected: Mapping[Any, Any], found: Any, tolerance: float) -> str:
-    if not isinstance(found, Mapping):
-        return _both(expected, found)
-    for key, value in expected.items():
-        if key not in found:
+def _of_mapping(expected: Mapping[Any, Any], value: Any, tolerance: float) -> str:
+    if not isinstance(value, Mapping):
+        return _both(expected, value)
+    for key, item in expected.items():
+        if key not in value:
             return f"has no `{shown(key)}`"
-        if said := difference(value, found[key], tolerance=tolerance):
-            return f"at `{shown(key)}` {said}"
-    extra = [key for key in found if key not in expected]
+        if words := difference(item, value[key], tolerance=tolerance):
+            return f"at `{shown(key)}` {words}"
+    extra = [key for key in value if key not in expected]
     return f"has `{shown(extra[0])}`, which is not expected" if extra else ""
 
 
-def _of_numbers(expected: Any, found: Any, tolerance: float) -> str:
+def _of_numbers(expected: Any, value: Any, tolerance: float) -> str:
     try:
         want = np.asarray(expected)
     except ValueError:  # rows of different lengths
-        return _of_rows(expected, found, tolerance)
+        return _of_rows(expected, value, tolerance)
     try:
-        have = np.asarray(found)
+        have = np.asarray(value)
     except ValueError:
         return f"gives rows of different lengths, and `{shown(expected)}` is expected"
     if have.dtype.kind not in "biuf" or want.dtype.kind not in "biuf":
-        same = have.shape == want.shape and bool(np.all(have == want))
-        return "" if same else _both(expected, found)
+        return _both(expected, value, have.shape == want.shape and bool(np.all(have == want)))
     if have.shape != want.shape:
-        if isinstance(found, list | tuple) and max(have.size, want.size) <= 8:
-            return _both(expected, found)
-        return f"gives {_form(have, found)}, and {_form_wanted(want)} is expected"
+        if isinstance(value, list | tuple) and max(have.size, want.size) <= 8:
+            return _both(expected, value)
+        return f"gives {_form(have, value)}, and {_form_wanted(want)} is expected"
     wide = want.astype(np.float64), have.astype(np.float64)
     off = ~np.isclose(wide[1], wide[0], rtol=tolerance, atol=tolerance, equal_nan=True)
     if not off.any():
         return ""
     if want.size <= 8:
-        return _both(expected, found)
+        return _both(expected, value)
     at = tuple(int(k) for k in np.argwhere(off)[0])
     place = ", ".join(map(str, at))
     return f"gives `{shown(have[at])}` at [{place}], and `{shown(want[at])}` is expected there"
 
 
-def _of_rows(expected: Any, found: Any, tolerance: float) -> str:
-    if not isinstance(found, list | tuple) or len(found) != len(expected):
-        return _both(expected, found)
-    for k, (each, other) in enumerate(zip(expected, found, strict=True)):
-        if said := difference(each, other, tolerance=tolerance):
-            return f"at [{k}] {said}"
+def _of_rows(expected: Any, value: Any, tolerance: float) -> str:
+    if not isinstance(value, list | tuple) or len(value) != len(expected):
+        return _both(expected, value)
+    for k, (each, other) in enumerate(zip(expected, value, strict=True)):
+        if words := difference(each, other, tolerance=tolerance):
+            return f"at [{k}] {words}"
     return ""
 
 
-def _form(array: np.ndarray[Any, Any], found: Any) -> str:
+def _form(array: np.ndarray[Any, Any], value: Any) -> str:
     return (
-        f"an array of shape {array.shape}" if array.ndim else f"the single value `{shown(found)}`"
+        f"an array of shape {array.shape}" if array.ndim else f"the single value `{shown(value)}`"
     )
 
 
@@ -96,8 +95,8 @@ def _form_wanted(array: np.ndarray[Any, Any]) -> str:
     return f"shape {array.shape}" if array.ndim else "a single number"
 
 
-def _both(expected: Any, found: Any) -> str:
-    return f"gives `{shown(found)}`, and `{shown(expected)}` is expected"
+def _both(expected: Any, value: Any, agree: bool = False) -> str:
+    return "" if agree else f"gives `{shown(value)}`, and `{shown(expected)}` is expected"
 
 
 def shown(value: Any) -> str:

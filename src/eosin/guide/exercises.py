@@ -1,4 +1,4 @@
-"""Exercises and what is said about an answer: code that is run and tested, a number, a choice.
+"""Exercises and their verdicts: code that is run and tested, a number, a choice.
 
 A verdict is one sentence that a learner can act on; a wrong answer also gets the hint, which
 points the way and does not give the answer.
@@ -17,11 +17,11 @@ from eosin.guide.running_answers import Outcome, run_answer
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is said about an answer."""
+    """The verdict on an answer."""
 
     passed: bool
     sentence: str
-    #: Which way to think; "" where the answer passed.
+    #: A step toward the answer; "" where the answer passed.
     hint: str = ""
     #: What the reader's code printed, shortened.
     printed: str = ""
@@ -32,8 +32,8 @@ class Case:
     """One thing that the reader's code must get right.
 
     ``expression`` is Python, evaluated after the reader's code; ``expected`` is the value it must
-    have (numbers, text, lists, tuples, dictionaries, NumPy arrays); ``because`` says in words what
-    this case is about and is shown when it fails.
+    have (numbers, text, lists, tuples, dictionaries, NumPy arrays); ``because`` explains the case
+    and is shown when it fails.
     """
 
     expression: str
@@ -44,10 +44,10 @@ class Case:
 
 @dataclass(frozen=True, kw_only=True)
 class Code:
-    """Code to write. It runs in a process of its own, with a time limit.
+    """Code to write. It runs in a separate process, with a time limit.
 
     question: Markdown. starter: the text in the editor. cases: what is tested, in order; the first
-    that fails is told. given: Python that runs before the answer (imports). right and wrong:
+    that fails is shown. setup: Python that runs before the answer (imports). right and wrong:
     answers that must pass and must fail, for the tests; the first right one is the solution.
 
     >>> double = Code(
@@ -67,49 +67,49 @@ class Code:
     hint: str
     right: tuple[str, ...]
     wrong: tuple[str, ...]
-    given: str = "import numpy as np"
-    #: Seconds that the answer may take, imports of ``given`` not counted.
+    setup: str = "import numpy as np"
+    #: Seconds that the answer may take, imports of ``setup`` not counted.
     limit_s: float = 5.0
-    #: Said when the answer passes.
+    #: Shown when the answer passes.
     praise: str = ""
 
     def check(self, answer: str | None) -> Verdict:
         """Run the answer and test it; never raises for anything that the answer does."""
         text = answer or ""
         if not text.strip() or _squeezed(text) == _squeezed(self.starter):
-            return Verdict(False, "Nothing is written yet: change the code and check again.")
+            return Verdict(False, "Write an answer first: change the code and check again.")
         outcome = run_answer(
-            text, [case.expression for case in self.cases], given=self.given, limit_s=self.limit_s
+            text, [case.expression for case in self.cases], setup=self.setup, limit_s=self.limit_s
         )
         return self._judged(outcome)
 
     def _judged(self, outcome: Outcome) -> Verdict:
         if outcome.problem:
             return Verdict(False, outcome.problem, self.hint, outcome.printed)
-        for k, (case, found) in enumerate(zip(self.cases, outcome.found, strict=True)):
+        for k, (case, result) in enumerate(zip(self.cases, outcome.values, strict=True)):
             because = f" {_sentence(case.because)}" if case.because else ""
-            if found.problem:
-                # What stops at the very first case has nothing to do with what that case is about.
-                said = found.problem + (because if k else "")
-                return Verdict(False, said, self.hint, outcome.printed)
-            said = difference(case.expected, found.value, tolerance=case.tolerance)
-            if said:
-                sentence = f"`{case.expression}` {said}.{because}"
+            sentence = result.problem
+            if sentence:
+                # An error in the very first case has nothing to do with what that case is about.
+                sentence += because if k else ""
+            elif words := difference(case.expected, result.value, tolerance=case.tolerance):
+                sentence = f"`{case.expression}` {words}.{because}"
+            if sentence:
                 return Verdict(False, sentence, self.hint, outcome.printed)
         count = len(self.cases)
         tested = "the test passes" if count == 1 else f"all {count} tests pass"
-        said = " ".join(part for part in (f"Right: {tested}.", self.praise) if part)
-        return Verdict(True, said, printed=outcome.printed)
+        sentence = f"Right: {tested}. {self.praise}".strip()
+        return Verdict(True, sentence, printed=outcome.printed)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Number:
-    """A number to find; ``tolerance`` is absolute, ``near`` maps likely errors to a sentence.
+    """A number to find; ``tolerance`` is absolute, ``near`` maps likely mistakes to a sentence.
 
     >>> half = Number(question="What is 1 / 2?", expected=0.5, hint="Halve 1.", right=("0.5",),
     ...               wrong=("2",), near={2.0: "That is 2 / 1."})
     >>> half.check("0,5").passed, half.check("2").sentence
-    (True, '2 is not it. That is 2 / 1.')
+    (True, '2 is not correct. That is 2 / 1.')
     """
 
     question: str
@@ -123,14 +123,14 @@ class Number:
     praise: str = ""
 
     def check(self, answer: str | float | None) -> Verdict:
-        """Compare; a comma or a point may divide the decimals, and ``3/4`` is understood."""
+        """Compare; decimals may follow a comma or a point, and ``3/4`` is understood."""
         text = "" if answer is None else str(answer).strip()
         if not text:
-            return Verdict(False, "Nothing is written yet: enter a number and check again.")
+            return Verdict(False, "Write an answer first: enter a number and check again.")
         value = _number(text)
-        whole = _in_thousands(text)
-        if whole is not None and abs(whole - self.expected) <= self.tolerance:
-            value = whole
+        thousands = _in_thousands(text)
+        if thousands is not None and abs(thousands - self.expected) <= self.tolerance:
+            value = thousands
         if value is None:
             return Verdict(
                 False, f"`{_plain(text)}` is not a number; write it like 0.25.", self.hint
@@ -141,13 +141,13 @@ class Number:
             )
         for known, sentence in (self.near or {}).items():
             if abs(value - known) <= self.tolerance:
-                return Verdict(False, f"{text} is not it. {sentence}", self.hint)
-        return Verdict(False, f"{text} is not it.", self.hint)
+                return Verdict(False, f"{text} is not correct. {sentence}", self.hint)
+        return Verdict(False, f"{text} is not correct.", self.hint)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """One of several answers. ``options`` maps each to what is said when it is chosen.
+    """One of several answers. ``options`` maps each to its explanation.
 
     >>> sky = Choice(question="The sky is", options={"blue": "On a clear day.", "red": "At dusk."},
     ...              right=("blue",), wrong=("red",), hint="Look up at noon.")
@@ -164,9 +164,9 @@ class Choice:
     def check(self, answer: str | None) -> Verdict:
         """Whether the chosen option is a right one."""
         if not answer:
-            return Verdict(False, "Nothing is chosen yet: pick one and check again.")
+            return Verdict(False, "Choose an answer first, then check again.")
         if answer not in self.options:
-            return Verdict(False, f"`{_plain(answer)}` is none of the answers.", self.hint)
+            return Verdict(False, f"`{_plain(answer)}` is not one of the answers.", self.hint)
         if answer in self.right:
             return Verdict(True, f"Right. {self.options[answer]}")
         return Verdict(False, f"Not this one. {self.options[answer]}", self.hint)
@@ -189,7 +189,7 @@ def _sentence(text: str) -> str:
 
 
 def _in_thousands(text: str) -> float | None:
-    """The number behind "4,640" or "4 640", or None where it is not written so."""
+    """The number behind "4,640" or "4 640", or None for another form."""
     if re.fullmatch(r"[-−]?\d{1,3}([, ]\d{3})+(\.\d+)?", text, re.ASCII):
         return _number(text.replace(",", "").replace(" ", ""))
     return None

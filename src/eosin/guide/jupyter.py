@@ -1,9 +1,8 @@
-"""Lessons in Jupyter: the .ipynb, and what is shown there in place of marimo's moving parts."""
+"""Lessons in Jupyter: the .ipynb, and plain text there in place of marimo's moving parts."""
 
 from __future__ import annotations
 
 import ast
-import importlib.util
 import io
 import json
 import re
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from eosin.errors import EosinError, UserError
-from eosin.files import whole
+from eosin.folders import whole_file
 from eosin.guide.catalog import Lesson, exercises_of
 from eosin.guide.exercises import Choice, Code, Exercise
 
@@ -44,11 +43,11 @@ def register() -> None:
         formatters[kind].for_type(Html, lambda shown, *_: None)
     formatters["text/markdown"].for_type(Html, markdown)
     formatters["image/png"].for_type(Figure, png)
-    _shell().set_custom_exc((EosinError,), _say)
+    _shell().set_custom_exc((EosinError,), _print_error)
 
 
-def _say(shell: Any, kind: type, error: BaseException, trace: Any, **_: Any) -> list[str]:
-    """What eosin raises on purpose is a sentence for the reader; its traceback is not."""
+def _print_error(shell: Any, kind: type, error: BaseException, trace: Any, **_: Any) -> list[str]:
+    """Show the sentence of an error that eosin raises on purpose, without its traceback."""
     sentence = f"error: {error}"
     print(sentence, file=sys.stderr)
     return [sentence]
@@ -56,24 +55,23 @@ def _say(shell: Any, kind: type, error: BaseException, trace: Any, **_: Any) -> 
 
 def png(figure: Any) -> bytes:
     """A figure as a PNG."""
-    held = io.BytesIO()
-    figure.savefig(held, format="png", dpi=110)
-    return held.getvalue()
+    data = io.BytesIO()
+    figure.savefig(data, format="png", dpi=110)
+    return data.getvalue()
 
 
 def write_notebook(lesson: Lesson, path: Path, *, force: bool = False) -> Path:
-    """Write a lesson as a Jupyter notebook, whole or not at all; returns the path.
+    """Write a lesson as a Jupyter notebook, complete or not at all; returns the path.
 
     Texts become Markdown cells; code and figures code cells; each exercise a cell to write in,
-    whose verdict appears when it is run. Raises UserError where the file is there and not force.
+    whose verdict appears when it runs. Raises UserError where the file exists and not force.
     """
     if path.suffix != ".ipynb":
-        raise UserError(f"{path} does not end in .ipynb, by which Jupyter knows its notebooks")
+        raise UserError(f"{path} does not end in .ipynb, which Jupyter needs")
     if path.exists() and not force:
-        raise UserError(f"{path} is there already and may hold answers; name another file")
-    path.parent.mkdir(parents=True, exist_ok=True)
+        raise UserError(f"{path} exists and may contain answers; choose another file")
     text = json.dumps(notebook_of(lesson), ensure_ascii=False, indent=1) + "\n"
-    with whole(path) as temporary:
+    with whole_file(path) as temporary:
         temporary.write_text(text, "utf-8")
     return path
 
@@ -84,7 +82,7 @@ def notebook_of(lesson: Lesson) -> dict[str, Any]:
     cells = [
         _markdown(
             f"*Lesson {lesson.number} of eosin's guide. Run the cells from top to bottom "
-            "(Run, Run All Cells). In Jupyter sliders do not move: change the number after "
+            "(Run, Run All Cells). Sliders do not move in Jupyter: change the number after "
             f"`value=` and run the cells below again. With sliders: `eosin learn {lesson.number}`.*"
         )
     ]
@@ -92,10 +90,10 @@ def notebook_of(lesson: Lesson) -> dict[str, Any]:
         prose = _prose(code)
         if name != "setup" and prose is not None:
             cells.append(_markdown(prose))
-        elif found := _ASKS.search(code):
-            cells += _asked(next(exercises), found[1])
+        elif match := _ASKS.search(code):
+            cells += _asked(next(exercises), match[1])
         elif re.match(r"\s*tell\(", code):
-            continue  # the verdict comes with the answer's own cell
+            continue  # the cell of the answer shows the verdict
         elif code.strip():
             cells.append(_code(code, hidden=hidden))
     for k, cell in enumerate(cells):
@@ -120,7 +118,7 @@ def _cells(lesson: Lesson) -> list[tuple[str, str, bool]]:
 
 
 def _prose(code: str) -> str | None:
-    """The text of a cell that is nothing but ``mo.md("...")``, or None."""
+    """The text of a cell with only ``mo.md("...")``, or None."""
     try:
         body = ast.parse(code).body
     except SyntaxError:
@@ -141,20 +139,19 @@ def _prose(code: str) -> str | None:
 
 
 def _asked(exercise: Exercise, name: str) -> list[dict[str, Any]]:
-    """The question, and a cell for the answer that tells the verdict when it is run."""
-    variable = {"answer_1": "first", "answer_2": "second", "answer_3": "third"}.get(name)
-    number = int(name.removeprefix("answer_"))
-    held = variable or f"exercise_{number}"
+    """The question, and a cell for the answer that shows the verdict when it runs."""
+    number = name.removeprefix("answer_")
+    variable = {"1": "first", "2": "second", "3": "third"}.get(number, f"exercise_{number}")
     text = exercise.question
     if isinstance(exercise, Choice):
         text += "\n\n" + "\n".join(f"- `{option}`" for option in exercise.options)
     if isinstance(exercise, Code):
-        # The cell magic would be Jupyter's way, but then the file would be no plain Python.
+        # A cell magic would be Jupyter's way, but then the cell would not be plain Python.
         quoted = exercise.starter.replace("\\", "\\\\").replace("'''", "\\'\\'\\'")
         answer = f"{name} = '''\n{quoted}\n'''"
     else:
         answer = f'{name} = ""'
-    return [_markdown(text), _code(f"{answer}\n\ntell({held}, {name})", hidden=False)]
+    return [_markdown(text), _code(f"{answer}\n\ntell({variable}, {name})", hidden=False)]
 
 
 def _markdown(text: str) -> dict[str, Any]:
@@ -169,8 +166,3 @@ def _code(text: str, *, hidden: bool) -> dict[str, Any]:
         "outputs": [],
         "source": text,
     }
-
-
-def jupyter_is_here() -> bool:
-    """Whether Jupyter is installed, for the line that says how to open the file."""
-    return any(importlib.util.find_spec(name) for name in ("jupyterlab", "notebook"))

@@ -1,4 +1,4 @@
-"""What a lesson shows in its notebook: exercises with their verdicts, and figures in our look."""
+"""The parts of a lesson in its notebook: exercises with verdicts, and figures in our style."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-#: A drawing with more letters than this is shown as a picture: browsers draw it faster.
+#: A drawing with more characters than this becomes a picture, which browsers draw faster.
 _LARGEST_DRAWING = 400_000
 _numbers = itertools.count(1)
 
 
 class _Place(type(Path())):  # type: ignore[misc]  # the class of this system's paths
-    """A path that can be watched: its folder goes when nothing holds it any more."""
+    """A path with weak references: its folder is removed with the last reference to it."""
 
 
 def workplace() -> Path:
-    """An empty folder for one lesson's files; keep it in a name of the lesson's own.
+    """An empty folder for one lesson's files; keep it in a variable of the lesson.
 
-    It is removed with that name: when its cell runs again, when the reader's page is closed, when
-    the process ends. A stop signal then ends the process in order instead of at once.
+    It is removed with that variable: when its cell runs again, when the page is closed, when the
+    process ends. A stop signal then ends the process in order instead of at once.
 
     >>> folder = workplace()
-    >>> held = str(folder)
+    >>> path = Path(str(folder))
     >>> folder.is_dir(), (folder / "a.store").parent == folder
     (True, True)
     >>> del folder
-    >>> Path(held).exists()
+    >>> path.exists()
     False
     """
     place = _Place(tempfile.mkdtemp(prefix="eosin-lesson-"))
@@ -55,9 +55,9 @@ def workplace() -> Path:
 
 
 def ask(exercise: Exercise) -> Any:
-    """The exercise as a marimo form; its ``.value`` is the answer, None until it is handed in.
+    """The exercise as a marimo form; its ``.value`` is the answer, None until it is submitted.
 
-    Give it to a name of its own in one cell, and that name's value to ``tell`` in the next.
+    Assign it to a variable in one cell, and pass the variable's value to ``tell`` in the next.
     """
     import marimo as mo
 
@@ -80,12 +80,12 @@ def ask(exercise: Exercise) -> Any:
 
 
 def _unchosen(exercise: Choice) -> Callable[[Any], str | None]:
-    """What the form says where nothing is chosen; without it the button would seem dead."""
+    """The form's message where nothing is chosen; without it the button would seem broken."""
     return lambda chosen: None if chosen else exercise.check(None).sentence
 
 
 def tell(exercise: Exercise, answer: str | None) -> Any:
-    """The verdict on an answer, as marimo shows it; nothing where there is no answer yet."""
+    """The verdict on an answer, as marimo shows it; empty before the first answer."""
     import marimo as mo
 
     if answer is None:
@@ -120,7 +120,7 @@ def house_look() -> None:
         show = _shown_in_jupyter
     try:
         from marimo._output.formatting import formatter, opinionated_formatter
-    except ImportError:  # another marimo: figures are then shown as it shows them
+    except ImportError:  # another version of marimo: it shows figures its own way
         return
     for each in (formatter, opinionated_formatter):
         each(Figure)(show)
@@ -139,7 +139,7 @@ def _shown_in_jupyter(figure: Any) -> tuple[Any, str]:
 def drawing(figure: Figure, alt: str = "") -> str:
     """HTML of a figure: an inline SVG whose colors follow the page, or a PNG where that is large.
 
-    alt: what it shows, in words; by default its heading and the names of its axes.
+    alt: its content in words; by default its heading and the names of its axes.
     """
     from eosin.figures import canvas
     from eosin.reporting.inline import COLORS, for_html
@@ -155,10 +155,10 @@ def drawing(figure: Figure, alt: str = "") -> str:
     fixed = {variable: color for color, variable in reversed(COLORS.items())}
     html = re.sub(
         r"var\((--[\w-]+)\)",
-        lambda found: f"var({found[1]}, {fixed.get(found[1], 'sans-serif')})",
+        lambda match: f"var({match[1]}, {fixed.get(match[1], 'sans-serif')})",
         html,
     )
-    # A phone scrolls to the rest of a wide figure, so that all have letters of one size.
+    # A phone scrolls a wide figure, so that all figures have letters of one size.
     least_px = figure.get_figwidth() * 57
     style = f"max-width: {width_px:.0f}px; --least: {least_px:.0f}px"
     return f'<div class="eosin-figure" style="{style}">{html}</div>'
@@ -172,16 +172,16 @@ def _picture(data: bytes, words: str) -> str:
 
 
 def in_words(figure: Figure, *, axes: bool = True) -> str:
-    """What a figure says in words: its heading and, with ``axes``, the names of its axes."""
+    """A figure in words: its heading and, with ``axes``, the names of its axes."""
     heading, size = "", None
     for each in figure.texts:
         text = " ".join(each.get_text().split())
-        # A heading comes in lines; a new sentence begins with a capital letter or in other letters.
+        # A heading comes in lines; a new sentence starts with a capital letter or in another size.
         new = text[:1].isupper() or each.get_fontsize() != size
         stop = "." if new and heading and heading[-1] not in ".:,;?!" else ""
         heading, size = f"{heading}{stop} {text}", each.get_fontsize()
-    said = [heading]
+    words = [heading]
     for panel in figure.axes if axes else []:
-        said += [panel.get_title(), panel.get_ylabel(), panel.get_xlabel()]
-    clean = (" ".join(text.split()).rstrip(".") for text in said)
+        words += [panel.get_title(), panel.get_ylabel(), panel.get_xlabel()]
+    clean = (" ".join(text.split()).rstrip(".") for text in words)
     return re.sub(r'[<>"&$\\]', "", ". ".join(dict.fromkeys(c for c in clean if c))) or "Figure"

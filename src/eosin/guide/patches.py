@@ -1,4 +1,4 @@
-"""The patches that a lesson works on: made-up cases, or a sample of the reader's own store."""
+"""The patches of a lesson: made-up cases, or a sample of the reader's own store."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from eosin.data.store import PatchStore, StoreWriter
 from eosin.errors import StoreError
 from eosin.synthetic.archive import make_store
 
-#: Names a packed store; lessons then work on a sample of its patches.
+#: The path of a packed store; lessons then use a sample of its patches.
 VARIABLE = "EOSIN_STORE"
-#: Patches of a sample have this side in pixels, for which the lessons' networks are made.
+#: The side of a sample's patches in pixels, as the lessons' networks need it.
 SIDE_PX = 50
 
 
@@ -28,9 +28,9 @@ def lesson_store(
 ) -> PatchStore:
     """A store for one lesson at ``path``, small enough for two cores.
 
-    Made-up cases; where the variable EOSIN_STORE names a packed store with two classes, as many
-    cases and patches of that one. Raises StoreError when ``path`` exists or the named store cannot
-    be read or is too small.
+    Made-up cases; where the variable EOSIN_STORE is the path of a packed store with two classes,
+    as many cases and patches of that one. Raises StoreError when ``path`` exists or that store
+    cannot be read or is too small.
     """
     store = named_store(cases=cases, patches_per_case=patches_per_case)
     if store is None:
@@ -41,7 +41,7 @@ def lesson_store(
 def named_store(
     *, classes: int | None = 2, cases: int = 0, patches_per_case: int = 0
 ) -> PatchStore | None:
-    """The store that EOSIN_STORE names, or None where it names none.
+    """The store at the path in EOSIN_STORE, or None where that is not set.
 
     Raises StoreError, with a sentence for the reader, where it cannot be read, has other than
     ``classes`` classes (None takes any number), or fewer than ``cases`` cases that have
@@ -50,39 +50,39 @@ def named_store(
     named = os.environ.get(VARIABLE, "").strip()
     if not named:
         return None
-    advice = f"name another store, or unset {VARIABLE} for made-up patches"
+    advice = f"set another store, or unset {VARIABLE} to use made-up patches"
     try:
         store = PatchStore.open(Path(named).expanduser())
     except StoreError as error:
-        raise StoreError(f"{VARIABLE} names no store that can be used: {error}") from None
+        raise StoreError(f"{VARIABLE} is not a usable store: {error}") from None
     if len(store) == 0:
         raise StoreError(f"{VARIABLE}: {named} has no patches; {advice}")
     if classes is not None and len(store.classes) != classes:
-        found = ", ".join(store.classes[:4]) + (", ..." if len(store.classes) > 4 else "")
-        count = f"{len(store.classes)} class{'es' if len(store.classes) != 1 else ''} ({found})"
+        listed = ", ".join(store.classes[:4]) + (", ..." if len(store.classes) > 4 else "")
+        count = f"{len(store.classes)} class{'es' if len(store.classes) != 1 else ''} ({listed})"
         raise StoreError(f"{VARIABLE}: {named} has {count}; this lesson needs {classes}; {advice}")
-    if cases and len(_usable(store, patches_per_case)) < cases:
+    if cases and (usable := len(_usable(store, patches_per_case))) < cases:
         raise StoreError(
-            f"{VARIABLE}: {named} has {len(_usable(store, patches_per_case))} cases with at least "
-            f"{patches_per_case} patches, {_fewest(patches_per_case)} of them of either class; "
-            f"this lesson needs {cases}; {advice}"
+            f"{VARIABLE}: {named} has {usable} cases with at least {patches_per_case} patches, "
+            f"{_fewest(patches_per_case)} of them of either class; this lesson needs {cases}; "
+            f"{advice}"
         )
     return store
 
 
 def check_named(lesson: Path) -> None:
-    """Raise StoreError where EOSIN_STORE names a store that a lesson, not yet run, cannot use.
+    """Raise StoreError where a lesson, not yet run, cannot use the store of EOSIN_STORE.
 
-    lesson: its file; what it asks of a store is read from its calls, and nothing of it runs.
+    lesson: its file; its needs are read from its calls, and none of it runs.
     """
     if not os.environ.get(VARIABLE, "").strip():
         return
     for node in ast.walk(ast.parse(lesson.read_text("utf-8"))):
         match node:
-            case ast.Call(func=ast.Name(id="lesson_store" | "named_store"), keywords=found):
-                asked = {str(key.arg): key.value for key in found}
-                known = asked.keys() & {"classes", "cases", "patches_per_case"}
-                named_store(**{key: ast.literal_eval(asked[key]) for key in known})
+            case ast.Call(func=ast.Name(id="lesson_store" | "named_store"), keywords=keywords):
+                values = {str(key.arg): key.value for key in keywords}
+                needs = values.keys() & {"classes", "cases", "patches_per_case"}
+                named_store(**{key: ast.literal_eval(values[key]) for key in needs})
 
 
 def sample(
@@ -96,7 +96,7 @@ def sample(
     """A new store with patches of some cases of a store, both classes in each.
 
     Cases are drawn among those with enough patches of each class to train on; within a case,
-    patches are drawn as they come, so that its share of positives stays about its own. Patches of
+    patches are drawn at random, so that its share of positives stays about the same. Patches of
     another size are resized to 50 pixels. Raises StoreError when ``path`` exists.
     """
     rng = np.random.default_rng(seed)
@@ -109,10 +109,9 @@ def sample(
     patches = np.asarray(store.patches[rows])
     height, width = patches.shape[1:3]
     if (height, width) != (SIDE_PX, SIDE_PX):
-        import cv2
+        from eosin.data.fit import resized
 
-        size = (SIDE_PX, SIDE_PX)
-        patches = np.stack([cv2.resize(p, size, interpolation=cv2.INTER_AREA) for p in patches])
+        patches = np.stack([resized(patch, (SIDE_PX, SIDE_PX)) for patch in patches])
     with StoreWriter(
         path,
         classes=list(store.classes),

@@ -44,7 +44,7 @@ def formula(latex: str) -> str:
     for accent, mark in (("hat", "̂"), ("bar", "̄"), ("tilde", "̃"), ("vec", "⃗")):
         text = re.sub(rf"\\{accent}\s*(?:\{{(\w)\}}|(\w))", rf"\1\2{mark}", text)
     wrappers = r"text|mathrm|mathbf|mathit|operatorname|boldsymbol|textbf|textit|mathbb|mathcal"
-    for _ in range(6):  # groups stand inside groups
+    for _ in range(6):  # a group may contain groups
         before = text
         text = re.sub(rf"\\(?:{wrappers}|underbrace|overline)\s*{_GROUP}", r"\1", text)
         text = re.sub(rf"\\d?t?frac\s*{_GROUP}\s*{_GROUP}", _fraction, text)
@@ -52,7 +52,7 @@ def formula(latex: str) -> str:
         if text == before:
             break
     text = re.sub(r"\\partial\s+", r"\\partial ", text)
-    text = re.sub(r"\\([a-zA-Z]+)", lambda found: _WORDS.get(found[1], found[1]), text)
+    text = re.sub(r"\\([a-zA-Z]+)", lambda match: _WORDS.get(match[1], match[1]), text)
     text = re.sub(r"\\([{}%_&#$|])", r"\1", text).replace("∂ ", "∂")
     text = re.sub(rf"_(?:{_GROUP}|(\S))", lambda f: _small(f, _LOW, "_"), text)
     text = re.sub(rf"\^(?:{_GROUP}|(\S))", lambda f: _small(f, _HIGH, "^"), text)
@@ -61,21 +61,21 @@ def formula(latex: str) -> str:
     return unicodedata.normalize("NFC", re.sub(r"[ \n]+", " ", text.replace("{,}", ",")).strip())
 
 
-def _space(found: re.Match[str]) -> str:
-    return "   " if "quad" in found[1] else ("" if found[1] == "!" else " ")
+def _space(match: re.Match[str]) -> str:
+    return "   " if "quad" in match[1] else ("" if match[1] == "!" else " ")
 
 
-def _fraction(found: re.Match[str]) -> str:
-    def held(part: str) -> str:
+def _fraction(match: re.Match[str]) -> str:
+    def grouped(part: str) -> str:
         part = part.strip()
         plain = re.sub(r"\\partial\s+", r"\\partial", part)
         return f"({part})" if re.search(r"[\s+\-]", plain) else part
 
-    return f"{held(found[1])} / {held(found[2])}"
+    return f"{grouped(match[1])} / {grouped(match[2])}"
 
 
-def _small(found: re.Match[str], table: dict[str, str], sign: str) -> str:
-    inside = (found[1] if found[1] is not None else found[2]).strip()
+def _small(match: re.Match[str], table: dict[str, str], sign: str) -> str:
+    inside = (match[1] if match[1] is not None else match[2]).strip()
     if inside and all(letter in table for letter in inside):
         small = "".join(table[letter] for letter in inside)
         return small if len(inside) < 4 and not inside.startswith("-") else f"{sign}({inside})"
@@ -89,25 +89,18 @@ def readable(markdown: str) -> str:
     'The sum w · x and `a$b$`'
     """
     parts = re.split(r"(```.*?```|`[^`\n]*`)", markdown, flags=re.DOTALL)
+    block = re.compile(r"\$\$(.+?)\$\$", re.DOTALL)
+    inline = re.compile(r"(?<![\\$])\$(?!\s)([^$\n]+?(?:\n[^$\n]+?)?)(?<!\s)\$(?!\d)")
     for k in range(0, len(parts), 2):
-        parts[k] = re.sub(
-            r"\$\$(.+?)\$\$",
-            lambda f: "\n\n" + f"        {formula(f[1])}" + "\n\n",
-            parts[k],
-            flags=re.DOTALL,
-        )
-        parts[k] = re.sub(
-            r"(?<![\\$])\$(?!\s)([^$\n]+?(?:\n[^$\n]+?)?)(?<!\s)\$(?!\d)",
-            lambda f: formula(f[1]),
-            parts[k],
-        )
+        text = block.sub(lambda match: f"\n\n        {formula(match[1])}\n\n", parts[k])
+        parts[k] = inline.sub(lambda match: formula(match[1]), text)
     return "".join(parts)
 
 
 def markdown_of(shown: Any, *, pictures: bool = False) -> str:
     """What marimo would show, as Markdown with LaTeX formulas: texts, inputs, callouts, tables.
 
-    pictures: keep pictures whose bytes are in the page; otherwise their words stand for them.
+    pictures: keep pictures whose bytes are in the page; the others become their alternative text.
     """
     # marimo's own inputs offer Markdown too, but it is their escaped HTML.
     text = getattr(shown, "_markdown_text", None)
@@ -128,84 +121,70 @@ def from_html(text: str, *, pictures: bool = False) -> str:
     reader = _Reader(pictures)
     reader.feed(text)
     reader.close()
-    return re.sub(r"\n{3,}", "\n\n", "".join(reader.found)).strip()
+    return re.sub(r"\n{3,}", "\n\n", "".join(reader.parts)).strip()
 
 
-_BLOCKS = {"p", "div", "table", "ul", "ol", "figure", "blockquote"}
+_BLOCKS = ("p", "div", "table", "ul", "ol", "figure", "blockquote")
+_HIDDEN = ("svg", "style", "script")
+_INLINE = {"b": "**", "strong": "**", "i": "*", "em": "*", "code": "`"}
+_OPENING = {
+    **dict.fromkeys(_BLOCKS, "\n\n"),
+    **{f"h{level}": "\n\n" + "#" * level + " " for level in range(1, 7)},
+    **_INLINE,
+    "pre": "\n\n```\n", "li": "\n- ", "tr": "\n|", "marimo-tex": "\0",
+}  # fmt: skip
+_CLOSING = {
+    **dict.fromkeys((*_BLOCKS, *(f"h{level}" for level in range(1, 7))), "\n\n"),
+    **_INLINE,
+    "pre": "\n```\n\n", "th": " |", "td": " |",
+}  # fmt: skip
 
 
 class _Reader(HTMLParser):
     def __init__(self, pictures: bool) -> None:
         super().__init__()
         self.pictures = pictures
-        self.found: list[str] = []
-        self.skipped = 0
+        self.parts: list[str] = []
+        self.hidden = 0
         self.row = 0
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         data = {name: value or "" for name, value in attributes}
-        if tag in ("svg", "style", "script"):
-            self.skipped += 1
-            self.found.append(f"\n\n*[{data['aria-label']}]*\n\n" if data.get("aria-label") else "")
+        text = _OPENING.get(tag, "")
+        if tag in _HIDDEN:
+            self.hidden += 1
+            text = f"\n\n*[{data['aria-label']}]*\n\n" if data.get("aria-label") else ""
         elif tag == "img":
             words, source = data.get("alt") or "a picture", data.get("src", "")
             kept = self.pictures and source.startswith("data:image/")
-            self.found.append(f"\n\n![{words}]({source})\n\n" if kept else f"\n\n*[{words}]*\n\n")
-        elif tag == "marimo-tex":
-            self.found.append("\0")
-        elif tag.startswith("marimo-"):
-            self.found.append(_part(tag, data))
-        elif tag in ("b", "strong"):
-            self.found.append("**")
-        elif tag in ("i", "em"):
-            self.found.append("*")
-        elif tag == "code":
-            self.found.append("`")
-        elif tag == "pre":
-            self.found.append("\n\n```\n")
-        elif re.fullmatch("h[1-6]", tag):
-            self.found.append("\n\n" + "#" * int(tag[1]) + " ")
-        elif tag == "li":
-            self.found.append("\n- ")
-        elif tag == "tr":
-            self.found.append("\n|")
-            self.row += 1
-        elif tag == "table":
-            self.found.append("\n\n")
-            self.row = 0
-        elif tag in _BLOCKS or (tag == "span" and "paragraph" in data.get("class", "")):
-            self.found.append("\n\n")
+            text = f"\n\n![{words}]({source})\n\n" if kept else f"\n\n*[{words}]*\n\n"
+        elif tag in ("table", "tr"):
+            self.row = self.row + 1 if tag == "tr" else 0
+        elif tag.startswith("marimo-") and not text:
+            text = _part(tag, data)
+        elif tag == "span" and "paragraph" in data.get("class", ""):
+            text = "\n\n"
+        self.parts.append(text)
 
     def handle_endtag(self, tag: str) -> None:
-        if tag in ("svg", "style", "script"):
-            self.skipped -= 1
+        text = _CLOSING.get(tag, "")
+        if tag in _HIDDEN:
+            self.hidden -= 1
         elif tag == "marimo-tex":
-            start = len(self.found) - 1 - self.found[::-1].index("\0")
-            tex = "".join(self.found[start + 1 :]).strip()
-            del self.found[start:]
-            block = tex.startswith("||[")
+            start = len(self.parts) - 1 - self.parts[::-1].index("\0")
+            tex = "".join(self.parts[start + 1 :]).strip()
+            del self.parts[start:]
             inside = tex.removeprefix("||[").removeprefix("||(")
             inside = re.sub(r"\|\|[\])]$", "", inside).strip()
-            self.found.append(f"\n\n$${inside}$$\n\n" if block else f"${inside}$")
-        elif tag in ("b", "strong"):
-            self.found.append("**")
-        elif tag in ("i", "em"):
-            self.found.append("*")
-        elif tag == "code":
-            self.found.append("`")
-        elif tag == "pre":
-            self.found.append("\n```\n\n")
-        elif tag in ("th", "td"):
-            self.found.append(" |")
+            text = f"\n\n$${inside}$$\n\n" if tex.startswith("||[") else f"${inside}$"
         elif tag == "tr" and self.row == 1:
-            line = "".join(self.found).rpartition("\n")[2]
-            self.found.append("\n|" + " --- |" * (line.count("|") - 1))
-        elif tag in _BLOCKS or re.fullmatch("h[1-6]", tag):
-            self.found.append("\n\n")
+            line = "".join(self.parts).rpartition("\n")[2]
+            text = "\n|" + " --- |" * (line.count("|") - 1)
+        self.parts.append(text)
 
     def handle_data(self, data: str) -> None:
-        if not self.skipped:
-            self.found.append(data)
+        if not self.hidden:
+            self.parts.append(data)
 
 
 def _part(tag: str, data: dict[str, str]) -> str:

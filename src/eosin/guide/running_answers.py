@@ -1,7 +1,7 @@
-"""A reader's code, run in a process of its own so that nothing it does can reach the lesson.
+"""A reader's code, run in a separate process so that nothing it does can reach the lesson.
 
-The parent and the child (trial.py) talk through files in a temporary folder: pipes would keep the
-parent waiting for whatever the answer starts.
+The parent and the child (trial.py) exchange files in a temporary folder: with pipes the parent
+would wait for every process that the answer starts.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -23,14 +24,14 @@ import numpy as np
 
 from eosin.errors import FailureError
 
-#: A machine under load may take long to start Python and to import; that is not the reader's time.
+#: A busy machine takes long to start Python and to import; that is not the reader's time.
 START_S = 90.0
 _STEP_S = 0.01
 
 
 @dataclass(frozen=True)
-class Found:
-    """The value of one expression, or why there is none."""
+class Value:
+    """The value of one expression, or why it has none."""
 
     value: Any = None
     problem: str = ""
@@ -38,66 +39,59 @@ class Found:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of an answer: a problem of the whole, or one found value an expression."""
+    """The result of an answer: one value for each expression, or the problem of all of it."""
 
-    found: tuple[Found, ...] = ()
+    values: tuple[Value, ...] = ()
     problem: str = ""
     printed: str = ""
 
 
 def run_answer(
-    code: str, expressions: Sequence[str], *, given: str = "", limit_s: float = 5.0
+    code: str, expressions: Sequence[str], *, setup: str = "", limit_s: float = 5.0
 ) -> Outcome:
     """Run the code in a fresh namespace and evaluate the expressions after it.
 
-    given: Python that runs first and is not counted in the time. Nothing that the code does
+    setup: Python that runs first and is not counted in the time. Nothing that the code does
     raises here: syntax and other errors, endless loops, exits and crashes become sentences.
-    Raises FailureError only where a process cannot be started or ``given`` itself fails.
+    Raises FailureError only where a process cannot be started or ``setup`` itself fails.
     """
     # The reader's code may leave files that cannot be removed.
-    with tempfile.TemporaryDirectory(prefix="eosin-answer-", ignore_cleanup_errors=True) as place:
-        folder = Path(place)
-        task = {"code": code, "expressions": list(expressions), "given": given, "limit_s": limit_s}
+    with tempfile.TemporaryDirectory(prefix="eosin-answer-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        task = {"code": code, "expressions": list(expressions), "setup": setup, "limit_s": limit_s}
         (folder / "task.json").write_text(json.dumps(task), "utf-8")
-        code_of_exit = _run(folder, limit_s)
-        began = (folder / "ready").exists()
-        try:
-            left = json.loads((folder / "outcome.json").read_text("utf-8"))
-            if not began:
-                raise FailureError(f"the exercise itself does not run: {left['given']}")
-            found = tuple(Found(_value(f["value"]), str(f["problem"])) for f in left["found"])
-            if left["problem"] or len(found) == len(expressions):
-                return Outcome(found, str(left["problem"]), str(left["printed"]))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            # There is no outcome, or the answer wrote its own.
-            left = None
-        if not began and code_of_exit is not None:
+        exit_code = _run(folder, limit_s)
+        ready = (folder / "ready").exists()
+        # Without an outcome, or with one that the answer wrote itself, the exit code tells.
+        with contextlib.suppress(
+            OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError
+        ):
+            result = json.loads((folder / "outcome.json").read_text("utf-8"))
+            if not ready:
+                raise FailureError(f"the exercise itself does not run: {result['setup']}")
+            values = tuple(Value(_value(v["value"]), str(v["problem"])) for v in result["values"])
+            if result["problem"] or len(values) == len(expressions):
+                return Outcome(values, str(result["problem"]), str(result["printed"]))
+        if not ready and exit_code is not None:
             raise FailureError(
-                f"Python could not be started to run the answer (exit code {code_of_exit}); "
-                "check the answer again, or start the lesson anew"
+                f"Python could not be started to run the answer (exit code {exit_code}); "
+                "check the answer again, or restart the lesson"
             )
-        return Outcome(problem=_without_outcome(folder, code_of_exit, limit_s))
+        return Outcome(problem=_without_outcome(folder, exit_code, limit_s))
 
 
-def _without_outcome(folder: Path, code_of_exit: int | None, limit_s: float) -> str:
+def _without_outcome(folder: Path, exit_code: int | None, limit_s: float) -> str:
     stuck = folder / "stuck"
-    said = stuck.read_text("utf-8", "replace") if stuck.is_file() else ""
-    if code_of_exit is None or said.strip():
-        where = [
-            part.split(",")[0].strip()
-            for part in said.split('File "<answer>", line ')[1:]
-            for part in [part.split(" in ")[0]]
-        ]
-        line = f" It was at line {where[0]} of your code." if where and where[0].isdigit() else ""
-        return (
-            f"Your code was not done after {limit_s:g} seconds and was stopped: a loop may have "
-            f"no end.{line}"
-        )
+    trace = stuck.read_text("utf-8", "replace") if stuck.is_file() else ""
+    if exit_code is None or trace.strip():
+        line = re.search(r'File "<answer>", line (\d+)', trace)
+        where = f" It was at line {line[1]} of your code." if line else ""
+        return f"Your code did not end in {limit_s:g} seconds; a loop may have no end.{where}"
     if not (folder / "ready").exists():
         return "Python took too long to start; check the answer again."
     return (
-        f"Your code ended Python (exit code {code_of_exit}) before it could be tested: leave out "
-        "calls such as `exit()`."
+        f"Your code ended Python (exit code {exit_code}) before the tests: remove calls such as "
+        "`exit()`."
     )
 
 
@@ -105,7 +99,7 @@ def _run(folder: Path, limit_s: float) -> int | None:
     """Start the child and wait; its exit code, or None where it was stopped."""
     quiet = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
     process = subprocess.Popen(
-        # -P: a file that the reader saved beside the lesson cannot stand in for a library.
+        # -P: a file that the reader saved beside the lesson cannot replace a library.
         [sys.executable, "-P", "-X", "utf8", "-m", "eosin.guide.trial", str(folder)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -118,7 +112,7 @@ def _run(folder: Path, limit_s: float) -> int | None:
         end, ready = time.monotonic() + START_S, False
         while process.poll() is None and time.monotonic() < end:
             if not ready and (folder / "ready").exists():
-                # The child stops itself at the limit and says where; this is for when it cannot.
+                # The child stops itself at the limit and reports the line; this is the last resort.
                 ready, end = True, time.monotonic() + limit_s + 3.0
             time.sleep(_STEP_S)
         return process.poll()
@@ -138,7 +132,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def _value(packed: Any) -> Any:
-    """What trial.packed() packed."""
+    """The value that trial.packed() packed."""
     kind: str
     value: Any
     kind, value = packed or ("none", None)
@@ -148,18 +142,14 @@ def _value(packed: Any) -> Any:
         return [_value(each) for each in value]
     if kind == "dict":
         return {_value(key): _value(each) for key, each in value}
-    if kind == "float":
-        return float(value)
     if kind == "dots":
         return Ellipsis
-    if kind == "other":
-        return Other(value)
-    return value
+    return {"float": float, "other": Other}.get(kind, lambda plain: plain)(value)
 
 
 @dataclass(frozen=True)
 class Other:
-    """A value that no exercise expects, with the words for it."""
+    """A value that no exercise expects, described in words."""
 
     words: str
 

@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Shown:
-    """One piece of a lesson: "text" (Markdown), "code" (Python), "figure" or "exercise"."""
+    """One part of a lesson: "text" (Markdown), "code" (Python), "figure" or "exercise"."""
 
     kind: str
     content: Any
 
 
 def load(lesson: Lesson) -> ModuleType:
-    """The lesson as a module; this runs its setup cell and no other. Its name is not kept."""
+    """The lesson as a module; this runs only its setup cell. The module is not registered."""
     spec = importlib.util.spec_from_file_location(f"eosin_lesson_{lesson.name}", lesson.path)
     assert spec is not None
     assert spec.loader is not None
@@ -44,7 +44,7 @@ def load(lesson: Lesson) -> ModuleType:
 
 
 def pieces(lesson: Lesson) -> Iterator[Shown]:
-    """Run the lesson and give what it shows, in the order of the page.
+    """Run the lesson and yield its parts, in the order of the page.
 
     Raises FailureError with the reason where a cell fails.
     """
@@ -54,16 +54,15 @@ def pieces(lesson: Lesson) -> Iterator[Shown]:
     matplotlib.use("Agg")
     figures: list[Figure] = []
     with _keeping(figures):
-        said = io.StringIO()
         try:
             module = load(lesson)
-            with contextlib.redirect_stdout(said):
+            with contextlib.redirect_stdout(io.StringIO()):
                 outputs, _ = module.app.run()
         except Exception as error:
             reason = f"{type(error).__name__}: {error}".strip()
             raise FailureError(f"lesson {lesson.number} stopped: {reason}") from error
         exercises = iter(exercises_of(lesson.number, lesson.path.parent))
-        # The setup cell has no output of its own in what marimo returns.
+        # marimo returns no output for the setup cell.
         cells = [c for c in module.app._cell_manager.cell_data() if c.name != "setup"]
         for cell, output in zip(cells, outputs, strict=True):
             code = cell.code.strip()
@@ -80,7 +79,7 @@ def pieces(lesson: Lesson) -> Iterator[Shown]:
 
 @contextlib.contextmanager
 def _keeping(figures: list[Any]) -> Iterator[None]:
-    """While it lasts, a figure inside a layout becomes a mark whose number is its place here."""
+    """Meanwhile, a figure inside a layout becomes a mark with its position in ``figures``."""
     import eosin.guide.notebook as notebook
 
     def keep(figure: Any, alt: str = "") -> str:
@@ -110,16 +109,17 @@ def tell_lesson(
     pictures: Path,
     answers: Callable[[str], str] | None = None,
 ) -> int:
-    """Print a lesson; returns how many exercises were answered rightly.
+    """Print a lesson; returns the number of correct answers.
 
     pictures: the folder for the figures, made where it is missing. answers: how to ask the reader
-    (a function from a prompt to what was typed), or None, and the exercises are only listed.
+    (a function from a prompt to the typed text), or None to only list the exercises.
     """
     from rich.markdown import Markdown
     from rich.padding import Padding
     from rich.syntax import Syntax
 
     from eosin.figures.canvas import save
+    from eosin.guide.notebook import in_words
 
     right = drawn = 0
     for shown in pieces(lesson):
@@ -129,8 +129,6 @@ def tell_lesson(
             drawn += 1
             pictures.mkdir(parents=True, exist_ok=True)
             path = save(shown.content, pictures / f"{lesson.name}-{drawn}.png")
-            from eosin.guide.notebook import in_words
-
             words = in_words(shown.content, axes=False)
             console.print(f"  [figure] {words}", markup=False, style="bold")
             console.print(f"  {path}", markup=False, soft_wrap=True)
@@ -143,7 +141,7 @@ def tell_lesson(
 
 
 def _exercise(exercise: Exercise, console: Console, answers: Callable[[str], str] | None) -> bool:
-    """Show one exercise and, where the reader is there, ask until it is right or left out."""
+    """Show one exercise and, with a reader, ask until the answer is right or skipped."""
     from rich.markdown import Markdown
     from rich.syntax import Syntax
 
@@ -156,28 +154,28 @@ def _exercise(exercise: Exercise, console: Console, answers: Callable[[str], str
             console.print(Markdown(readable(f"{k}\\. {option}")))
     passed = False
     while answers is not None and not passed:
-        given = _asked(exercise, answers)
-        if not given.strip():
+        answer = _asked(exercise, answers)
+        if not answer.strip():
             break
-        verdict = exercise.check(given)
+        verdict = exercise.check(answer)
         passed = verdict.passed
-        said = verdict.sentence + (f"\n\n**Hint:** {verdict.hint}" if verdict.hint else "")
+        text = verdict.sentence + (f"\n\n**Hint:** {verdict.hint}" if verdict.hint else "")
         if verdict.printed.strip():
             console.print(verdict.printed, markup=False, style="dim")
-        console.print(Markdown(readable(said), style="green" if passed else "yellow"))
+        console.print(Markdown(readable(text), style="green" if passed else "yellow"))
     console.rule(style="magenta")
     return passed
 
 
 def _asked(exercise: Exercise, answers: Callable[[str], str]) -> str:
-    """What the reader types; "" leaves the exercise out."""
+    """What the reader types; "" skips the exercise."""
     if isinstance(exercise, Number):
-        return answers("your answer (Enter to go on): ")
+        return answers("your answer (Enter to skip): ")
     if isinstance(exercise, Choice):
-        typed = answers("the number of your answer (Enter to go on): ").strip()
+        typed = answers("the number of your answer (Enter to skip): ").strip()
         options = list(exercise.options)
         return options[int(typed) - 1] if typed in map(str, range(1, len(options) + 1)) else typed
-    typed = answers("your code, ended by an empty line, or a file's name (Enter to go on): ")
+    typed = answers("your code, ended by an empty line, or the name of a file (Enter to skip): ")
     if typed.strip().endswith(".py") and Path(typed.strip()).is_file():
         return Path(typed.strip()).read_text("utf-8")
     lines = [typed]

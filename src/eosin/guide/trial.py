@@ -31,9 +31,9 @@ def main(folder: Path) -> None:
     task = json.loads((folder / "task.json").read_text("utf-8"))
     space: dict[str, Any] = {"__name__": "answer", "__builtins__": builtins}
     try:
-        exec(compile(task["given"], "<given>", "exec"), space)
+        exec(compile(task["setup"], "<setup>", "exec"), space)
     except Exception as error:
-        _leave(folder, {"given": f"{type(error).__name__}: {error}"})
+        _leave(folder, {"setup": f"{type(error).__name__}: {error}"})
         return
     _limit_memory()
     printed = _Printed()
@@ -47,32 +47,32 @@ def main(folder: Path) -> None:
 
 
 def _tried(code: str, expressions: list[str], space: dict[str, Any]) -> dict[str, Any]:
-    given = set(space)
+    before = set(space)
     try:
         exec(compile(code, ANSWER, "exec"), space)
     except BaseException as error:
-        return {"problem": in_words(error, code), "found": []}
-    mine = [name for name in space if name not in given]
-    found: list[dict[str, Any]] = []
+        return {"problem": in_words(error, code), "values": []}
+    mine = [name for name in space if name not in before]
+    values: list[dict[str, Any]] = []
     for expression in expressions:
         try:
             value = eval(compile(expression, "<test>", "eval"), space)
-            found.append({"problem": "", "value": packed(value)})
+            values.append({"problem": "", "value": packed(value)})
         except BaseException as error:
-            found.append({"problem": _while_testing(error, expression, code, mine), "value": None})
+            values.append({"problem": _while_testing(error, expression, mine), "value": None})
             break
-    # The first failure is told; what was not reached counts as not found.
-    found += [{"problem": "", "value": None}] * (len(expressions) - len(found))
-    return {"problem": "", "found": found}
+    # The first failure is shown; what was not reached has no value.
+    values += [{"problem": "", "value": None}] * (len(expressions) - len(values))
+    return {"problem": "", "values": values}
 
 
-def _while_testing(error: BaseException, expression: str, code: str, mine: list[str]) -> str:
-    """A sentence for an error that a test met."""
+def _while_testing(error: BaseException, expression: str, mine: list[str]) -> str:
+    """A sentence for an error in a test."""
     line = _line(error)
     if isinstance(error, NameError) and line == 0:
         name = error.name or ""
         close = difflib.get_close_matches(name, mine, n=1)
-        other = f" It defines `{close[0]}`: is that the same?" if close else ""
+        other = f" It defines `{close[0]}`: is that the one?" if close else ""
         return f"Your code does not define `{name}`.{other}"
     if isinstance(error, TypeError) and line == 0 and "argument" in str(error):
         return f"`{expression}` cannot be called: `{_text(error)}`."
@@ -83,7 +83,7 @@ def in_words(error: BaseException, code: str) -> str:
     """A sentence for an error in the reader's code, with its line.
 
     >>> in_words(NameError("name 'x' is not defined", name="x"), "")
-    'Your code stops: `x` has no value there; is it spelled as where you set it?'
+    'Your code stops: `x` has no value there; check its spelling where you set it.'
     """
     if isinstance(error, SyntaxError):
         lines = code.splitlines()
@@ -96,45 +96,46 @@ def in_words(error: BaseException, code: str) -> str:
     return f"Your code stops{f' at line {line}' if line else ''}: {_what(error)}"
 
 
+#: The first kind that fits tells a reader more than the error's own text.
+_PLAIN: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
+    ((RecursionError,), "a function calls itself without end."),
+    ((ZeroDivisionError,), "it divides by zero."),
+    ((MemoryError,), "it needs more memory than an answer may use (2 GB)."),
+    ((EOFError,), "it waits for somebody to type; remove calls such as `input()`."),
+    ((SystemExit, KeyboardInterrupt), "it ends Python; remove calls such as `exit()`."),
+    ((KeyError,), "the key `{text}` does not exist."),
+    ((ImportError,), "`{text}`. No further import is needed here."),
+)
+
+
 def _what(error: BaseException) -> str:
     """An error in plain words, without its traceback."""
     text = _text(error)
     if isinstance(error, UnboundLocalError | NameError):
         name = getattr(error, "name", None) or text.partition("'")[2].partition("'")[0]
-        return f"`{name}` has no value there; is it spelled as where you set it?"
-    if isinstance(error, RecursionError):
-        return "a function calls itself without end."
-    if isinstance(error, ZeroDivisionError):
-        return "it divides by zero."
-    if isinstance(error, MemoryError):
-        return "it asks for more memory than there is for an answer (2 GB)."
-    if isinstance(error, EOFError):
-        return "it waits for somebody to type; leave out calls such as `input()`."
-    if isinstance(error, SystemExit | KeyboardInterrupt):
-        return "it ends Python; leave out calls such as `exit()`."
-    if isinstance(error, KeyError):
-        return f"there is no key `{text}`."
-    if isinstance(error, ModuleNotFoundError | ImportError):
-        return f"`{text}`. No further import is needed here."
+        return f"`{name}` has no value there; check its spelling where you set it."
+    for kinds, sentence in _PLAIN:
+        if isinstance(error, kinds):
+            return sentence.format(text=text)
     if isinstance(error, ValueError) and (shapes := _shapes_that_do_not_fit(text)):
         return shapes
     if "ellipsis" in text.lower():
-        return "there is still a `...` where your code should be."
+        return "it still has a `...` where your code should be."
     return f"{type(error).__name__}: `{text}`." if text else f"{type(error).__name__}."
 
 
 def _shapes_that_do_not_fit(text: str) -> str:
-    """NumPy's two commonest complaints in plain words, or "".
+    """NumPy's two most common errors in plain words, or "".
 
     >>> _shapes_that_do_not_fit("operands could not be broadcast together with shapes (3,) (2,) ")
     'the shapes (3,) and (2,) do not fit together.'
     """
-    if found := re.search(r"broadcast together with shapes (\(.*?\)) (\(.*?\))", text):
-        return f"the shapes {found[1]} and {found[2]} do not fit together."
-    if found := re.search(r"matmul.*\(size (\d+) is different from (\d+)\)", text):
+    if match := re.search(r"broadcast together with shapes (\(.*?\)) (\(.*?\))", text):
+        return f"the shapes {match[1]} and {match[2]} do not fit together."
+    if match := re.search(r"matmul.*\(size (\d+) is different from (\d+)\)", text):
         return (
             "a matrix product `@` needs as many columns on its left as rows on its right; here "
-            f"they are {found[2]} and {found[1]}."
+            f"they are {match[2]} and {match[1]}."
         )
     return ""
 
@@ -162,8 +163,7 @@ def packed(value: Any) -> list[Any]:
     if value is None or isinstance(value, bool | str):
         return ["plain", value]
     if isinstance(value, np.generic):
-        value = value.item()
-        return packed(value)
+        return packed(value.item())
     if isinstance(value, int):
         return ["plain", value]
     if isinstance(value, float):
@@ -183,7 +183,7 @@ def packed(value: Any) -> list[Any]:
 
 
 class _Printed(io.StringIO):
-    """Keeps the beginning of what is printed and drops the rest."""
+    """Keeps the beginning of the printed text and drops the rest."""
 
     def write(self, text: str) -> int:
         room = _MOST_PRINTED - self.tell()
@@ -193,7 +193,7 @@ class _Printed(io.StringIO):
 
 
 def _limit_memory() -> None:
-    """A list that grows without end must not take the machine down."""
+    """A list that grows without end must not stop the machine."""
     try:
         import resource
     except ImportError:  # Windows has no such limits
@@ -203,7 +203,7 @@ def _limit_memory() -> None:
             kind = getattr(resource, what)
             hard = resource.getrlimit(kind)[1]
             size = size if hard == resource.RLIM_INFINITY else min(size, hard)
-            # A system that does not know one of these limits refuses it.
+            # A system without one of these limits refuses it.
             with contextlib.suppress(ValueError, OSError):
                 resource.setrlimit(kind, (size, hard))
 

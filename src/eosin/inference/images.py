@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from eosin.data.archives import FolderFiles, ZipFiles, read_file
-from eosin.data.decode import IMAGE_SUFFIXES, decode
-from eosin.errors import ImageError, SourceError
+from eosin.data.decode import MAX_PIXELS, is_image_name
+from eosin.data.fit import FITS, Picture, PictureRule
+from eosin.errors import ImageError, SourceError, UserError
 from eosin.inference.predictor import Predictor
 from eosin.inference.subject import facts_of
 from eosin.records.decision import Decision
@@ -23,18 +23,27 @@ from eosin.records.decision import Decision
 _BATCH_PIXELS = 256 * 50 * 50
 
 
+class ImageFile(NamedTuple):
+    """An image file, by its name, and how to read its bytes."""
+
+    name: str
+    #: Raises ImageError where they cannot be read.
+    read: Callable[[], bytes]
+
+
 @dataclass(frozen=True)
 class ImagePrediction:
-    """What a model says of one image file, or why it says nothing."""
+    """What a model predicts for one image file, or why it does not."""
 
     file: str
     #: Class -> probability; empty where there is an error.
     probabilities: dict[str, float]
     #: A class, "refer", "out of scope", or "" where there is an error.
     decision: str
-    #: (height_px, width_px) of the file, and whether it was resized to the model's patch size.
-    size: tuple[int, int] | None
-    resized: bool = False
+    #: (height_px, width_px) of the file.
+    size: tuple[int, int] | None = None
+    #: How the file was brought to the model's patch size: "", "padded" or "resized".
+    change: str = ""
     error: str = ""
     #: From the training patches; about 1 for those. None where the model has no such check.
     distance: float | None = None
@@ -48,108 +57,126 @@ class ImagePrediction:
             "decision": self.decision or None,
             "height": self.size[0] if self.size else None,
             "width": self.size[1] if self.size else None,
-            "resized": self.resized,
+            "resized": self.change == "resized",
+            "padded": self.change == "padded",
             "error": self.error or None,
         }
+
+
+def recorded_fit(predictor: Predictor) -> str:
+    """How images of another size became the model's training patches: pad, resize or reject."""
+    return str(predictor.facts.get("fit", FITS[0]))
+
+
+def picture_rule(
+    predictor: Predictor, *, fit: str | None = None, max_pixels: int = MAX_PIXELS
+) -> PictureRule:
+    """How image files become patches of a model: as they did when its training data were packed.
+
+    fit: another way to bring other sizes to the patch size (``eosin.data.fit``).
+    Raises UserError for an unknown one.
+    """
+    chosen = fit or recorded_fit(predictor)
+    if chosen not in FITS:
+        raise UserError(f"fit {chosen!r}: choose {', '.join(FITS)}")
+    return PictureRule(predictor.patch_size, chosen, max_pixels)
 
 
 def predict_images(
     predictor: Predictor,
     paths: Sequence[Path],
     *,
+    rule: PictureRule | None = None,
     decision: Decision | None = None,
-    strict: bool = False,
 ) -> Iterator[ImagePrediction]:
     """One prediction an image file, in order.
 
-    decision: the rule that decides, by default the model's own; paths: image files, folders (all
-    images below them) and zips. An image of another size than the model's patches is resized to it
-    (bilinear, antialiased), which changes its scale and, where it is not of the same shape, its
-    proportions; with ``strict`` it is refused instead. A file that cannot be read gives a row with
-    an error.
+    paths: image files, folders (all images below them) and zips. rule: how files become patches,
+    by default ``picture_rule``; the network then sees the pixels that packing the files would have
+    given it. decision: the rule that decides, by default the model's own. A file that cannot be read, or whose size the rule refuses, gives a row with an error.
+    Raises SourceError for a folder or zip without images.
     """
-    decision = decision or facts_of(predictor).decision()
-    batch: list[tuple[str, npt.NDArray[np.uint8] | None, str]] = []
-    pixels = 0
-    for name, read in _files(paths):
-        image, error = None, ""
-        try:
-            image = decode(read())
-            if strict and image.shape[:2] != predictor.patch_size:
-                height, width = predictor.patch_size
-                error = (
-                    f"{image.shape[1]}x{image.shape[0]} pixels, the model takes {width}x{height} "
-                    "(without --strict it is resized)"
-                )
-                image = None
-        except ImageError as problem:
-            error = str(problem)
-        batch.append((name, image, error))
-        pixels += 0 if image is None else image.shape[0] * image.shape[1]
-        if pixels >= _BATCH_PIXELS or len(batch) >= 1024:
-            yield from _answer(predictor, batch, decision)
-            batch, pixels = [], 0
-    yield from _answer(predictor, batch, decision)
+    rule = rule or picture_rule(predictor)
+    height, width = rule.size
+    step = max(1, min(1024, _BATCH_PIXELS // (height * width)))
+    with image_files(paths) as files:
+        for start in range(0, len(files), step):
+            for _, prediction in classify(predictor, files[start : start + step], rule, decision):
+                yield prediction
 
 
-def _answer(
+def classify(
     predictor: Predictor,
-    batch: list[tuple[str, npt.NDArray[np.uint8] | None, str]],
-    decision: Decision,
-) -> Iterator[ImagePrediction]:
-    by_size: dict[tuple[int, ...], list[int]] = {}
-    for k, (_, image, _) in enumerate(batch):
-        if image is not None:
-            by_size.setdefault(image.shape, []).append(k)
-    rows: dict[int, tuple[npt.NDArray[np.float32], float | None, str]] = {}
-    for members in by_size.values():
-        stacked = np.stack([image for k in members if (image := batch[k][1]) is not None])
-        found, distances = predictor.examine(stacked)
-        apart = [None] * len(members) if distances is None else distances.tolist()
-        decided = decision.names(decision.decide(found, distances))
-        rows |= dict(zip(members, zip(found, apart, decided, strict=True), strict=True))
-    for k, (name, image, error) in enumerate(batch):
-        if image is None:
-            yield ImagePrediction(name, {}, "", None, error=error)
+    files: Sequence[ImageFile],
+    rule: PictureRule,
+    decision: Decision | None = None,
+) -> list[tuple[Picture | None, ImagePrediction]]:
+    """What the model sees of each file, None where that is an error, and its prediction."""
+    pictures: list[Picture | ImageError] = []
+    for file in files:
+        try:
+            pictures.append(rule.read(file.read()))
+        except ImageError as error:
+            pictures.append(error)
+    patches = [picture.pixels for picture in pictures if isinstance(picture, Picture)]
+    answers = iter(())
+    if patches:
+        decides = decision or facts_of(predictor).decision()
+        answers = _answers(predictor, np.stack(patches), decides)
+    rows: list[tuple[Picture | None, ImagePrediction]] = []
+    for file, picture in zip(files, pictures, strict=True):
+        if isinstance(picture, ImageError):
+            rows.append((None, ImagePrediction(file.name, {}, "", error=str(picture))))
             continue
-        height, width = image.shape[:2]
-        probabilities, distance, answer = rows[k]
-        yield ImagePrediction(
-            name,
-            dict(zip(predictor.classes, probabilities.tolist(), strict=True)),
-            answer,
-            (height, width),
-            resized=(height, width) != predictor.patch_size,
-            distance=distance,
+        probabilities, distance, decided = next(answers)
+        row = ImagePrediction(
+            file.name, probabilities, decided, picture.size, picture.change, distance=distance
         )
+        rows.append((picture, row))
+    return rows
 
 
-def _files(paths: Sequence[Path]) -> Iterator[tuple[str, Callable[[], bytes]]]:
-    """Every image, by name, and how to read it; an empty folder is said before the first answer."""
+def _answers(
+    predictor: Predictor, patches: Any, decision: Decision
+) -> Iterator[tuple[dict[str, float], float | None, str]]:
+    """Probabilities, distance and decision of each of uint8 [N, H, W, 3]."""
+    probabilities, distances = predictor.examine(patches)
+    decisions = decision.names(decision.decide(probabilities, distances))
+    apart = [None] * len(patches) if distances is None else distances.tolist()
+    for row, distance, decided in zip(probabilities.tolist(), apart, decisions, strict=True):
+        yield dict(zip(predictor.classes, row, strict=True)), distance, decided
+
+
+@contextmanager
+def image_files(paths: Sequence[Path]) -> Iterator[list[ImageFile]]:
+    """All images of files, folders and zips, open for reading.
+
+    Raises SourceError for a folder or zip without images.
+    """
     with ExitStack() as opened:
-        found: list[tuple[str, Callable[[], bytes]]] = []
+        files: list[ImageFile] = []
         for path in paths:
             if path.is_dir():
-                found += _members(path, FolderFiles(path))
+                files += _members(path, FolderFiles(path))
             elif path.is_file() and zipfile.is_zipfile(path):
-                files = ZipFiles(path)
-                opened.callback(files.close)
-                found += _members(path, files)
+                archive = ZipFiles(path)
+                opened.callback(archive.close)
+                files += _members(path, archive)
             else:
-                found.append((str(path), partial(read_file, path)))
-        yield from found
+                files.append(ImageFile(str(path), partial(read_file, path)))
+        yield files
 
 
-def _members(path: Path, files: ZipFiles | FolderFiles) -> list[tuple[str, Callable[[], bytes]]]:
-    found: list[tuple[str, Callable[[], bytes]]] = [
-        (f"{path}/{name}", partial(files.read, number))
+def _members(path: Path, files: ZipFiles | FolderFiles) -> list[ImageFile]:
+    members = [
+        ImageFile(f"{path}/{name}", partial(files.read, number))
         for number, name in enumerate(files.names)
-        if Path(name).suffix.lower() in IMAGE_SUFFIXES
+        if is_image_name(name)
     ]
-    found += [(f"{path}/{name}", partial(_refuse, reason)) for name, reason in files.refused]
-    if not found:
-        raise SourceError(f"{path} holds no image files")
-    return found
+    members += [ImageFile(f"{path}/{name}", partial(_refuse, why)) for name, why in files.refused]
+    if not members:
+        raise SourceError(f"{path} contains no image files")
+    return members
 
 
 def _refuse(reason: str) -> bytes:

@@ -1,4 +1,4 @@
-"""What is done with an explanation map: its numbers, and the map laid over its patch."""
+"""Numbers of an explanation map, and the map laid over its patch."""
 
 from __future__ import annotations
 
@@ -33,31 +33,31 @@ def scaled_maps(maps: Maps) -> Maps:
     return out
 
 
-def why_empty(found: npt.NDArray[np.floating], method: Method) -> str:
+def why_empty(values: npt.NDArray[np.floating], method: Method) -> str:
     """A sentence for a map that shows nothing, or "": float [H, W], raw or scaled.
 
     >>> why_empty(np.zeros((2, 2)), "occlusion")
-    'the map is empty: covering any part leaves the score as it is'
+    'the map is empty: covering any part leaves the score unchanged'
     """
-    if found.size and found.max() > 0:
+    if values.size and values.max() > 0:
         return ""
     if method == "grad-cam":
         return "the map is empty: no part of the last feature map raises the score"
-    if found.size and found.min() < 0:
-        return "the map is empty: covering any part raises the score or leaves it as it is"
-    return "the map is empty: covering any part leaves the score as it is"
+    if values.size and values.min() < 0:
+        return "the map is empty: covering any part raises the score or leaves it unchanged"
+    return "the map is empty: covering any part leaves the score unchanged"
 
 
 def overlay(
-    patch: npt.NDArray[np.uint8], found: npt.NDArray[np.floating], *, side_px: int = 240
+    patch: npt.NDArray[np.uint8], values: npt.NDArray[np.floating], *, side_px: int = 240
 ) -> npt.NDArray[np.uint8]:
     """The patch in its own colors where the map is high, faded to pale gray where it is low.
 
-    patch: uint8 [H, W, 3]; found: float [H, W], divided here by its maximum, negative values as 0.
-    Returns uint8 [S, S, 3] with S = side_px (a patch that is not square is fitted in, on white). A
-    yellow line in a dark casing is drawn where the map, smoothed by a fortieth of the side so that
-    no occlusion window leaves steps, reaches half of its maximum. Nuclei stay visible all over, as
-    lightness is mostly kept where color is not. An empty map draws no line.
+    patch: uint8 [H, W, 3]; values: float [H, W], divided here by its maximum, negative ones as 0.
+    Returns uint8 [S, S, 3] with S = side_px (a patch that is not square is centered on white). A
+    yellow line in a dark casing is drawn where the map reaches half of its maximum; the map is
+    smoothed by a fortieth of the side, so that occlusion windows leave no steps. Nuclei stay
+    visible everywhere, as lightness is mostly kept where color is not. An empty map draws no line.
     Raises ValueError when the sizes differ.
 
     >>> overlay(np.zeros((50, 50, 3), np.uint8), np.eye(50), side_px=200).shape
@@ -65,11 +65,11 @@ def overlay(
     """
     import cv2
 
-    if patch.shape[:2] != found.shape:
-        raise ValueError(f"a patch of {patch.shape[:2]} pixels but a map of {found.shape}")
+    if patch.shape[:2] != values.shape:
+        raise ValueError(f"a patch of {patch.shape[:2]} pixels but a map of {values.shape}")
     image = enlarged(patch, side_px)
     height, width = image.shape[:2]
-    scaled = scaled_maps(np.asarray(found, np.float32)[None])[0]
+    scaled = scaled_maps(np.asarray(values, np.float32)[None])[0]
     weight = cv2.resize(scaled, (width, height), interpolation=cv2.INTER_LINEAR)
     weight = cv2.GaussianBlur(weight, (0, 0), side_px / 40, borderType=cv2.BORDER_REPLICATE)
     weight = (weight / max(float(weight.max()), 1e-12)).clip(0, 1)
@@ -109,8 +109,8 @@ def on_white(image: npt.NDArray[np.uint8], side_px: int) -> npt.NDArray[np.uint8
 
 
 @dataclass(frozen=True)
-class MapFacts:
-    """Where a map lies, in pixels of its patch: x is the column, y the row, 0 the first one."""
+class MapPlace:
+    """Where a map is strong, in pixels: x is the column, y the row, 0 the first one."""
 
     #: The highest pixel; of equal ones the mean position.
     peak: tuple[float, float] | None
@@ -121,40 +121,48 @@ class MapFacts:
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON; null where the map is empty."""
-        return {
-            "peak": None if self.peak is None else dict(zip("xy", self.peak, strict=True)),
-            "centroid": (
-                None if self.centroid is None else dict(zip("xy", self.centroid, strict=True))
-            ),
-            "central_share": self.central_share,
-        }
+        peak, centroid = (
+            None if at is None else {"x": at[0], "y": at[1]} for at in (self.peak, self.centroid)
+        )
+        return {"peak": peak, "centroid": centroid, "central_share": self.central_share}
 
 
-def map_facts(found: npt.NDArray[np.floating]) -> MapFacts:
+def map_place(values: npt.NDArray[np.floating], size: tuple[int, int] | None = None) -> MapPlace:
     """Peak, centroid and central share of one map: float [H, W]; its positive part counts.
+
+    size: (height_px, width_px) of the image that was resized to the map's size; the place is then
+    in pixels of that image.
 
     >>> spot = np.zeros((8, 8))
     >>> spot[2, 5] = 1
-    >>> map_facts(spot)
-    MapFacts(peak=(5.0, 2.0), centroid=(5.0, 2.0), central_share=1.0)
+    >>> map_place(spot)
+    MapPlace(peak=(5.0, 2.0), centroid=(5.0, 2.0), central_share=1.0)
+    >>> map_place(spot, (80, 8)).peak
+    (5.0, 24.5)
     """
-    positive = np.maximum(np.asarray(found, np.float64), 0.0)
+    positive = np.maximum(np.asarray(values, np.float64), 0.0)
     total = positive.sum()
     if not total > 0:
-        return MapFacts(None, None, None)
+        return MapPlace(None, None, None)
     height, width = positive.shape
-    rows, columns = np.arange(height), np.arange(width)
-    at = np.argwhere(positive == positive.max()).mean(0)
-    down = float(positive.sum(1) @ rows / total)
-    across = float(positive.sum(0) @ columns / total)
+    tall, wide = size or (height, width)
+
+    def place(column: float, row: float) -> tuple[float, float]:
+        return (column + 0.5) * wide / width - 0.5, (row + 0.5) * tall / height - 0.5
+
+    highest = np.argwhere(positive == positive.max()).mean(0)
+    column = float(positive.sum(0) @ np.arange(width) / total)
+    row = float(positive.sum(1) @ np.arange(height) / total)
     inside = np.outer(_central(height), _central(width))
-    return MapFacts(
-        (float(at[1]), float(at[0])), (across, down), float((positive * inside).sum() / total)
+    return MapPlace(
+        place(float(highest[1]), float(highest[0])),
+        place(column, row),
+        float((positive * inside).sum() / total),
     )
 
 
 def _central(side: int) -> npt.NDArray[np.float64]:
-    """How much of each pixel lies in the central half of a side: float [side]."""
+    """How much of each pixel is in the central half of a side: float [side]."""
     left = np.arange(side)
     inside = np.minimum(left + 1, 0.75 * side) - np.maximum(left, 0.25 * side)
     return np.asarray(np.clip(inside, 0.0, 1.0), np.float64)

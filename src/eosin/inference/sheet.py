@@ -1,4 +1,4 @@
-"""A sheet of explained images: each a row of image, maps, probability and decision."""
+"""A sheet of explained images: each a row of patch, maps, probability and decision."""
 
 from __future__ import annotations
 
@@ -14,18 +14,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from eosin.data.decode import decode
-from eosin.errors import ImageError, UserError, closest
+from eosin.data.fit import PictureRule
+from eosin.errors import UserError, closest
 from eosin.figures.canvas import INK, MARK, PAPER, QUIET, save
 from eosin.inference.explain import explain, feature_layer, occlusion_windows
-from eosin.inference.images import ImagePrediction, _files, predict_images
+from eosin.inference.images import ImagePrediction, classify, image_files, picture_rule
 from eosin.inference.maps import (
     CAVEAT,
-    MapFacts,
-    Maps,
+    MapPlace,
     Method,
     enlarged,
-    map_facts,
+    map_place,
     on_white,
     overlay,
     why_empty,
@@ -38,7 +37,7 @@ MOST = 64
 NAMES: dict[Method, str] = {"grad-cam": "Grad-CAM", "occlusion": "occlusion"}
 
 _SIDE, _GAP, _TEXT, _MARGIN, _DPI = 220, 10, 400, 36, 150
-#: More images than this stand in two columns.
+#: More images than this are drawn in two columns.
 _ONE_COLUMN = 10
 #: Map values computed at once, so that large images do not fill the memory.
 _BLOCK = 8_000_000
@@ -46,10 +45,11 @@ _BLOCK = 8_000_000
 
 @dataclass(frozen=True)
 class DrawnMap:
-    """One map of one image: laid over it, where it lies, and how strong it is."""
+    """One map of one image: laid over the patch, its place, and how strong it is."""
 
     picture: npt.NDArray[np.uint8]
-    facts: MapFacts
+    #: In pixels of the image file.
+    place: MapPlace
     #: The largest value: for occlusion the mean drop of the log odds; 0 where the map is empty.
     largest: float
     #: Why the map is empty, or "".
@@ -57,7 +57,7 @@ class DrawnMap:
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return {**self.facts.as_dict(), "largest": self.largest, "note": self.note}
+        return {**self.place.as_dict(), "largest": self.largest, "note": self.note}
 
 
 @dataclass
@@ -65,13 +65,17 @@ class Explained:
     """One image with its prediction and its maps; no maps where it could not be read."""
 
     prediction: ImagePrediction
+    #: uint8 [H, W, 3], as the model sees the image.
+    patch: npt.NDArray[np.uint8] | None = None
     #: The class whose score is explained.
     target: str = ""
-    image: npt.NDArray[np.uint8] | None = None
     maps: dict[Method, DrawnMap] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON: what ``predict`` says, the target, and each map's place in pixels."""
+        """For JSON: the row of ``predict``, the target, and each map's place in the image file.
+
+        A place in the padding of a padded image is outside of the file's own pixels.
+        """
         return {
             **self.prediction.as_dict(),
             "target": self.target or None,
@@ -86,37 +90,28 @@ def explain_images(
     methods: Sequence[Method],
     target: str | None = None,
     most: int = MOST,
+    rule: PictureRule | None = None,
 ) -> tuple[list[Explained], int]:
     """The first images with their maps, and how many were left out (not even read).
 
-    paths: image files, folders and zips, as ``predict_images`` takes them.
+    paths, rule: as ``predict_images`` takes them; a map explains the patch that the rule gives.
     target: the class to explain; by default the one that was decided, or the most probable one
-    where the decision is no class.
+    where the decision is not a class.
     A file that cannot be read is a row with its reason. Raises UserError for an unknown class.
     """
     if target is not None and target not in predictor.classes:
         raise UserError(f"no class {target!r} in this run; {closest(target, predictor.classes)}")
-    total = sum(1 for _ in _files(paths))
-    rows: list[Explained] = []
-    # Both walk the same files in the same order; decisions are made in one place only.
-    files = _files(paths)
-    for row in predict_images(predictor, paths):
-        _, read = next(files)
-        found = Explained(row)
-        if not row.error:
-            # A file that went away since is one that cannot be read.
-            try:
-                found.image = decode(read())
-            except ImageError as problem:
-                found.prediction = ImagePrediction(row.file, {}, "", None, error=str(problem))
-            else:
-                found.target = target or _called(row)
-        rows.append(found)
-        if len(rows) == most:
-            break
-    for block in _blocks(rows):
-        _explain_block(predictor, block, methods)
-    return rows, total - len(rows)
+    rule = rule or picture_rule(predictor)
+    with image_files(paths) as files:
+        pairs = classify(predictor, files[:most], rule)
+        left_out = len(files) - len(pairs)
+    rows = [
+        Explained(row, picture.pixels, target or _called(row)) if picture else Explained(row)
+        for picture, row in pairs
+    ]
+    for method in methods:
+        _add_maps(predictor, [row for row in rows if row.patch is not None], method)
+    return rows, left_out
 
 
 def _called(row: ImagePrediction) -> str:
@@ -125,35 +120,22 @@ def _called(row: ImagePrediction) -> str:
     return max(row.probabilities, key=row.probabilities.__getitem__)
 
 
-def _blocks(rows: Sequence[Explained]) -> Iterator[list[Explained]]:
-    by_size: dict[tuple[int, ...], list[Explained]] = {}
-    for row in rows:
-        if row.image is not None:
-            by_size.setdefault(row.image.shape, []).append(row)
-    for size, members in by_size.items():
-        step = max(1, _BLOCK // (size[0] * size[1]))
-        yield from (members[k : k + step] for k in range(0, len(members), step))
-
-
-def _explain_block(
-    predictor: TorchPredictor, rows: Sequence[Explained], methods: Sequence[Method]
-) -> None:
-    patches = np.stack([row.image for row in rows if row.image is not None])
-    targets = [predictor.classes.index(row.target) for row in rows]
-    for method in methods:
-        raw = explain(predictor.model, patches, target=targets, method=method, scaled=False)
-        for row, patch, found in zip(rows, patches, raw, strict=True):
-            row.maps[method] = drawn_map(patch, found, method)
-
-
-def drawn_map(patch: npt.NDArray[np.uint8], found: Maps, method: Method) -> DrawnMap:
-    """A raw map laid over its patch: uint8 [H, W, 3] and float [H, W]."""
-    return DrawnMap(
-        overlay(patch, found, side_px=_SIDE),
-        map_facts(found),
-        max(0.0, float(found.max())),
-        why_empty(found, method),
-    )
+def _add_maps(predictor: TorchPredictor, rows: Sequence[Explained], method: Method) -> None:
+    height, width = predictor.patch_size
+    step = max(1, _BLOCK // (height * width))
+    for start in range(0, len(rows), step):
+        block = rows[start : start + step]
+        patches = np.stack([row.patch for row in block if row.patch is not None])
+        targets = [predictor.classes.index(row.target) for row in block]
+        maps = explain(predictor.model, patches, target=targets, method=method, scaled=False)
+        for row, patch, values in zip(block, patches, maps, strict=True):
+            resized = row.prediction.change == "resized"
+            row.maps[method] = DrawnMap(
+                overlay(patch, values, side_px=_SIDE),
+                map_place(values, row.prediction.size if resized else None),
+                max(0.0, float(values.max())),
+                why_empty(values, method),
+            )
 
 
 def draw_sheet(
@@ -166,7 +148,7 @@ def draw_sheet(
     marks: Sequence[str] = (),
     left_out: int = 0,
 ) -> Path:
-    """Write the sheet as PNG, whole or not at all; returns its path.
+    """Write the sheet as PNG; a failure leaves nothing behind. Returns its path.
 
     name: of the run; marks: its warnings, drawn in red; left_out: images that are not on the sheet.
     """
@@ -186,20 +168,14 @@ def draw_sheet(
     FigureCanvasAgg(figure)
 
     def write(x: float, y: float, text: str, **style: Any) -> None:
-        given: dict[str, Any] = {
-            "va": "top",
-            "ha": "left",
-            "color": INK,
-            "fontsize": 8,
-            "parse_math": False,
-        }
-        figure.text(x / width, 1 - y / height, text, **(given | style))
+        style = {"va": "top", "color": INK, "fontsize": 8, **style}
+        figure.text(x / width, 1 - y / height, text, ha="left", parse_math=False, **style)
 
     y = _MARGIN - 12
     for text, color, size, weight, step in heading:
         write(_MARGIN, y, text, color=color, fontsize=size, fontweight=weight)
         y += step
-    titles = ["image", *(_title(predictor, method) for method in methods)]
+    titles = ["patch", *(_title(predictor, method) for method in methods)]
     for column in range(columns):
         for k, title in enumerate(titles):
             left = _MARGIN + column * wide + k * (_SIDE + _GAP)
@@ -234,22 +210,22 @@ def _heading(
     """(text, color, size in points, weight, step in pixels) of each line above the rows."""
     reading = (
         "Full color and the yellow line: where a map reaches half of its own maximum, for the "
-        "class named beside it. Each map is scaled by itself, so maps compare in place, not in "
-        "strength."
+        "class named beside it. Each map is scaled by itself: compare the places of maps, not "
+        "their strength."
     )
     if "grad-cam" in methods:
         height, across = feature_layer(predictor.model)[1]
         reading += f" Grad-CAM has {across} x {height} cells here, enlarged."
     count = f"{shown} image{'s' if shown != 1 else ''}"
     if left_out:
-        count += f"; {left_out:,} more were left out, not even read (a sheet holds {MOST})"
-    given = [(mark, MARK, 9.5, "bold", 28) for mark in marks]
-    given += [(f"What the score of {_clean(name)} depends on", INK, 14.0, "bold", 40)]
-    given += [(count, QUIET, 9.0, "normal", 26), (CAVEAT, INK, 9.5, "bold", 28)]
-    given += [(reading, QUIET, 8.5, "normal", 24)]
+        count += f"; {left_out:,} more were not read (a sheet has room for {MOST})"
+    lines = [(mark, MARK, 9.5, "bold", 28) for mark in marks]
+    lines += [(f"What the score of {_clean(name)} depends on", INK, 14.0, "bold", 40)]
+    lines += [(count, QUIET, 9.0, "normal", 26), (CAVEAT, INK, 9.5, "bold", 28)]
+    lines += [(reading, QUIET, 8.5, "normal", 24)]
     return [
         (line, color, size, weight, step)
-        for text, color, size, weight, step in given
+        for text, color, size, weight, step in lines
         # A letter is about 0.6 of its size wide; a point is _DPI / 72 pixels.
         for line in textwrap.wrap(text, int((width - 2 * _MARGIN) * 72 / _DPI / (0.6 * size)))
     ]
@@ -263,24 +239,27 @@ def _title(predictor: TorchPredictor, method: Method) -> str:
 
 
 def _pictures(row: Explained, methods: Sequence[Method]) -> Iterator[npt.NDArray[np.uint8]]:
-    if row.image is None:
+    if row.patch is None:
         yield from [np.full((_SIDE, _SIDE, 3), 244, np.uint8)] * (1 + len(methods))
         return
-    yield on_white(enlarged(row.image, _SIDE), _SIDE)
+    yield on_white(enlarged(row.patch, _SIDE), _SIDE)
     yield from (row.maps[method].picture for method in methods)
 
 
 def _words(row: Explained) -> Iterator[tuple[str, dict[str, Any], int]]:
     """(text, style, step in pixels) of each line beside the pictures."""
-    found = row.prediction
-    for line in textwrap.wrap(_clean(Path(found.file).name), 40)[:2] or ["?"]:
+    prediction = row.prediction
+    for line in textwrap.wrap(_clean(Path(prediction.file).name), 40)[:2] or ["?"]:
         yield line, {"fontweight": "bold"}, 20
-    if found.error:
-        for line in textwrap.wrap(_clean(found.error), 44)[:6]:
+    if prediction.error:
+        for line in textwrap.wrap(_clean(prediction.error), 44)[:6]:
             yield line, {"color": MARK}, 19
         return
-    yield f"decision: {_clean(found.decision)}", {}, 20
-    chance = found.probabilities[row.target]
+    yield f"decision: {_clean(prediction.decision)}", {}, 20
+    if prediction.change and prediction.size:
+        across_down = f"{prediction.size[1]} x {prediction.size[0]} px"
+        yield f"{prediction.change} from {across_down}", {"color": QUIET, "fontsize": 7.5}, 18
+    chance = prediction.probabilities[row.target]
     yield f"explained: {_clean(row.target)}, probability {chance:.3f}", {}, 20
     occluded = row.maps.get("occlusion")
     small = partial(textwrap.wrap, width=48)

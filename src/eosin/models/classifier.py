@@ -13,11 +13,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
-from torch.nn import functional
 
 from eosin.errors import RecipeError, RunError
 from eosin.files import whole
 from eosin.models.networks import build_network
+from eosin.models.resize import prepare
 from eosin.models.symmetry import symmetries, turn
 
 FORMAT = 1
@@ -104,13 +104,8 @@ class Classifier(nn.Module):
         return self.scaled(*outputs)
 
     def prepare(self, patches: Tensor) -> Tensor:
-        """What the network is given: uint8 [N, H, W, 3] to float32 [N, 3, H, W], scaled."""
-        images = patches.permute(0, 3, 1, 2).float().div(255.0)
-        if images.shape[2:] != self.patch_size:
-            images = functional.interpolate(
-                images, size=self.patch_size, mode="bilinear", antialias=True
-            )
-        return (images - self.mean[:, None, None]) / self.deviation[:, None, None]
+        """The network's input: uint8 [N, H, W, 3] to float32 [N, 3, h, w], scaled, patch-sized."""
+        return prepare(patches, self.patch_size, self.mean, self.deviation)
 
     def scaled(self, *outputs: Tensor) -> Tensor:
         """Logits float32 [N, K] from what the network gives: float [N, K], or [N, 1].

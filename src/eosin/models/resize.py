@@ -1,4 +1,8 @@
-"""Antialiased resizing, as torch does it and as two matrix products that every runtime knows."""
+"""What a network is fed with: patches scaled, and brought to its size inside the network.
+
+Image files get their patch size before, by ``eosin.data.fit``; the resizing here is for arrays of
+another size that are given to a classifier directly.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,29 @@ from torch import Tensor
 from torch.nn import functional
 
 
+def prepare(patches: Tensor, size: tuple[int, int], mean: Tensor, deviation: Tensor) -> Tensor:
+    """uint8 [N, H, W, 3] to float32 [N, 3, h, w], scaled and of the size (h, w).
+
+    mean, deviation: float32 [3], of pixels from 0 to 1. Scaling comes first: between the resizing
+    and the first convolution OpenVINO cannot place it in an int8 model.
+
+    >>> prepare(torch.zeros(1, 4, 4, 3).byte(), (2, 2), torch.ones(3), torch.ones(3)).unique()
+    tensor([-1.])
+    """
+    images = patches.permute(0, 3, 1, 2).float()
+    if torch.compiler.is_exporting():
+        # One product and one sum instead of three operations on every pixel.
+        scale, shift = 1 / (255 * deviation), -mean / deviation
+        return resize(images * scale[:, None, None] + shift[:, None, None], size, "bilinear")
+    images = (images.div(255.0) - mean[:, None, None]) / deviation[:, None, None]
+    return images if images.shape[2:] == size else resize(images, size, "bilinear")
+
+
 def resize(images: Tensor, size: tuple[int, int], mode: str) -> Tensor:
     """float [N, C, H, W] to [N, C, h, w], antialiased; mode: "bilinear" or "bicubic".
 
-    While a graph is exported it is written as matrix products: OpenVINO and runtimes of browsers
-    leave the antialiasing out of the operator that torch exports for it, without a word.
+    An exported graph gets matrix products: OpenVINO and browser runtimes silently drop the
+    antialiasing from the operator that torch exports for it.
     """
     if torch.compiler.is_exporting():
         return resize_by_matrices(images, size, mode)
@@ -32,8 +54,8 @@ def resize_by_matrices(images: Tensor, size: tuple[int, int], mode: str = "bilin
     return torch.matmul(torch.matmul(down, images), across.T)
 
 
-def weights(wanted: int, given: int, mode: str = "bilinear") -> Tensor:
-    """Share of each given pixel in each wanted one along a side: float32 [wanted, given].
+def weights(target: int, source: int, mode: str = "bilinear") -> Tensor:
+    """Share of each source pixel in each target pixel along a side: float32 [target, source].
 
     The kernel (a triangle, or Keys' cubic with a = -0.5) is as wide as the larger of the two pixels
     and its values sum to 1, as in Pillow and in torch's antialiased interpolation.
@@ -41,10 +63,10 @@ def weights(wanted: int, given: int, mode: str = "bilinear") -> Tensor:
     >>> weights(1, 2)
     tensor([[0.5000, 0.5000]])
     """
-    # A tensor from the start: in an exported graph the given size is known at run time only.
-    scale = torch.ones(()) * given / wanted
-    centers = (torch.arange(wanted) + 0.5) * scale
-    apart = (torch.arange(given) + 0.5 - centers[:, None]).abs() / scale.clamp(min=1.0)
+    # A tensor from the start: in an exported graph the source size is only known at run time.
+    scale = torch.ones(()) * source / target
+    centers = (torch.arange(target) + 0.5) * scale
+    apart = (torch.arange(source) + 0.5 - centers[:, None]).abs() / scale.clamp(min=1.0)
     kernel = _cubic(apart) if mode == "bicubic" else _triangle(apart)
     return kernel / kernel.sum(1, keepdim=True)
 

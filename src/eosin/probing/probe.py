@@ -176,6 +176,7 @@ def fit_probe(
     facts = {
         "recipe": recipe.name,
         "mpp": store.mpp,
+        "fit": store.fit,
         "made_up": store.made_up,
         "store_digest": store.digest,
         "train_patches": len(train),

@@ -87,6 +87,8 @@ class ModelFacts(_Record):
     parameters: int = 0
     #: Micrometers a pixel of the training patches.
     mpp: float | None = None
+    #: How images of another size became training patches: pad, resize or reject.
+    fit: str = "pad"
     recipe: str | None = None
     made_up: bool = False
     store_digest: str = ""

@@ -77,6 +77,7 @@ def write_derived(
             **{
                 "recipe": recipe.name,
                 "mpp": store.mpp,
+                "fit": store.fit,
                 "made_up": store.made_up,
                 "store_digest": store.digest,
                 "train_patches": len(session.parts["train"]),

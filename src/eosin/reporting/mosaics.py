@@ -23,7 +23,7 @@ from eosin.data.tints import (
     shortened,
 )
 from eosin.evaluation.ranking import auroc
-from eosin.reporting.panels import INK, Key, Panel, compose
+from eosin.figures.panels import INK, Key, Panel, compose
 from eosin.reporting.pictures import MADE_UP, MOSAIC_BYTES, Draft, Gallery, Image, within
 from eosin.splitting.published import published_cases
 

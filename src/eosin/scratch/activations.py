@@ -1,6 +1,6 @@
-"""Activations: what a neuron makes of its sum z, each with its derivative beside it.
+"""Activations: the output of a neuron for its sum z, each with its derivative beside it.
 
-All take float64 of any shape and give the same shape; the derivative is taken at z.
+All accept float64 of any shape and return the same shape; the derivative is that at z.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def step(z: npt.ArrayLike) -> Floats:
 
 
 def step_prime(z: npt.ArrayLike) -> Floats:
-    """0 everywhere, so a step never says which way to go. (At z = 0 it has no slope; 0 here.)"""
+    """0 everywhere, so a step gives no direction. (At z = 0 it has no slope; 0 here.)"""
     return np.zeros_like(z, dtype=np.float64)
 
 
@@ -52,7 +52,7 @@ def sigmoid(z: npt.ArrayLike) -> Floats:
     [0.0, 0.5, 1.0]
     """
     z = np.asarray(z, dtype=np.float64)
-    # exp of a large number overflows, so only exp(-|z|), never above 1, is ever taken.
+    # exp of a large number overflows, so only exp(-|z|), never above 1, is used.
     small = np.exp(-np.abs(z))
     return np.asarray(np.where(z >= 0, 1.0, small) / (1.0 + small))
 
@@ -139,7 +139,7 @@ def softmax(z: npt.ArrayLike) -> Floats:
     ([[0.5, 0.5], [1.0, 0.0]], [[1.0], [1.0]])
     """
     z = np.asarray(z, dtype=np.float64)
-    # The same number taken from every z changes nothing in the ratio; the largest keeps exp <= 1.
+    # Subtracting one number from every z does not change the ratio; the largest keeps exp <= 1.
     raised = np.exp(z - z.max(axis=-1, keepdims=True))
     return np.asarray(raised / raised.sum(axis=-1, keepdims=True))
 

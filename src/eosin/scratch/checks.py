@@ -1,4 +1,4 @@
-"""What the other files ask of their arguments: numbers, shapes and labels, or a clear sentence."""
+"""Checks of arguments for the other files: numbers, shapes and labels, or a clear sentence."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class NotFiniteError(ValueError):
 
 
 def numbers(values: npt.ArrayLike, name: str, *shape: int | str) -> Floats:
-    """The values as finite float64 of a shape, where a letter stands for any length.
+    """The values as finite float64 of a shape, where a letter means any length.
 
-    Raises ValueError where they are no numbers, not finite, none at all, or of another shape.
+    Raises ValueError where they are not numbers, not finite, empty, or of another shape.
 
     >>> numbers([[1, 2], [3, 4]], "x", "N", 2).dtype
     dtype('float64')
@@ -35,13 +35,13 @@ def numbers(values: npt.ArrayLike, name: str, *shape: int | str) -> Floats:
         array = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} is not an array of numbers: {error}") from None
-    wanted = ", ".join(str(side) for side in shape)
+    expected = ", ".join(str(side) for side in shape)
     fits = array.ndim == len(shape) and all(
-        isinstance(side, str) or side == found
-        for side, found in zip(shape, array.shape, strict=True)
+        isinstance(side, str) or side == actual
+        for side, actual in zip(shape, array.shape, strict=True)
     )
     if not fits:
-        raise ValueError(f"{name} has the shape {list(array.shape)}; it must be [{wanted}]")
+        raise ValueError(f"{name} has the shape {list(array.shape)}; it must be [{expected}]")
     if array.size == 0:
         raise ValueError(f"{name} is empty, of shape {list(array.shape)}; give at least one value")
     if not np.isfinite(array).all():
@@ -59,17 +59,17 @@ def labels(y: npt.ArrayLike, count: int, classes: int) -> Ints:
     [0, 2, 1]
     """
     array = numbers(y, "y", count)
-    whole = array.astype(np.int64)
-    wrong = (whole != array) | (whole < 0) | (whole >= classes)
+    rounded = array.astype(np.int64)
+    wrong = (rounded != array) | (rounded < 0) | (rounded >= classes)
     if wrong.any():
         raise ValueError(
             f"y has the label {array[wrong][0]:g}; with {classes} classes the labels are whole "
             f"numbers from 0 to {classes - 1}"
         )
-    return whole
+    return rounded
 
 
-def whole(value: int, name: str, least: int = 1) -> int:
+def whole_number(value: int, name: str, least: int = 1) -> int:
     """The value where it is a whole number of at least ``least``; else a ValueError."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
         raise ValueError(f"{name} is {value!r}; it must be a whole number of at least {least}")
@@ -91,7 +91,7 @@ def above_zero(value: float, name: str) -> float:
 
 
 def one_of(table: Mapping[str, T], name: str, what: str) -> T:
-    """What the table holds under that name; a ValueError with the names it has, if none."""
+    """The entry of that name; a ValueError with the existing names, if there is none."""
     if name not in table:
         raise ValueError(f"{what} is {name!r}; it must be one of {', '.join(table)}")
     return table[name]

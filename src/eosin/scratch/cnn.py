@@ -8,14 +8,15 @@ The shape is that of LeNet-5 (LeCun et al., Proceedings of the IEEE 86, 1998), w
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partialmethod
 
 import numpy as np
 import numpy.typing as npt
 
 from eosin.scratch.activations import relu, relu_prime, softmax
-from eosin.scratch.checks import Floats, Ints, numbers, whole
+from eosin.scratch.checks import Floats, Ints, numbers, whole_number
 from eosin.scratch.convolution import convolve_backward, convolve_by_matrix
-from eosin.scratch.fitting import History, fit
+from eosin.scratch.fitting import fit
 from eosin.scratch.losses import correct, cross_entropy, cross_entropy_gradient
 from eosin.scratch.network import bias_gradient, hidden_error, weight_gradient
 from eosin.scratch.pooling import max_pool, max_pool_backward
@@ -26,7 +27,7 @@ CHUNK = 64
 
 @dataclass(frozen=True)
 class Maps:
-    """What a network saw of N images, step by step; float64, sides halved (rounded down) by a pool.
+    """Every layer's values for N images; float64, sides halved (rounded down) by a pool.
 
     images [N, C, H, W]; sums_1 and active_1 [N, F1, H, W]; pooled_1 [N, F1, H/2, W/2]; sums_2 and
     active_2 [N, F2, H/2, W/2]; pooled_2 [N, F2, H/4, W/4]; logits [N, K].
@@ -49,7 +50,7 @@ class SmallCNN:
     for gray; filters: kernels of the first and of the second convolution. Weights start normal
     with mean 0 and variance 2 / inputs of a neuron before a ReLU (He et al., ICCV 2015), 1 / inputs
     in the last layer (LeCun et al., 1998); biases at 0. Scale pixels to around 0 to 1 first.
-    Raises ValueError for settings that make no network.
+    Raises ValueError for settings that do not fit.
 
     >>> net = SmallCNN(10)
     >>> net.forward(np.zeros((2, 1, 8, 8))).shape, net.parameter_count
@@ -65,10 +66,10 @@ class SmallCNN:
         filters: tuple[int, int] = (8, 16),
         seed: int = 0,
     ) -> None:
-        self.classes = whole(classes, "classes", 2)
-        self.side = whole(side, "side", 4)
-        self.channels = whole(channels, "channels")
-        first, second = (whole(count, "filters") for count in filters)
+        self.classes = whole_number(classes, "classes", 2)
+        self.side = whole_number(side, "side", 4)
+        self.channels = whole_number(channels, "channels")
+        first, second = (whole_number(count, "filters") for count in filters)
         flat = second * (side // 2 // 2) ** 2
         rng = np.random.default_rng(seed)
         self.kernels_1 = rng.normal(0.0, np.sqrt(2 / (9 * channels)), (first, channels, 3, 3))
@@ -87,13 +88,13 @@ class SmallCNN:
 
     @property
     def parameter_count(self) -> int:
-        """How many numbers there are to learn."""
+        """The number of values to learn."""
         return sum(parameter.size for parameter in self.parameters)
 
     def layers(self, images: npt.ArrayLike) -> Maps:
         """Everything that the network sees; images: [N, C, side, side]."""
         images = numbers(images, "images", "N", self.channels, self.side, self.side)
-        # A padding of 1 lets a 3x3 kernel stand on every pixel, so the maps are as large.
+        # A padding of 1 centers a 3x3 kernel on every pixel, so the maps are as large.
         sums_1 = convolve_by_matrix(images, self.kernels_1, self.bias_1, padding=1)
         active_1 = relu(sums_1)
         pooled_1 = max_pool(active_1)
@@ -141,20 +142,5 @@ class SmallCNN:
         logits = self.logits(images)
         return correct(y, logits) / len(logits)
 
-    def fit(
-        self,
-        images: npt.ArrayLike,
-        y: npt.ArrayLike,
-        *,
-        epochs: int,
-        batch_size: int = 32,
-        rate: float = 0.05,
-        momentum: float = 0.9,
-        seed: int = 0,
-        validation: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
-    ) -> History:
-        """Learn by mini-batch descent; see ``fitting.fit`` for the arguments."""
-        return fit(
-            self, images, y, epochs=epochs, batch_size=batch_size, rate=rate, momentum=momentum,
-            seed=seed, validation=validation,
-        )  # fmt: skip
+    #: Learn by mini-batch descent; see ``fitting.fit`` for the arguments.
+    fit = partialmethod(fit, batch_size=32, rate=0.05, momentum=0.9)

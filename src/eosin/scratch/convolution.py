@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from eosin.scratch.checks import Floats, numbers, whole
+from eosin.scratch.checks import Floats, numbers, whole_number
 
 
 def output_side(side: int, kernel: int, stride: int = 1, padding: int = 0) -> int:
@@ -24,14 +24,14 @@ def output_side(side: int, kernel: int, stride: int = 1, padding: int = 0) -> in
     >>> output_side(50, 3), output_side(50, 3, padding=1), output_side(50, 2, stride=2)
     (48, 50, 25)
     """
-    whole(side, "side")
-    whole(kernel, "kernel")
-    whole(padding, "padding", 0)
+    whole_number(side, "side")
+    whole_number(kernel, "kernel")
+    whole_number(padding, "padding", 0)
     if kernel > side + 2 * padding:
         raise ValueError(
             f"a kernel {kernel} wide does not fit into {side} pixels with a padding of {padding}"
         )
-    return (side + 2 * padding - kernel) // whole(stride, "stride") + 1
+    return (side + 2 * padding - kernel) // whole_number(stride, "stride") + 1
 
 
 def convolve(
@@ -129,7 +129,7 @@ def convolve_backward(
 
 def pad(images: Floats, padding: int) -> Floats:
     """The images with ``padding`` pixels of 0 on every side, so that a kernel reaches the edges."""
-    whole(padding, "padding", 0)
+    whole_number(padding, "padding", 0)
     return np.pad(images, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
 
 

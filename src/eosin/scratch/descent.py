@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from eosin.scratch.checks import Floats, Ints, above_zero, numbers, share, whole
+from eosin.scratch.checks import Floats, Ints, above_zero, numbers, share, whole_number
 from eosin.scratch.line import Line
 
 
@@ -80,7 +80,7 @@ def mini_batches(count: int, batch_size: int, rng: np.random.Generator) -> Itera
     [4, 4, 2]
     """
     order = rng.permutation(count)
-    for start in range(0, count, whole(batch_size, "batch_size")):
+    for start in range(0, count, whole_number(batch_size, "batch_size")):
         yield order[start : start + batch_size]
 
 
@@ -109,7 +109,7 @@ def gradient_descent(
 
     def lines() -> Iterator[Line]:
         line = Line(w, b)
-        for _ in range(whole(steps, "steps", 0)):
+        for _ in range(whole_number(steps, "steps", 0)):
             yield line
             dw, db = line.gradient(x, y)
             line = Line(line.w - rate * dw, line.b - rate * db)
@@ -148,13 +148,13 @@ def stochastic_descent(
 
     def lines() -> Iterator[Line]:
         yield Line(w, b)
-        for _ in range(whole(epochs, "epochs")):
+        for _ in range(whole_number(epochs, "epochs")):
             for batch in mini_batches(len(x), batch_size, rng):
                 line = Line(*place.tolist())
                 descent.step([np.array(line.gradient(x[batch], y[batch]))])
                 yield Line(*place.tolist())
 
-    per_epoch = -(-len(x) // whole(batch_size, "batch_size"))
+    per_epoch = -(-len(x) // whole_number(batch_size, "batch_size"))
     return _recorded(lines(), x, y, steps_per_epoch=per_epoch)
 
 

@@ -1,4 +1,4 @@
-"""Mini-batch descent of any network, and what it looked like epoch by epoch."""
+"""Mini-batch descent of any network, and its history epoch by epoch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from eosin.scratch.checks import Floats, NotFiniteError, whole
+from eosin.scratch.checks import Floats, NotFiniteError, whole_number
 from eosin.scratch.descent import Momentum, mini_batches
 
 
@@ -58,13 +58,13 @@ def fit(
     validation: (x, y) that are looked at and never learned from. Raises ValueError for shapes and
     settings that do not fit, and for a rate so high that the loss leaves all bounds.
     """
-    model.loss(x, y)  # says what is wrong with the data before the first step, not in the middle
+    model.loss(x, y)  # raises for wrong data before the first step, not in the middle
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y)
-    whole(batch_size, "batch_size")
+    whole_number(batch_size, "batch_size")
     descent = Momentum(model.parameters, rate=rate, momentum=momentum)
     rng = np.random.default_rng(seed)
     history = History()
-    for epoch in range(whole(epochs, "epochs")):
+    for epoch in range(whole_number(epochs, "epochs")):
         try:
             with np.errstate(over="raise", invalid="raise"):
                 for batch in mini_batches(len(x), batch_size, rng):
@@ -73,8 +73,8 @@ def fit(
                 history.accuracy.append(model.accuracy(x, y))
         except (FloatingPointError, NotFiniteError):
             raise ValueError(
-                f"the weights grew beyond what float64 can hold in epoch {epoch + 1}: the rate of "
-                f"{rate} is too high for these data; try {rate / 10:g}, or inputs nearer to 0"
+                f"the weights exceeded the range of float64 in epoch {epoch + 1}: the rate of "
+                f"{rate} is too high for these data; try {rate / 10:g}, or inputs closer to 0"
             ) from None
         if validation is not None:
             history.validation_loss.append(model.loss(*validation))

@@ -111,8 +111,8 @@ def correct_gradient(y: npt.ArrayLike, logits: npt.ArrayLike) -> Floats:
     """d correct / d logits: 0 everywhere, of the shape of the logits.
 
     The count stays the same while an answer moves, then jumps by one where it changes sides:
-    flat treads and sheer edges (where there is no derivative at all). No tread says which way is
-    down, so a better answer that is not yet a right one earns nothing, and nothing is learned.
+    flat treads and sheer edges (where there is no derivative at all). No tread shows which way is
+    down, so a better answer that is not yet right earns nothing, and the model learns nothing.
 
     >>> correct([1], [-0.2]), correct([1], [-0.1]), correct_gradient([1], [-0.1]).tolist()
     (0, 0, [0.0])
@@ -129,5 +129,5 @@ def _alike(y: npt.ArrayLike, other: npt.ArrayLike, name: str) -> tuple[Floats, F
 def _chances(y: npt.ArrayLike, logits: npt.ArrayLike) -> tuple[Floats, Floats]:
     y, logits = _alike(y, logits, "logits")
     if y.min() < 0 or y.max() > 1:
-        raise ValueError(f"y goes from {y.min():g} to {y.max():g}; it must lie between 0 and 1")
+        raise ValueError(f"y ranges from {y.min():g} to {y.max():g}; it must be between 0 and 1")
     return y, logits

@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from eosin.scratch.activations import ACTIVATIONS
-from eosin.scratch.checks import Floats, Ints, labels, numbers, one_of, whole
-from eosin.scratch.fitting import History, fit
+from eosin.scratch.checks import Floats, Ints, labels, numbers, one_of, whole_number
+from eosin.scratch.fitting import fit
 from eosin.scratch.outputs import OUTPUTS
 
 
@@ -69,11 +69,11 @@ class Network:
     """Layers of neurons, each fed by all of the layer before.
 
     sizes: neurons a layer, inputs first and outputs last; activation: of the hidden layers, a name
-    in ACTIVATIONS; output: how it ends, a name in OUTPUTS. Weights start random, for neurons that
-    start alike would stay alike, with mean 0 and variance 1 / inputs (LeCun et al., Efficient
+    in ACTIVATIONS; output: how it ends, a name in OUTPUTS. Weights start random, because neurons
+    that start equal would stay equal, with mean 0 and variance 1 / inputs (LeCun et al., Efficient
     BackProp, 1998; 2 / inputs for the ReLUs, which silence half: He et al., ICCV 2015), so that
     sums keep their size from layer to layer; biases start at 0. Raises ValueError for settings
-    that make no network.
+    that do not fit.
 
     >>> x, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
     >>> net = Network([2, 8, 2], activation="tanh")
@@ -88,13 +88,13 @@ class Network:
     ) -> None:  # fmt: skip
         if len(sizes) < 2:
             raise ValueError(f"sizes is {list(sizes)}; it needs inputs and outputs at least")
-        self.sizes = [whole(size, "a layer's size") for size in sizes]
+        self.sizes = [whole_number(size, "a layer's size") for size in sizes]
         self.function, self.derivative = one_of(ACTIVATIONS, activation, "activation")
         self.answers, self._loss, _ = one_of(OUTPUTS, output, "output")
         if output == "softmax" and sizes[-1] == 1:
             raise ValueError(
-                "softmax over one output is always 1, so its gradient is 0 and nothing would be "
-                "learned; use two outputs, or output='sigmoid'"
+                "softmax over one output is always 1, so its gradient is 0 and the network learns "
+                "nothing; use two outputs, or output='sigmoid'"
             )
         self.output = output
         rng = np.random.default_rng(seed)
@@ -135,21 +135,22 @@ class Network:
         """The share of right classes, nan for the "linear" output; y: [N], or [N, K]."""
         if self.output == "linear":
             return float("nan")
-        found, right = self.predict(x), np.asarray(y)
+        predicted, right = self.predict(x), np.asarray(y)
         if right.ndim == 2:  # a column a class, or one column that is the class
             right = right.argmax(axis=1) if right.shape[1] > 1 else right[:, 0]
-        return float(np.mean(found == labels(right, len(found), max(2, self.sizes[-1]))))
+        right = labels(right, len(predicted), max(2, self.sizes[-1]))
+        return float(np.mean(predicted == right))
 
     def errors(self, sums: list[Floats], y: npt.ArrayLike) -> list[Floats]:
         """The error of each layer, first to last, [N, out] each: BP1, then BP2 backward.
 
         sums: from ``layers``; y: the right answers.
         """
-        found = [output_error(self._answers(y), sums[-1], output=self.output)]
+        errors = [output_error(self._answers(y), sums[-1], output=self.output)]
         for layer in range(len(sums) - 2, -1, -1):
             slope = self.derivative(sums[layer])
-            found.insert(0, hidden_error(self.weights[layer + 1], found[0], slope))
-        return found
+            errors.insert(0, hidden_error(self.weights[layer + 1], errors[0], slope))
+        return errors
 
     def backpropagate(
         self, x: npt.ArrayLike, y: npt.ArrayLike
@@ -172,23 +173,8 @@ class Network:
         biases, weights = self.backpropagate(x, y)
         return [*biases, *weights]
 
-    def fit(
-        self,
-        x: npt.ArrayLike,
-        y: npt.ArrayLike,
-        *,
-        epochs: int,
-        batch_size: int,
-        rate: float,
-        momentum: float = 0.0,
-        seed: int = 0,
-        validation: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
-    ) -> History:
-        """Learn by mini-batch descent; see ``fitting.fit`` for the arguments."""
-        return fit(
-            self, x, y, epochs=epochs, batch_size=batch_size, rate=rate, momentum=momentum,
-            seed=seed, validation=validation,
-        )  # fmt: skip
+    #: Learn by mini-batch descent; see ``fitting.fit`` for the arguments.
+    fit = fit
 
     def _answers(self, y: npt.ArrayLike) -> npt.NDArray[Any]:
         """y as the loss takes it: [N] for softmax, else [N, K], where class k has a 1 at k."""

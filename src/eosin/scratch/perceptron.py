@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from eosin.scratch.checks import Floats, Ints, above_zero, labels, numbers, whole
+from eosin.scratch.checks import Floats, Ints, above_zero, labels, numbers, whole_number
 
 #: Every combination of two yes-or-no inputs, float64 [4, 2].
 INPUTS: Floats = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=np.float64)
@@ -41,10 +41,10 @@ class History:
 
 
 class Perceptron:
-    """One neuron that says 1 where its weighted evidence exceeds a threshold, else 0.
+    """One neuron: 1 where its weighted evidence exceeds a threshold, else 0.
 
     inputs: how many numbers it weighs, F. It starts with ``weights`` float64 [F] and ``bias`` of 0
-    unless they are given. Raises ValueError where they do not fit.
+    by default. Raises ValueError where they do not fit.
 
     >>> go = Perceptron(3, weights=[6, 2, 2], bias=-5)  # good weather outweighs the other two
     >>> go.decide([[1, 0, 0], [0, 1, 1]]).tolist(), go.threshold
@@ -54,7 +54,7 @@ class Perceptron:
     def __init__(
         self, inputs: int, *, weights: npt.ArrayLike | None = None, bias: float = 0.0
     ) -> None:
-        self.inputs = whole(inputs, "inputs")
+        self.inputs = whole_number(inputs, "inputs")
         start = np.zeros(inputs) if weights is None else weights
         self.weights: Floats = numbers(start, "weights", inputs).copy()
         self.bias = float(numbers(bias, "bias"))
@@ -100,7 +100,7 @@ class Perceptron:
         """
         rows = numbers(x, "x", "N", self.inputs)
         answers = labels(y, len(rows), 2)
-        whole(epochs, "epochs")
+        whole_number(epochs, "epochs")
         above_zero(rate, "rate")
         mistakes, weights, biases = [], [self.weights.copy()], [self.bias]
         for _ in range(epochs):

@@ -1,4 +1,4 @@
-"""Pooling: of each small window only the strongest value, or the mean, goes on.
+"""Pooling: of each small window only the strongest value, or the mean, is passed on.
 
 The maps shrink, what follows costs less, and a feature that moves by a pixel often gives the same
 answer. Nothing is learned here, so the way back leads to the images alone. Windows are square;

@@ -1,8 +1,8 @@
 """Made-up cases: the embedded default data of `eosin demo` and of the tests.
 
-A program draws whole sections (madeup.py) and cuts them into patches, written as a zip in the
+A program draws complete sections (cases.py) and cuts them into patches, written as a zip in the
 layout of the Kaggle archive with its oddities: a nested copy, small edge patches, broken members.
-Nothing here is tissue; the member MADE_UP.txt and the store's ``made_up`` say so.
+Nothing here is tissue; the member MADE_UP.txt and the store's ``made_up`` mark it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from eosin.data.store import PatchStore, StoreWriter
 from eosin.errors import StoreError, UserError
-from eosin.files import whole
+from eosin.folders import whole_file
 from eosin.synthetic.cases import MadeUpCase, make_case
 
 __all__ = ["NOTICE_NAME", "MadeUpCase", "cut", "make_case", "make_store", "write_archive"]
@@ -28,14 +28,14 @@ __all__ = ["NOTICE_NAME", "MadeUpCase", "cut", "make_case", "make_store", "write
 #: The member that marks an archive as made up.
 NOTICE_NAME = "MADE_UP.txt"
 NOTICE = """These images are drawn by a program (eosin). They are not tissue and show no patient.
-They teach and test software; nothing learned from them says anything about a disease.
-Labels: 1 where a patch lies in drawn invasive nests, else 0; about 1 % of the labels are
+They teach and test software; no result on them says anything about a disease.
+Labels: 1 where a patch is in drawn invasive nests, else 0; about 1 % of the labels are
 flipped on purpose, as real labels have errors.
 """
 NESTED = "IDC_regular_ps50_idx5"
 FIRST_CASE = 90001
 
-#: Share of a patch that must lie in invasive tissue to be labeled positive.
+#: Share of a patch that must be in invasive tissue to be labeled positive.
 POSITIVE_SHARE = 0.35
 #: Share of a patch that must be stained for the patch to be kept.
 TISSUE_SHARE = 0.12
@@ -53,7 +53,7 @@ class Cut(NamedTuple):
 
 
 def cut(drawn: MadeUpCase, *, step_px: int = 50, label_noise: float = 0.0) -> list[Cut]:
-    """Cut a case into the patches that hold tissue, column by column.
+    """Cut a case into the patches that contain tissue, column by column.
 
     label_noise: share of the labels to flip, chosen by the case's own seed.
 
@@ -64,7 +64,7 @@ def cut(drawn: MadeUpCase, *, step_px: int = 50, label_noise: float = 0.0) -> li
     rng = np.random.default_rng([drawn.seed, int.from_bytes(drawn.case.encode()), 2])
     origin_x, origin_y = (int(v) * step_px + 1 for v in rng.integers(0, 24, 2))
     height, width = drawn.truth.shape
-    found = []
+    patches = []
     for x in range(0, width, step_px):
         for y in range(0, height, step_px):
             window = np.s_[y : y + step_px, x : x + step_px]
@@ -72,8 +72,8 @@ def cut(drawn: MadeUpCase, *, step_px: int = 50, label_noise: float = 0.0) -> li
             if drawn.tissue[window].mean() < TISSUE_SHARE:
                 continue
             label = int((drawn.truth[window].mean() >= POSITIVE_SHARE) != flip)
-            found.append(Cut(origin_x + x, origin_y + y, label, drawn.image[window]))
-    return found
+            patches.append(Cut(origin_x + x, origin_y + y, label, drawn.image[window]))
+    return patches
 
 
 def burdens(count: int, seed: int, *, narrow: bool = False) -> list[float]:
@@ -107,8 +107,8 @@ def write_archive(
 
     Returns the counts: cases, patches, positives, edge_patches, nested, broken, bytes.
     Raises UserError for less than one case, StoreError when the file cannot be written. The file is
-    there whole or not at all; the same arguments give the same bytes with the same NumPy and OpenCV
-    on the same kind of processor.
+    written complete or not at all; the same arguments give the same bytes with the same NumPy and
+    OpenCV on the same kind of processor.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -118,7 +118,7 @@ def write_archive(
     """
     if cases < 1 or broken < 0:
         raise UserError(
-            f"cases is {cases}, broken is {broken}; at least one case is needed, broken >= 0"
+            f"cases is {cases} and broken is {broken}; use at least 1 case and at least 0 broken"
         )
     target = Path(path)
     names = [str(FIRST_CASE + k) for k in range(cases)]
@@ -134,7 +134,7 @@ def write_archive(
         return [(piece, _png(piece.patch)) for piece in cut(drawn, label_noise=LABEL_NOISE)]
 
     try:
-        with whole(target) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        with whole_file(target) as temporary, zipfile.ZipFile(temporary, "w") as archive:
             _add(archive, NOTICE_NAME, NOTICE.encode())
             nested: list[tuple[str, bytes]] = []
             # Map keeps the order of the cases, so the bytes do not depend on the threads.
@@ -150,7 +150,7 @@ def write_archive(
                         counts["edge_patches"] += piece.patch.shape[:2] != (50, 50)
                     if progress is not None:
                         progress(done + 1, cases)
-            finally:  # After Ctrl-C the cases not yet begun are not drawn.
+            finally:  # After Ctrl-C the cases not yet started are not drawn.
                 pool.shutdown(cancel_futures=True)
             for member, data in _broken(names, broken, nested):
                 _add(archive, member, data)
@@ -186,7 +186,7 @@ def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
 def _broken(
     names: list[str], count: int, good: list[tuple[str, bytes]]
 ) -> Iterator[tuple[str, bytes]]:
-    """Members with valid names on the grid, far from the sections, that hold no whole image."""
+    """Members with valid names on the grid, far from the sections, without a complete image."""
     for k in range(count):
         case = names[k % len(names)]
         content = (good[k % len(good)][1][:900], b"", b"this is text, not an image\n")[k % 3]
@@ -238,7 +238,7 @@ def _choose(pieces: list[Cut], count: int, seed: int) -> list[Cut]:
     order = np.random.default_rng([seed, 5]).permutation(len(pieces))
     labels = np.array([pieces[k].label for k in order])
     if count >= 2:
-        wanted = int(np.clip(round(float(labels.mean()) * count), 1, count - 1))
+        positives = int(np.clip(round(float(labels.mean()) * count), 1, count - 1))
         positive, negative = order[labels == 1], order[labels == 0]
-        order = np.concatenate([positive[:wanted], negative[: count - wanted]])
+        order = np.concatenate([positive[:positives], negative[: count - positives]])
     return [pieces[k] for k in sorted(order[:count].tolist())]

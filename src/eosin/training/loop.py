@@ -355,6 +355,7 @@ class Trainer:
         facts = {
             "recipe": self.recipe.name,
             "mpp": self.store.mpp,
+            "fit": self.store.fit,
             "made_up": self.store.made_up,
             "store_digest": self.store.digest,
             "train_patches": len(self.batches.labels),

@@ -1,4 +1,4 @@
-"""Pictures: written whole, readable, for any names and any number of classes."""
+"""Pictures: complete or not there, readable, for any names and any number of classes."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from eosin.data import pictures
-from eosin.data.pictures import CLASS_COLORS
 from eosin.data.store import PatchStore, StoreWriter
+from eosin.data.tints import CLASS_COLORS
 from eosin.errors import StoreError
+from eosin.figures import pictures
 
 
 def make(path: Path, classes: list[str], cases: list[str], **more: Any) -> PatchStore:
@@ -82,7 +82,7 @@ def test_heatmap(tmp_path: Path) -> None:
 def test_nothing_to_draw_and_nowhere_to_write(tmp_path: Path) -> None:
     with StoreWriter(tmp_path / "e.store", classes=["a"], patch_size=(8, 8)):
         pass
-    with pytest.raises(StoreError, match="holds no patch"):
+    with pytest.raises(StoreError, match="contains no patches"):
         pictures.patch_grid(PatchStore.open(tmp_path / "e.store"), tmp_path / "p.png")
     store = make(tmp_path, ["a", "b"], ["A"])
     (tmp_path / "p.png").mkdir()

@@ -1,4 +1,4 @@
-"""Panels with a heading and a legend, put together to one picture that a phone can show as well."""
+"""Panels with a heading and a legend in one picture that a phone can show as well."""
 
 from __future__ import annotations
 
@@ -54,9 +54,9 @@ class Panel:
 
 
 def compose(panels: Sequence[Panel], *, columns: int = 2) -> Image:
-    """Put panels of one size together, ``columns`` in a row: uint8 [H, W, 3].
+    """Panels of one size in one picture, ``columns`` in a row: uint8 [H, W, 3].
 
-    Tall pictures are drawn narrower, so that a screen can show the whole.
+    Tall pictures are drawn narrower, so that they fit on a screen.
     Raises ValueError where the panels' pictures differ in size.
     """
     from PIL import Image as Pillow
@@ -80,8 +80,8 @@ def compose(panels: Sequence[Panel], *, columns: int = 2) -> Image:
     for row, foot in zip(rows, feet, strict=True):
         for place, k in enumerate(row):
             left = place * (PANEL_PX + _GAP)
-            bold = _font(_TITLE, True)
-            draw.text((left, top), _cut(draw, panels[k].title, bold, PANEL_PX), INK, bold)
+            bold = font(_TITLE, True)
+            draw.text((left, top), cut(draw, panels[k].title, bold, PANEL_PX), INK, bold)
             sheet.paste(Pillow.fromarray(drawn[k]), (left, top + head))
             _foot(draw, panels[k], left, top + head + tall, scale)
         top += head + tall + foot + _GAP
@@ -89,29 +89,29 @@ def compose(panels: Sequence[Panel], *, columns: int = 2) -> Image:
 
 
 def _foot(draw: ImageDraw, panel: Panel, left: int, top: int, scale: float) -> int:
-    """Draw what stands below a panel; returns its height in pixels."""
-    font = _font(_LETTERS)
+    """Draw the part below a panel; returns its height in pixels."""
+    letters = font(_LETTERS)
     start, top = top, top + 14
     middle = top + _LINE // 2
     if panel.bar:
         length, text = panel.bar
         draw.rectangle((left, middle - 4, left + length * scale, middle + 4), fill=INK)
-        draw.text((left + length * scale + 16, middle), text, INK, font, anchor="lm")
+        draw.text((left + length * scale + 16, middle), text, INK, letters, anchor="lm")
         top += _LINE
     if panel.ramp:
         low, high = panel.ramp
-        at = left + draw.textlength(low, font) + 14
+        at = left + draw.textlength(low, letters) + 14
         end = at + 320
         for x in range(int(at), int(end)):
             share = (x - int(at)) / (end - at)
             draw.line((x, middle - 15, x, middle + 15), fill=_ramp_color(share))
-        draw.text((left, middle), low, INK, font, anchor="lm")
-        draw.text((end + 14, middle), high, INK, font, anchor="lm")
+        draw.text((left, middle), low, INK, letters, anchor="lm")
+        draw.text((end + 14, middle), high, INK, letters, anchor="lm")
         top += _LINE
     at = float(left)
     for k, key in enumerate(panel.keys):
-        text = _cut(draw, key.text, font, PANEL_PX - _SWATCH - 14)
-        width = _SWATCH + 14 + draw.textlength(text, font)
+        text = cut(draw, key.text, letters, PANEL_PX - _SWATCH - 14)
+        width = _SWATCH + 14 + draw.textlength(text, letters)
         if k and at + width > left + PANEL_PX:
             at, top = float(left), top + _LINE
         middle = top + _LINE // 2
@@ -122,7 +122,7 @@ def _foot(draw: ImageDraw, panel: Panel, left: int, top: int, scale: float) -> i
             draw.rectangle(box, fill=key.color, outline=EDGE, width=2)
         if key.stripes:
             _stripes(draw, box, key.stripes)
-        draw.text((at + _SWATCH + 14, middle), text, INK, font, anchor="lm")
+        draw.text((at + _SWATCH + 14, middle), text, INK, letters, anchor="lm")
         at += width + 36
     return top + (_LINE if panel.keys else 0) - start
 
@@ -143,7 +143,7 @@ def _scaled(image: Image, scale: float) -> Image:
     return np.asarray(cv2.resize(image, size, interpolation=how), np.uint8)
 
 
-def _cut(draw: ImageDraw, text: str, font: FreeTypeFont, room: float) -> str:
+def cut(draw: ImageDraw, text: str, font: FreeTypeFont, room: float) -> str:
     """Text that is not wider than ``room`` pixels."""
     if draw.textlength(text, font) <= room:
         return text
@@ -160,8 +160,8 @@ def _ramp_color(share: float) -> tuple[int, int, int]:
 
 
 @cache
-def _font(size_px: int, bold: bool = False) -> FreeTypeFont:
-    """A font that matplotlib brings along: the same letters on every machine."""
+def font(size_px: int, bold: bool = False) -> FreeTypeFont:
+    """A font that is part of matplotlib: the same letters on every machine."""
     import matplotlib
     from PIL import ImageFont
 

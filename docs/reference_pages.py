@@ -1,10 +1,10 @@
-"""The pages docs/reference/cli.md and recipes.md, written from the commands and recipes themselves.
+"""The generated pages: commands, recipes, files, and the rooms in README and design page.
 
-    python -m eosin.cli.reference docs/reference/cli.md docs/reference/recipes.md    # make docs
-    python -m eosin.cli.reference docs/reference/cli.md --check    # exit 1 where it is out of date
+    python docs/reference_pages.py            # make docs: write what has changed
+    python docs/reference_pages.py --check    # exit 1 where a page is out of date
 
-The name of a file says which page it is. Help texts, options and defaults are read from the
-functions, not from a terminal, so a page is the same on every machine and at every width.
+Help texts, options and defaults are read from the functions, not from a terminal, so a page is the
+same on every machine and at every width.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from importlib import import_module, resources
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args, get_origin
 
+import house
 import typer
 
-from eosin.cli.main import COMMANDS, app, register
-from eosin.files import whole
+from eosin.cli.main import COMMANDS, STAGES, app, register
 
 HEAD = """\
 # Command line
@@ -31,18 +31,18 @@ HEAD = """\
 
 Research and education only, not for diagnosis.
 
-`eosin COMMAND --help` prints the same. Every command has `--json`: then stdout holds one JSON
+`eosin COMMAND --help` prints the same. Every command has `--json`: then stdout contains one JSON
 object and nothing else; progress, notes and warnings go to stderr. An error with `--json` is an
 object with `error` and `exit_code`.
 
 | exit code | meaning |
 |---|---|
 | 0 | done |
-| 1 | it was tried and failed: a leak, too many rejects, a download, a bad image among many |
-| 2 | the request cannot be carried out as it stands; the message says what to change |
+| 1 | a failure: a leak, too many rejects, a download, a bad image among many |
+| 2 | a mistake in the request; the message tells what to change |
 | 130 | stopped by Ctrl-C |
 
-`EOSIN_DEBUG=1` shows where an internal error arose.
+`EOSIN_DEBUG=1` shows where an internal error happened.
 """
 
 RECIPES_HEAD = """\
@@ -53,9 +53,9 @@ RECIPES_HEAD = """\
 Research and education only, not for diagnosis.
 
 A recipe is everything that decides a training run besides the data. `eosin train --recipe NAME`
-takes one of these or a TOML file of your own with the same keys; `--set key=value` changes it (for
-an argument of the network: `--set arguments.width=32`). What a recipe does not name has the default
-of the table below. The whole recipe is kept in the run folder.
+uses one of these or a TOML file of your own with the same keys; `--set key=value` changes it (for
+an argument of the network: `--set arguments.width=32`). A key that a recipe omits has the default
+of the table below. The complete recipe is kept in the run folder.
 `eosin recipes NAME` prints a recipe with the meaning of every key.
 """
 
@@ -101,16 +101,12 @@ def take_apart(docstring: str) -> Help:
     return Help(paragraphs, examples)
 
 
-def cli_page() -> str:
+def cli_page(_: str = "") -> str:
     """Every command, its arguments and options, as Markdown."""
-    found = commands()
-    parts = [HEAD]
-    for group in dict.fromkeys(COMMANDS.values()):
-        names = [name for name, its_group in COMMANDS.items() if its_group == group]
-        links = ", ".join(f"[{name}](#eosin-{name})" for name in names)
-        parts.append(f"{group}: {links}\n")
-    parts += [section(name, command) for name, command in found.items()]
-    return "\n".join(parts)
+    parts = [HEAD, "| stage | command | what it does |\n|---|---|---|"]
+    for stage, lines in STAGES.items():
+        parts += [f"| {stage} | [{name}](#eosin-{name}) | {line} |" for name, line in lines.items()]
+    return "\n".join([*parts, "", *(section(name, each) for name, each in commands().items())])
 
 
 def section(name: str, command: Any) -> str:
@@ -131,8 +127,8 @@ def section(name: str, command: Any) -> str:
     lines += ["| option | meaning | default |", "|---|---|---|"]
     for option in options:
         written = ", ".join(f"`{name}`" for name in _spellings(option, kinds.get(option.name)))
-        meaning, _, said = _cell(option.help).partition("[default: ")
-        default = f"`{said.rstrip(']')}`" if said else _cell(_default(option))
+        meaning, _, text_default = _cell(option.help).partition("[default: ")
+        default = f"`{text_default.rstrip(']')}`" if text_default else _cell(_default(option))
         lines.append(f"| {_cell(written)} | {meaning.strip()} | {default} |")
     return "\n".join(lines) + "\n"
 
@@ -191,7 +187,7 @@ def _cell(text: str | None) -> str:
     return " ".join((text or "").split()).replace("|", "\\|")
 
 
-def recipes_page() -> str:
+def recipes_page(_: str = "") -> str:
     """Every recipe and every key, as Markdown."""
     from eosin.config import Recipe, read_recipe, recipe_names
 
@@ -212,7 +208,7 @@ def recipes_page() -> str:
 
 
 def _values(field: Any) -> str:
-    """What a key may hold, in words."""
+    """The values that a key may have, in words."""
     if get_origin(field.annotation) is Literal:
         return ", ".join(f"`{value}`" for value in get_args(field.annotation))
     words = {"gt": "above", "ge": "from", "lt": "below", "le": "to"}
@@ -225,30 +221,33 @@ def _values(field: Any) -> str:
     return ", ".join(limits) or {bool: "true, false"}.get(field.annotation, "")
 
 
-#: File name -> what is written there.
-PAGES: dict[str, Callable[[], str]] = {"cli.md": cli_page, "recipes.md": recipes_page}
+#: Path -> a function from the page as it is to the page as it should be.
+PAGES: dict[str, Callable[[str], str]] = {
+    "docs/reference/cli.md": cli_page,
+    "docs/reference/recipes.md": recipes_page,
+    "docs/reference/files.md": house.files_page,
+    "docs/explanation/design.md": house.design,
+    "README.md": house.readme,
+}
 
 
-def main(arguments: list[str]) -> int:
-    """Write the pages, or with --check say whether they are current; returns the exit code."""
-    check = "--check" in arguments
-    paths = [Path(argument) for argument in arguments if argument != "--check"]
-    if not paths or any(path.name not in PAGES for path in paths):
-        names = "|".join(PAGES)
-        print(f"usage: python -m eosin.cli.reference FOLDER/{names} ... [--check]", file=sys.stderr)
+def main(arguments: list[str], root: Path = house.ROOT) -> int:
+    """Write the pages, or with --check list those that are out of date; returns the exit code."""
+    if arguments not in ([], ["--check"]):
+        print("usage: python docs/reference_pages.py [--check]", file=sys.stderr)
         return 2
-    stale = [path for path in paths if not _is_current(path)]
-    for path in stale:
-        if check:
-            print(f"{path} is out of date; write it again with: make docs", file=sys.stderr)
-            continue
-        with whole(path) as temporary:
-            temporary.write_text(PAGES[path.name](), "utf-8")
-    return 1 if check and stale else 0
-
-
-def _is_current(path: Path) -> bool:
-    return path.is_file() and path.read_text("utf-8") == PAGES[path.name]()
+    stale = 0
+    for name, page in PAGES.items():
+        path = root / name
+        before = path.read_text("utf-8") if path.is_file() else ""
+        after = page(before)
+        if before != after and arguments:
+            print(f"{name} is out of date; write it again with: make docs", file=sys.stderr)
+            stale += 1
+        elif before != after:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(after, "utf-8")
+    return 1 if stale else 0
 
 
 if __name__ == "__main__":

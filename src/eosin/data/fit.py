@@ -1,0 +1,104 @@
+"""One picture: an encoded image -> uint8 [H, W, 3], as a store contains it and its models see it.
+
+Packing, prediction and explanations read images with a ``PictureRule`` and nothing else. The same
+file gives the same pixels everywhere, or is refused everywhere for the same reason.
+
+How an image of another size becomes a patch (``fit``):
+
+- ``pad``     its pixels are the top-left corner of a white patch; a larger image is refused;
+- ``resize``  both sides are scaled, each by itself: a side that shrinks is averaged by area, then
+  a side that grows is interpolated linearly. Proportions and scale change;
+- ``reject``  it is refused.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from eosin.data.decode import MAX_PIXELS, decode
+from eosin.errors import ImageError
+
+Image = npt.NDArray[np.uint8]
+
+#: The first one is that of stores and models that do not record their own.
+FITS = ("pad", "resize", "reject")
+
+
+class Picture(NamedTuple):
+    """A file as a patch."""
+
+    #: uint8 [H, W, 3], of the rule's size.
+    pixels: Image
+    #: (height_px, width_px) of the file.
+    size: tuple[int, int]
+    #: What its size needed: "", "padded" or "resized".
+    change: str
+
+
+class PictureRule(NamedTuple):
+    """What a patch is: its size, how other sizes become it, and the most pixels of a file.
+
+    >>> PictureRule((2, 2)).patch(np.zeros((1, 2, 3), np.uint8))[1, 0].tolist()
+    [255, 255, 255]
+    """
+
+    #: (height_px, width_px)
+    size: tuple[int, int]
+    fit: str = FITS[0]
+    #: The most pixels that a file may declare; judged before anything is decoded.
+    max_pixels: int = MAX_PIXELS
+
+    def read(self, data: bytes) -> Picture:
+        """An encoded image as a patch.
+
+        Raises ImageError, with a reason of the form ``kind: detail``, for a file that is damaged,
+        not an image or too large, and for a size that the rule refuses.
+        """
+        image = decode(data, max_pixels=self.max_pixels)
+        size = image.shape[0], image.shape[1]
+        changed = {"pad": "padded", "resize": "resized"}.get(self.fit, "")
+        return Picture(self.patch(image), size, changed if size != self.size else "")
+
+    def patch(self, image: Image) -> Image:
+        """An image uint8 [H, W, 3] of any size as a patch; raises ImageError as ``read`` does."""
+        height, width = image.shape[:2]
+        if (height, width) == self.size:
+            return image
+        if self.fit == "resize":
+            return resized(image, self.size)
+        sizes = f"{width}x{height} px, not {self.size[1]}x{self.size[0]}"
+        if self.fit == "reject":
+            raise ImageError(f"odd size: {sizes} (fit reject)")
+        if height > self.size[0] or width > self.size[1]:
+            raise ImageError(
+                f"too large: {sizes}, and padding cannot shrink it; use --fit resize to scale it"
+            )
+        patch = np.full((*self.size, 3), 255, np.uint8)
+        patch[:height, :width] = image
+        return patch
+
+
+def resized(image: Image, size: tuple[int, int]) -> Image:
+    """An image uint8 [H, W, 3] at another size (height_px, width_px).
+
+    The one rule for all pixels of a model: a side that shrinks is averaged by area, then a side
+    that grows is interpolated linearly.
+
+    >>> stripes = np.array([[[0] * 3, [200] * 3]], np.uint8)
+    >>> resized(stripes, (2, 1))[:, :, 0].tolist()
+    [[100], [100]]
+    """
+    height, width = size
+    smaller = (min(width, image.shape[1]), min(height, image.shape[0]))
+    image = np.ascontiguousarray(image)
+    if smaller != image.shape[1::-1]:
+        image = np.asarray(cv2.resize(image, smaller, interpolation=cv2.INTER_AREA), np.uint8)
+    if smaller != (width, height):
+        image = np.asarray(
+            cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8
+        )
+    return image

@@ -76,8 +76,6 @@ def plain(path: Path) -> Any:
     """The reference: a saved network called as one would write it."""
     import torch
 
-    from eosin.inference.predictor import load
-    from eosin.inference.subject import facts_of
 
     model = load_classifier(path)[0]
 
@@ -115,21 +113,20 @@ def measure(
     run: Path, store: Path, folder: Path, *, patches: int, turns: int, sizes: tuple[int, ...]
 ) -> tuple[list[Row], list[Row]]:
     """Rows of the main table and of that of sizes."""
-    from eosin.exporting.export import Wanted, export
+    from eosin.exporting.export import Formats, export
     from eosin.exporting.parity import validation_sample
     from eosin.inference.predictor import load
-    from eosin.inference.subject import facts_of
     from eosin.training.session import reopen
 
     session = reopen(run, str(store))
     out = folder / f"{run.name}-exported"
-    result = export(run, out, wanted=Wanted(int8=True, openvino=True), store=str(store))
+    result = export(run, out, formats=Formats(int8=True, openvino=True), store=str(store))
     refused = {each["file"] for each in result["refused"]}
     chosen = np.sort(np.random.default_rng(0).permutation(len(session.store))[:patches])
     np.save(folder / "patches.npy", session.store.patches[chosen])
     sample = validation_sample(session)
     np.save(folder / "val.npy", sample.patches)
-    facts = facts_of(load(run))
+    facts = load(run).facts
     point = facts.decision().point
     ways = {name: way for name, way in WAYS.items() if way[0] not in refused}
     workers = {

@@ -385,7 +385,7 @@ def _(cases, logits, surprise, truth):
 
     ## How different might it have come out?
 
-    The test part has {len(truth["test"])} patches, but only {_units.count} cases. Which of the two
+    The test part has {len(truth["test"])} patches, but only {len(set(cases["test"]))} cases. Which of the two
     numbers says how sure a figure is? The **bootstrap** answers by pretending: draw as many again
     from what is there, with repetition, measure, and repeat. The middle 95 % of the results are the
     interval. Draw *patches*, or draw *whole cases*:

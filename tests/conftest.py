@@ -347,6 +347,8 @@ def tiny_facts(classes: tuple[str, ...] = ("negative", "positive")) -> dict[str,
     }
     fitted = Fitted(temperature=2.0, points=points, scope=Scope(threshold=0.6, kept=0.99))
     return {
+        "format": 1,
+        "architecture": "tiny",
         "classes": list(classes),
         "patch_size": [50, 50],
         "temperature": 2.0,

@@ -42,7 +42,9 @@ KINDS: dict[str, Kind] = {
         ),
         folders=("evaluation-*",),
     ),
-    "evaluation": Kind("an evaluation", ("model.json", "environment.json", *_RESULTS)),
+    "evaluation": Kind(
+        "an evaluation", ("model.json", "fitted.json", "environment.json", *_RESULTS)
+    ),
     "export": Kind(
         "an export",
         ("export.json", "EXPORT_CARD.md", "seen.parquet", "model*.onnx", "model*.xml",

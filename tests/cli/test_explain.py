@@ -45,7 +45,7 @@ def save(folder: Path, name: str = "compact", **options: Any) -> Path:
     )
     for parameter in model.network.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
-    save_classifier(model, folder, marks=[MARK], threshold={"value": 0.5}, **options)
+    save_classifier(model, folder, model.facts(marks=[MARK], **options))
     return folder
 
 
@@ -160,7 +160,7 @@ def test_a_dead_model_is_drawn_with_its_reason(eosin: Run, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["none", "x.png"], "no such run folder"),
+        (["none", "x.png"], "does not exist"),
         (["RUN", "FOLDER", "--method", "lime"], "choose grad-cam, occlusion or both"),
         (["RUN", "FOLDER", "--target", "positiv"], "did you mean positive?"),
         (["RUN", "FOLDER", "-o", "sheet.jpg"], "ends with .png"),

@@ -7,9 +7,12 @@ import pytest
 from PIL import Image
 
 from eosin.evaluation import metrics
+from eosin.evaluation.curves import Curves
 from eosin.evaluation.summary import evaluate
 from eosin.figures import canvas, charts
 from eosin.figures.canvas import MARK
+from eosin.records.evaluation import Evaluation
+from eosin.records.figures import CaseRow, Figure
 from eosin.records.scored import Scored
 
 HISTORY = [
@@ -36,7 +39,9 @@ ALL = {
 
 
 def evaluated(y, p, cases, classes=("negative", "positive"), **options):
-    return evaluate(Scored.of(y, p, cases), classes=list(classes), replicates=20, **options)
+    """The evaluation and its curves, as ``draw_all`` takes them."""
+    sections = evaluate(Scored.of(y, p, cases), classes=list(classes), replicates=20, **options)
+    return Evaluation.model_validate(sections), Curves.of(y, p)
 
 
 def simulated():
@@ -55,7 +60,7 @@ def pixels(path):
 def test_all_figures_are_drawn_with_their_marks(tmp_path):
     y, p, cases = simulated()
     found = evaluated(y, p, cases, marks=["MADE-UP DATA"])
-    names = charts.draw_all(tmp_path, found, y, p, metrics=HISTORY)
+    names = charts.draw_all(tmp_path, *found, metrics=HISTORY)
     assert set(names) == ALL == {path.name for path in tmp_path.iterdir()}
     red = np.array([int(MARK[k : k + 2], 16) for k in (1, 3, 5)])
     for name in names:
@@ -68,7 +73,7 @@ def test_all_figures_are_drawn_with_their_marks(tmp_path):
 
 def test_without_marks_nothing_is_red(tmp_path):
     y, p, cases = simulated()
-    charts.draw_all(tmp_path, evaluated(y, p, cases), y, p)
+    charts.draw_all(tmp_path, *evaluated(y, p, cases))
     image = pixels(tmp_path / "roc.png")
     red = np.array([int(MARK[k : k + 2], 16) for k in (1, 3, 5)])
     assert (np.abs(image - red).max(axis=-1) < 12).sum() == 0
@@ -89,7 +94,7 @@ def test_without_marks_nothing_is_red(tmp_path):
 )
 def test_thin_data_still_gives_readable_files(tmp_path, y, p, cases):
     found = evaluated(y, p, cases)
-    names = charts.draw_all(tmp_path, found, y, p, metrics=[{"epoch": 1}])
+    names = charts.draw_all(tmp_path, *found, metrics=[{"epoch": 1}])
     assert {"roc.png", "precision_recall.png", "training.png"} <= set(names)
     for name in names:
         pixels(tmp_path / name)
@@ -100,14 +105,16 @@ def test_many_classes(tmp_path):
     names = [f"a rather long tissue name {k}" for k in range(9)]
     y, p = rng.integers(0, 9, 300), rng.dirichlet(np.ones(9), 300)
     found = evaluated(y, p, [f"c{k % 5}" for k in range(300)], names)
-    assert set(charts.draw_all(tmp_path, found, y, p)) == {"confusion.png", "cases.png"}
+    assert set(charts.draw_all(tmp_path, *found)) == {"confusion.png", "cases.png"}
 
 
 def test_more_cases_than_fit_and_names_that_are_long(tmp_path):
     interval = {"value": 0.8, "low": 0.7, "high": 0.9}
     row = {"n": 10, "accuracy": interval}
-    rows = [{"case": f"TCGA-A1-A0SB-01Z-00-DX{k}", **row} for k in range(150)]
-    path = charts.cases_figure(tmp_path / "c.png", rows, name="accuracy", overall=interval)
+    names = [f"TCGA-A1-A0SB-01Z-00-DX{k}" for k in range(150)]
+    rows = [CaseRow.model_validate({"case": name, **row}) for name in names]
+    overall = Figure.model_validate(interval)
+    path = charts.cases_figure(tmp_path / "c.png", rows, name="accuracy", overall=overall)
     assert pixels(path).shape[0] < 4000
 
 

@@ -5,7 +5,9 @@ import pytest
 from PIL import Image
 
 from eosin.figures import canvas, trust
+from eosin.records.referral import Referral
 from eosin.records.scored import Scored
+from eosin.records.trust import Calibration, DecisionCurve
 from eosin.trust.benefit import decision_curve
 from eosin.trust.calibration import measure_calibration
 from eosin.trust.temperature import fit_isotonic, softmax
@@ -52,11 +54,19 @@ def sections(cases=12):
     return methods, decision_curve(scored, replicates=50)
 
 
+def calibration(methods):
+    return Calibration.model_validate({"methods": methods})
+
+
 def all_three(folder, methods, curve, referral, **options):
     return [
-        trust.reliability_figure(folder / "reliability.png", methods, **options),
-        trust.decision_curve_figure(folder / "benefit.png", curve, **options),
-        trust.risk_coverage_figure(folder / "risk.png", referral, **options),
+        trust.reliability_figure(folder / "reliability.png", calibration(methods), **options),
+        trust.decision_curve_figure(
+            folder / "benefit.png", DecisionCurve.model_validate(curve), **options
+        ),
+        trust.risk_coverage_figure(
+            folder / "risk.png", Referral.model_validate(referral), **options
+        ),
     ]
 
 
@@ -113,8 +123,10 @@ def test_the_words_say_the_numbers(tmp_path, drawings):
 
 
 def test_without_a_band_the_figure_says_so(tmp_path, drawings):
-    trust.risk_coverage_figure(tmp_path / "a.png", {**PROMISE, "band": None})
-    assert "no band could be promised" in words(drawings[0])
+    trust.risk_coverage_figure(
+        tmp_path / "a.png", Referral.model_validate({**PROMISE, "band": None})
+    )
+    assert "no referral band could be set" in words(drawings[0])
     assert "achieved" not in words(drawings[0])
 
 
@@ -147,11 +159,11 @@ def test_one_bin_and_no_intervals_are_drawn(tmp_path, drawings):
 
 def test_more_classes_change_the_axes(tmp_path, drawings):
     methods, _ = sections()
-    trust.reliability_figure(tmp_path / "a.png", methods, classes=3)
+    trust.reliability_figure(tmp_path / "a.png", calibration(methods), classes=3)
     assert drawings[0].axes[0].get_ylabel() == "Share called right"
 
 
 def test_vector_drawings_carry_their_words(tmp_path):
     methods, _ = sections()
-    path = trust.reliability_figure(tmp_path / "a.svg", methods)
+    path = trust.reliability_figure(tmp_path / "a.svg", calibration(methods))
     assert "temperature: ECE" in path.read_text("utf-8")

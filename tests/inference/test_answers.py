@@ -1,8 +1,11 @@
 """What a model answers, and in which order the rules count."""
 
-import numpy as np
+from typing import Any
 
+import numpy as np
 from eosin.inference.answers import Answers
+
+from eosin.records.model import ModelFacts
 from eosin.trust.referral import Band
 
 TWO = np.array([[0.8, 0.2], [0.5, 0.5], [0.1, 0.9]])
@@ -31,17 +34,21 @@ def test_the_band_refers_and_what_is_out_of_scope_is_not_classified() -> None:
 
 
 def test_an_older_model_has_a_threshold_alone() -> None:
-    answers = Answers.of({"threshold": {"value": 0.25}}, ["n", "p"])
+    def of(facts: dict[str, Any]) -> Answers:
+        old = {"format": 1, "architecture": "compact", "classes": ["n", "p"], "patch_size": [9, 9]}
+        return Answers.of(ModelFacts.read(old | facts), ["n", "p"])
+
+    answers = of({"threshold": {"value": 0.25, "rule": "balanced_accuracy"}})
     assert (answers.band, answers.scope, answers.threshold) == (None, None, 0.25)
     kept = {
-        "threshold": {"value": 0.25},
+        "threshold": {"value": 0.25, "rule": "balanced_accuracy"},
         "referral": Band(0.25, 0.75).as_dict(),
         "scope": {"threshold": 1.5, "kept": 0.99},
     }
-    answers = Answers.of(kept, ["n", "p"])
+    answers = of(kept)
     assert answers.band == Band(0.25, 0.75)
     assert answers.scope == 1.5
-    assert Answers.of({"referral": None, "scope": None}, ["n", "p"]).threshold is None
+    assert of({"referral": None, "scope": None}).threshold is None
 
 
 def test_what_is_no_number_is_no_answer() -> None:

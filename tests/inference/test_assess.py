@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from eosin.inference.unchanged import OWN_SPLIT
+from eosin.inference.unseen import assess_unseen
 
 from eosin.config import read_recipe
 from eosin.data.store import PatchStore, StoreWriter
@@ -17,8 +19,9 @@ from eosin.errors import UserError
 from eosin.inference.assess import assess
 from eosin.inference.fitting import Wishes
 from eosin.inference.predictor import load
-from eosin.inference.unchanged import OWN_SPLIT
-from eosin.inference.unseen import assess_unseen
+from eosin.records.evaluation import Evaluation
+from eosin.records.model import ModelFacts
+from eosin.records.points import EARLIER_NAMES
 from eosin.reporting.report import write_report
 from eosin.reporting.verdict import verdict
 from eosin.runs import RunFolder
@@ -106,10 +109,11 @@ def test_every_section_is_there_and_the_model_keeps_what_was_fitted(
         assert sum(point["per_1000"].values()) == pytest.approx(1000)
     assert len(evaluation["scope"]["probes"]) == 5
 
-    facts = session.run.read_json("model.json")
-    assert set(facts["operating_points"]) == {point["name"] for point in points}
-    assert facts["temperature"] == pytest.approx(evaluation["calibration"]["temperature"])
-    assert facts["marks"]
+    facts = ModelFacts.of_run(session.run.path)
+    assert facts.fitted is not None
+    assert set(facts.fitted.points) >= {EARLIER_NAMES.get(p["name"], p["name"]) for p in points}
+    assert facts.temperature == pytest.approx(evaluation["calibration"]["temperature"])
+    assert facts.marks
 
     table = pl.read_parquet(session.run / "predictions.parquet")
     predictor = load(session.run.path)
@@ -133,8 +137,9 @@ def test_wishes_are_kept(tmp_path: Path) -> None:
     wishes = Wishes(refer_error=0.2, refer_confidence=0.8, cost_ratio=2)
     found = assess(session, replicates=50, with_baselines=False, wishes=wishes).evaluation
     assert (found["referral"]["level"], found["referral"]["confidence"]) == (0.2, 0.8)
-    facts = session.run.read_json("model.json")
-    assert facts["referral"]["level"] == 0.2
+    band = ModelFacts.of_run(session.run.path).decision().point.band
+    assert band is not None
+    assert band.level == 0.2
     # No test part: fitted and measured on validation, but never on the same cases.
     assert found["fitting"]["cross_fitted"] == 5
     assert "groups" in found["fitting"]["sentence"]
@@ -162,7 +167,7 @@ def test_an_unseen_store_is_judged_by_what_the_model_keeps(tmp_path: Path) -> No
     run.write_json("model.json", {**facts, "marks": ["leak: case 1 is on both sides"]})
     marked = assess_unseen(run, other, replicates=20, with_baselines=False).evaluation
     assert marked["marks"] == [f"{OWN_SPLIT}leak: case 1 is on both sides"]
-    text = verdict(marked).sentence
+    text = verdict(Evaluation.model_validate(marked)).sentence
     assert "leaks" not in text
     assert "that training never saw" in text
 
@@ -241,8 +246,7 @@ def test_three_classes(tmp_path: Path) -> None:
     assert evaluation["operating_points"] == []
     assert evaluation["decision_curve"]["note"]
     assert evaluation["calibration"]["methods"]["temperature"]["ece"]["value"] is not None
-    facts = RunFolder(tmp_path / "run").read_json("model.json")
-    assert facts["threshold"] is None
+    assert ModelFacts.of_run(tmp_path / "run").decision().point.threshold is None
     # A run that was evaluated is not called one that never was.
     other = made(
         tmp_path / "other.store", {f"o{k}": [0, 1, 2] * 4 for k in range(3)}, classes="abc"

@@ -10,9 +10,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-
-from eosin.data.store import PatchStore, StoreWriter
-from eosin.errors import RunError, UserError
 from eosin.inference.assess_file import (
     NO_PIXELS,
     NO_TRAINING,
@@ -21,9 +18,12 @@ from eosin.inference.assess_file import (
     OTHER_TRAINING,
     assess_file,
 )
-from eosin.inference.predictor import load
-from eosin.inference.records import NO_TEST
 from eosin.inference.unchanged import OWN_SPLIT
+
+from eosin.data.store import PatchStore, StoreWriter
+from eosin.errors import RunError, UserError
+from eosin.inference.predictor import load_file
+from eosin.inference.records import NO_TEST
 from eosin.reporting.report import write_report
 from eosin.splitting.splits import Split, by_file
 
@@ -53,7 +53,8 @@ def cases_of(store: PatchStore) -> list[str]:
 
 def of_store(store: PatchStore, make: Make, folder: Path, seen: Mapping[str, list[str]]) -> Path:
     """A file that was trained on this store, with these cases."""
-    facts = load(make(folder / "plain.onnx")).facts | {"store_digest": store.digest}
+    plain = load_file(make(folder / "plain.onnx")).exported.info.facts
+    facts = {**plain, "store_digest": store.digest}
     return make(folder / "model.onnx", facts=facts, seen_cases=dict(seen))
 
 
@@ -80,7 +81,7 @@ def test_a_whole_store_by_what_the_file_carries(
     assert told[-1] == (len(made_up_store), len(made_up_store))
     # The table holds what the file answers, not what a detour over logits makes of it.
     table = pl.read_parquet(tmp_path / "out" / "predictions.parquet")
-    wanted = load(exported).predict(np.asarray(made_up_store.patches))
+    wanted = load_file(exported).predict(np.asarray(made_up_store.patches))
     assert np.allclose(table.select("p_negative", "p_positive").to_numpy(), wanted, atol=1e-6)
     report = write_report(tmp_path / "out", store=made_up_store)
     assert [p for p in report.problems if "no explanation maps" in p] == list(report.problems)

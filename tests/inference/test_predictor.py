@@ -11,7 +11,8 @@ import torch
 from eosin.errors import RunError
 from eosin.inference.predictor import load, predict_rows
 from eosin.inference.torch_predictor import TorchPredictor
-from eosin.models.classifier import Classifier, save_classifier
+from eosin.models.classifier import Classifier, save_classifier, save_fitted
+from eosin.records.model import Fitted
 
 ARGUMENTS = {"widths": [8, 16], "blocks": [0, 1]}
 
@@ -22,7 +23,7 @@ def saved(tmp_path: Path) -> Path:
     model = Classifier.build(
         "compact", classes=["a", "b", "c"], patch_size=(32, 32), arguments=ARGUMENTS
     )
-    save_classifier(model, tmp_path, marks=[])
+    save_classifier(model, tmp_path)
     return tmp_path
 
 
@@ -90,7 +91,7 @@ def test_the_check_comes_with_the_model(saved: Path) -> None:
     width = texture.shape[1]
     predictor.model.scope_mean = torch.from_numpy(texture.mean(0))
     predictor.model.scope_whitening = torch.eye(width)
-    save_classifier(predictor.model, saved, marks=[])
+    save_fitted(saved, Fitted(), predictor.model)
     distances = load(saved).examine(patches(40))[1]
     assert distances is not None
     wanted = np.sqrt(((texture - texture.mean(0)) ** 2).mean(1))
@@ -102,6 +103,6 @@ def test_a_damaged_check_is_named(saved: Path) -> None:
     model = load(saved).model
     model.scope_mean = torch.zeros(4)
     model.scope_whitening = torch.zeros(5, 5)
-    save_classifier(model, saved)
+    save_fitted(saved, Fitted(), model)
     with pytest.raises(RunError, match="do not fit together"):
         load(saved)

@@ -14,10 +14,13 @@ from torch.nn import functional
 
 from eosin.errors import RecipeError, RunError
 from eosin.models.article import ArticleNetwork
-from eosin.models.classifier import Classifier, load_classifier, save_classifier
+from eosin.models.classifier import Classifier, load_classifier, save_classifier, save_fitted
 from eosin.models.compact import CompactNetwork
 from eosin.models.networks import NETWORKS
 from eosin.models.symmetry import turn
+from eosin.records.model import Fitted, ModelFacts
+from eosin.records.points import OperatingPoint
+from eosin.records.weights import weights_digest
 
 PAIR = ["negative", "positive"]
 
@@ -161,10 +164,42 @@ def test_saved_and_loaded_answers_the_same(tmp_path: Path) -> None:
     model = build(
         "compact", mean=[0.1, 0.2, 0.3], deviation=[1.0, 2.0, 3.0], temperature=1.5
     ).eval()
-    save_classifier(model, tmp_path, note="kept")
+    saved = save_classifier(model, tmp_path, model.facts(recipe="kept"))
+    assert load_classifier(tmp_path)[1] == saved
+    save_fitted(tmp_path, Fitted(temperature=1.5), model)
     loaded, facts = load_classifier(tmp_path)
-    assert facts["note"] == "kept"
+    assert (facts.recipe, facts.temperature) == ("kept", 1.5)
     assert torch.equal(loaded(patches()), model(patches()))
+
+
+def test_fitting_changes_neither_the_weights_nor_model_json(tmp_path: Path) -> None:
+    model = build("compact").eval()
+    digest = save_classifier(model, tmp_path).weights_digest
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    _, texture = model.examine(patches(9))
+    model.scope_mean, model.scope_whitening = texture.mean(0), torch.eye(texture.shape[1])
+    points = {"f1": OperatingPoint("f1", 0.25)}
+    save_fitted(tmp_path, Fitted(temperature=2.0, point="f1", points=points), model)
+    assert {name: (tmp_path / name).read_bytes() for name in before} == before
+    loaded, facts = load_classifier(tmp_path)
+    assert facts.weights_digest == weights_digest(tmp_path) == digest
+    assert facts.decision().point.threshold == 0.25
+    assert facts == ModelFacts.of_run(tmp_path)
+    distance = loaded.distance(texture)
+    assert distance is not None
+    assert torch.allclose(distance, (texture - texture.mean(0)).square().mean(1).sqrt())
+    # The check is taken away with what was fitted.
+    model.scope_mean = model.scope_whitening = None
+    save_fitted(tmp_path, Fitted(), model)
+    assert load_classifier(tmp_path)[0].distance(texture) is None
+
+
+def test_what_was_fitted_for_other_weights_is_not_used(tmp_path: Path) -> None:
+    save_classifier(build("compact"), tmp_path)
+    save_fitted(tmp_path, Fitted(temperature=2.0), build("compact"))
+    other = build("compact", arguments={"widths": [8, 8], "blocks": [0, 0]})
+    save_classifier(other, tmp_path)
+    assert load_classifier(tmp_path)[1].temperature == 1.0
 
 
 def test_damaged_files_are_named(tmp_path: Path) -> None:
@@ -184,8 +219,8 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
     assert "damaged" in broken(mean="x")
     assert "damaged" in broken(patch_size=None)
     wider = broken(arguments={"widths": [16, 64], "blocks": [0, 0]})
-    assert "expected" in wider
-    assert "found" in wider
+    assert "should be (16" in wider
+    assert "and is" in wider
     (tmp_path / "model.json").write_text("{")
     with pytest.raises(RunError, match="cannot be read"):
         load_classifier(tmp_path)

@@ -54,8 +54,8 @@ def test_an_ensemble_answers_with_the_mean_of_what_its_members_answer_alone(
         save_classifier(made, tmp_path)
         again, facts = load_classifier(tmp_path)
         assert torch.equal(again(patches), made(patches))
-    assert facts["parameters"] == sum(p.numel() for each in members for p in each.parameters())
-    assert [each["temperature"] for each in facts["arguments"]["members"]] == [1.0, 2.5, 0.5]
+    assert facts.parameters == sum(p.numel() for each in members for p in each.parameters())
+    assert [each["temperature"] for each in facts.arguments["members"]] == [1.0, 2.5, 0.5]
 
 
 @pytest.mark.parametrize("arguments", [{}, {"members": ["run0", "run1"]}, {"members": []}])

@@ -72,8 +72,8 @@ def test_the_old_and_the_new_run_are_compared_on_cases_new_to_both(
         name: load(path).predict(np.asarray(newer.patches[rows]))[:, 1].astype(float)
         for name, path in (("old", pair[0]), ("new", tmp_path / "new"))
     }
-    thresholds = {"old": load(pair[0]).facts["threshold"]["value"],
-                  "new": load(tmp_path / "new").facts["threshold"]["value"]}  # fmt: skip
+    thresholds = {"old": load(pair[0]).facts.decision().point.threshold,
+                  "new": load(tmp_path / "new").facts.decision().point.threshold}  # fmt: skip
     by_hand = paired_differences(
         newer.labels[rows], answers, resampling_units(newer.cases[rows], len(rows)), thresholds,
         replicates=50,

@@ -10,8 +10,8 @@ import pytest
 
 from eosin.errors import FailureError, UserError
 from eosin.reporting import browser
+from eosin.reporting.cards import CARDS
 from eosin.reporting.report import write_report
-from eosin.reporting.sections import SECTIONS
 
 LOOKS = {
     "desktop-light": (1280, 900, "light"),
@@ -22,7 +22,7 @@ LOOKS = {
 
 #: Texts whose colors carry the page, and letters of figures.
 SPOKEN = (
-    "h1", "h2", ".says", ".quiet", ".disclaimer", ".kicker", ".big", ".basis", ".cautions dt",
+    "h1", "h2", ".lead", ".quiet", ".disclaimer", ".kicker", ".big", ".basis", ".cautions dt",
     ".cautions dd", ".contents a", "summary", "small", "thead th", ".severity", ".facts dt",
     ".badge", ".threshold", ".axis i", "figcaption p", ".strong b", "td.shaded", "td.shaded small",
     ".strong small", ".bottom p", "pre",
@@ -99,9 +99,9 @@ def test_the_page_at_every_width_and_scheme(make_run, open_tab, tmp_path, look):
     assert unnamed == 0
     assert [one.get_attribute("id") for one in page.query_selector_all("main > section")] == [
         "verdict",
-        *SECTIONS,
+        *CARDS,
     ]
-    for name in SECTIONS:
+    for name in CARDS:
         assert page.locator(f"#{name} > h2").is_visible()
     ratios = page.evaluate(CONTRAST, list(SPOKEN))
     assert len(ratios) >= len(SPOKEN) - 2

@@ -15,6 +15,7 @@ import torch
 from eosin.data.store import PatchStore, StoreWriter
 from eosin.errors import UserError
 from eosin.models.classifier import Classifier
+from eosin.records.trust import Suspects
 from eosin.reporting.galleries import PER_CASE, TILE_PX, error_gallery, suspect_gallery
 
 SIZE = 32
@@ -211,11 +212,13 @@ def test_suspects(tmp_path: Path, model: Classifier) -> None:
         {"patch": k, "case": "c0", "label": "no", "suggested": "yes", "probability": 0.98}
         for k in (0, 2, 4, 26, 125, None)
     ]
-    found = suspect_gallery(store, {"of": 125, "total": 40, "rows": rows}, model)
+    found = suspect_gallery(
+        store, Suspects.model_validate({"of": 125, "total": 40, "rows": rows}), model
+    )
     assert [each.title for each in found.items] == [
         "case c0, x 0 y 0", "case c0, x 64 y 0", "case c1, x 32 y 0",
     ]  # fmt: skip
-    assert found.items[0].caption.endswith("labeled no, the model says yes (0.98)")
+    assert found.items[0].caption.endswith("labeled no, the model suggests yes (0.98)")
     assert found.note.startswith("3 of 40 labels in doubt among 125 patches")
     assert "2 more are not in this store" in found.note
     assert [tiles(each.data_uri) for each in found.items] == [3] * 3
@@ -223,8 +226,8 @@ def test_suspects(tmp_path: Path, model: Classifier) -> None:
 
 def test_no_suspects(tmp_path: Path) -> None:
     store = make(tmp_path)
-    assert suspect_gallery(store, {}).note == "No label is contradicted."
-    assert suspect_gallery(store, {"rows": [], "note": "Too few cases."}).note == "Too few cases."
+    assert suspect_gallery(store, Suspects()).note == "No label is contradicted."
+    assert suspect_gallery(store, Suspects(note="Too few cases.")).note == "Too few cases."
 
 
 def test_hostile_names_stay_on_one_line(tmp_path: Path) -> None:

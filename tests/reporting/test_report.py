@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,13 @@ import pytest
 
 from eosin.errors import RunError
 from eosin.evaluation import metrics
+from eosin.evaluation.curves import Curves, thinned
 from eosin.evaluation.summary import evaluate
-from eosin.records.scored import Scored
 from eosin.figures import canvas, curves
-from eosin.reporting import charts, inline, sections
+from eosin.figures import charts as figures
+from eosin.records.evaluation import Evaluation
+from eosin.records.scored import Scored
+from eosin.reporting import cards, charts, inline
 from eosin.reporting.blocks import Bar, Forest
 from eosin.reporting.report import write_report
 from eosin.reporting.verdict import verdict
@@ -72,7 +76,7 @@ def sound(page: Page) -> None:
     assert len(page.ids()) == len(set(page.ids()))
     assert [attrs["id"] for tag, attrs in page.tags if tag == "section"] == [
         "verdict",
-        *sections.SECTIONS,
+        *cards.CARDS,
     ]
     assert page.text.count("Research and education only, not for diagnosis.") >= 2
     for tag, attrs in page.tags:
@@ -212,17 +216,20 @@ def test_more_than_two_classes(make_run):
 
 
 def test_an_error_in_one_section_stays_in_it(make_run, monkeypatch):
-    def broken(report):
+    def broken(material):
         raise RuntimeError("the ceiling came down")
 
-    monkeypatch.setitem(sections.SECTIONS, "training", ("Training", broken))
-    monkeypatch.setitem(charts.CURVES, "roc", ("ROC curve", broken))
-    folder = make_run(lambda evaluation: evaluation.update(scope={"probes": "nonsense"}))
+    for name in ("training", "scope"):
+        entry = cards.CARDS[name]
+        monkeypatch.setitem(cards.CARDS, name, replace(entry, build=broken))
+    chart = charts.CURVES["roc"]
+    monkeypatch.setitem(charts.CURVES, "roc", replace(chart, caption=broken))
+    folder = make_run()
     written = write_report(folder)
     page = opened(folder)
     sound(page)
     assert page.text.count("the ceiling came down") >= 2
-    assert "This section could not be made: RuntimeError: the ceiling came down." in page.text
+    assert "The card Training could not be made: RuntimeError: the ceiling came down." in page.text
     assert len([p for p in written.problems if "could not be made" in p]) >= 3
     assert "Precision and recall" in page.text
 
@@ -316,7 +323,7 @@ def judged(**changes: Any) -> Any:
             "base_rate": {"auroc": {"value": 0.5}}, "color_histogram": {"auroc": {"value": 0.884}},
         },
     }  # fmt: skip
-    return verdict(found | changes)
+    return verdict(Evaluation.model_validate(found | changes))
 
 
 def test_the_plain_verdict():
@@ -346,7 +353,7 @@ def test_the_plain_verdict():
         ({"split": "patch"}, "of a split that leaks", "The split leaks"),
         ({"audit": {"leaking": True}}, "of a split that leaks", "The split leaks"),
         ({"marks": ["seen in training: 2 cases"]}, "some of which", "Seen in training"),
-        ({"marks": ["made-up data: drawn"]}, "says nothing of tissue", "Made-up data"),
+        ({"marks": ["made-up data: drawn"]}, "says nothing about tissue", "Made-up data"),
         ({"marks": ["something else"]}, "ranks a positive patch", "Note"),
         ({"classes": ["benign", "odd"]}, "a patch of “odd” above one of “benign”", None),
         ({"auroc": {"value": None}, "undefined": {"auroc": "one class"}}, "One class.", None),
@@ -368,7 +375,7 @@ def test_honest_verdicts(changes, says, head):
 def test_a_dead_network_and_made_up_data_come_first():
     dead = "no weight changed in epoch 1: the gradient is 0"
     found = {"auroc": {"value": 0.5}, "n_cases": 3, "marks": [dead, "made-up data: drawn"]}
-    said = verdict(found, diagnoses=[{"name": "x", "sentence": dead, "dead": True}])
+    said = verdict(Evaluation.model_validate(found), diagnoses=[dead])
     assert [caution.head for caution in said.cautions] == [
         "Made-up data",
         "The network has learned nothing",
@@ -378,7 +385,7 @@ def test_a_dead_network_and_made_up_data_come_first():
 
 
 def test_an_empty_evaluation_has_a_verdict():
-    assert "There is no verdict" in verdict({}).sentence
+    assert "There is no verdict" in verdict(Evaluation()).sentence
 
 
 # Drawings
@@ -392,7 +399,7 @@ def test_thinning_moves_no_curve_by_a_pixel(count):
     p = rng.normal(0, 1, count) + 1.5 * y
     for points in (metrics.roc_points(y, p), metrics.precision_recall_points(y, p)):
         x, height = points
-        thin_x, thin_y = inline.thinned(x, height)
+        thin_x, thin_y = thinned(x, height)
         assert len(thin_x) <= min(len(x), 2000)
         kept = set(zip(thin_x.tolist(), thin_y.tolist(), strict=True))
         assert kept <= set(zip(x.tolist(), height.tolist(), strict=True))
@@ -406,19 +413,17 @@ def test_thinning_moves_no_curve_by_a_pixel(count):
 
 def test_a_drawing_follows_the_page(tmp_path):
     def make(path: Path) -> Path:
-        none = {"value": 0.9, "low": None, "high": None}
-        return curves.roc_curve_figure(
-            path, np.array([0.0, 0.5, 1]), np.array([0.0, 0.9, 1]), auroc=none,
-            point=(0.5, 0.9), point_name='<b> & "x"', marks=["MADE-UP DATA"],
-        )  # fmt: skip
+        points = Curves.of([0, 1, 0, 1], [0.1, 0.4, 0.5, 0.9])
+        return figures.probability_histogram(path, evaluation, points, marks=["MADE-UP DATA"])
 
+    evaluation = Evaluation(classes=("n", '<b> & "x"'))
     svg = str(inline.drawn("one", make, alt='A curve, "<x>"'))
     assert svg.startswith('<svg class="drawing" viewBox=')
     assert "&lt;x&gt;" in svg.partition(">")[0]
     # No colors of its own, no style for the page around it, no title, no marks.
     assert not re.findall(r"(?:fill|stroke): #", svg)
     assert "width=" not in svg.partition(">")[0]
-    for absent in ("<style", "<metadata", "MADE-UP", "ROC curve", "http://purl"):
+    for absent in ("<style", "<metadata", "MADE-UP", "Probability by true", "http://purl"):
         assert absent not in svg, absent
     assert "&lt;b&gt;" in svg
     assert "var(--blue)" in svg
@@ -428,7 +433,7 @@ def test_a_drawing_follows_the_page(tmp_path):
     assert not ids[0] & ids[1]
     assert set(re.findall(r'(?:href="|url\()#([^")]+)', svg)) <= ids[0]
     # Outside a page figures have their heading again.
-    assert "ROC curve" in make(tmp_path / "alone.svg").read_text("utf-8")
+    assert "Probability by true" in make(tmp_path / "alone.svg").read_text("utf-8")
     assert not canvas.on_page()
 
 
@@ -450,5 +455,6 @@ def test_places_on_a_forest():
 def test_patches_of_unknown_case_are_not_counted_as_cases():
     how = {"method": "percentile bootstrap over cases", "level": 0.95, "units": 283}
     auroc = {"value": 0.9, "low": 0.8, "high": 0.95}
-    found = verdict({"auroc": auroc, "n_cases": 3, "part": "test", "intervals": how})
+    sections = {"auroc": auroc, "n_cases": 3, "part": "test", "intervals": how}
+    found = verdict(Evaluation.model_validate(sections))
     assert found.basis == "95 % interval over 3 cases and 280 patches of unknown case"

@@ -59,8 +59,9 @@ def test_what_the_file_carries(make_exported: Make, tmp_path: Path) -> None:
     assert isinstance(predictor, OnnxPredictor)
     assert predictor.classes == ("negative", "positive")
     assert predictor.patch_size == (50, 50)
-    assert predictor.facts["threshold"]["value"] == 0.45
-    assert predictor.exported.seen_cases == {"train": ("seen-1",), "val": ("seen-2",)}
+    assert predictor.facts.decision().point.threshold == 0.5  # the band of format 1 is around 0.5
+    assert predictor.facts.points["balanced"].threshold == 0.45
+    assert predictor.exported.info.seen_cases == {"train": ("seen-1",), "val": ("seen-2",)}
     assert predictor.exported.kind == "fp32"
 
 
@@ -83,23 +84,23 @@ def test_what_is_not_patches_is_refused(
     ("changes", "said"),
     [
         ({"metadata": None}, "not exported by eosin"),
-        ({"metadata": "{"}, "facts are damaged"),
-        ({"metadata": "[1]"}, "no JSON object"),
-        ({"metadata": "[" * 100_000}, "facts are damaged"),
-        ({"metadata": json.dumps({"format": 1})}, "lack 'classes'"),
-        ({"format": 2}, "newer eosin"),
-        ({"format": "one"}, "has format 'one'"),
-        ({"classes": "np"}, "facts are damaged"),
-        ({"classes": ["n"]}, "two or more"),
+        ({"metadata": "{"}, "metadata are damaged"),
+        ({"metadata": "[1]"}, "valid dictionary"),
+        ({"metadata": "[" * 100_000}, "metadata are damaged"),
+        ({"metadata": json.dumps({"format": 1})}, "classes: Field required"),
+        ({"format": 3}, "newer eosin"),
+        ({"format": "one"}, "format: Input should be a valid integer"),
+        ({"classes": "np"}, "metadata are damaged"),
+        ({"classes": ["n"]}, "at least 2 items"),
         ({"classes": ["a", "b", "c"]}, r"float32 \[any, 3\]"),
-        ({"patch_size": [50]}, "facts are damaged"),
-        ({"patch_size": [50, -1]}, "facts are damaged"),
-        ({"facts": None}, "facts are damaged"),
-        ({"seen_cases": {"train": "all"}}, "facts are damaged"),
+        ({"patch_size": [50]}, "metadata are damaged"),
+        ({"patch_size": [50, -1]}, "metadata are damaged"),
+        ({"facts": None}, "metadata are damaged"),
+        ({"seen_cases": {"train": "all"}}, "metadata are damaged"),
         ({"input_kind": "FLOAT"}, "takes patches: float32"),
         ({"rename": {"probabilities": "logits_out"}}, "nothing of that name"),
         ({"external": "../elsewhere"}, "outside its own folder"),
-        ({"external": "gone"}, "another file, which is not there"),
+        ({"external": "gone"}, "another file, which is missing"),
     ],
 )
 def test_what_eosin_has_not_written_is_one_sentence(
@@ -119,13 +120,13 @@ def test_what_is_no_model(make_exported: Make, tmp_path: Path) -> None:
     for content, said in (
         (b"", "is empty"),
         (b"a text, not a model\n" * 9, "not an ONNX model"),
-        (whole[: len(whole) // 2], "was cut short"),
-        (whole[:300], "was cut short"),
+        (whole[: len(whole) // 2], "is incomplete"),
+        (whole[:300], "is incomplete"),
     ):
         path.write_bytes(content)
         with pytest.raises(RunError, match=said):
             load(path)
-    with pytest.raises(RunError, match="no such file"):
+    with pytest.raises(RunError, match="does not exist"):
         load(tmp_path / "gone.onnx")
     (tmp_path / "notes.txt").write_text("hello")
     with pytest.raises(RunError, match="neither a run folder nor an exported model"):

@@ -32,7 +32,7 @@ def exported(make_exported: Make, tmp_path_factory: pytest.TempPathFactory) -> P
     folder = tmp_path_factory.mktemp("exported")
     file = make_exported(folder / "model.onnx")
     model = openvino.Core().read_model(str(file))
-    info = OnnxPredictor(file).exported.info
+    info = OnnxPredictor(file).exported.info.to_json()
     model.set_rt_info(json.dumps({**info, "run": 'a "name" <with> & äöü'}), "eosin")
     openvino.save_model(model, str(folder / "model.xml"), compress_to_fp16=False)
     return folder
@@ -71,8 +71,8 @@ def test_a_full_batch_answers_as_a_part_of_one(exported: Path) -> None:
 def test_its_own_facts_come_first(exported: Path) -> None:
     predictor = load(exported / "model.xml")
     assert isinstance(predictor, OpenvinoPredictor)
-    assert predictor.exported.info["run"] == 'a "name" <with> & äöü'
-    assert predictor.facts["temperature"] == 2.0
+    assert predictor.exported.info.run == 'a "name" <with> & äöü'
+    assert predictor.facts.temperature == 2.0
 
 
 def test_patches_are_checked(exported: Path) -> None:
@@ -104,7 +104,7 @@ def test_damaged_files_are_one_sentence(exported: Path, tmp_path: Path) -> None:
     text, weights = (exported / "model.xml").read_text(), (exported / "model.bin").read_bytes()
     path = tmp_path / "model.xml"
     for content, stored, said in (
-        (text, None, "no such file"),
+        (text, None, "does not exist"),
         (text, b"", "is empty"),
         (text, weights[:5], "cannot be opened"),
         (text[: len(text) // 2], weights, "cannot be opened"),

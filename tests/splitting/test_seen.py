@@ -72,9 +72,9 @@ def test_measuring_on_seen_patches_is_refused_or_marked(
         seen.check(made_up_store)
     (mark,) = seen.check(made_up_store, allow_seen=True)
     assert mark.kind == "seen"
-    assert mark.sentence.startswith("seen in training: 2 cases (")
+    assert mark.sentence == f"seen in training: 2 cases and 40 patches of {made_up_store.path.name}"
 
 
 def test_a_case_without_a_name_is_not_a_case() -> None:
     assert case_digest("", "key") == ""
-    assert Seen.of_cases({"train": [""]}).cases_by_part() == {"train": [], "val": []}
+    assert Seen.of_cases({"train": [""]}).cases_by_part() == {"train": (), "val": ()}

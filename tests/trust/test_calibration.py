@@ -194,7 +194,8 @@ def test_chance_explains_a_calibrated_model_and_not_another():
     chance = reliability.ece_by_chance(Scored.of(y, right))
     assert 0 < chance < 0.01
     assert expected_calibration_error(Scored.of(y, right)) == pytest.approx(chance, rel=0.5)
-    assert expected_calibration_error(Scored.of(y, wrong)) > 5 * reliability.ece_by_chance(Scored.of(y, wrong))
+    scored = Scored.of(y, wrong)
+    assert expected_calibration_error(scored) > 5 * reliability.ece_by_chance(scored)
 
 
 def test_bin_intervals_are_those_of_resampled_patches():

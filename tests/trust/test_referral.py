@@ -106,9 +106,7 @@ def test_float32_and_float64_decide_the_same_for_three_classes():
     near = band.high + np.random.default_rng(1).normal(0, 1e-7, 2000)
     near = np.stack([near, (1 - near) / 2, (1 - near) / 2], axis=1)
     for scores in (p, near):
-        np.testing.assert_array_equal(
-            decide(band, scores), decide(band, scores.astype(np.float32))
-        )
+        np.testing.assert_array_equal(decide(band, scores), decide(band, scores.astype(np.float32)))
 
 
 @pytest.mark.parametrize("threshold", THRESHOLDS)

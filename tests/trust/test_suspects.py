@@ -39,9 +39,8 @@ def test_the_same_suspects_as_cleanlab(seed: int, classes: int) -> None:
         labels, prob, return_indices_ranked_by="normalized_margin", n_jobs=1
     ).tolist()
     found = find_suspects(Scored.of(labels, prob), most=None)
-    np.testing.assert_allclose(
-        normalized_margin(Scored.of(labels, prob)), get_normalized_margin_for_each_label(labels, prob)
-    )
+    margins = get_normalized_margin_for_each_label(labels, prob)
+    np.testing.assert_allclose(normalized_margin(Scored.of(labels, prob)), margins)
     mine = found.rows.tolist()
     # Rounding of the estimated counts may differ by a patch of each pair of classes.
     assert len(set(mine) ^ set(theirs)) <= classes

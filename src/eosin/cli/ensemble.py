@@ -44,6 +44,7 @@ def ensemble(
     Example: eosin ensemble run-seed0 run-seed1 run-seed2 -o together
     """
     output.use_json(json_)
+    from eosin.records.model import ModelFacts
     from eosin.refining.ensemble import ensemble as make
 
     made = make(
@@ -53,13 +54,13 @@ def ensemble(
         allow_leaks=allow_leaks,
         force=force,
     )
-    facts = made.read_json("model.json")
-    output.note(f"{len(runs)} members, {facts['parameters']:,} parameters; {made.path}")
-    for mark in facts["marks"]:
-        output.warn(mark)
+    facts = ModelFacts.of_run(made.path)
+    output.note(f"{len(runs)} members, {facts.parameters:,} parameters; {made.path}")
+    for mark in facts.marks:
+        output.warn(str(mark))
     if not evaluate:
         if json_:
-            output.result({"run": str(made.path), "model": facts})
+            output.result({"run": str(made.path), "model": facts.to_json()})
         else:
             output.say(f"next: eosin evaluate {made.path}")
         return

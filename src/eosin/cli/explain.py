@@ -67,8 +67,7 @@ def explain(
                 raise
             notes.append(str(reason))
             methods = ("occlusion",)
-    marks = [str(mark) for mark in predictor.facts.get("marks", [])]
-    marks += [str(found["sentence"]) for found in predictor.facts.get("diagnoses", [])]
+    marks = [str(mark) for mark in predictor.facts.all_marks]
     for mark in [*marks, *notes]:
         output.warn(mark)
     rows, left_out = explain_images(

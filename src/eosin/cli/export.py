@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from eosin.cli import output
+
+if TYPE_CHECKING:
+    from eosin.records.export import ExportedFile
 
 
 def export(
     run: Annotated[Path, typer.Argument(help="A finished run folder.")],
     folder: Annotated[Path, typer.Option("--output", "-o", help="Folder to make.")],
     onnx: Annotated[
-        bool, typer.Option("--onnx", help="model.onnx; the default where nothing is said.")
+        bool, typer.Option("--onnx", help="model.onnx; the default if no format is given.")
     ] = False,
     int8: Annotated[
         bool,
-        typer.Option(
-            "--int8", help="The same in whole numbers as well, if it is as good: model-int8."
-        ),
+        typer.Option("--int8", help="Also in whole numbers, if that is as good: model-int8."),
     ] = False,
     openvino: Annotated[
         bool, typer.Option("--openvino", help="model.xml and model.bin, also for bf16.")
@@ -28,66 +29,73 @@ def export(
     torch: Annotated[
         bool, typer.Option("--torch", help="model.pt2, for torch without eosin.")
     ] = False,
+    point: Annotated[
+        str | None,
+        typer.Option(
+            help="The operating point that decides: balanced, f1, sensitivity, specificity or "
+            "cost. Default: that of the run."
+        ),
+    ] = None,
     store: Annotated[
         Path | None,
         typer.Option(help="The run's store, if it moved: files are tried on its patches."),
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Replace an export that is there already.")
+        bool, typer.Option("--force", help="Replace an export that is already there.")
     ] = False,
     json_: output.Json = False,
 ) -> None:
     """Write a run as files that answer the same everywhere, without torch.
 
-    Scaling, resizing, temperature and softmax are inside; classes, threshold, refer band, scope and
-    digests are in the metadata. Every file is tried on validation patches beside torch. One in
-    float32 must answer within 0.0001 and change no decision, or nothing is written. One in int8,
-    calibrated on training patches, may lose 0.002 of AUROC and change 1 % of the decisions; else
-    it is left out, the card says why, and the exit code is 1. EXPORT_CARD.md carries the figures.
+    Scaling, resizing, temperature and softmax are inside; classes, operating points, refer bands,
+    scope and digests are in the metadata, but no path of this machine and no name of a case. Every
+    file is tried on validation patches beside torch. One in float32 must answer within 0.0001 and
+    change no decision, or nothing is written. One in int8, calibrated on training patches, may lose
+    0.002 of AUROC and change 1 % of the decisions; else it is left out, the card gives the reason,
+    and the exit code is 1. EXPORT_CARD.md has the figures.
 
     Example: eosin export run --onnx --int8 -o exported
     """
     output.use_json(json_)
-    from eosin.exporting.export import Wanted
+    from eosin.exporting.export import Formats
     from eosin.exporting.export import export as make
+    from eosin.records.model import ModelFacts
 
     result = make(
         run,
         folder,
-        wanted=Wanted.of(onnx=onnx, int8=int8, openvino=openvino, torch=torch),
+        formats=Formats.of(onnx=onnx, int8=int8, openvino=openvino, torch=torch),
+        point=point,
         store=None if store is None else str(store),
         force=force,
-        said=output.note,
+        note=output.note,
     )
-    refused = result["refused"]
     if json_:
-        output.result({"folder": str(folder), **result})
+        output.result({"folder": str(folder), **result.model_dump(mode="json")})
     else:
-        facts = result["facts"]
-        for mark in [*facts.get("marks", []), *(d["sentence"] for d in facts.get("diagnoses", []))]:
+        for mark in ModelFacts.of_run(run).all_marks:
             output.warn(str(mark))
         columns = ["file", "MB", "largest difference", "decisions changed", "AUROC", "of torch"]
-        output.table("", columns, [_row(each) for each in result["files"]], right=columns[1:])
-        sample = result["sample"]
+        output.table("", columns, [_row(each) for each in result.files], right=columns[1:])
+        part = {"val": "validation", "train": "training"}.get(result.sample.part, "made up")
         output.say(
-            f"compared with torch on {sample['patches']:,} patches "
-            f"({ {'val': 'validation', 'train': 'training'}.get(sample['part'], 'made up') }); "
+            f"compared with torch on {result.sample.patches:,} patches ({part}); "
             f"the card: {folder / 'EXPORT_CARD.md'}"
         )
-        output.note(str(result["intended_use"]))
-    for each in refused:
-        output.note(f"{each['file']} was not written: {each['why']}")
-    if refused:
+        output.note(result.intended_use)
+    for each in result.refused:
+        output.note(f"{each.file} was not written: {each.why}")
+    if result.refused:
         raise typer.Exit(1)
 
 
-def _row(each: dict[str, Any]) -> list[str]:
-    parity = each["parity"]
+def _row(each: ExportedFile) -> list[str]:
+    parity = each.parity
     return [
-        each["file"],
-        f"{each['bytes'] / 1e6:.2f}",
-        f"{parity['largest_difference']:.2g}",
-        f"{parity['answers_changed']} of {parity['patches']:,}",
-        output.value(parity["auroc"]),
-        output.value(parity["auroc_torch"]),
+        each.file,
+        f"{each.bytes / 1e6:.2f}",
+        f"{parity.largest_difference:.2g}",
+        f"{parity.answers_changed} of {parity.patches:,}",
+        output.value(parity.auroc),
+        output.value(parity.auroc_torch),
     ]

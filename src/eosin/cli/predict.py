@@ -63,12 +63,11 @@ def predict(
         raise UserError("choose one of --csv and --json")
     from eosin.inference.images import picture_rule, predict_images
     from eosin.inference.predictor import load
-    from eosin.inference.subject import facts_of
 
     if strict and fit not in (None, "reject"):
         raise UserError(f"--strict refuses what --fit {fit} changes; use one of them")
     predictor = load(run, precision=precision)
-    facts = facts_of(predictor)
+    facts = predictor.facts
     decision = facts.decision(point)
     marks = [str(mark) for mark in facts.all_marks]
     for mark in marks:

@@ -100,10 +100,10 @@ def probe(
         output.warn(mark)
     with watching() as watcher:
         facts = fit_probe(session, folder=embeddings, watcher=watcher)
-    output.note(f"{facts['probe']['sentence']}; {session.run.path}")
+    output.note(f"{(facts.probe or {})['sentence']}; {session.run.path}")
     if not evaluate:
         if json_:
-            output.result({"run": str(session.run.path), "model": facts})
+            output.result({"run": str(session.run.path), "model": facts.to_json()})
         else:
             output.say(f"next: eosin evaluate {session.run.path}")
         return

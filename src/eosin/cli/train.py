@@ -138,7 +138,9 @@ def _go(
         output.warn(mark)
     if resume is not None and session.run.finished:
         output.note(f"{resume} is finished already")
-        facts = session.run.read_json("model.json")
+        from eosin.records.model import ModelFacts
+
+        facts = ModelFacts.of_run(session.run.path)
     else:
         # Killed before its first checkpoint, a run begins again: to the same weights.
         going_on = resume is not None and (session.run / "resume.pt").exists()
@@ -158,11 +160,11 @@ def _go(
     if not team.main:
         return
     output.note(
-        f"trained {facts['epochs']} epochs in {facts['train_seconds']:.0f} s; {session.run.path}"
+        f"trained {facts.epochs} epochs in {facts.train_seconds or 0:.0f} s; {session.run.path}"
     )
     if not evaluate:
         if json_:
-            output.result({"run": str(session.run.path), "model": facts})
+            output.result({"run": str(session.run.path), "model": facts.to_json()})
         else:
             output.say(f"next: eosin evaluate {session.run.path}")
         return

@@ -18,6 +18,7 @@ from typing import Any, TypeGuard
 
 from eosin.errors import RunError
 from eosin.evaluation.definitions import NAMES
+from eosin.records.marks import Mark
 from eosin.runs import RunFolder
 
 #: Files of a run; a folder with any two of them is taken for one, whole or not.
@@ -205,7 +206,7 @@ def read_row(path: str | os.PathLike[str], *, name: str | None = None) -> RunRow
     has_model = run.finished or (run / "model.json").exists()
     facts["model"] = _try(problems, lambda: run.read_json("model.json"), {}) if has_model else {}
     marks = facts["model"].get("marks") or facts["environment"].get("marks") or []
-    facts["marks"] = _try(problems, lambda: tuple(str(mark) for mark in marks), ())
+    facts["marks"] = _try(problems, lambda: tuple(str(Mark.read(mark)) for mark in marks), ())
     if (run / "evaluation.json").exists():
         facts |= _try(problems, lambda: _measured(run), {})
     if problems:

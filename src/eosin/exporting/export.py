@@ -1,46 +1,43 @@
-"""An export from run to folder: written, tried on validation patches, described; whole or not."""
+"""An export from run to folder: written, tried on validation patches, and described."""
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import os
 import platform
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from eosin import __version__
-from eosin.errors import RunError, SplitError, StoreError, UserError
+from eosin.errors import RunError, SplitError, StoreError
 from eosin.exporting.card import export_card
-from eosin.exporting.checked import Checker, Refused
+from eosin.exporting.checked import Checker, Note, RefusedError, Writer
 from eosin.exporting.graph import ExportGraph
 from eosin.exporting.int8 import CALIBRATED, make_int8
 from eosin.exporting.onnx_file import make_onnx, save_onnx, trace
 from eosin.exporting.openvino_file import save_openvino
 from eosin.exporting.parity import random_sample, some, validation_sample
 from eosin.exporting.torch_file import save_program
+from eosin.folders import check_target, whole_folder
 from eosin.inference.torch_predictor import TorchPredictor, load_run
-from eosin.reporting.card import INTENDED_USE
+from eosin.records.export import ExportedFile, ExportFacts, FileFacts, RefusedFile
+from eosin.records.shared import shared_model_json, shared_text
 from eosin.runs import RunFolder
-from eosin.splitting.seen import SEEN, seen_table
+from eosin.splitting.seen import SEEN, Seen
 from eosin.training.session import Session, reopen
 
-FORMAT = 1
 CARD, RESULT = "EXPORT_CARD.md", "export.json"
 _PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime", "openvino", "timm")
 
-Said = Callable[[str], None]
-
 
 @dataclass(frozen=True)
-class Wanted:
-    """Which files are asked for. int8 is made of whatever stands beside it, torch excepted."""
+class Formats:
+    """Which files to write. int8 is made of those beside it, torch excepted."""
 
     onnx: bool = True
     int8: bool = False
@@ -48,10 +45,10 @@ class Wanted:
     torch: bool = False
 
     @classmethod
-    def of(cls, *, onnx: bool, int8: bool, openvino: bool, torch: bool) -> Wanted:
+    def of(cls, *, onnx: bool, int8: bool, openvino: bool, torch: bool) -> Formats:
         """From the options of the command: ONNX where nothing else could be meant.
 
-        >>> Wanted.of(onnx=False, int8=True, openvino=False, torch=True).onnx
+        >>> Formats.of(onnx=False, int8=True, openvino=False, torch=True).onnx
         True
         """
         return cls(onnx or not (openvino or (torch and not int8)), int8, openvino, torch)
@@ -61,102 +58,124 @@ def export(
     path: str | os.PathLike[str],
     folder: str | os.PathLike[str],
     *,
-    wanted: Wanted | None = None,
+    formats: Formats | None = None,
+    point: str | None = None,
     store: str | None = None,
     force: bool = False,
-    said: Said = lambda text: None,
-) -> dict[str, Any]:
-    """Export a run; returns the content of export.json, which the folder then holds as well.
+    note: Note = lambda text: None,
+) -> ExportFacts:
+    """Export a run; returns the content of export.json, which is also in the folder.
 
-    path: a run folder; store: where its store is now, by default where it was; said: told in words
-    what is being done. Every file is tried on validation patches of the run beside torch; where
-    its store is gone, float32 files are tried on made-up patches, and int8 is refused.
+    path: a run folder; point: the operating point that decides, by default that of the run; store:
+    where the run's store is now, by default where it was; note: called with a sentence on each
+    step. Every file is tried on validation patches of the run beside torch; where its store is
+    missing, float32 files are tried on made-up patches, and int8 is refused. The folder contains no
+    absolute path and no name of a case.
 
     Raises RunError where the run is not finished or damaged, UserError where its network cannot be
-    exported or the folder holds something else, FailureError where a float32 file does not answer
-    as torch does. Then nothing is left. A refused int8 file is no error: "refused" says why.
+    exported, the point is unknown or the folder contains something else, FailureError where a
+    float32 file does not answer as torch does. Then nothing is left. A refused int8 file is not an
+    error: "refused" has the reason.
     """
-    asked, target = wanted or Wanted(), Path(folder)
-    _check_target(target, force)
+    target, inputs = Path(folder), {"RUN": path, "--store": store}
+    check_target(target, "export", force=force, inputs=inputs)
     predictor = load_run(path)
+    predictor.facts = predictor.facts.with_point(point)
     run = RunFolder(path)
     session, missing = _reopened(run, store)
     sample = random_sample(predictor.patch_size) if session is None else validation_sample(session)
     if missing:
-        said(missing)
-    said(f"torch answers for {sample.words()}")
-    checker = Checker(predictor, sample)
-    facts = _facts(run, predictor)
-    with whole_folder(target) as partial:
-        checker.begin(partial / "work", said)
-        files, refused = _write_all(partial, asked, predictor, checker, facts, session)
-        shutil.rmtree(partial / "work")
-        if (run / SEEN).exists():
-            shutil.copyfile(run / SEEN, partial / SEEN)
-        result = {
-            **{key: facts[key] for key in ("format", "run", "classes", "patch_size")},
-            "files": files,
-            "refused": refused,
-            "sample": sample.about() | {"note": missing},
-            "facts": facts["facts"],
-            "weights_digest": facts["weights_digest"],
-            "exported_with": facts["exported_with"],
-            "intended_use": INTENDED_USE,
-        }
-        RunFolder(partial).write_json(RESULT, result)
-        RunFolder(partial).write_text(CARD, export_card(result))
+        note(missing)
+    with whole_folder(target, "export", force=force, inputs=inputs) as made:
+        work = made / "work"
+        work.mkdir()
+        checker = Checker(predictor, sample, work, note)
+        key = predictor.facts.store_digest
+        seen = Seen.of_run(run) if (run / SEEN).exists() else Seen.of_cases({})
+        shared = seen.for_others(key)
+        names = {name for cases in seen.cases_by_part().values() for name in cases}
+        info = FileFacts(
+            run=run.path.resolve().name,
+            classes=predictor.classes,
+            patch_size=predictor.patch_size,
+            facts=shared_model_json(predictor.facts, names),
+            weights_digest=predictor.facts.weights_digest,
+            seen_cases=shared.cases_by_part(),
+            seen_key=key,
+            exported_with=_versions(),
+        )
+        files, refused = _write_all(made, formats or Formats(), predictor, checker, info, session)
+        shutil.rmtree(work)
+        if len(shared):
+            shared.write(made / SEEN)
+        result = ExportFacts(
+            run=info.run or "",
+            classes=info.classes,
+            patch_size=info.patch_size,
+            files=tuple(files),
+            refused=tuple(refused),
+            sample=sample.about(shared_text(missing)),
+            facts=info.facts,
+            weights_digest=info.weights_digest or "",
+            exported_with=info.exported_with,
+        )
+        RunFolder(made).write_json(RESULT, result.model_dump(mode="json"))
+        RunFolder(made).write_text(CARD, export_card(result, predictor.facts))
     return result
 
 
 def _write_all(
-    partial: Path,
-    asked: Wanted,
+    made: Path,
+    formats: Formats,
     predictor: TorchPredictor,
     checker: Checker,
-    facts: dict[str, Any],
+    info: FileFacts,
     session: Session | None,
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+) -> tuple[list[ExportedFile], list[RefusedFile]]:
     """Write what is asked for; returns the rows of "files" and of "refused"."""
     graph = ExportGraph(predictor.model.cpu()).eval()
-    checker.said("tracing the network")
+    checker.note("tracing the network")
     program = trace(graph)
-    files: list[dict[str, Any]] = []
-    refused: list[dict[str, Any]] = []
-    if asked.torch:
+    files: list[ExportedFile] = []
+    refused: list[RefusedFile] = []
+    if formats.torch:
         files.append(
             checker.write(
-                partial / "model.pt2",
-                lambda path, known: save_program(program, path, known),
-                facts,
+                made / "model.pt2",
+                partial(save_program, program),
+                info,
             )
         )
-    if not asked.onnx and not asked.openvino:
+    if not formats.onnx and not formats.openvino:
         return files, refused
     models = {"": make_onnx(graph, program)}
-    if asked.int8:
+    if formats.int8:
         calibration = _calibration(session)
         if isinstance(calibration, str):
+            endings = {".onnx": formats.onnx, ".xml": formats.openvino}
             refused += [
-                {"file": name, "why": calibration, "parity": None} for name in _int8_names(asked)
+                RefusedFile(file=f"model-int8{ending}", why=calibration)
+                for ending, asked in endings.items()
+                if asked
             ]
         else:
-            checker.said(f"quantizing with {len(calibration)} training patches")
+            checker.note(f"quantizing with {len(calibration)} training patches")
             models["-int8"] = make_int8(models[""], calibration)
     for ending, model in models.items():
-        known = facts | {"kind": "int8" if ending else "fp32"}
-        writers = {}
-        if asked.onnx:
-            writers[f"model{ending}.onnx"] = lambda path, f, m=model: save_onnx(m, path, f)
-        if asked.openvino:
+        known = info.model_copy(update={"kind": "int8" if ending else "fp32"})
+        writers: dict[str, Writer] = {}
+        if formats.onnx:
+            writers[f"model{ending}.onnx"] = partial(save_onnx, model)
+        if formats.openvino:
             # OpenVINO reads it from a file.
-            source = partial / "work" / f"source{ending}.onnx"
-            save_onnx(model, source, known)
-            writers[f"model{ending}.xml"] = lambda path, f, s=source: save_openvino(s, path, f)
+            source = checker.work / f"source{ending}.onnx"
+            save_onnx(model, source, known.model_dump(mode="json"))
+            writers[f"model{ending}.xml"] = partial(save_openvino, source)
         for name, writer in writers.items():
             try:
-                files.append(checker.write(partial / name, writer, known))
-            except Refused as why:
-                refused.append({"file": name, "why": str(why), "parity": why.parity})
+                files.append(checker.write(made / name, writer, known))
+            except RefusedError as error:
+                refused.append(RefusedFile(file=name, why=str(error), parity=error.parity))
     return files, refused
 
 
@@ -170,11 +189,6 @@ def _calibration(session: Session | None) -> Any:
     return np.asarray(session.store.patches[rows])
 
 
-def _int8_names(asked: Wanted) -> list[str]:
-    given = {"model-int8.onnx": asked.onnx, "model-int8.xml": asked.openvino}
-    return [name for name, there in given.items() if there]
-
-
 def _reopened(run: RunFolder, store: str | None) -> tuple[Session | None, str]:
     """The run's session, or None and a sentence on why its patches cannot be read."""
     try:
@@ -184,64 +198,15 @@ def _reopened(run: RunFolder, store: str | None) -> tuple[Session | None, str]:
             raise
         return None, (
             "the files are tried on made-up patches, as those of the run cannot be read "
-            f"({error}); say where its store is with --store"
+            f"({error}); name its store with --store"
         )
 
 
-def _facts(run: RunFolder, predictor: TorchPredictor) -> dict[str, Any]:
-    """The metadata of a file, but for its kind and its parity."""
-    seen: dict[str, list[str]] = {}
-    if (run / SEEN).exists():
-        table = seen_table(run)
-        seen = {
-            part: sorted(set(table.filter(part=part)["case"].to_list()) - {""})
-            for part in ("train", "val")
-        }
+def _versions() -> dict[str, str]:
     versions = {"eosin": __version__, "python": platform.python_version()}
     for name in _PACKAGES:
         try:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return {
-        "format": FORMAT,
-        "kind": "fp32",
-        "classes": list(predictor.classes),
-        "patch_size": list(predictor.patch_size),
-        "facts": predictor.facts,
-        "weights_digest": hashlib.sha256((run / "model.safetensors").read_bytes()).hexdigest(),
-        "run": run.path.resolve().name,
-        "seen_cases": seen,
-        "exported_with": versions,
-        "intended_use": INTENDED_USE,
-    }
-
-
-def _check_target(target: Path, force: bool) -> None:
-    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
-        return
-    if not target.is_dir():
-        raise UserError(f"{target} is a file; name a folder with -o FOLDER")
-    if not (target / RESULT).exists():
-        raise UserError(f"{target} holds something else than an export; name another folder")
-    if not force:
-        raise UserError(f"{target} holds an export already; choose another name or say --force")
-
-
-@contextmanager
-def whole_folder(target: Path) -> Iterator[Path]:
-    """A folder to fill; it takes the place of ``target`` where the block ends without error."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
-    try:
-        yield partial
-        old = target.with_name(f".{target.name}.old")
-        shutil.rmtree(old, ignore_errors=True)
-        if target.exists():
-            target.rename(old)
-        partial.rename(target)
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    return versions

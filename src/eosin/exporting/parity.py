@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +13,7 @@ from eosin.evaluation.metrics import macro_auroc
 from eosin.evaluation.ranking import auroc
 from eosin.inference.predictor import Predictor
 from eosin.records.decision import Decision
+from eosin.records.export import Parity, SampleFacts
 from eosin.training.session import Session
 
 Patches = npt.NDArray[np.uint8]
@@ -25,7 +25,7 @@ MOST = 6000
 TOLERANCE = 1e-4
 #: int8: what may be lost.
 MOST_AUROC_LOST, MOST_CHANGED = 0.002, 0.01
-#: A probability or distance that is nearer than this to a limit lies on it: the limit of the
+#: A probability or distance that is nearer than this to a limit counts as on it: the limit of the
 #: out-of-scope check is the distance of a validation patch, so rounding alone decides there.
 _ROUNDING = 1e-5
 _BLOCK = 1024
@@ -42,9 +42,9 @@ class Sample:
     part: str
     cases: int = 0
 
-    def about(self) -> dict[str, Any]:
-        """For the card."""
-        return {"part": self.part, "patches": len(self.patches), "cases": self.cases}
+    def about(self, note: str = "") -> SampleFacts:
+        """For export.json and the card; note: why the patches are made up."""
+        return SampleFacts(part=self.part, patches=len(self.patches), cases=self.cases, note=note)
 
     def words(self) -> str:
         """What it is.
@@ -76,7 +76,7 @@ def validation_sample(session: Session, *, seed: int = 0) -> Sample:
 
 
 def random_sample(patch_size: tuple[int, int], *, patches: int = 256, seed: int = 0) -> Sample:
-    """Made-up patches, smooth and noisy by halves, for where a run's store is gone.
+    """Made-up patches, smooth and noisy by halves, for where a run's store is missing.
 
     >>> random_sample((20, 24), patches=4).patches.shape
     (4, 20, 24, 3)
@@ -102,13 +102,13 @@ def some(rows: npt.NDArray[np.int64], most: int, seed: int) -> npt.NDArray[np.in
 
 def read(predictor: Predictor, sample: Sample) -> Reading:
     """What a predictor answers for a sample, and for some of its patches in other sizes."""
-    found = [
+    answers = [
         predictor.examine(sample.patches[start : start + _BLOCK])
         for start in range(0, len(sample.patches), _BLOCK)
     ]
-    distances = [each for _, each in found if each is not None]
+    distances = [each for _, each in answers if each is not None]
     return Reading(
-        np.concatenate([each for each, _ in found]),
+        np.concatenate([each for each, _ in answers]),
         np.concatenate(distances) if distances else None,
         np.concatenate([predictor.predict(each) for each in _other_sizes(sample.patches[:8])]),
     )
@@ -123,100 +123,91 @@ def _other_sizes(patches: Patches) -> list[Patches]:
 
 
 def compare(
-    reference: Reading, found: Reading, decision: Decision, labels: npt.NDArray[np.int64] | None
-) -> dict[str, Any]:
-    """The figures of an exported file: differences, decisions and AUROC.
+    reference: Reading, answers: Reading, rule: Decision, labels: npt.NDArray[np.int64] | None
+) -> Parity:
+    """Figures of a file's answers beside torch's.
 
-    labels: int64 [n], or None. ``called_changed`` counts patches whose class changed,
-    ``answers_changed`` those whose answer did, "refer" and "out of scope" included; a patch that
-    torch itself puts on a limit, to within 0.00001, and whose probabilities are the same to within
-    0.0001, is counted in ``on_a_limit`` instead: there rounding decides.
+    rule: what makes decisions of probabilities and distances; labels: int64 [n], or None where no
+    answer is right. A class or decision that changes counts unless torch's own value is on a
+    limit and the file gives it the same probability: there rounding decides.
     """
     n = len(reference.probabilities)
-    apart = np.abs(found.probabilities.astype(np.float64) - reference.probabilities)
-    on_limit = _on_a_limit(reference, decision) & (apart.max(axis=1) <= TOLERANCE)
-    both = (reference, found)
-    called = np.not_equal(*(decision.point.called(each.probabilities) for each in both))
-    decided = np.not_equal(*(decision.decide(each.probabilities, each.distances) for each in both))
+    apart = np.abs(answers.probabilities.astype(np.float64) - reference.probabilities)
+    on_limit = _on_a_limit(reference, rule) & (apart.max(axis=1) <= TOLERANCE)
+    both = (reference, answers)
+    called = np.not_equal(*(rule.point.called(each.probabilities) for each in both))
+    decided = np.not_equal(*(rule.decide(each.probabilities, each.distances) for each in both))
     figures: dict[str, Any] = {
-        "patches": n,
-        "largest_difference": _largest(apart),
-        "mean_difference": float(apart.mean()),
-        "largest_difference_other_sizes": _largest(np.abs(found.resized - reference.resized)),
         "called_changed": int((called & ~on_limit).sum()),
         "answers_changed": int((decided & ~on_limit).sum()),
-        "on_a_limit": int(((decided | called) & on_limit).sum()),
-        "distance_difference": None,
-        "auroc_torch": None,
-        "auroc": None,
-        "auroc_lost": None,
     }
-    for name in ("called", "answers"):
-        figures[f"{name}_changed_share"] = figures[f"{name}_changed"] / max(1, n)
-    if reference.distances is not None and found.distances is not None:
-        figures["distance_difference"] = _largest(np.abs(found.distances - reference.distances))
+    figures |= {f"{name}_share": count / max(1, n) for name, count in figures.items()}
+    if reference.distances is not None and answers.distances is not None:
+        figures["distance_difference"] = _largest(np.abs(answers.distances - reference.distances))
     if labels is not None:
-        ranking = auroc if len(decision.classes) == 2 else macro_auroc
-        before, after = (ranking(labels, each.probabilities) for each in (reference, found))
+        ranking = auroc if len(rule.classes) == 2 else macro_auroc
+        before, after = (ranking(labels, each.probabilities) for each in both)
         if math.isfinite(before) and math.isfinite(after):
             figures |= {"auroc_torch": before, "auroc": after, "auroc_lost": before - after}
-    return figures
+    return Parity(
+        patches=n,
+        largest_difference=_largest(apart),
+        mean_difference=float(apart.mean()),
+        largest_difference_other_sizes=_largest(np.abs(answers.resized - reference.resized)),
+        on_a_limit=int(((decided | called) & on_limit).sum()),
+        **figures,
+    )
 
 
-def exact(figures: Mapping[str, Any]) -> bool:
+def exact(parity: Parity) -> bool:
     """Whether a float32 file answers as torch does."""
-    apart = max(figures["largest_difference"], figures["largest_difference_other_sizes"])
-    changed = figures["answers_changed"] + figures["called_changed"]
-    return bool(apart <= TOLERANCE and changed == 0)
+    apart = max(parity.largest_difference, parity.largest_difference_other_sizes)
+    return apart <= TOLERANCE and parity.answers_changed + parity.called_changed == 0
 
 
-def why_not(figures: Mapping[str, Any], sample: Sample) -> str:
-    """Why an int8 file does not pass the gate, in a sentence without its end; "" where it does.
-
-    >>> sample = Sample(np.zeros((1, 2, 2, 3), np.uint8), None, "random")
-    >>> why_not({}, sample)
-    'there are no validation patches of the run to judge it on'
-    """
+def why_not(parity: Parity, sample: Sample) -> str:
+    """Why an int8 file does not pass the gate, in a sentence without its end; "" where it does."""
     if sample.part != "val":
         return "there are no validation patches of the run to judge it on"
-    if figures["auroc_lost"] is None:
+    if parity.auroc_lost is None:
         return "AUROC has no value on the validation patches, so its loss is unknown"
-    found = []
-    # A number that is not one passes nothing.
-    if not figures["auroc_lost"] <= MOST_AUROC_LOST:
-        found.append(
-            f"AUROC falls by {figures['auroc_lost']:.4f} to {figures['auroc']:.4f} "
+    reasons = []
+    # NaN does not pass.
+    if not parity.auroc_lost <= MOST_AUROC_LOST:
+        reasons.append(
+            f"AUROC falls by {parity.auroc_lost:.4f} to {parity.auroc:.4f} "
             f"(at most {MOST_AUROC_LOST} is allowed)"
         )
-    for name, what in (("called", "classes"), ("answers", "decisions")):
-        share = figures[f"{name}_changed_share"]
-        if not share <= MOST_CHANGED:
-            found.append(
-                f"{share:.2%} of the {what} change (at most {MOST_CHANGED:.0%} is allowed)"
-            )
-    return " and ".join(found)
+    shares = {"classes": parity.called_changed_share, "decisions": parity.answers_changed_share}
+    reasons += [
+        f"{share:.2%} of the {what} change (at most {MOST_CHANGED:.0%} is allowed)"
+        for what, share in shares.items()
+        if not share <= MOST_CHANGED
+    ]
+    return " and ".join(reasons)
 
 
-def _on_a_limit(reading: Reading, decision: Decision) -> npt.NDArray[np.bool_]:
-    """bool [n]: where a value of torch's lies on a limit but for rounding."""
+def _on_a_limit(reading: Reading, rule: Decision) -> npt.NDArray[np.bool_]:
+    """bool [n]: where a value of torch's is on a limit but for rounding."""
     probabilities = reading.probabilities.astype(np.float64)
-    point, band, two = decision.point, decision.point.band, len(decision.classes) == 2
-    ranked = np.sort(probabilities, axis=1)
+    point, ranked = rule.point, np.sort(probabilities, axis=1)
+    two = len(rule.classes) == 2 and point.threshold is not None
     # What is compared with the limits: the second class's probability of two, the largest of more.
     compared = probabilities[:, 1] if two else ranked[:, -1]
+    limits = [point.threshold, *([point.band.low, point.band.high] if point.band else [])]
     near = np.zeros(len(compared), bool)
-    if not two or point.threshold is None:
+    if not two:
         near |= ranked[:, -1] - ranked[:, -2] <= _ROUNDING
-    for limit in (point.threshold, *((band.low, band.high) if band else ())):
+    for limit in limits:
         if limit is not None:
             near |= np.abs(compared - limit) <= _ROUNDING
-    if reading.distances is not None and decision.scope_limit is not None:
-        rounding = _ROUNDING * max(1.0, abs(decision.scope_limit))
-        near |= np.abs(reading.distances.astype(np.float64) - decision.scope_limit) <= rounding
+    if reading.distances is not None and rule.scope_limit is not None:
+        allowed = _ROUNDING * max(1.0, abs(rule.scope_limit))
+        near |= np.abs(reading.distances.astype(np.float64) - rule.scope_limit) <= allowed
     return near
 
 
 def _largest(apart: npt.NDArray[np.floating]) -> float:
-    """The largest difference; infinite where one is no number."""
+    """The largest difference; infinite where one is not a number."""
     largest = float(apart.max()) if apart.size else 0.0
     return largest if math.isfinite(largest) else math.inf

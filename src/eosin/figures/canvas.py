@@ -8,28 +8,40 @@ from __future__ import annotations
 
 import os
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
 from eosin.files import whole
+from eosin.records.figures import Figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
 
 PathLike = str | os.PathLike[str]
-#: A figure with its interval as in evaluation.json: {value, low, high}.
-Figure = Mapping[str, Any]
+#: Settings of one thing that matplotlib draws.
+Look = dict[str, Any]
+
+
+class Heading(TypedDict, total=False):
+    """What stands above a figure beside its title: which data, and marks in red."""
+
+    subtitle: str
+    marks: Sequence[str]
+
 
 #: Apart for every kind of color vision (after Okabe & Ito, 2008), and in gray as well.
 BLUE, ORANGE, GREEN, PURPLE = "#0f5c9c", "#d1602a", "#1b8a6b", "#8a4f9e"
 CYCLE = (BLUE, ORANGE, GREEN, PURPLE, "#b58900", "#4a4a4a")
 INK, QUIET, LINE, PAPER, MARK = "#1d2430", "#5c6675", "#dfe3e8", "#ffffff", "#c01622"
+#: Words beside an orange mark.
+ORANGE_INK = "#a8481a"
+DASHES = (0, (4, 4))
 DPI = 150
 
 #: Width in inches of the figures of a page, or 0 where figures stand alone.
@@ -92,23 +104,15 @@ def canvas(
     lines += [(row, INK, 15.0, "bold", 0.33) for row in _wrapped(title, width_in, 15.0)]
     lines += [
         (row, QUIET, 10.5, "normal", 0.22)
-        for given in subtitle.split("\n")
-        for row in _wrapped(given, width_in, 10.5)
+        for line in subtitle.split("\n")
+        for row in _wrapped(line, width_in, 10.5)
     ]
     down = 0.0 if on_page() else 0.16
     height_in += sum(line[-1] for line in lines[3:])
     figure.set_figheight(height_in)
     for text, color, size, weight, step in lines:
-        figure.text(
-            0.2 / width_in,
-            1 - down / height_in,
-            text,
-            color=color,
-            fontsize=size,
-            fontweight=weight,
-            va="top",
-            ha="left",
-        )
+        place = (0.2 / width_in, 1 - down / height_in)
+        figure.text(*place, text, color=color, fontsize=size, fontweight=weight, va="top")
         down += step
     grid = figure.add_gridspec(
         rows,
@@ -162,40 +166,36 @@ def save(figure: Drawing, path: str | os.PathLike[str]) -> Path:
     return target
 
 
-def with_interval(name: str, interval: Figure) -> str:
+def with_interval(name: str, figure: Figure) -> str:
     """A figure in words: ``AUROC 0.926 (0.912 to 0.937)``.
 
-    interval: {value, low, high} with None where there is no number.
-
-    >>> with_interval("AUROC", {"value": 0.9257, "low": 0.9125, "high": 0.9373})
+    >>> with_interval("AUROC", Figure(value=0.9257, low=0.9125, high=0.9373))
     'AUROC 0.926 (0.912 to 0.937)'
-    >>> with_interval("AUROC", {"value": None, "low": None, "high": None})
+    >>> with_interval("AUROC", Figure())
     'AUROC not defined'
     """
-    value, low, high = (interval.get(key) for key in ("value", "low", "high"))
-    if value is None:
+    if figure.value is None:
         return f"{name} not defined"
-    if low is None or high is None:
-        return f"{name} {value:.3f} (no interval)"
-    return f"{name} {value:.3f} ({low:.3f} to {high:.3f})"
+    if figure.low is None or figure.high is None:
+        return f"{name} {figure.value:.3f} (no interval)"
+    return f"{name} {figure.value:.3f} ({figure.low:.3f} to {figure.high:.3f})"
+
+
+def note(axes: Axes, x: float, y: float, text: str, **look: Any) -> None:
+    """Words inside the axes at (x, y) of their size, quiet and aligned left unless ``look``ed so.
+
+    look: settings of matplotlib's text; ``transform=axes.transData`` places it by the data.
+    """
+    settings = {"transform": axes.transAxes, "color": QUIET, "fontsize": 10.5}
+    axes.text(x, y, text, **{**settings, **look})
 
 
 def nothing(axes: Axes, text: str) -> None:
-    """Say in the middle of the axes why there is nothing to draw."""
+    """Write in the middle of the axes why there is nothing to draw."""
     axes.grid(False)
     axes.set_xticks([])
     axes.set_yticks([])
-    axes.text(
-        0.5,
-        0.5,
-        text,
-        transform=axes.transAxes,
-        ha="center",
-        va="center",
-        color=QUIET,
-        fontsize=12,
-        wrap=True,
-    )
+    note(axes, 0.5, 0.5, text, ha="center", va="center", fontsize=12, wrap=True)
 
 
 def unit_square(axes: Axes) -> None:
@@ -206,28 +206,20 @@ def unit_square(axes: Axes) -> None:
     axes.set_yticks(ticks)
 
 
-def dot(axes: Axes, at: tuple[float, float], text: str, *, left: bool = False) -> None:
+def dot(axes: Axes, at: tuple[float, float], text: str = "", *, left: bool = False) -> None:
     """A marked point with its words beside it."""
-    axes.plot(
-        *at,
-        "o",
-        color=ORANGE,
-        markersize=10,
-        markeredgecolor=PAPER,
-        markeredgewidth=1.6,
-        zorder=4,
-    )
-    axes.annotate(
-        text,
-        at,
-        xytext=(-14 if left else 16, -14),
-        textcoords="offset points",
-        ha="right" if left else "left",
-        va="top",
-        color="#a8481a",
-        fontsize=10.5,
-        linespacing=1.35,
-    )
+    edge: Look = {"markeredgecolor": PAPER, "markeredgewidth": 1.6}
+    axes.plot(*at, "o", color=ORANGE, markersize=10, zorder=4, **edge)
+    side = "right" if left else "left"
+    beside(axes, at, text, (-14 if left else 16, -14), ha=side, va="top")
+
+
+def beside(
+    axes: Axes, at: tuple[float, float], text: str, offset_pt: tuple[float, float], **look: Any
+) -> None:
+    """Words at an offset in points from a place in the data, in the color of orange marks."""
+    settings = {"color": ORANGE_INK, "fontsize": 10.5, "linespacing": 1.35}
+    axes.annotate(text, at, xytext=offset_pt, textcoords="offset points", **{**settings, **look})
 
 
 def statement(axes: Axes, text: str, x: float, y: float, side: str = "right") -> None:
@@ -237,30 +229,15 @@ def statement(axes: Axes, text: str, x: float, y: float, side: str = "right") ->
     """
     if on_page():
         return
-    axes.text(
-        x,
-        y,
-        text,
-        transform=axes.transAxes,
-        ha=side,
-        va="bottom",
-        color=INK,
-        fontsize=13,
-        fontweight="bold",
-    )
+    bold = {"color": INK, "fontsize": 13, "fontweight": "bold"}
+    note(axes, x, y, text, ha=side, va="bottom", **bold)
 
 
 def legend(axes: Axes, *, above: bool = False) -> None:
     """Names of the series: where they hide least, or in a row above the axes."""
-    place: dict[str, Any] = {"loc": "best"}
+    place: Look = {"loc": "best"}
     if above:
         place = {"loc": "lower right", "bbox_to_anchor": (1, 1), "ncols": 2, "borderaxespad": 0.2}
-    drawn = axes.legend(
-        **place,
-        framealpha=0.92,
-        edgecolor="none",
-        facecolor=PAPER,
-        labelcolor=INK,
-        fontsize=10.5,
-    )
+    frame: Look = {"framealpha": 0.92, "edgecolor": "none", "facecolor": PAPER}
+    drawn = axes.legend(**place, **frame, labelcolor=INK, fontsize=10.5)
     drawn.set_zorder(5)

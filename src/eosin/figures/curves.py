@@ -4,113 +4,94 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
-import numpy.typing as npt
 
+from eosin.evaluation.curves import Curves
 from eosin.figures.canvas import (
     BLUE,
     CYCLE,
+    DASHES,
     QUIET,
-    Figure,
+    Heading,
+    Look,
     PathLike,
     canvas,
     dot,
     legend,
+    note,
     nothing,
     save,
     statement,
     unit_square,
     with_interval,
 )
+from eosin.records.evaluation import Evaluation
+from eosin.records.figures import Threshold
 
 
-def roc_curve_figure(
-    path: PathLike,
-    false_rate: npt.NDArray[np.float64],
-    true_rate: npt.NDArray[np.float64],
-    *,
-    auroc: Figure,
-    point: tuple[float, float] | None = None,
-    point_name: str = "operating point",
-    title: str = "ROC curve",
-    subtitle: str = "",
-    marks: Sequence[str] = (),
+def roc_figure(
+    path: PathLike, evaluation: Evaluation, curves: Curves, **heading: Unpack[Heading]
 ) -> Path:
-    """The ROC curve with its area in words and the operating point.
-
-    false_rate, true_rate: float [M] (``metrics.roc_points``); auroc: {value, low, high};
-    point: (false positive rate, true positive rate).
-    """
-    figure, (axes,) = canvas(title, subtitle, marks=marks, height_in=6.6)
-    if not len(false_rate):
+    """The ROC curve with its area in words and the threshold that decides."""
+    figure, (axes,) = canvas("ROC curve", **heading, height_in=6.6)
+    if not len(curves.false_rate):
         nothing(axes, "No curve: it needs patches of both classes.")
         return save(figure, path)
-    axes.plot([0, 1], [0, 1], color=QUIET, linewidth=1.2, linestyle=(0, (4, 4)))
-    axes.text(0.66, 0.615, "chance", color=QUIET, fontsize=10.5, ha="left")
-    axes.fill_between(false_rate, true_rate, step=None, color=BLUE, alpha=0.07, linewidth=0)
-    axes.plot(false_rate, true_rate, color=BLUE, linewidth=2.4, solid_joinstyle="round")
-    if point is not None:
-        dot(
-            axes, point, f"{point_name}\nsensitivity {point[1]:.3f}\nspecificity {1 - point[0]:.3f}"
-        )
+    axes.plot([0, 1], [0, 1], color=QUIET, linewidth=1.2, linestyle=DASHES)
+    axes.text(0.66, 0.615, "chance", color=QUIET, fontsize=10.5)
+    axes.fill_between(curves.false_rate, curves.true_rate, color=BLUE, alpha=0.07, linewidth=0)
+    axes.plot(
+        curves.false_rate, curves.true_rate, color=BLUE, linewidth=2.4, solid_joinstyle="round"
+    )
+    recall, fall = (evaluation.figure(name).value for name in ("sensitivity", "specificity"))
+    if recall is not None and fall is not None:
+        text = f"{at_threshold(evaluation)}\nsensitivity {recall:.3f}\nspecificity {fall:.3f}"
+        dot(axes, (1 - fall, recall), text)
     axes.set(xlabel="False positive rate (1 - specificity)", ylabel="Sensitivity")
     unit_square(axes)
-    statement(axes, with_interval("AUROC", auroc), 0.97, 0.04)
+    statement(axes, with_interval("AUROC", evaluation.figure("auroc")), 0.97, 0.04)
     return save(figure, path)
 
 
 def precision_recall_figure(
-    path: PathLike,
-    recall: npt.NDArray[np.float64],
-    precision: npt.NDArray[np.float64],
-    *,
-    average_precision: Figure,
-    prevalence: float | None = None,
-    point: tuple[float, float] | None = None,
-    point_name: str = "operating point",
-    title: str = "Precision and recall",
-    subtitle: str = "",
-    marks: Sequence[str] = (),
+    path: PathLike, evaluation: Evaluation, curves: Curves, **heading: Unpack[Heading]
 ) -> Path:
-    """The precision-recall curve, with the prevalence as the line of chance.
-
-    recall, precision: float [M] (``metrics.precision_recall_points``); average_precision:
-    {value, low, high}; point: (recall, precision).
-    """
-    figure, (axes,) = canvas(title, subtitle, marks=marks, height_in=6.6)
-    if not len(recall):
+    """The precision-recall curve, with the prevalence as the line of chance."""
+    figure, (axes,) = canvas("Precision and recall", **heading, height_in=6.6)
+    if not len(curves.recall):
         nothing(axes, "No curve: it needs patches of both classes.")
         return save(figure, path)
-    if prevalence is not None:
-        axes.axhline(prevalence, color=QUIET, linewidth=1.2, linestyle=(0, (4, 4)))
-        axes.text(
-            0.99,
-            prevalence + 0.012,
-            f"chance: prevalence {prevalence:.3f}",
-            color=QUIET,
-            fontsize=10.5,
-            ha="right",
-        )
-    axes.step(recall, precision, where="pre", color=BLUE, linewidth=2.4)
-    if point is not None:
-        dot(
-            axes, point, f"{point_name}\nrecall {point[0]:.3f}\nprecision {point[1]:.3f}", left=True
-        )
+    chance = evaluation.prevalence
+    if isinstance(chance, float):
+        axes.axhline(chance, color=QUIET, linewidth=1.2, linestyle=DASHES)
+        text = f"chance: prevalence {chance:.3f}"
+        note(axes, 0.99, chance + 0.012, text, ha="right", transform=axes.transData)
+    axes.step(curves.recall, curves.precision, where="pre", color=BLUE, linewidth=2.4)
+    recall, precision = (evaluation.figure(name).value for name in ("sensitivity", "precision"))
+    if recall is not None and precision is not None:
+        text = f"{at_threshold(evaluation)}\nrecall {recall:.3f}\nprecision {precision:.3f}"
+        dot(axes, (recall, precision), text, left=True)
     axes.set(xlabel="Recall (sensitivity)", ylabel="Precision")
     unit_square(axes)
-    statement(axes, with_interval("Average precision", average_precision), 0.03, 0.04, "left")
+    area = with_interval("Average precision", evaluation.figure("average_precision"))
+    statement(axes, area, 0.03, 0.04, "left")
     return save(figure, path)
 
 
+def at_threshold(evaluation: Evaluation) -> str:
+    """The threshold that decides, in words.
+
+    >>> at_threshold(Evaluation(threshold=Threshold(value=0.25)))
+    'threshold 0.250'
+    """
+    cut = (evaluation.threshold or Threshold()).value
+    return "threshold –" if cut is None else f"threshold {cut:.3f}"
+
+
 def training_curves(
-    path: PathLike,
-    rows: Sequence[Mapping[str, Any]],
-    *,
-    title: str = "Training",
-    subtitle: str = "",
-    marks: Sequence[str] = (),
+    path: PathLike, rows: Sequence[Mapping[str, Any]], **heading: Unpack[Heading]
 ) -> Path:
     """Losses, and what was measured on validation, by epoch, or by what a probe has tried.
 
@@ -124,22 +105,16 @@ def training_curves(
     shares = _series(
         rows, along, lambda key: key.startswith(("val_", "watched_")) and "loss" not in key
     )
-    figure, panels = canvas(title, subtitle, marks=marks, width_in=11.0, height_in=5.0, panels=2)
-    for axes, found, label in zip(panels, (losses, shares), ("Loss", "Validation"), strict=True):
-        if not found:
+    figure, panels = canvas("Training", **heading, width_in=11.0, height_in=5.0, panels=2)
+    for axes, series, label in zip(panels, (losses, shares), ("Loss", "Validation"), strict=True):
+        if not series:
             nothing(axes, f"No {label.lower()} figures recorded.")
             continue
-        for color, (key, (x, y)) in zip(CYCLE * 3, found.items(), strict=False):
-            axes.plot(
-                x,
-                y,
-                color=color,
-                linewidth=2.2,
-                linestyle="--" if key.startswith("watched") else "-",
-                marker="o" if len(x) <= 40 else None,
-                markersize=4,
-                label=_WORDS.get(key, key.replace("_", " ")),
-            )
+        for color, (key, (x, y)) in zip(CYCLE * 3, series.items(), strict=False):
+            dashed, few = key.startswith("watched"), len(x) <= 40
+            look: Look = {"linestyle": "--" if dashed else "-", "marker": "o" if few else None}
+            name = _WORDS.get(key, key.replace("_", " "))
+            axes.plot(x, y, color=color, linewidth=2.2, markersize=4, label=name, **look)
         axes.set(xlabel=_ALONG[along], ylabel=label)
         if along == "epoch":
             axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
@@ -167,17 +142,17 @@ _WORDS = {
 
 
 def _series(
-    rows: Sequence[Mapping[str, Any]], along: str, wanted: Callable[[str], bool]
+    rows: Sequence[Mapping[str, Any]], along: str, chosen: Callable[[str], bool]
 ) -> dict[str, tuple[list[float], list[float]]]:
-    """Epochs (or what else ``along`` names) and finite values of every wanted series of numbers."""
-    found: dict[str, tuple[list[float], list[float]]] = {}
+    """Epochs (or what else ``along`` is) and finite values of every chosen series of numbers."""
+    series: dict[str, tuple[list[float], list[float]]] = {}
     for row in rows:
         for key, value in row.items():
-            if wanted(key) and _is_number(value) and _is_number(row.get(along)):
-                x, y = found.setdefault(key, ([], []))
+            if chosen(key) and _is_number(value) and _is_number(row.get(along)):
+                x, y = series.setdefault(key, ([], []))
                 x.append(float(row[along]))
                 y.append(float(value))
-    return found
+    return series
 
 
 def _is_number(value: object) -> bool:

@@ -38,7 +38,6 @@ from eosin.inference.subject import (
     check_classes,
     check_output,
     counter,
-    facts_of,
     measured_part,
     of_own_split,
     read_file,
@@ -49,14 +48,13 @@ from eosin.inference.subject import (
 from eosin.locks import working_on
 from eosin.records.agreement import fitted_digest
 from eosin.records.marks import Mark
-from eosin.records.model import Fitted
+from eosin.records.model import FITTED, MODEL
 from eosin.runs import RunFolder, environment
 from eosin.splitting.seen import Seen
 from eosin.splitting.split_file import Split
 from eosin.trust.scope import scope_threshold
 
 if TYPE_CHECKING:
-    from eosin.inference.torch_predictor import TorchPredictor
     from eosin.training.session import Session
 
 #: What the lock of a folder names as its user.
@@ -89,6 +87,7 @@ def assess(
     Raises RunError for a split without such parts, BusyError where another process changes the run.
     """
     from eosin.inference.torch_predictor import load_run
+    from eosin.models.classifier import fitted_text
 
     store, run, parts = session.store, session.run, session.parts
     options = options or FittingOptions()
@@ -124,7 +123,8 @@ def assess(
             crossed, count = cross_judge(
                 store.labels[rows], reading.logits, store.cases[rows], options
             )
-        kept = fitted.record(limit)
+        digest = predictor.facts.weights_digest
+        kept = fitted.record(limit).model_copy(update={"weights_digest": digest})
         predictor.model.temperature.fill_(kept.temperature)
         evaluation, table = measure(
             subject, predictor, readings, fitted, limit,
@@ -135,10 +135,14 @@ def assess(
             "fitting": _fitting(part, count), "fitted_digest": fitted_digest(kept),
             "audit": run.read_json("environment.json").get("audit"),
         }  # fmt: skip
+
+        def model_files(staging: Path) -> Sequence[str]:
+            (staging / FITTED).write_text(fitted_text(kept, predictor.model), "utf-8")
+            return (FITTED,)
+
         return write_assessment(
-            run.path, evaluation, store, table, metrics=run.metrics(),
-            model_files=lambda staging: _model_files(staging, predictor, kept),
-        )  # fmt: skip
+            run.path, evaluation, store, table, metrics=run.metrics(), model_files=model_files
+        )
 
 
 def assess_unseen(
@@ -167,7 +171,7 @@ def assess_unseen(
     check_output(folder)
     predictor = load_run(run.path, precision=precision)
     check_classes(run.path, predictor, store)
-    facts = facts_of(predictor)
+    facts = predictor.facts
     marks = [
         *Seen.of_run(run).check(store, allow_seen=allow_seen),
         *(of_own_split(mark) for mark in facts.marks),
@@ -220,7 +224,7 @@ def assess_file(
     folder = output or exported.path.parent / name
     check_output(folder)
     check_classes(exported.path, predictor, store)
-    facts = facts_of(predictor)
+    facts = predictor.facts
     parts = None if split is None else split.parts(store, fold)
     part, rows = measured_part(parts, len(store))
     own = parts if store.digest == facts.store_digest else None
@@ -250,27 +254,11 @@ def assess_file(
     return _assess_kept(
         subject, predictor, reading, point, replicates=replicates, seed=seed,
         exported={
-            **place(exported.path, folder), "file": str(exported.path), "run": info.get("run"),
+            **place(exported.path, folder), "file": str(exported.path), "run": info.run,
             "kind": exported.kind, "precision": precision, "runtime": predictor.runtime,
-            "weights_digest": info.get("weights_digest"), "parity": info.get("parity"),
+            "weights_digest": info.weights_digest, "parity": info.parity,
         },
     )  # fmt: skip
-
-
-def _model_files(staging: Path, predictor: TorchPredictor, kept: Fitted) -> Sequence[str]:
-    """Write what the model keeps; the last name makes it valid."""
-    from eosin.models.classifier import save_classifier
-
-    facts = {k: v for k, v in predictor.facts.items() if k not in predictor.model.description()}
-    point = kept.points[kept.point]
-    facts |= {
-        "fitted": kept.to_json(),
-        "threshold": None if point.threshold is None else point.threshold_json(),
-        "referral": point.to_json()["band"],
-        "scope": kept.to_json()["scope"],
-    }
-    save_classifier(predictor.model, staging, **facts)
-    return "model.safetensors", "model.json"
 
 
 def _assess_kept(
@@ -284,7 +272,7 @@ def _assess_kept(
     exported: Mapping[str, Any] | None = None,
 ) -> Assessment:
     """Measure by what the model keeps of its own fitting, and write the results."""
-    facts = facts_of(predictor)
+    facts = predictor.facts
     fitted = Fit.kept(facts, point)
     limit = facts.decision(point).scope_limit
     with working_on(subject.folder, TASK):
@@ -315,8 +303,11 @@ def _assess_kept(
             written, here = RunFolder(staging), environment()
             del here["date"]  # which would be taken for that of the run
             written.write_json("environment.json", here)
-            written.write_json("model.json", predictor.facts)
-            return "environment.json", "model.json"
+            written.write_json(MODEL, facts.to_json())
+            if facts.fitted is None:
+                return "environment.json", MODEL
+            written.write_json(FITTED, facts.fitted.to_json())
+            return "environment.json", MODEL, FITTED
 
         return write_assessment(
             subject.folder, evaluation, subject.store, table, model_files=model_files

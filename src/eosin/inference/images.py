@@ -17,7 +17,6 @@ from eosin.data.decode import MAX_PIXELS, is_image_name
 from eosin.data.fit import FITS, Picture, PictureRule
 from eosin.errors import ImageError, SourceError, UserError
 from eosin.inference.predictor import Predictor
-from eosin.inference.subject import facts_of
 from eosin.records.decision import Decision
 
 _BATCH_PIXELS = 256 * 50 * 50
@@ -65,7 +64,7 @@ class ImagePrediction:
 
 def recorded_fit(predictor: Predictor) -> str:
     """How images of another size became the model's training patches: pad, resize or reject."""
-    return str(predictor.facts.get("fit", FITS[0]))
+    return predictor.facts.fit or FITS[0]
 
 
 def picture_rule(
@@ -93,7 +92,8 @@ def predict_images(
 
     paths: image files, folders (all images below them) and zips. rule: how files become patches,
     by default ``picture_rule``; the network then sees the pixels that packing the files would have
-    given it. decision: the rule that decides, by default the model's own. A file that cannot be read, or whose size the rule refuses, gives a row with an error.
+    given it. decision: the rule that decides, by default the model's own. A file that cannot be
+    read, or whose size the rule refuses, gives a row with an error.
     Raises SourceError for a folder or zip without images.
     """
     rule = rule or picture_rule(predictor)
@@ -119,10 +119,8 @@ def classify(
         except ImageError as error:
             pictures.append(error)
     patches = [picture.pixels for picture in pictures if isinstance(picture, Picture)]
-    answers = iter(())
-    if patches:
-        decides = decision or facts_of(predictor).decision()
-        answers = _answers(predictor, np.stack(patches), decides)
+    decision = decision or predictor.facts.decision()
+    answers = iter(_answers(predictor, np.stack(patches), decision) if patches else ())
     rows: list[tuple[Picture | None, ImagePrediction]] = []
     for file, picture in zip(files, pictures, strict=True):
         if isinstance(picture, ImageError):

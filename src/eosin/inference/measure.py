@@ -15,9 +15,10 @@ from eosin.inference.fitting import Fit, Judged, case_groups, judge
 from eosin.inference.predictor import Predictor
 from eosin.inference.records import place, prediction_table, published_section
 from eosin.inference.scope import probe_scope
-from eosin.inference.subject import Reading, Subject, facts_of
+from eosin.inference.subject import Reading, Subject
 from eosin.records.decision import Decision
 from eosin.records.marks import Mark, unique
+from eosin.records.model import INTENDED_USE
 from eosin.records.points import Band
 from eosin.records.scored import Scored
 from eosin.trust.benefit import decision_curve
@@ -51,7 +52,7 @@ def measure(
     """
     store, part = subject.store, subject.part
     rows, reading = subject.parts[part], readings[part]
-    facts = facts_of(predictor)
+    facts = predictor.facts
     decision = Decision(store.classes, fitted.point, scope_limit)
     judged = {
         name: judge(fitted, each.logits, each.probabilities) for name, each in readings.items()
@@ -74,7 +75,7 @@ def measure(
             **place(store.path, subject.folder), "digest": store.digest, "patches": len(store)
         },
         "recipe": facts.recipe,
-        "intended_use": "Research and education only, not for diagnosis.",
+        "intended_use": INTENDED_USE,
         "point": fitted.default,
         "decided": decided_section(
             scored, decision, decision.decide(scored.probabilities, reading.distances)

@@ -16,10 +16,12 @@ import polars as pl
 
 from eosin.data.store import PatchStore
 from eosin.evaluation.baselines import BASELINES, Baseline
+from eosin.evaluation.curves import Curves
 from eosin.figures import charts
 from eosin.folders import whole_files
 from eosin.memory import forget_pages
 from eosin.records.decision import Decision
+from eosin.records.evaluation import Evaluation
 from eosin.runs import RunFolder
 from eosin.splitting.published import published_cases
 from eosin.trust.literature import compare_with_published
@@ -109,13 +111,12 @@ def write_assessment(
         suspects = pl.DataFrame(evaluation["suspects"]["rows"], schema=_SUSPECT)
         suspects.write_csv(staging / "suspects.csv")
         RunFolder(staging).write_json("evaluation.json", evaluation)
-        figures = charts.draw_all(
-            staging,
-            evaluation,
+        curves = Curves.of(
             measured["label"].to_numpy(),
             measured.select(f"p_{name}" for name in store.classes).to_numpy(),
-            metrics=metrics,
         )
+        typed = Evaluation.model_validate(evaluation)
+        figures = charts.draw_all(staging, typed, curves, metrics=metrics)
         results = ("predictions.parquet", "suspects.csv", *figures, "evaluation.json")
         with whole_files(folder) as new:
             for name in (*results, *model_files(staging)):

@@ -17,7 +17,6 @@ from eosin.folders import kind_of
 from eosin.inference.predictor import FilePredictor, Predictor
 from eosin.kinds import KINDS
 from eosin.records.marks import Mark
-from eosin.records.model import ModelFacts
 from eosin.splitting.seen import SEEN, Seen
 
 if TYPE_CHECKING:
@@ -82,13 +81,6 @@ class Reading:
     probabilities: Floats | None = field(default=None, repr=False)
 
 
-def facts_of(predictor: Predictor) -> ModelFacts:
-    """What is known of the model that a predictor answers for."""
-    facts = predictor.facts
-    known = {"format": 1, "architecture": "", **facts, "classes": predictor.classes}
-    return ModelFacts.read(known, facts.get("fitted"))
-
-
 def read_run(
     predictor: TorchPredictor,
     store: PatchStore,
@@ -151,7 +143,7 @@ def measured_part(parts: Mapping[str, Rows] | None, patches: int) -> tuple[str, 
 def seen_by(predictor: FilePredictor) -> tuple[Seen, list[str]]:
     """What the model has learned from: by its own list of cases, and by pixels where known."""
     exported = predictor.exported
-    listed = Seen.of_cases(exported.seen_cases)
+    listed = Seen.of_cases(exported.info.seen_cases, exported.info.seen_key)
     beside = exported.path.parent / SEEN
     if beside.exists():
         return listed.joined([Seen.read(beside)]), []

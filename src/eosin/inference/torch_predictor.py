@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +13,9 @@ import torch
 from eosin.inference.predictor import finished_run
 from eosin.memory import forget_pages
 from eosin.models.classifier import Classifier, load_classifier
+from eosin.records.model import ModelFacts
 from eosin.runtime.exported import check_patches
-from eosin.training.machine import Machine, choose_machine, keep_freed_memory
+from eosin.training.machine import Machine, choose_machine
 
 
 class TorchPredictor:
@@ -27,7 +27,7 @@ class TorchPredictor:
     def __init__(
         self,
         model: Classifier,
-        facts: dict[str, Any],
+        facts: ModelFacts,
         *,
         precision: str = "fp32",
         batch_size: int = 256,
@@ -38,7 +38,6 @@ class TorchPredictor:
         self.classes = model.classes
         self.patch_size = model.patch_size
         self.batch_size = batch_size
-        keep_freed_memory()
 
     @torch.inference_mode()
     def predict(self, patches: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
@@ -15,14 +17,12 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from eosin.errors import RecipeError, RunError
-from eosin.files import whole
+from eosin.folders import whole_file, whole_files
 from eosin.models.networks import build_network
 from eosin.models.resize import prepare
 from eosin.models.symmetry import symmetries, turn
-
-FORMAT = 1
-#: Tensors of the out-of-scope check; in model.safetensors once it was fitted.
-_SCOPE = ("scope_mean", "scope_whitening")
+from eosin.records.model import FITTED, MODEL, Fitted, ModelFacts, read_object
+from eosin.records.weights import SCOPE_TENSORS, WEIGHTS, tensors_digest, weights_digest
 
 
 class Classifier(nn.Module):
@@ -147,20 +147,24 @@ class Classifier(nn.Module):
         whitened = (texture - self.scope_mean) @ self.scope_whitening
         return whitened.square().mean(1).sqrt()
 
-    def description(self) -> dict[str, Any]:
-        """What model.json must hold to build this classifier again."""
-        return {
-            "format": FORMAT,
-            "architecture": self.architecture,
-            "arguments": self.arguments,
-            "classes": list(self.classes),
-            "patch_size": list(self.patch_size),
-            "mean": self.mean.tolist(),
-            "deviation": self.deviation.tolist(),
-            "temperature": float(self.temperature),
-            "views": self.views,
-            "parameters": sum(p.numel() for p in self.parameters()),
-        }
+    def facts(self, **known: Any) -> ModelFacts:
+        """What model.json has on this classifier, with what else is known of it.
+
+        >>> model = Classifier.build("compact", classes=["n", "p"], patch_size=(9, 9))
+        >>> model.facts(epochs=3).epochs
+        3
+        """
+        return ModelFacts(
+            architecture=self.architecture,
+            arguments=self.arguments,
+            classes=self.classes,
+            patch_size=self.patch_size,
+            mean=tuple(self.mean.tolist()),
+            deviation=tuple(self.deviation.tolist()),
+            views=self.views,
+            parameters=sum(p.numel() for p in self.parameters()),
+            **known,
+        )
 
 
 def two_columns(logits: Tensor) -> Tensor:
@@ -196,76 +200,122 @@ def texture_of(maps: Tensor) -> Tensor:
     return torch.cat([maps.mean((2, 3)), (spreads + _FLOOR).log().flatten(1)], dim=1)
 
 
-def save_classifier(model: Classifier, folder: Path, **facts: Any) -> None:
-    """Write model.safetensors and model.json (with ``facts``), each whole or not at all."""
+def save_classifier(model: Classifier, folder: Path, facts: ModelFacts | None = None) -> ModelFacts:
+    """Write model.safetensors and model.json when training ends; returns the facts as written.
+
+    facts: what is known of the model; by default what it knows itself. What is fitted afterwards
+    does not go into these files: see ``save_fitted``. Both files appear together, or none.
+    """
     weights = {
         name: value.detach().cpu().contiguous()
         for name, value in model.network.state_dict().items()
     }
-    for name in _SCOPE:
-        if (value := getattr(model, name)) is not None:
-            weights[name] = value.detach().cpu().contiguous()
-    with whole(folder / "model.safetensors", durable=True) as temporary:
-        temporary.write_bytes(save_tensors(weights))
-    text = json.dumps({**model.description(), **facts}, indent=1, ensure_ascii=False) + "\n"
-    with whole(folder / "model.json", durable=True) as temporary:
-        temporary.write_bytes(text.encode())
+    data = save_tensors(weights)
+    digest = tensors_digest(data)
+    facts = (facts or model.facts()).model_copy(update={"weights_digest": digest})
+    with whole_files(folder) as new:
+        new(WEIGHTS).write_bytes(data)
+        new(MODEL).write_text(_as_text(facts.to_json()), "utf-8")
+    return facts
 
 
-def load_classifier(folder: Path) -> tuple[Classifier, dict[str, Any]]:
-    """Read a classifier and its facts. Loading runs no code from the files.
+def fitted_text(fitted: Fitted, model: Classifier) -> str:
+    """The content of fitted.json: what was fitted, with the out-of-scope check of the model.
+
+    The tensors of the check are in the same file, so one rename changes all that was fitted.
+    """
+    tensors = {
+        name: _encoded(value)
+        for name in SCOPE_TENSORS
+        if (value := getattr(model, name)) is not None
+    }
+    return _as_text({**fitted.to_json(), "scope_tensors": tensors})
+
+
+def save_fitted(folder: Path, fitted: Fitted, model: Classifier) -> Fitted:
+    """Write fitted.json for the network in a folder; returns what was fitted, with its digest."""
+    fitted = fitted.model_copy(update={"weights_digest": weights_digest(folder)})
+    with whole_file(folder / FITTED, durable=True) as temporary:
+        temporary.write_text(fitted_text(fitted, model), "utf-8")
+    return fitted
+
+
+def load_classifier(folder: Path) -> tuple[Classifier, ModelFacts]:
+    """Read a classifier and what is known of it. Loading runs no code from the files.
 
     Raises RunError when a file is missing or damaged, or the weights do not fit the architecture.
     """
+    file = folder / MODEL
+    described = read_object(file)
+    fitted = read_object(folder / FITTED) if (folder / FITTED).exists() else {}
+    check = fitted.pop("scope_tensors", None)
     try:
-        facts = json.loads((folder / "model.json").read_text("utf-8"))
-        data = (folder / "model.safetensors").read_bytes()
-    except FileNotFoundError as error:
-        name = Path(str(error.filename)).name
-        raise RunError(f"{folder} holds no trained model ({name} is missing)") from None
-    except (OSError, ValueError) as error:
-        raise RunError(f"{folder}/model.json cannot be read ({error})") from None
-    if not isinstance(facts, dict) or facts.get("format") != FORMAT:
-        raise RunError(f"{folder}/model.json is not in format {FORMAT}")
+        data = (folder / WEIGHTS).read_bytes()
+        digest, weights = tensors_digest(data), load_tensors(data)
+    except FileNotFoundError:
+        raise RunError(
+            f"{folder} does not contain a trained model ({WEIGHTS} is missing)"
+        ) from None
+    except (OSError, SafetensorError, ValueError, KeyError) as error:
+        raise RunError(f"{folder / WEIGHTS} is damaged ({error})") from None
+    facts = ModelFacts.read({**described, "weights_digest": digest}, fitted, file=str(file))
     try:
         model = Classifier.build(
-            str(facts["architecture"]),
-            classes=[str(name) for name in facts["classes"]],
-            patch_size=(int(facts["patch_size"][0]), int(facts["patch_size"][1])),
-            arguments=facts["arguments"],
-            mean=[float(v) for v in facts["mean"]],
-            deviation=[float(v) for v in facts["deviation"]],
-            temperature=float(facts["temperature"]),
-            views=int(facts.get("views", 1)),
+            facts.architecture,
+            classes=facts.classes,
+            patch_size=facts.patch_size,
+            arguments=facts.arguments,
+            mean=facts.mean,
+            deviation=facts.deviation,
+            temperature=facts.temperature,
+            views=facts.views,
         )
-    except RecipeError as error:
-        raise RunError(f"{folder}/model.json: {error}") from None
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-        raise RunError(
-            f"{folder}/model.json is damaged ({type(error).__name__}: {error})"
-        ) from None
-    try:
-        weights = load_tensors(data)
-    except (SafetensorError, ValueError, KeyError) as error:
-        raise RunError(f"{folder}/model.safetensors is damaged ({error})") from None
-    scope = {name: weights.pop(name) for name in _SCOPE if name in weights}
+    except (RecipeError, TypeError, ValueError, KeyError) as error:
+        raise RunError(f"{file}: {error}") from None
+    earlier = {name: weights.pop(name) for name in SCOPE_TENSORS if name in weights}
+    scope = _decoded(check, folder / FITTED) if fitted else earlier
     if scope and not _fits_together(scope):
-        raise RunError(f"{folder}/model.safetensors: its out-of-scope tensors do not fit together")
+        raise RunError(f"{folder}: the tensors of its out-of-scope check do not fit together")
     for name, value in scope.items():
         setattr(model, name, value)
     expected = model.network.state_dict()
     for name in sorted(set(expected) | set(weights)):
-        found = tuple(weights[name].shape) if name in weights else "nothing"
-        wanted = tuple(expected[name].shape) if name in expected else "nothing"
-        if found != wanted:
+        shape = tuple(weights[name].shape) if name in weights else "nothing"
+        needed = tuple(expected[name].shape) if name in expected else "nothing"
+        if shape != needed:
             raise RunError(
-                f"{folder}/model.safetensors does not fit its model.json: "
-                f"{name} expected {wanted}, found {found}"
+                f"{folder / WEIGHTS} does not fit its {MODEL}: {name} should be {needed}, "
+                f"and is {shape}"
             )
     model.network.load_state_dict(weights)
     return model.eval(), facts
 
 
+def _as_text(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+
+
+def _encoded(tensor: Tensor) -> dict[str, Any]:
+    """A tensor for JSON: its shape, and float32 little-endian in base64."""
+    values = tensor.detach().cpu().numpy().astype("<f4")
+    return {"shape": list(values.shape), "float32": base64.b64encode(values.tobytes()).decode()}
+
+
+def _decoded(check: Any, file: Path) -> dict[str, Tensor]:
+    try:
+        return {
+            name: torch.from_numpy(
+                np.frombuffer(base64.b64decode(each["float32"], validate=True), "<f4")
+                .astype(np.float32)
+                .reshape([int(side) for side in each["shape"]])
+            )
+            for name, each in dict(check or {}).items()
+            if name in SCOPE_TENSORS
+        }
+    except (TypeError, KeyError, ValueError) as error:
+        raise RunError(f"{file} is damaged (scope_tensors: {error}); evaluate again") from None
+
+
 def _fits_together(scope: Mapping[str, Tensor]) -> bool:
-    sizes = [tuple(scope[name].shape) for name in _SCOPE if name in scope]
+    sizes = [tuple(scope[name].shape) for name in SCOPE_TENSORS if name in scope]
     return len(sizes) == 2 and len(sizes[0]) == 1 and sizes[1] == sizes[0] * 2

@@ -15,6 +15,7 @@ from importlib import resources
 from typing import Any
 
 from eosin.errors import RecipeError, closest
+from eosin.records.origin import Origin
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
@@ -228,7 +229,7 @@ def built_on(
     arguments: Mapping[str, Any],
     patch_size: tuple[int, int],
     mpp: float | None,
-    start: Mapping[str, Any] | None = None,
+    start: Origin | None = None,
 ) -> list[str]:
     """What a model card says of the encoder in a network: where from, its license, its input.
 
@@ -257,7 +258,7 @@ patches is not known.
         )
     except RecipeError as error:
         policy = f"How patches reach it is not known ({error})"
-    if start and start.get("kind") == "random":
+    if start and start.kind == "random":
         return [f"The network is that of {spec.title}, begun with random weights.", f"{policy}."]
     return [
         f"Built on {spec.title}, trained on {spec.trained_on}.",

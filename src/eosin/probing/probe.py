@@ -20,11 +20,13 @@ from eosin.models.pretrained import ENCODERS, find_encoder, input_size
 from eosin.probing.cache import Cache
 from eosin.probing.embeddings import HEAD_ARGUMENTS, Watcher, embeddings_of
 from eosin.probing.heads import Fitted, Part, fit_logistic, fit_nearest
+from eosin.records.model import ModelFacts
 from eosin.runs import RunFolder
 from eosin.splitting.splits import Split
 from eosin.training.batches import mixed_seed
+from eosin.training.facts import facts_of
 from eosin.training.machine import choose_machine, keep_freed_memory
-from eosin.training.origin import beginning
+from eosin.training.origin import weights_of
 from eosin.training.session import Session, start
 
 #: What may be fitted on embeddings -> in words.
@@ -133,7 +135,7 @@ def _trainable(store: PatchStore, rows: npt.NDArray[np.int64]) -> None:
 
 def fit_probe(
     session: Session, *, folder: Path | None = None, watcher: Watcher | None = None
-) -> dict[str, Any]:
+) -> ModelFacts:
     """Embed the training and validation patches, fit the head and save the classifier.
 
     folder: where embeddings are kept, by default beside the store. Returns the facts of model.json.
@@ -173,28 +175,21 @@ def fit_probe(
     kept |= {k: v for k, v in model.arguments.items() if k in ("dropout", "drop_path")}
     model.arguments = {**kept, **arguments}
     model.network.head = fitted.head
-    facts = {
-        "recipe": recipe.name,
-        "mpp": store.mpp,
-        "fit": store.fit,
-        "made_up": store.made_up,
-        "store_digest": store.digest,
-        "train_patches": len(train),
-        "epochs": 1,
-        "kept_epoch": 1,
-        "train_seconds": round(time.perf_counter() - started, 2),
-        "machine": str(machine),
-        "diagnoses": [],
-        "marks": list(session.marks),
-        "intended_use": "Research and education only, not for diagnosis.",
-        "split_scheme": session.split.scheme,
-        "leaking": session.split.leaking,
-        "start": session.origin,
-        "teacher": None,
-        "probe": _summary(recipe.probe, fitted, cache),
-    }
-    save_classifier(model, run.path, **facts)
-    return facts
+    facts = facts_of(
+        model,
+        store,
+        recipe,
+        train_patches=len(train),
+        marks=session.marks,
+        split=session.split,
+        start=session.origin,
+        epochs=1,
+        kept_epoch=1,
+        train_seconds=round(time.perf_counter() - started, 2),
+        machine=str(machine),
+        probe=_summary(recipe.probe, fitted, cache),
+    )
+    return save_classifier(model, run.path, facts)
 
 
 def frozen(session: Session) -> Classifier:
@@ -212,7 +207,7 @@ def frozen(session: Session) -> Classifier:
         arguments=recipe.arguments,
         **scaling,
     )
-    if (put := beginning(session.origin, going_on=False)) is not None:
+    if (put := weights_of(session.origin, resumed=False)) is not None:
         put(model)
     return model.eval()
 

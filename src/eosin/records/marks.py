@@ -12,6 +12,7 @@ Kind = Literal["made_up", "leak", "seen", "no_test", "own_split", "diagnosis", "
 #: How the plain sentences of earlier versions begin or what they contain; the first that fits.
 _EARLIER: tuple[tuple[Kind, str], ...] = (
     ("own_split", r"^of the run's own split"),
+    ("diagnosis", r"^(no weight changed|constant predictions)"),
     ("made_up", r"made[- ]up"),
     ("no_test", r"no test part"),
     ("seen", r"seen in training|has seen"),

@@ -7,13 +7,16 @@ A model is identified by the digest of its network's tensors, which fitting does
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from pathlib import Path
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 
 from eosin.errors import RunError, UserError, closest
 from eosin.records.decision import Decision
 from eosin.records.marks import Mark
+from eosin.records.origin import Origin, Teacher
 from eosin.records.points import (
     DEFAULT_POINT,
     EARLIER_NAMES,
@@ -21,24 +24,25 @@ from eosin.records.points import (
     Band,
     OperatingPoint,
 )
+from eosin.records.record import Record
 
 FORMAT = 2
+MODEL, FITTED = "model.json", "fitted.json"
+INTENDED_USE = "Research and education only, not for diagnosis."
 #: The point of a model of an earlier version that has a refer band around 0.5.
 EARLIER_BAND = "around_one_half"
 
-
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="allow", arbitrary_types_allowed=True)
+Pixels = Annotated[int, Field(gt=0, lt=1 << 15)]
 
 
-class Scope(_Record):
+class Scope(Record):
     """The out-of-scope check: a distance, and the share of validation patches within it."""
 
     threshold: float
     kept: float | None = None
 
 
-class Diagnosis(_Record):
+class Diagnosis(Record):
     """Something wrong that training noticed about itself."""
 
     name: str = ""
@@ -46,13 +50,13 @@ class Diagnosis(_Record):
     dead: bool = False
 
 
-class Fitted(_Record):
+class Fitted(Record):
     """What is fitted on validation patches."""
 
     format: int = FORMAT
     #: Digest of the tensors of the network that it was fitted for.
     weights_digest: str = ""
-    temperature: float = 1.0
+    temperature: Annotated[float, Field(gt=0)] = 1.0
     #: Name of the operating point that decides unless another is asked for.
     point: str = DEFAULT_POINT
     points: dict[str, OperatingPoint] = Field(default_factory=dict)
@@ -72,7 +76,7 @@ class Fitted(_Record):
         return self.model_dump(mode="json", exclude={"points"}) | {"points": points}
 
 
-class ModelFacts(_Record):
+class ModelFacts(Record):
     """What is known of a model; keys of model.json, and what was fitted."""
 
     format: int = FORMAT
@@ -80,7 +84,7 @@ class ModelFacts(_Record):
     arguments: dict[str, Any] = Field(default_factory=dict)
     classes: tuple[str, ...] = Field(min_length=2)
     #: (height_px, width_px)
-    patch_size: tuple[int, int]
+    patch_size: tuple[Pixels, Pixels]
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     deviation: tuple[float, ...] = (1.0, 1.0, 1.0)
     views: int = 1
@@ -102,8 +106,11 @@ class ModelFacts(_Record):
     marks: tuple[Mark, ...] = ()
     split_scheme: str | None = None
     leaking: bool = False
-    start: dict[str, Any] | None = None
-    teacher: dict[str, Any] | None = None
+    start: Origin | None = None
+    teacher: Teacher | None = None
+    #: How the head of a probe was fitted.
+    probe: dict[str, Any] | None = None
+    intended_use: str = INTENDED_USE
     fitted: Fitted | None = None
 
     @field_validator("marks", mode="before")
@@ -150,18 +157,33 @@ class ModelFacts(_Record):
         limit = self.fitted.scope.threshold if self.fitted and self.fitted.scope else None
         return Decision(self.classes, points[name], limit)
 
+    def with_point(self, point: str | None) -> ModelFacts:
+        """The same model with another operating point that decides unless one is asked for.
+
+        Raises UserError for a name that the model does not have.
+        """
+        self.decision(point)
+        if point is None or self.fitted is None:
+            return self
+        fitted = self.fitted.model_copy(update={"point": point})
+        return self.model_copy(update={"fitted": fitted})
+
     def to_json(self) -> dict[str, Any]:
         """For model.json; what is fitted is not in it."""
-        marks = [mark.to_json() for mark in self.marks]
-        return self.model_dump(mode="json", exclude={"fitted", "marks"}) | {"marks": marks}
+        plain = self.model_dump(mode="json", exclude={"fitted", "marks", "start", "teacher"})
+        return plain | {
+            "marks": [mark.to_json() for mark in self.marks],
+            "start": self.start and self.start.to_json(),
+            "teacher": self.teacher and self.teacher.to_json(),
+        }
 
     @classmethod
     def read(
-        cls, model: dict[str, Any], fitted: dict[str, Any] | None = None, *, origin: str = ""
+        cls, model: dict[str, Any], fitted: dict[str, Any] | None = None, *, file: str = MODEL
     ) -> ModelFacts:
         """From the content of model.json and fitted.json; files of earlier versions are read too.
 
-        origin: the file, for messages. Raises RunError where something is missing or damaged.
+        file: the path, for messages. Raises RunError where something is missing or damaged.
 
         >>> old = {"format": 1, "architecture": "compact", "classes": ["n", "p"],
         ...        "patch_size": [50, 50], "temperature": 1.0,
@@ -169,10 +191,11 @@ class ModelFacts(_Record):
         >>> ModelFacts.read(old).decision().point.threshold
         0.25
         """
-        if not isinstance(model.get("format"), int) or not 1 <= model["format"] <= FORMAT:
-            raise RunError(
-                f"{origin} has format {model.get('format')!r}; this version reads 1 to 2"
-            )
+        for version in (model.get("format"), (fitted or {}).get("format", FORMAT)):
+            if not isinstance(version, int) or not 1 <= version <= FORMAT:
+                raise RunError(
+                    f"{file} has format {version!r}; this version of eosin reads 1 to {FORMAT}"
+                )
         try:
             known = dict(model)
             if known["format"] == 1:
@@ -180,11 +203,47 @@ class ModelFacts(_Record):
                 for key in ("temperature", "threshold", "operating_points", "referral", "scope"):
                     known.pop(key, None)
             known["format"] = FORMAT
-            known["fitted"] = Fitted.model_validate(fitted) if fitted else None
-            return cls.model_validate(known)
+            made = cls.model_validate(known)
+            values = Fitted.model_validate(fitted) if fitted else None
+            if values and made.weights_digest and values.weights_digest:
+                # What was fitted for other weights was not fitted for these.
+                values = values if values.weights_digest == made.weights_digest else None
+            return made.model_copy(update={"fitted": values})
         except (ValidationError, TypeError, KeyError, ValueError, AttributeError) as error:
-            first = str(error).strip().replace("\n", ": ", 1).replace("\n", " ")
-            raise RunError(f"{origin or 'the model'} is damaged ({first[:300]})") from None
+            raise RunError(f"{file} is damaged ({first_problem(error)})") from None
+
+    @classmethod
+    def of_run(cls, folder: Path) -> ModelFacts:
+        """Of a run folder, or of an evaluation's; raises RunError where it has no model.
+
+        The tensors of the out-of-scope check are left out.
+        """
+        fitted = read_object(folder / FITTED) if (folder / FITTED).exists() else {}
+        fitted.pop("scope_tensors", None)
+        return cls.read(read_object(folder / MODEL), fitted, file=str(folder / MODEL))
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file of a model; raises RunError where it is missing or damaged."""
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise RunError(
+            f"{path.parent} does not contain a trained model ({path.name} is missing)"
+        ) from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunError(f"{path} cannot be read ({error})") from None
+    if not isinstance(value, dict):
+        raise RunError(f"{path} is damaged (not a JSON object)")
+    return value
+
+
+def first_problem(error: Exception) -> str:
+    """The first thing that is wrong with a record, in one line."""
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return ": ".join(filter(None, [".".join(map(str, first["loc"])), first["msg"]]))
+    return f"{type(error).__name__}: {error}".replace("\n", " ")[:300]
 
 
 def _earlier_fitted(model: dict[str, Any]) -> dict[str, Any] | None:
@@ -211,6 +270,8 @@ def _earlier_fitted(model: dict[str, Any]) -> dict[str, Any] | None:
         points[chosen] = OperatingPoint(
             chosen, 0.5 if two else None, "made by an earlier version", "validation", "", band
         )
+    elif band is not None:
+        points[chosen] = points[chosen].with_band(band)  # none was found, and its note says why
     temperature = float(model.get("temperature", 1.0))
     if not points and not scope and temperature == 1.0:
         return None

@@ -8,18 +8,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
 from eosin.config import Recipe
 from eosin.errors import FailureError, RunError
-from eosin.files import whole
 from eosin.models.classifier import Classifier, save_classifier
+from eosin.records.origin import Origin
 from eosin.runs import RunFolder, environment
-from eosin.splitting.seen import seen_table
+from eosin.splitting.seen import SEEN, Seen
 from eosin.splitting.splits import write_split
+from eosin.training.facts import facts_of
 from eosin.training.session import Session
-
-INTENDED_USE = "Research and education only, not for diagnosis."
 
 
 def write_derived(
@@ -28,7 +25,7 @@ def write_derived(
     recipe: Recipe,
     session: Session,
     *,
-    start: Mapping[str, Any],
+    start: Origin,
     parents: Sequence[RunFolder],
     marks: Sequence[str],
     facts: Mapping[str, Any],
@@ -64,32 +61,23 @@ def write_derived(
                 "fold": session.fold,
                 "marks": list(marks),
                 "audit": before.get("audit"),
-                "start": dict(start),
+                "start": start.to_json(),
                 "teacher": None,
             },
         )
-        with whole(made / "seen.parquet") as file:
-            tables = [seen_table(parent) for parent in parents]
-            pl.concat(tables).unique(maintain_order=True).write_parquet(file)
-        save_classifier(
+        first, *others = (Seen.of_run(parent) for parent in parents)
+        first.joined(others).write(made / SEEN)
+        known = facts_of(
             model,
-            made.path,
-            **{
-                "recipe": recipe.name,
-                "mpp": store.mpp,
-                "fit": store.fit,
-                "made_up": store.made_up,
-                "store_digest": store.digest,
-                "train_patches": len(session.parts["train"]),
-                "marks": list(marks),
-                "intended_use": INTENDED_USE,
-                "split_scheme": session.split.scheme,
-                "leaking": session.split.leaking,
-                "start": dict(start),
-                "teacher": None,
-                **facts,
-            },
+            store,
+            recipe,
+            train_patches=len(session.parts["train"]),
+            marks=marks,
+            split=session.split,
+            start=start,
+            **facts,
         )
+        save_classifier(model, made.path, known)
         target.path.rmdir()
         os.replace(made.path, target.path)
     except OSError as error:

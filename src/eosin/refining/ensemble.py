@@ -13,12 +13,12 @@ from eosin.config import Recipe, make_recipe
 from eosin.errors import LeakError, RunError, UserError
 from eosin.models.classifier import Classifier, load_classifier
 from eosin.models.ensemble import OF_A_MEMBER
+from eosin.records.origin import Member, Origin
+from eosin.records.weights import weights_digest
 from eosin.refining.derived import finished_session, write_derived
 from eosin.runs import RunFolder
-from eosin.training.origin import digest_of, refuse_seen
+from eosin.training.origin import refuse_seen
 from eosin.training.session import Session
-
-_WEIGHTS = "model.safetensors"
 
 
 def ensemble(
@@ -46,8 +46,8 @@ def ensemble(
     sessions = [finished_session(path, store, "a member of an ensemble") for path in paths]
     models = [load_classifier(path) for path in paths]
     for path, (_, facts) in zip(paths, models, strict=True):
-        if facts["architecture"] == "ensemble":
-            names = " ".join(each["path"] for each in facts["start"]["members"])
+        if facts.architecture == "ensemble":
+            names = " ".join(each.path for each in facts.start.members) if facts.start else ""
             raise RunError(f"{path} is an ensemble itself; name its members instead: {names}")
     _refuse_twins(paths)
     _same_ground(paths, sessions, [model for model, _ in models])
@@ -63,31 +63,30 @@ def ensemble(
             "out, or say --allow-leaks, and every output will say so"
         )
     members = [
-        {
-            "path": str(path.resolve()),
-            "digest": digest_of(path / _WEIGHTS),
-            "recipe": session.recipe.model_dump(),
-            "parameters": facts["parameters"],
-            "temperature": float(model.temperature),
-        }
-        for path, session, (model, facts) in zip(paths, sessions, models, strict=True)
+        Member.of(
+            path,
+            recipe=session.recipe.model_dump(),
+            parameters=facts.parameters,
+            temperature=facts.temperature,
+        )
+        for path, session, (_, facts) in zip(paths, sessions, models, strict=True)
     ]
-    times = [facts.get("train_seconds") for _, facts in models]
+    times = [facts.train_seconds for _, facts in models]
     return write_derived(
         output,
         joined([model for model, _ in models]),
         _recipe(paths, sessions),
         first,
-        start={"kind": "ensemble", "members": members},
+        start=Origin(kind="ensemble", members=tuple(members)),
         parents=[session.run for session in sessions],
         marks=list(dict.fromkeys([*(m for s in sessions for m in s.marks), *seen])),
         facts={
             "train_seconds": sum(t for t in times if t is not None),
-            "machine": "; ".join(dict.fromkeys(str(f.get("machine")) for _, f in models)),
+            "machine": "; ".join(dict.fromkeys(f.machine for _, f in models)),
             "diagnoses": [
-                {**found, "sentence": f"member {path.name}: {found['sentence']}", "dead": False}
+                each.changed(sentence=f"member {path.name}: {each.sentence}", dead=False)
                 for path, (_, facts) in zip(paths, models, strict=True)
-                for found in facts.get("diagnoses", [])
+                for each in facts.diagnoses
             ],
         },
         force=force,
@@ -100,11 +99,13 @@ def joined(models: Sequence[Classifier]) -> Classifier:
     Their classes and patch sizes are equal; their weights are copied.
 
     >>> one = Classifier.build("compact", classes=["n", "p"], patch_size=(50, 50))
-    >>> joined([one, one]).description()["architecture"]
+    >>> joined([one, one]).architecture
     'ensemble'
     """
     first = models[0]
-    described = [model.description() for model in models]
+    described = [
+        {**vars(model.facts()), "temperature": float(model.temperature)} for model in models
+    ]
     made = Classifier.build(
         "ensemble",
         classes=first.classes,
@@ -125,7 +126,7 @@ def _refuse_twins(paths: Sequence[Path]) -> None:
     """The same weights twice would count double and look like agreement."""
     found: dict[str, Path] = {}
     for path in paths:
-        digest = digest_of(path / _WEIGHTS)
+        digest = weights_digest(path)
         if digest in found:
             raise UserError(
                 f"{path} and {found[digest]} have the same weights; train another seed with: "

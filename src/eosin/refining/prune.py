@@ -18,6 +18,8 @@ from eosin.inference.assess import assess
 from eosin.inference.predictor import predict_rows
 from eosin.inference.torch_predictor import TorchPredictor
 from eosin.models.classifier import Classifier, load_classifier
+from eosin.records.origin import Origin
+from eosin.records.weights import weights_digest
 from eosin.refining.cost import size_of, speeds
 from eosin.refining.derived import finished_session, write_derived
 from eosin.refining.prune_page import draw, page, sentences
@@ -27,7 +29,6 @@ from eosin.studies.compare import compare
 from eosin.studies.plan import open_study, plan_of, writing
 from eosin.studies.series import Study, Watch, unwatched
 from eosin.training.machine import choose_machine
-from eosin.training.origin import digest_of
 from eosin.training.session import Session, fit, reopen, start
 
 FORMAT = 1
@@ -89,7 +90,7 @@ def prune(
             f"{path} has not been evaluated, so there is nothing to compare with; first say: "
             f"eosin evaluate {path}"
         )
-    settings = {**vars(wanted), "run": digest_of(path / "model.safetensors")}
+    settings = {**vars(wanted), "run": weights_digest(path)}
     plan = plan_of("prune", session.store, session.recipe, seeds=1, **settings)
     folder = open_study(output, plan, force=force)
     # What an earlier call finished belongs on the curve, named again or not.
@@ -197,7 +198,7 @@ def _cut(
             arguments=smaller.arguments,
         ),
         session,
-        start={"kind": "cut", "path": str(path.resolve()), "keep": keep, "by": wanted.by},
+        start=Origin.of(path, kind="cut", keep=keep, by=wanted.by),
         parents=[RunFolder(path)],
         marks=session.marks,
         facts={"diagnoses": []},

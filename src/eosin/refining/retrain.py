@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
 from eosin.config import Recipe, read_recipe
 from eosin.data.store import PatchStore
@@ -20,14 +19,15 @@ from eosin.evaluation.summary import FEW_CASES
 from eosin.inference.assess import assess
 from eosin.inference.predictor import predict_rows
 from eosin.inference.torch_predictor import TorchPredictor, load_run
-from eosin.refining.verdict import NEW, OLD, page, verdict
+from eosin.records.model import ModelFacts
 from eosin.records.scored import Scored
+from eosin.records.weights import weights_digest
+from eosin.refining.verdict import NEW, OLD, page, verdict
 from eosin.runs import RunFolder
-from eosin.splitting.seen import seen_table
+from eosin.splitting.seen import Seen
 from eosin.splitting.splits import Split
 from eosin.studies.compare import P_VALUE
 from eosin.studies.series import Watch, unwatched
-from eosin.training.origin import digest_of
 from eosin.training.session import Session, fit, reopen, start
 from eosin.trust.calibration import measure_calibration
 
@@ -93,7 +93,7 @@ def retrain(
     plan = {
         "version": FORMAT,
         "study": "retrain",
-        "old": {"path": str(path.resolve()), "digest": digest_of(path / "model.safetensors")},
+        "old": {"path": str(path.resolve()), "digest": weights_digest(path)},
         "verdict": None,
         "sentence": "The new run has not been compared yet; say the same command again.",
     }
@@ -153,7 +153,7 @@ def _refuse_other(
         "old run": before.get("digest") == plan["old"]["digest"],
         "recipe": session.recipe == recipe,
         "split": all(np.array_equal(rows, session.parts[name]) for name, rows in parts.items()),
-        "start": (session.origin["kind"] == "run") == from_weights,
+        "start": (session.origin.kind == "run") == from_weights,
     }
     if other := [name for name, equal in same.items() if not equal]:
         raise RunError(
@@ -188,13 +188,13 @@ def judge(
         "study": "retrain",
         "old": {
             "path": str(path.resolve()),
-            "digest": digest_of(path / "model.safetensors"),
-            "recipe": predictor.facts.get("recipe"),
+            "digest": weights_digest(path),
+            "recipe": predictor.facts.recipe,
         },
-        "new": {"path": str(run.path), "start": dict(session.origin)["kind"]},
+        "new": {"path": str(run.path), "start": session.origin.kind},
         "store": {"path": str(store.path), "digest": store.digest},
         "marks": found.evaluation["marks"],
-        "notes": _notes(predictor, run.read_json("model.json"), store),
+        "notes": _notes(predictor, ModelFacts.of_run(run.path), store),
         "shared": shared,
         "common": {
             "patches": len(kept),
@@ -220,15 +220,9 @@ def unseen_rows(old: RunFolder, store: PatchStore, rows: Rows) -> tuple[Rows, di
     rows: int64 [n] of the store. A row is shared where its case has been seen, by name, or its very
     pixels. Returns int64 [m] and {"cases", "patches", "names"}.
     """
-    seen = seen_table(old)
-    names = set(seen["case"].to_list()) - {""}
-    index = store.index.select("case", "digest")[rows]
-    by_case = index["case"].is_in(list(names)).to_numpy()
-    by_pixels = index["digest"].is_in(seen["digest"].unique().to_list()).to_numpy()
-    known = by_case | by_pixels
-    shared = sorted(set(index.filter(pl.Series(by_case))["case"].to_list()))
-    facts = {"cases": len(shared), "patches": int(known.sum()), "names": shared}
-    return rows[~known], facts
+    shared = Seen.of_run(old).overlap(store, rows)
+    counts = {"cases": len(shared.cases), "patches": int(shared.rows.sum())}
+    return rows[~shared.rows], {**counts, "names": list(shared.cases)}
 
 
 def _why_not(test: Rows, kept: Rows, store: PatchStore, shared: Mapping[str, Any]) -> str:
@@ -268,8 +262,7 @@ def _compared(
         for name, each in models.items()
     }
     thresholds = {
-        name: float((each.facts.get("threshold") or {"value": 0.5})["value"])
-        for name, each in models.items()
+        name: float(each.facts.decision().point.threshold or 0.5) for name, each in models.items()
     }
     scores = {name: each[:, 1] if two else each for name, each in answers.items()}
     truth = store.labels[rows]
@@ -302,23 +295,23 @@ def _compared(
     }
 
 
-def _notes(predictor: TorchPredictor, new: Mapping[str, Any], store: PatchStore) -> list[str]:
+def _notes(predictor: TorchPredictor, new: ModelFacts, store: PatchStore) -> list[str]:
     """What makes the comparison less than even."""
     facts, said = predictor.facts, []
-    if len(store.classes) == 2 and not facts.get("threshold"):
+    if len(store.classes) == 2 and not (facts.fitted and facts.fitted.points):
         said.append(
             "The old run was never evaluated, so it has no temperature and no threshold of its "
             "own: it is cut at 0.5, to its disadvantage in all figures but the ranking."
         )
-    before, now = facts.get("mpp"), store.mpp
+    before, now = facts.mpp, store.mpp
     if before and now and abs(before - now) > 0.1 * before:
         said.append(
             f"The old run was trained at {before:g} micrometers a pixel, the new data are at "
             f"{now:g}: it sees tissue at another size than it learned."
         )
-    if facts.get("teacher"):
+    if facts.teacher:
         said.append("The old run learned from a teacher's answers as well; the new one did not.")
-    count, earlier = new.get("train_patches"), facts.get("train_patches")
+    count, earlier = new.train_patches, facts.train_patches
     if count and earlier:
         said.append(
             f"The new run was trained on {count:,} patches, the old one on {earlier:,}; both are "

@@ -1,14 +1,14 @@
-"""What a section is made of: plain values that one template turns into HTML.
+"""What a card is made of: plain values that renderers turn into HTML and Markdown.
 
-Everything in a block is text, which the template escapes, except ``Drawing.svg``, which comes from
-our own figures.
+Everything in a block is text, which renderers escape, except ``Drawing.svg``, which comes from our
+own figures.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -19,41 +19,46 @@ if TYPE_CHECKING:
 Cell = str | tuple[str, str]
 
 
+class Block:
+    """One thing in a card."""
+
+    @property
+    def kind(self) -> str:
+        """The name by which the HTML template knows it."""
+        return type(self).__name__.lower()
+
+
 @dataclass(frozen=True)
-class Text:
+class Text(Block):
     """A paragraph; quiet ones are smaller."""
 
-    kind: ClassVar[str] = "text"
     text: str
     quiet: bool = False
 
 
 @dataclass(frozen=True)
-class Heading:
-    """A heading inside a section."""
+class Heading(Block):
+    """A heading inside a card."""
 
-    kind: ClassVar[str] = "heading"
     text: str
 
 
 @dataclass(frozen=True)
-class Facts:
+class Facts(Block):
     """Short facts in a row: a large number or word above its name."""
 
-    kind: ClassVar[str] = "facts"
     rows: Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True)
-class Table:
+class Table(Block):
     """A table that scrolls inside its own box where it is too wide.
 
-    words: columns (numbers from 0) that hold text and are aligned left; the first always is.
+    words: columns (numbers from 0) that are text and are aligned left; the first always is.
     strong: rows (numbers from 0) to stress.
     shades: shares 0 to 1 that tint the cells after the first, a row a row of the table.
     """
 
-    kind: ClassVar[str] = "table"
     caption: str
     columns: Sequence[str]
     rows: Sequence[Sequence[Cell]]
@@ -67,7 +72,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure: the drawing, its text alternative, its caption, and what it means."""
+    """A figure: the drawing, its caption, and what it means."""
 
     title: str
     svg: Markup
@@ -76,18 +81,16 @@ class Drawing:
 
 
 @dataclass(frozen=True)
-class Figures:
-    """Figures side by side where there is room; a str stands for one that could not be made."""
+class Figures(Block):
+    """Figures side by side where there is room; (title, reason) for one that cannot be made."""
 
-    kind: ClassVar[str] = "figures"
     items: Sequence[Drawing | tuple[str, str]]
 
 
 @dataclass(frozen=True)
-class Pictures:
+class Pictures(Block):
     """Pictures as small multiples."""
 
-    kind: ClassVar[str] = "pictures"
     items: Sequence[Picture]
     columns: int
     note: str = ""
@@ -109,21 +112,20 @@ class Bar:
 
 
 @dataclass(frozen=True)
-class Forest:
+class Forest(Block):
     """Intervals above each other on one axis."""
 
-    kind: ClassVar[str] = "forest"
     label: str
     rows: Sequence[Bar]
     #: Ends of the axis.
     begin: float
     end: float
-    #: Interval of the whole, drawn behind the rows.
+    #: Interval of all patches, drawn behind the rows: low, value, high.
     band: tuple[float, float, float] | None = None
     note: str = ""
 
     def place(self, value: float | None) -> str:
-        """Where a value lies on the axis, in percent of its width."""
+        """Where a value is on the axis, in percent of its width."""
         if value is None or self.end <= self.begin:
             return "0"
         share = (value - self.begin) / (self.end - self.begin)
@@ -134,16 +136,16 @@ class Forest:
         """Values to write under the axis, few enough for a phone."""
         for step in (0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5, 1.0):
             first = -(-round(self.begin / step, 6) // 1)
-            found = [round((first + k) * step, 4) for k in range(200)]
-            found = [value for value in found if self.begin - 1e-9 <= value <= self.end + 1e-9]
-            if len(found) <= 6:
-                return found
+            values = [round((first + k) * step, 4) for k in range(200)]
+            values = [value for value in values if self.begin - 1e-9 <= value <= self.end + 1e-9]
+            if len(values) <= 6:
+                return values
         return []
 
 
 @dataclass(frozen=True)
 class Share:
-    """One part of a whole: how many of 1,000, and its kind for the color."""
+    """One part of 1,000 patches: how many, and its kind for the color."""
 
     name: str
     count: float
@@ -157,6 +159,7 @@ class Point:
     title: str
     threshold: str
     sentence: str
+    #: Name, value, interval.
     figures: Sequence[tuple[str, str, str]]
     shares: Sequence[Share]
     notes: Sequence[str] = ()
@@ -164,59 +167,77 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Points:
-    """Operating points as cards."""
+class Points(Block):
+    """Operating points side by side."""
 
-    kind: ClassVar[str] = "points"
     items: Sequence[Point]
 
 
 @dataclass(frozen=True)
-class Findings:
+class Findings(Block):
     """What an audit found, each with how grave it is: leak, warning, hint or fine."""
 
-    kind: ClassVar[str] = "findings"
     items: Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True)
-class More:
-    """Something that is opened by those who want it."""
+class More(Block):
+    """Something that those who want it open."""
 
-    kind: ClassVar[str] = "more"
     summary: str
-    blocks: Sequence[object]
+    blocks: Sequence[Block]
     opened: bool = False
 
 
 @dataclass(frozen=True)
-class Code:
+class Code(Block):
     """Lines to copy."""
 
-    kind: ClassVar[str] = "code"
     label: str
     lines: Sequence[str]
 
 
 @dataclass(frozen=True)
-class List:
+class List(Block):
     """Sentences as a list."""
 
-    kind: ClassVar[str] = "points-of-text"
     items: Sequence[str]
 
 
 @dataclass(frozen=True)
-class Section:
-    """A part of the report; ``says`` is the sentence that stands before anything is shown."""
+class Card:
+    """A part of a page; ``lead`` is the sentence before anything is shown."""
 
     name: str
     title: str
-    says: str
-    blocks: Sequence[object] = field(default=())
+    lead: str = ""
+    blocks: Sequence[Block] = field(default=())
     #: Whether it is only a sentence, because it could not be made or has nothing to show.
     empty: bool = False
 
 
+def plain_card(
+    title: str,
+    paragraphs: Sequence[str] = (),
+    columns: Sequence[str] = (),
+    rows: Sequence[Sequence[str]] = (),
+    points: Sequence[str] = (),
+    lines: Sequence[str] = (),
+) -> Card:
+    """A card of paragraphs, a table, a list and lines to copy, those of them that there are.
+
+    >>> [block.kind for block in plain_card("a", ["text"], points=["one", "two"]).blocks]
+    ['text', 'list']
+    """
+    blocks: list[Block] = [Text(text) for text in paragraphs if text]
+    if rows:
+        blocks.append(Table("", columns, rows, frozenset(range(len(columns)))))
+    if points:
+        blocks.append(List(points))
+    if lines:
+        blocks.append(Code("", lines))
+    return Card("", title, "", blocks)
+
+
 class MissingPart(Exception):
-    """What a section needs is not there; the message is the sentence that stands instead."""
+    """What a card needs is missing; the message is the sentence that is shown instead."""

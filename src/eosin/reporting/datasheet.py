@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from eosin.experiments.datasheet import FEW_CASES, QUESTIONS, VERY_FEW_CASES
-from eosin.reporting.card import CardPart, as_markdown
+from eosin.reporting.blocks import Card, plain_card
+from eosin.reporting.markdown import as_markdown
 from eosin.reporting.words import count, listed, number, percent, sentence
 
 Facts = Mapping[str, Any]
@@ -27,9 +28,9 @@ def data_card(facts: Facts) -> str:
         _origin(facts),
         _preparation(facts),
         _checked(facts),
-        CardPart("What a model trained on it can be used for", points=uses(facts)),
-        CardPart("What it cannot be used for", points=not_uses(facts)),
-        CardPart("Known limits", points=limits(facts)),
+        plain_card("What a model trained on it can be used for", points=uses(facts)),
+        plain_card("What it cannot be used for", points=not_uses(facts)),
+        plain_card("Known limits", points=limits(facts)),
         _missing(facts),
         _made(facts),
     ]
@@ -44,14 +45,14 @@ def _said(facts: Facts, key: str) -> list[str]:
     return [f"{sentence(found['text'])} ({_SAID_BY[found['by']].rstrip('.')}.)"]
 
 
-def _objective(facts: Facts) -> CardPart:
+def _objective(facts: Facts) -> Card:
     first = str(facts["intended_use"])
     if facts["made_up"]:
         first += " The data are made up by a program: no figure says anything about tissue."
-    return CardPart("Objective", [*_said(facts, "objective"), first])
+    return plain_card("Objective", [*_said(facts, "objective"), first])
 
 
-def _contents(facts: Facts) -> CardPart:
+def _contents(facts: Facts) -> Card:
     width, height = facts["patch_px"]
     mpp, um = facts["mpp"], facts["patch_um"]
     cases = facts["cases"]
@@ -77,13 +78,13 @@ def _contents(facts: Facts) -> CardPart:
          f"{row['cases']:,}" if cases["count"] else "unknown")
         for row in facts["classes"]
     ]  # fmt: skip
-    return CardPart("What is in it", said, ("class", "patches", "share", "cases with it"), rows)
+    return plain_card("What is in it", said, ("class", "patches", "share", "cases with it"), rows)
 
 
-def _by_case(facts: Facts) -> CardPart:
+def _by_case(facts: Facts) -> Card:
     cases = facts["cases"]
     if not cases["count"]:
-        return CardPart(
+        return plain_card(
             "By case",
             ["The source does not say which case a patch is of: no split of it can promise that "
              "training and test share no case."],
@@ -117,7 +118,7 @@ def _by_case(facts: Facts) -> CardPart:
             f"{count(cases['consecutive_numbers'], 'pair')} of consecutive case numbers: some may "
             "be of one patient."
         )
-    return CardPart("By case", said, ("of a case", *_QUANTILES), rows, points)
+    return plain_card("By case", said, ("of a case", *_QUANTILES), rows, points)
 
 
 def _names(found: Facts) -> str:
@@ -125,7 +126,7 @@ def _names(found: Facts) -> str:
     return ", ".join(found["names"]) + (f" and {more:,} more" if more else "")
 
 
-def _origin(facts: Facts) -> CardPart:
+def _origin(facts: Facts) -> Card:
     layout = str(facts["layout"])
     about = f" ({facts['layout_about']})" if facts["layout_about"] else ""
     said = [f"Packed from {facts['source'] or 'an unnamed source'}, layout {layout}{about}."]
@@ -140,10 +141,10 @@ def _origin(facts: Facts) -> CardPart:
         )
         points = list(archive["citations"])
     rows = [(key, " ".join(_said(facts, key))) for key in QUESTIONS if key != "objective"]
-    return CardPart("Where it is from", said, ("question", "answer"), rows, points)
+    return plain_card("Where it is from", said, ("question", "answer"), rows, points)
 
 
-def _preparation(facts: Facts) -> CardPart:
+def _preparation(facts: Facts) -> Card:
     made = facts["preparation"]
     rows = [
         ("patches of another size than the store's", f"{made['edge_patches']:,} "
@@ -160,14 +161,14 @@ def _preparation(facts: Facts) -> CardPart:
         ("files left out by wish", f"{made['excluded']:,}"),
     ]  # fmt: skip
     notes = [sentence(note) for note in made["notes"]]
-    return CardPart("How it was prepared", (), ("fact", "value"), rows, notes)
+    return plain_card("How it was prepared", (), ("fact", "value"), rows, notes)
 
 
-def _checked(facts: Facts) -> CardPart:
+def _checked(facts: Facts) -> Card:
     heading = "What was searched for"
     split = facts["split"]
     if split is None:
-        return CardPart(
+        return plain_card(
             heading,
             ["No split was given, so near copies, neighbors and shared cases were not searched "
              "for. Name one with --split."],
@@ -190,7 +191,7 @@ def _checked(facts: Facts) -> CardPart:
         for row in split["parts"]
     ]  # fmt: skip
     points = [sentence(str(each["sentence"])) for each in found["findings"]]
-    return CardPart(heading, [said], ("part", "patches", "cases", *classes), rows, points)
+    return plain_card(heading, [said], ("part", "patches", "cases", *classes), rows, points)
 
 
 def uses(facts: Facts) -> list[str]:
@@ -288,13 +289,13 @@ def limits(facts: Facts) -> list[str]:
     return said
 
 
-def _missing(facts: Facts) -> CardPart:
+def _missing(facts: Facts) -> Card:
     missing = facts["missing"]
     heading = "What is still to be said"
     if not missing:
-        return CardPart(heading, ["Every question to the owner is answered."])
+        return plain_card(heading, ["Every question to the owner is answered."])
     name = facts["store"]["name"]
-    return CardPart(
+    return plain_card(
         heading,
         [
             f"{TO_BE_SAID}: {listed(missing)}. No program can know these. Write them as "
@@ -305,8 +306,8 @@ def _missing(facts: Facts) -> CardPart:
     )
 
 
-def _made(facts: Facts) -> CardPart:
-    return CardPart(
+def _made(facts: Facts) -> Card:
+    return plain_card(
         "How this card was made",
         [
             f"By eosin {facts['eosin']} on {facts['date']}, from the store with the digest "

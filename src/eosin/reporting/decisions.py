@@ -1,18 +1,23 @@
-"""The section of decisions: operating points, what they mean, and when to refer to a person."""
+"""Cards of decisions: operating points, when to refer to a person, and what is out of scope."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
+from eosin.evaluation.curves import row_shares
+from eosin.records.evaluation import Evaluation
+from eosin.records.figures import Threshold
+from eosin.records.referral import RefersBetween
+from eosin.records.trust import MeasuredPoint
 from eosin.reporting.blocks import (
+    Block,
+    Card,
+    Cell,
     Facts,
     Heading,
     MissingPart,
     Point,
     Points,
-    Section,
     Share,
+    Table,
     Text,
 )
 from eosin.reporting.material import Material
@@ -20,46 +25,48 @@ from eosin.reporting.words import (
     FIGURES,
     count,
     in_words,
-    known,
+    integer,
     number,
     percent,
+    rule,
     sentence,
     span,
 )
 
-_TONES = {
+_SHARES = {
     "true_positive": ("found", "hit"),
     "false_negative": ("missed", "miss"),
     "false_positive": ("false alarms", "alarm"),
     "true_negative": ("rightly negative", "calm"),
 }
+_FIGURES = ("sensitivity", "specificity", "precision", "npv", "f1", "balanced_accuracy")
+NO_BAND = "No referral band could be set: all patches are answered and no error rate is guaranteed"
 
 
-def operating(material: Material) -> Section:
-    """Thresholds chosen on validation, applied unchanged; then the band of referral."""
+def operating(material: Material) -> Card:
+    """Thresholds chosen on validation, applied unchanged; then the referral band."""
     evaluation = material.evaluation
-    if not material.binary:
-        says = (
-            f"Operating points are thresholds, which need two classes; here there are "
-            f"{len(material.classes)}, and the most probable one is called."
+    referred = _referral(evaluation)
+    name, title = "operating", "Operating points"
+    if not evaluation.binary:
+        lead = (
+            "Operating points are thresholds, which need two classes; here there are "
+            f"{len(evaluation.classes)}, and the most probable one is called."
         )
-        referred = _referral(evaluation.get("referral"))
         if not referred:
-            raise MissingPart(says)
-        return Section("operating", "Operating points", says, referred)
-    found = list(evaluation.get("operating_points") or ())
-    points = [_point(one) for one in found]
-    default = next((one for one in found if one.get("default")), found[0] if found else None)
-    blocks: list[object] = []
+            raise MissingPart(lead)
+        return Card(name, title, lead, referred)
+    points, deciding = evaluation.operating_points, evaluation.deciding
+    blocks: list[Block] = []
     if points:
-        blocks.append(Points(points))
-        crossed = (evaluation.get("fitting") or {}).get("cross_fitted")
+        blocks.append(Points([_point(point, point is deciding) for point in points]))
+        crossed = evaluation.fitting.cross_fitted
         how = (
             "each case judged by what was chosen on other cases"
             if crossed
             else "chosen beforehand on validation patches and applied unchanged"
         )
-        says = (
+        lead = (
             f"{count(len(points), 'threshold')}, {how}: what each finds, what it misses, and what "
             "it costs in false alarms."
         )
@@ -67,109 +74,161 @@ def operating(material: Material) -> Section:
             text = "The thresholds written are those that the model keeps, chosen on all cases."
             blocks.append(Text(text, quiet=True))
     else:
-        cut = evaluation.get("threshold") or {}
-        says = (
-            f"One threshold, {number(cut.get('value'))} ({str(cut.get('rule')).replace('_', ' ')}, "
-            f"chosen on {cut.get('chosen_on')}); this evaluation holds no other operating points."
+        cut = evaluation.threshold or Threshold()
+        lead = (
+            f"One threshold, {number(cut.value)} ({rule(cut.rule)}, chosen on {cut.chosen_on}); "
+            "this evaluation has no other operating points."
         )
+        figures = {name: evaluation.figure(name) for name in _FIGURES[:3]}
         blocks.append(
             Facts(
                 [
-                    (
-                        number((evaluation.get(name) or {}).get("value")),
-                        f"{FIGURES[name].lower()}, {span(evaluation.get(name)) or 'no interval'}",
-                    )
-                    for name in ("sensitivity", "specificity", "precision")
+                    (number(f.value), f"{FIGURES[name].lower()}, {span(f) or 'no interval'}")
+                    for name, f in figures.items()
                 ]
             )
         )
-    if default and default.get("sentence"):
-        text = sentence(str(default["sentence"]))
-        says += f" At the default one, {text[0].lower()}{text[1:]}"
-    blocks += _referral(evaluation.get("referral"))
-    return Section("operating", "Operating points", says, blocks)
+    if deciding and deciding.sentence:
+        text = sentence(deciding.sentence)
+        lead += f" At the default one, {text[0].lower()}{text[1:]}"
+    return Card(name, title, lead, [*blocks, *referred])
 
 
-def _point(one: Mapping[str, Any]) -> Point:
-    threshold = one.get("threshold") or {}
-    figures = one.get("figures") or {}
-    order = ("sensitivity", "specificity", "precision", "npv", "f1", "balanced_accuracy")
-    per = one.get("per_1000") or {}
-    notes = [sentence(str(text)) for text in (one.get("note"), threshold.get("note")) if text]
-    notes += _missed((one.get("per_case") or {}).get("missed_positive") or {})
-    label = str(one.get("label") or one.get("name") or "")
+def _point(point: MeasuredPoint, default: bool) -> Point:
+    notes = [sentence(text) for text in dict.fromkeys((point.note, point.threshold.note)) if text]
+    missed = point.per_case.missed_positive
+    if missed.median is not None:
+        text = f"Positive patches missed in a case: median {missed.median:g}"
+        if missed.worst is not None:
+            text += f", at worst {number(missed.worst, 0)}"
+            text += f" (case {missed.worst_case})" if missed.worst_case else ""
+        notes.append(f"{text}.")
+    own = point.referral
+    if own and own.band:
+        notes.append(
+            f"With its refer band ({_band(own.band)}): {percent(own.coverage.value)} of the "
+            f"patches are answered, {percent(own.error.value)} of the answers are wrong."
+        )
+    label = point.label or point.name
+    figures = point.figures.figures()
+    parts = {key: getattr(point.per_1000, key) for key in _SHARES}
     return Point(
         title=label[:1].upper() + label[1:],
-        threshold=number(threshold.get("value")),
-        sentence=sentence(str(one.get("sentence") or "")),
+        threshold=number(point.threshold.value),
+        sentence=sentence(point.sentence),
         figures=[
-            (FIGURES[name], number((figures.get(name) or {}).get("value")), span(figures.get(name)))
-            for name in order
+            (FIGURES[name], number(figures[name].value), span(figures[name]))
+            for name in _FIGURES
             if name in figures
         ],
-        shares=[
-            Share(words, float(per[key]), tone)
-            for key, (words, tone) in _TONES.items()
-            if known(per.get(key))
-        ],
+        shares=[Share(_SHARES[k][0], n, _SHARES[k][1]) for k, n in parts.items() if n is not None],
         notes=notes,
-        default=bool(one.get("default")),
+        default=default,
     )
 
 
-def _missed(found: Mapping[str, Any]) -> list[str]:
-    """What the median and the worst case miss; the point's own sentence counts false alarms."""
-    if not known(found.get("median")):
-        return []
-    text = f"Positive patches missed in a case: median {found['median']:g}"
-    if known(found.get("worst")):
-        text += f", at worst {number(found['worst'], 0)}"
-        text += f" (case {found['worst_case']})" if found.get("worst_case") else ""
-    return [f"{text}."]
+def _band(band: RefersBetween) -> str:
+    if band.low is None:
+        return f"below {number(band.high, 2)}"
+    return f"{number(band.low, 2)} to {number(band.high, 2)}"
 
 
-def _referral(found: Mapping[str, Any] | None) -> list[object]:
-    if not found:
+def _referral(evaluation: Evaluation) -> list[Block]:
+    """When the model refers a patch to a person; nothing where no band was looked for."""
+    referral = evaluation.referral
+    if referral is None:
         return []
-    blocks: list[object] = [Heading("Refer to a person")]
-    if found.get("sentence"):
-        blocks.append(Text(sentence(str(found["sentence"]))))
-    band, achieved = found.get("band"), found.get("achieved") or {}
-    facts = []
-    if not band:
-        # Nothing is promised, and nothing is referred: the numbers would say otherwise.
-        return blocks
-    if known(band.get("low")):
-        facts.append(
-            (f"{number(band.get('low'), 2)} to {number(band.get('high'), 2)}",
-             "probability inside which the model refers")
-        )  # fmt: skip
-    else:
-        below = number(band.get("high"), 2)
-        facts.append((f"below {below}", "largest probability at which the model refers"))
-    if known(found.get("level")):
-        sure = percent(found.get("confidence"), 0)
-        facts.append((percent(found["level"], 0), f"error promised at most, at {sure} confidence"))
-    error, coverage = achieved.get("error") or {}, achieved.get("coverage") or {}
-    if known(error.get("value")):
-        held = {True: "kept", False: "not kept"}.get(achieved.get("held"), "not decided")  # type: ignore[arg-type]
-        facts.append((percent(error["value"]), f"error found here: the promise is {held}"))
-    if known(coverage.get("value")):
-        facts.append((percent(coverage["value"]), "of the patches are answered"))
-    if facts:
-        blocks.append(Facts(facts))
-    if known(error.get("value")):
-        blocks.append(
-            Text(
-                f"Error among answered patches {in_words(error)}, share answered "
-                f"{in_words(coverage)}, on {count(achieved.get('patches'), 'patch', 'patches')} of "
-                f"{count(achieved.get('cases'), 'case')}.",
-                quiet=True,
-            )
+    blocks: list[Block] = [Heading("Refer to a person")]
+    band, achieved = referral.band, referral.achieved
+    if band is None:
+        # No promise and no referral: numbers here would suggest one.
+        why = sentence(referral.note.removeprefix("no band: "))
+        return [*blocks, Text(sentence(NO_BAND)), *([Text(why, quiet=True)] if why else [])]
+    where = "largest probability at which" if band.low is None else "probability inside which"
+    facts = [(_band(band), f"{where} the model refers")]
+    if referral.level is not None:
+        sure = percent(referral.confidence, 0)
+        promise = f"error promised at most, at {sure} confidence"
+        facts.append((percent(referral.level, 0), promise))
+    error, coverage = achieved.error, achieved.coverage
+    if error.value is not None:
+        held = {True: "kept", False: "not kept", None: "not decided"}[achieved.held]
+        facts.append((percent(error.value), f"error measured here: the promise is {held}"))
+    if coverage.value is not None:
+        facts.append((percent(coverage.value), "of the patches are answered"))
+    blocks += [Text(sentence(referral.sentence))] if referral.sentence else []
+    blocks.append(Facts(facts))
+    if error.value is not None:
+        text = (
+            f"Error among answered patches {in_words(error)}, share answered {in_words(coverage)}, "
+            f"on {count(achieved.patches, 'patch', 'patches')} of {count(achieved.cases, 'case')}."
         )
-    blocks += [
-        Text(sentence(str(found[key])), quiet=True)
-        for key in ("assumption", "note")
-        if found.get(key)
+        blocks.append(Text(text, quiet=True))
+    blocks += _by_class(evaluation)
+    notes = (referral.assumption, referral.note)
+    return [*blocks, *(Text(sentence(text), quiet=True) for text in notes if text)]
+
+
+def _by_class(evaluation: Evaluation) -> list[Block]:
+    """With the band and without it, for each true class and for all patches."""
+    decided, referral = evaluation.decided, evaluation.referral
+    classes = (decided and decided.classes) or (referral.achieved.classes if referral else ())
+    if not classes:
+        return []
+    shares = row_shares(evaluation.confusion or ())
+    wrong = (
+        dict(zip(evaluation.classes, 1 - shares.diagonal(), strict=False)) if len(shares) else {}
+    )
+    rows: list[list[Cell]] = [
+        [
+            each.name,
+            f"{each.patches:,}",
+            percent(None if each.referred is None else 1 - each.referred),
+            percent(each.error),
+            percent(wrong.get(each.name)),
+        ]
+        for each in classes
     ]
-    return blocks
+    if decided:
+        right = evaluation.figure("accuracy").value
+        answered = None if decided.referred is None else 1 - decided.referred
+        without = None if right is None else 1 - right
+        total = integer(decided.patches or evaluation.n_patches)
+        shown = (percent(share) for share in (answered, decided.error, without))
+        rows.append(["all patches", total, *shown])
+    columns = ["truly", "patches", "answered with the band", "wrong among the answered",
+               "wrong without the band"]  # fmt: skip
+    return [Table("With the band and without it, for each class", columns, rows)]
+
+
+def scope(material: Material) -> Card:
+    """Whether foreign input is noticed."""
+    check = material.evaluation.scope
+    if check is None:
+        raise MissingPart(
+            "This evaluation has no out-of-scope check; evaluate the run again with this version."
+        )
+    if not check.fitted:
+        why = sentence(check.note)
+        raise MissingPart(f"{why} Any picture of the right size gets a class.".strip())
+    lead = "The share of measured patches out of scope is not known"
+    if check.flagged is not None:
+        lead = f"{percent(check.flagged)} of the measured patches are marked as out of scope"
+    ranked = [(probe.auroc, probe.name) for probe in check.probes if probe.auroc is not None]
+    if ranked:
+        auroc, name = min(ranked, key=lambda pair: pair[0])
+        lead += f"; of foreign input, the hardest to tell is {name} (AUROC {number(auroc)})"
+    rows: list[list[Cell]] = [
+        [(probe.name, probe.what), integer(probe.n), number(probe.auroc), percent(probe.flagged)]
+        for probe in check.probes
+    ]
+    blocks: list[Block] = []
+    if rows:
+        columns = ["foreign input", "patches", "AUROC against real patches", "marked"]
+        blocks.append(Table("What the check notices", columns, rows))
+    if check.method:
+        text = f"{sentence(check.method)} The threshold is {number(check.threshold, 2)}."
+        blocks.append(Text(text, quiet=True))
+    if check.note:
+        blocks.append(Text(sentence(check.note), quiet=True))
+    return Card("scope", "Out of scope", f"{lead}.", blocks)

@@ -6,7 +6,7 @@ surroundings, framed; a field of 50 pixels alone can hardly be judged.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from eosin.data.mosaic import EMPTY
 from eosin.data.store import PatchStore
 from eosin.data.tints import shortened
 from eosin.errors import UserError
+from eosin.records.trust import Suspects
 from eosin.reporting.pictures import GALLERY_BYTES, MADE_UP, Draft, Gallery, Image, within
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def error_gallery(
 
 def suspect_gallery(
     store: PatchStore,
-    suspects: Mapping[str, Any],
+    suspects: Suspects,
     model: Classifier | None = None,
     *,
     most: int = 12,
@@ -89,38 +90,25 @@ def suspect_gallery(
 ) -> Gallery:
     """Patches whose label the out-of-fold model contradicts most, worst first, two a case.
 
-    suspects: "suspects" of evaluation.json; the map is of the class that is suggested.
+    The map is of the class that is suggested.
     """
-    found: list[Mapping[str, Any]] = []
-    unknown = 0
-    for row in suspects.get("rows") or []:
-        place = row.get("patch")
-        if isinstance(place, int) and 0 <= place < len(store):
-            found.append(row)
-        else:
-            unknown += 1
-    if not found:
-        reason = str(suspects.get("note") or "")
-        return Gallery([], reason or "No label is contradicted.", COLUMNS)
-    keep = _few_a_case([str(store.cases[row["patch"]]) for row in found], most)
-    chosen = [found[k] for k in keep]
-    rows = np.array([row["patch"] for row in chosen], np.int64)
-    names = {name: k for k, name in reversed(list(enumerate(store.classes)))}
-    targets = np.array([names.get(str(row.get("suggested")), -1) for row in chosen], np.int64)
-    captions = []
-    for row in chosen:
-        sure = row.get("probability")
-        said = f" ({sure:.2f})" if isinstance(sure, int | float) and np.isfinite(sure) else ""
-        captions.append(
-            f"labeled {shortened(str(row.get('label')), 40)}, "
-            f"the model says {shortened(str(row.get('suggested')), 40)}{said}"
-        )
-    total = suspects.get("total") or len(found)
-    of = suspects.get("of")
-    first = f"{len(rows)} of {total:,} labels in doubt"
-    first += f" among {of:,} patches" if isinstance(of, int) else ""
+    here = [(row.patch, row) for row in suspects.rows if row.patch in range(len(store))]
+    if not here:
+        return Gallery([], suspects.note or "No label is contradicted.", COLUMNS)
+    keep = _few_a_case([str(store.cases[place]) for place, _ in here], most)
+    rows = np.array([here[k][0] for k in keep], np.int64)
+    chosen = [here[k][1] for k in keep]
+    numbers = {name: k for k, name in reversed(list(enumerate(store.classes)))}
+    targets = np.array([numbers.get(row.suggested, -1) for row in chosen], np.int64)
+    captions = [
+        f"labeled {shortened(row.label, 40)}, the model suggests {shortened(row.suggested, 40)}"
+        + (f" ({row.probability:.2f})" if row.probability is not None else "")
+        for row in chosen
+    ]
+    first = f"{len(rows)} of {suspects.total or len(here):,} labels in doubt"
+    first += f" among {suspects.of:,} patches" if suspects.of is not None else ""
     first += f", the most doubtful first, at most {PER_CASE} a case."
-    if unknown:
+    if unknown := len(suspects.rows) - len(here):
         first += f" {unknown} more are not in this store."
     return _gallery(store, rows, targets, captions, model, first, budget_bytes)
 

@@ -11,13 +11,9 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 from markupsafe import Markup, escape
 
 from eosin.figures import canvas
-
-Floats = npt.NDArray[np.float64]
 
 #: Colors of figures.canvas -> variables of style.css.
 COLORS = {
@@ -34,11 +30,8 @@ COLORS = {
     canvas.PAPER: "--ground",
     canvas.MARK: "--mark",
     "#aab2bd": "--axis",
-    "#a8481a": "--orange-ink",
+    canvas.ORANGE_INK: "--orange-ink",
 }
-
-#: A curve is drawn on fewer than this many pixels in a page, in either direction.
-_PIXELS = 450
 
 
 def drawn(name: str, make: Callable[[Path], Path], *, alt: str) -> Markup:
@@ -85,28 +78,3 @@ def _rounded(path: str) -> str:
     """Coordinates to a hundredth of a point, which nobody sees, on one line."""
     path = re.sub(r"-?\d+\.\d{3,}", lambda value: f"{float(value[0]):.2f}", path)
     return re.sub(r"\s+", " ", path)
-
-
-def thinned(x: Floats, y: Floats) -> tuple[Floats, Floats]:
-    """A curve with far fewer points that looks the same on a page.
-
-    x, y: float [M], both 0 to 1, in drawing order. A point is kept where the curve has moved by a
-    pixel since the last one kept, together with the point before it, so that steps stay steps.
-
-    >>> x = np.linspace(0, 1, 100_000)
-    >>> len(thinned(x, x)[0]) < 1000
-    True
-    """
-    if len(x) < 2:
-        return x, y
-    step, at_x, at_y, last = 1 / _PIXELS, float(x[0]), float(y[0]), 0
-    kept = [0]
-    for k in range(1, len(x)):
-        here_x, here_y = float(x[k]), float(y[k])
-        if abs(here_x - at_x) >= step or abs(here_y - at_y) >= step or k == len(x) - 1:
-            if k - 1 > last:
-                kept.append(k - 1)
-            kept.append(k)
-            at_x, at_y, last = here_x, here_y, k
-    chosen = np.asarray(kept)
-    return x[chosen], y[chosen]

@@ -1,9 +1,97 @@
-"""Markdown that any text can be put into without breaking it."""
+"""Cards as Markdown that any text can be put into without breaking it."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+
+from eosin.reporting.blocks import (
+    Block,
+    Card,
+    Cell,
+    Code,
+    Drawing,
+    Facts,
+    Figures,
+    Findings,
+    Heading,
+    List,
+    More,
+    Point,
+    Points,
+    Table,
+    Text,
+)
+
+
+def as_markdown(title: str, cards: Sequence[Card]) -> str:
+    """A title and cards as Markdown; pictures and forests are left to the HTML page.
+
+    >>> print(as_markdown("A|b", [Card("x", "Heading", "Text.", [List(["one"])])]))
+    # A\\|b
+    <BLANKLINE>
+    ## Heading
+    <BLANKLINE>
+    Text.
+    <BLANKLINE>
+    - one
+    <BLANKLINE>
+    """
+    parts = [f"# {escaped(title)}"]
+    for card in cards:
+        parts.append(f"## {card.title}")
+        parts += [paragraph(card.lead)] if card.lead else []
+        parts += [part for block in card.blocks for part in _block(block) if part]
+    return "\n\n".join(parts) + "\n"
+
+
+def _block(block: Block) -> Iterator[str]:
+    match block:
+        case Text(text):
+            yield paragraph(text)
+        case Heading(text):
+            yield f"### {escaped(text)}"
+        case Facts(rows):
+            yield table(("fact", "value"), [(name, value) for value, name in rows])
+        case Table():
+            yield paragraph(block.caption and f"{block.caption}:")
+            yield table(block.columns, [[_cell(cell) for cell in row] for row in block.rows])
+            yield paragraph(block.note)
+        case List(items):
+            yield "\n".join(f"- {paragraph(text)}" for text in items)
+        case Findings(items):
+            yield "\n".join(f"- {paragraph(f'{grade}: {text}')}" for grade, text in items)
+        case Code(_, lines):
+            yield code(lines)
+        case Points(items):
+            yield from _points(items)
+        case Figures(items):
+            named = ((x.title, x.caption) if isinstance(x, Drawing) else x for x in items)
+            yield "\n".join(f"- {paragraph(f'{title}: {text}')}" for title, text in named if text)
+        case More(summary, blocks):
+            yield f"### {escaped(summary)}"
+            for inner in blocks:
+                yield from _block(inner)
+
+
+def _points(points: Sequence[Point]) -> Iterator[str]:
+    """A row a point: every figure and every part of 1,000 patches is a column."""
+    names = list(dict.fromkeys(name for point in points for name, *_ in point.figures))
+    parts = list(dict.fromkeys(share.name for point in points for share in point.shares))
+    rows = []
+    for point in points:
+        cells = {name: _cell((value, interval)) for name, value, interval in point.figures}
+        cells |= {share.name: f"{share.count:.0f}" for share in point.shares}
+        title = point.title + (" (used by default)" if point.default else "")
+        rows.append([title, point.threshold, *(cells.get(key, "") for key in [*names, *parts])])
+    columns = ["point", "threshold", *names, *(f"{part} in 1,000" for part in parts)]
+    yield table(columns, rows)
+    texts = [(p.title, text) for p in points for text in (p.sentence, *p.notes) if text]
+    yield "\n".join(f"- {paragraph(f'{title}: {text}')}" for title, text in texts)
+
+
+def _cell(cell: Cell) -> str:
+    return cell if isinstance(cell, str) else f"{cell[0]} ({cell[1]})" if cell[1] else cell[0]
 
 
 def escaped(text: str) -> str:

@@ -3,79 +3,124 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import tomllib
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from eosin.data.store import PatchStore
 from eosin.errors import EosinError, RunError
+from eosin.evaluation.curves import Curves
+from eosin.records.environment import RunEnvironment
+from eosin.records.evaluation import Evaluation
+from eosin.records.model import ModelFacts
 from eosin.reporting.blocks import MissingPart
+from eosin.reporting.words import sentence
 from eosin.runs import RunFolder
+
+if TYPE_CHECKING:
+    from eosin.models.classifier import Classifier
 
 
 @dataclass(frozen=True)
 class Material:
     """The files of an evaluation, as far as they are there."""
 
-    #: Where evaluation.json lies: the run folder, or an evaluation on another store.
+    #: Where evaluation.json is: the run folder, or an evaluation on another store.
     folder: Path
     #: The run folder.
     run: Path
-    evaluation: Mapping[str, Any]
-    model: Mapping[str, Any]
-    environment: Mapping[str, Any]
-    recipe: str
-    metrics: list[dict[str, Any]]
+    evaluation: Evaluation
+    #: None where model.json is missing or damaged.
+    model: ModelFacts | None = None
+    environment: RunEnvironment = field(default_factory=RunEnvironment)
+    #: The text of recipe.toml, or "".
+    recipe_text: str = ""
+    metrics: list[dict[str, Any]] = field(default_factory=list)
     #: Predictions of the measured part, a row a patch.
-    table: pl.DataFrame | None
-    store: PatchStore | None
-    #: Why a thing is not there: "store", "table", "model", ...
-    gone: Mapping[str, str] = field(default_factory=dict)
+    table: pl.DataFrame | None = None
+    store: PatchStore | None = None
+    #: Why a thing is missing: "store", "table", "metrics".
+    gone: dict[str, str] = field(default_factory=dict)
+    #: What could not be made, in sentences; grows while the report is made.
+    problems: list[str] = field(default_factory=list)
 
-    @property
-    def classes(self) -> list[str]:
-        """Names of the classes, in the order of their numbers."""
-        return [str(name) for name in self.evaluation.get("classes") or ()]
+    def failed(self, what: str, error: Exception) -> str:
+        """Note an unexpected error; returns the sentence that the page shows instead."""
+        text = f"{what} could not be made: {type(error).__name__}: {error}"
+        self.problems.append(text)
+        return sentence(text)
 
     @property
     def name(self) -> str:
         """What was evaluated: the run's name, and that of the exported file if it was one."""
-        exported = self.evaluation.get("exported")
-        if not exported:
+        exported = self.evaluation.exported
+        if exported is None:
             return self.run.resolve().name
-        file = Path(str(exported.get("file"))).name
-        return f"{exported.get('run') or 'exported model'}, {file}"
+        return f"{exported.run or 'exported model'}, {Path(exported.file).name}"
 
-    @property
-    def binary(self) -> bool:
-        """Whether there are two classes, the second being positive."""
-        return len(self.classes) == 2
+    @cached_property
+    def recipe(self) -> dict[str, Any]:
+        """The recipe's keys and values; empty where its file is damaged."""
+        try:
+            return tomllib.loads(self.recipe_text)
+        except tomllib.TOMLDecodeError as error:
+            self.problems.append(f"recipe.toml is damaged ({error})")
+            return {}
 
-    def truth(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-        """y_true int64 [N] and y_prob float64 [N, K] of the measured part."""
+    @cached_property
+    def curves(self) -> Curves:
+        """The curves of the measured part; raises MissingPart with the reason where none are."""
+        classes = self.evaluation.classes
+        if len(classes) != 2:
+            raise MissingPart(
+                f"This figure is defined for two classes; here there are {len(classes)}."
+            )
         table = self.needed_table()
-        columns = [f"p_{name}" for name in self.classes]
-        absent = [name for name in columns if name not in table.columns]
-        if absent:
+        columns = [f"p_{name}" for name in classes]
+        if absent := [name for name in columns if name not in table.columns]:
             raise MissingPart(f"predictions.parquet has no column {absent[0]}.")
-        probabilities = np.stack([table[name].to_numpy() for name in columns], axis=1)
-        return table["label"].to_numpy().astype(np.int64), probabilities.astype(np.float64)
+        probabilities = table.select(pl.col(columns).cast(pl.Float64)).to_numpy()
+        curves = Curves.of(table["label"].to_numpy().astype(np.int64), probabilities)
+        assert curves is not None
+        return curves
+
+    @cached_property
+    def network(self) -> Classifier | None:
+        """The network, for explanation maps; None where it cannot be loaded."""
+        from eosin.errors import missing_extra
+
+        why = "an exported file does not open its network"
+        if self.evaluation.exported is None:
+            try:
+                from eosin.models.classifier import load_classifier
+
+                return load_classifier(self.run)[0].eval()
+            except EosinError as error:
+                why = str(error)
+            except ModuleNotFoundError as error:
+                # A report can be made again where torch is not installed.
+                missing = missing_extra(error, "a map of the network")
+                if missing is None:
+                    raise
+                why = str(missing)
+        self.problems.append(f"no explanation maps: {why}")
+        return None
 
     def needed_table(self) -> pl.DataFrame:
         """The predictions; raises MissingPart with the reason where there are none."""
         if self.table is None:
-            raise MissingPart(self.gone["table"])
+            raise MissingPart(self.gone.get("table", "There are no predictions."))
         return self.table
 
     def needed_store(self) -> PatchStore:
-        """The store; raises MissingPart with the reason where it is gone."""
+        """The store; raises MissingPart with the reason where it cannot be opened."""
         if self.store is None:
-            raise MissingPart(self.gone["store"])
+            raise MissingPart(self.gone.get("store", "There is no store."))
         return self.store
 
 
@@ -88,38 +133,56 @@ def read(path: str | os.PathLike[str], store: PatchStore | str | Path | None = N
     folder = Path(path)
     if not folder.is_dir():
         raise RunError(f"{folder}: no such folder; make a run with: eosin train STORE -o RUN")
-    if not (folder / "evaluation.json").is_file():
-        raise RunError(f"{folder} has no evaluation.json; make it with: eosin evaluate {folder}")
-    evaluation = RunFolder(folder).read_json("evaluation.json")
-    run = _run_of(folder, evaluation)
+    evaluation = Evaluation.read(folder)
+    places = [folder, folder.resolve().parent, recorded(evaluation.run, folder, evaluation)]
+    run = next((place for place in places if (place / "recipe.toml").is_file()), folder)
     gone: dict[str, str] = {}
-    opened = _store(evaluation, store, gone)
     return Material(
         folder=folder,
         run=run,
         evaluation=evaluation,
-        model=_facts(run, "model.json", gone),
-        environment=_facts(run, "environment.json", gone),
-        recipe=_text(run / "recipe.toml"),
+        model=_model(run),
+        environment=_environment(run),
+        recipe_text=_text(run / "recipe.toml"),
         metrics=_metrics(run, gone),
-        table=_table(folder, evaluation, gone),
-        store=opened,
+        table=_table(folder, evaluation.part, gone),
+        store=_store(folder, evaluation, store, gone),
         gone=gone,
     )
 
 
-def _run_of(folder: Path, evaluation: Mapping[str, Any]) -> Path:
-    """The run that was evaluated: here, the folder above, or where the evaluation says."""
-    places = [folder, folder.resolve().parent, Path(str(evaluation.get("run", folder)))]
-    return next((place for place in places if (place / "recipe.toml").is_file()), folder)
+def recorded(path: str, folder: Path, evaluation: Evaluation) -> Path:
+    """Where a path of evaluation.json is now: as written, or by the place of the evaluation.
+
+    A relative path was typed in the working folder of that time. It is looked for from here, from
+    the evaluation's folder, and from where the recorded path of the run leads to that folder.
+    """
+    here = folder.resolve()
+    bases = [Path(), here]
+    run = Path(evaluation.run)
+    depth = len(run.parts)
+    if evaluation.run and not run.is_absolute() and ".." not in run.parts:
+        bases += [base.parents[depth - 1] for base in (here, here.parent) if _ends(base, run)]
+    places = [base / path for base in bases]
+    return next((place for place in places if place.exists()), Path(path))
 
 
-def _facts(run: Path, name: str, gone: dict[str, str]) -> dict[str, Any]:
+def _ends(base: Path, run: Path) -> bool:
+    return len(base.parents) >= len(run.parts) and base.parts[-len(run.parts) :] == run.parts
+
+
+def _model(run: Path) -> ModelFacts | None:
     try:
-        return RunFolder(run).read_json(name)
-    except EosinError as error:
-        gone[name] = f"{error}."
-        return {}
+        return ModelFacts.of_run(run)
+    except EosinError:
+        return None
+
+
+def _environment(run: Path) -> RunEnvironment:
+    try:
+        return RunEnvironment.model_validate(RunFolder(run).read_json("environment.json"))
+    except (EosinError, ValueError):
+        return RunEnvironment()
 
 
 def _text(path: Path) -> str:
@@ -137,45 +200,41 @@ def _metrics(run: Path, gone: dict[str, str]) -> list[dict[str, Any]]:
         return []
 
 
-def _table(
-    folder: Path, evaluation: Mapping[str, Any], gone: dict[str, str]
-) -> pl.DataFrame | None:
+def _table(folder: Path, part: str, gone: dict[str, str]) -> pl.DataFrame | None:
     path = folder / "predictions.parquet"
     try:
-        table = pl.read_parquet(path)
-        return table.filter(pl.col("part") == str(evaluation.get("part")))
+        return pl.read_parquet(path).filter(pl.col("part") == part)
     except (OSError, pl.exceptions.PolarsError) as error:
-        why = "is not there" if not path.is_file() else f"cannot be read ({error})"
+        why = "is missing" if not path.is_file() else f"cannot be read ({error})"
         gone["table"] = f"predictions.parquet {why}; make it with: eosin evaluate."
         return None
 
 
 def _store(
-    evaluation: Mapping[str, Any],
+    folder: Path,
+    evaluation: Evaluation,
     given: PatchStore | str | Path | None,
     gone: dict[str, str],
 ) -> PatchStore | None:
-    facts = evaluation.get("store") or {}
-    digest = facts.get("digest")
+    digest, path = evaluation.store.digest, evaluation.store.path
     if given is not None:
         opened = given if isinstance(given, PatchStore) else PatchStore.open(given)
         if digest and opened.digest != digest:
             raise RunError(
                 f"{opened.path} is not the store of this evaluation ({opened.digest[:12]}, "
-                f"evaluated was {str(digest)[:12]}); say where that one is with --store"
+                f"evaluated was {digest[:12]}); give the path of that one with --store"
             )
         return opened
-    recorded = facts.get("path")
     try:
-        if not recorded:
+        if not path:
             raise RunError("evaluation.json does not name its store")
-        opened = PatchStore.open(str(recorded))
+        opened = PatchStore.open(recorded(path, folder, evaluation))
         if digest and opened.digest != digest:
-            raise RunError(f"{recorded} holds another store now")
+            raise RunError(f"{path} is another store now")
     except (EosinError, OSError, ValueError) as error:
         gone["store"] = (
             f"No pictures, because the store cannot be opened: {error}. "
-            "Say where it is now with: eosin report RUN --store STORE."
+            "Give its path with: eosin report RUN --store STORE."
         )
         return None
     return opened

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -13,13 +14,13 @@ from markupsafe import Markup
 
 from eosin import __version__
 from eosin.data.store import PatchStore
-from eosin.reporting import sections
-from eosin.reporting.blocks import Section
+from eosin.reporting.blocks import Card
+from eosin.reporting.cards import CARDS, MODEL_CARD, build, verdict_card
+from eosin.reporting.markdown import as_markdown
 from eosin.reporting.material import Material, read
 from eosin.reporting.verdict import Verdict, verdict
+from eosin.reporting.words import INTENDED_USE
 from eosin.runs import RunFolder
-
-DISCLAIMER = "Research and education only, not for diagnosis."
 
 
 @dataclass(frozen=True)
@@ -36,55 +37,57 @@ def write_report(
     """Write report.html and MODEL_CARD.md from the files of an evaluated run.
 
     run_path: a run folder, or the folder of an evaluation on another store; store: an opened store
-    or where it is now, by default where the evaluation found it. Where it is gone, pictures are
+    or where it is now, by default where the evaluation found it. Where it is missing, pictures are
     left out and the report says so. Raises RunError where there is no evaluation, or ``store`` is
     not the evaluated one; whatever else fails becomes a sentence in the page and in ``problems``.
     """
     material = read(run_path, store)
-    judged = verdict(material.evaluation, diagnoses=material.model.get("diagnoses") or ())
-    report = sections.Report(material)
+    diagnoses = material.model.diagnoses if material.model else ()
+    judged = verdict(material.evaluation, diagnoses=[each.sentence for each in diagnoses])
+    cards = build(material)
     folder = RunFolder(material.folder)
-    try:
-        from eosin.reporting.card import model_card
-
-        folder.write_text("MODEL_CARD.md", model_card(*report.card_sources()))
-    except Exception as error:
-        # The card is one part of many; the report stands without it and says so.
-        report.failed("The model card", error)
-    built = sections.build(report)
-    folder.write_text("report.html", render(material, judged, built))
-    return Written(folder / "report.html", tuple(dict.fromkeys(report.problems)))
+    folder.write_text("MODEL_CARD.md", model_card(material, judged, cards))
+    folder.write_text("report.html", page(material, judged, cards))
+    return Written(folder / "report.html", tuple(dict.fromkeys(material.problems)))
 
 
-def render(material: Material, judged: Verdict, built: list[Section]) -> str:
-    """The page as text."""
+def model_card(material: Material, judged: Verdict, cards: Sequence[Card]) -> str:
+    """MODEL_CARD.md as text: the verdict and the cards about the model, in the order of a card."""
+    model = material.model
+    name = (model and (model.recipe or model.architecture)) or "a classifier of patches"
+    by_name = {card.name: card for card in cards}
+    shown = [verdict_card(judged), *(by_name[key] for key in MODEL_CARD)]
+    return as_markdown(f"Model card: {name}", shown)
+
+
+def page(material: Material, judged: Verdict, cards: Sequence[Card]) -> str:
+    """report.html as text."""
     from jinja2 import Environment, FunctionLoader, StrictUndefined
 
-    page = Environment(
+    environment = Environment(
         loader=FunctionLoader(_file),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    page.filters["after"] = _after
-    page.filters["together"] = lambda text: text.replace(" %", "\N{NO-BREAK SPACE}%")
+    environment.filters["after"] = _after
+    environment.filters["together"] = lambda text: text.replace(" %", "\N{NO-BREAK SPACE}%")
     script = _file("page.js")
-    shown = {
-        "title": f"{material.name}: what the model can do",
-        "run": material.name,
-        "recipe": str(material.evaluation.get("recipe") or "unknown recipe"),
-        "verdict": judged,
-        "sections": built,
-        "contents": sections.CONTENTS,
-        "style": Markup(_file("style.css")),
-        "script": Markup(script),
-        # Only this one script may run, whatever a name in the data holds.
-        "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        "disclaimer": DISCLAIMER,
-        "version": __version__,
-    }
-    return page.get_template("page.html.j2").render(shown)
+    return environment.get_template("page.html.j2").render(
+        title=f"{material.name}: what the model can do",
+        run=material.name,
+        recipe=material.evaluation.recipe or "unknown recipe",
+        verdict=judged,
+        cards=cards,
+        contents={name: entry.short for name, entry in CARDS.items()},
+        style=Markup(_file("style.css")),
+        script=Markup(script),
+        # Only this one script may run, whatever a name in the data contains.
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        disclaimer=INTENDED_USE,
+        version=__version__,
+    )
 
 
 def _after(text: str, title: str) -> str:

@@ -1,12 +1,22 @@
-"""The verdict: what the figures allow to be said, in one sentence with its interval."""
+"""The verdict: what the figures allow a reader to conclude, in one sentence with its interval."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from eosin.reporting.words import BASELINES, count, known, number, percent, sentence, span
+from eosin.records.evaluation import Evaluation
+from eosin.records.marks import Kind
+from eosin.reporting.words import (
+    BASELINES,
+    count,
+    in_words,
+    number,
+    patches_of,
+    percent,
+    sentence,
+    span,
+)
 
 #: Below so many cases a figure says little about other cases.
 FEW_CASES = 10
@@ -14,7 +24,7 @@ FEW_CASES = 10
 
 @dataclass(frozen=True)
 class Caution:
-    """Something that must be known before a figure is quoted."""
+    """Something that a reader must know before quoting a figure."""
 
     head: str
     text: str
@@ -22,7 +32,7 @@ class Caution:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What stands at the top of the report."""
+    """What is at the top of the report."""
 
     #: "AUROC", or "AUROC, mean of 9 classes".
     name: str
@@ -34,210 +44,183 @@ class Verdict:
     basis: str
     sentence: str
     cautions: tuple[Caution, ...]
-    #: Whether nothing but its interval stands between a reader and the figure.
-    sound: bool
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing but its interval has to be known before quoting the figure."""
+        return not self.cautions
 
 
-def verdict(
-    evaluation: Mapping[str, Any], *, diagnoses: Sequence[Mapping[str, Any]] = ()
-) -> Verdict:
-    """Judge an evaluation; never raises for one that is thin, old or degenerate.
-
-    evaluation: the content of evaluation.json; diagnoses: those of model.json.
-
-    >>> auroc = {"value": 0.963, "low": 0.95, "high": 0.974}
-    >>> verdict({"auroc": auroc, "n_cases": 29, "part": "test"}).sentence[:64]
-    'On 29 cases that training never saw, the model ranks a positive '
-    """
-    key = "macro_auroc" if "macro_auroc" in evaluation else "auroc"
-    figure = evaluation.get(key) or {}
-    classes = [str(name) for name in evaluation.get("classes") or ("negative", "positive")]
-    cautions = _cautions(evaluation, diagnoses)
-    heads = {caution.head for caution in cautions}
-    return Verdict(
-        name="AUROC" if key == "auroc" else f"AUROC, mean of {len(classes)} classes",
-        value=number(figure.get("value")) if known(figure.get("value")) else "",
-        interval=span(figure),
-        basis=_basis(evaluation, figure),
-        sentence=_sentence(evaluation, key, figure, classes, heads),
-        cautions=cautions,
-        sound=not heads,
-    )
-
-
-LEAK, MADE_UP, DEAD, FEW, NO_TEST, SEEN, ONE_CLASS = (
+LEAK, MADE_UP, DEAD, FEW, NO_TEST, SEEN, NOTE = (
     "The split leaks",
     "Made-up data",
     "The network has learned nothing",
     "Too few cases",
     "No test cases",
     "Seen in training",
-    "Not defined",
+    "Note",
 )
+_HEADS: dict[Kind, str] = {
+    "made_up": MADE_UP, "leak": LEAK, "seen": SEEN, "diagnosis": DEAD, "no_test": NO_TEST,
+}  # fmt: skip
+#: The gravest first.
+_ORDER = (MADE_UP, LEAK, SEEN, DEAD, FEW, NO_TEST, NOTE)
+#: How marks begin with what their heading says already.
+_TOO_GOOD = "This is too good, because"
+_REPEATED = ("leak: ", "made-up data: ", "seen in training: ")
 
 
-def _cautions(
-    evaluation: Mapping[str, Any], diagnoses: Sequence[Mapping[str, Any]]
-) -> tuple[Caution, ...]:
-    """The gravest first; every mark is there."""
-    dead = [str(found.get("sentence", "")) for found in diagnoses]
-    found: dict[str, Caution] = {}
-    for mark in map(str, evaluation.get("marks") or ()):
-        head, text = _head(mark, dead), mark
-        # The heading says these words already.
-        for beginning in ("leak: ", "made-up data: ", "seen in training: "):
+def verdict(evaluation: Evaluation, *, diagnoses: Sequence[str] = ()) -> Verdict:
+    """Judge an evaluation; never raises for one that is thin, old or degenerate.
+
+    diagnoses: what training noticed about itself, as sentences.
+
+    >>> auroc = {"value": 0.963, "low": 0.95, "high": 0.974}
+    >>> sections = {"auroc": auroc, "n_cases": 29, "part": "test", "classes": ["n", "p"]}
+    >>> verdict(Evaluation.model_validate(sections)).sentence[:52]
+    'On 29 cases that training never saw, the model ranks'
+    """
+    cautions = _cautions(evaluation, diagnoses)
+    classes = len(evaluation.classes)
+    one = evaluation.ranking_name == "auroc"
+    figure = evaluation.ranking
+    return Verdict(
+        name="AUROC" if one else f"AUROC, mean of {classes} classes",
+        value="" if figure.value is None else number(figure.value),
+        interval=span(figure),
+        basis=_basis(evaluation),
+        sentence=_sentence(evaluation, {caution.head for caution in cautions}),
+        cautions=cautions,
+    )
+
+
+def _cautions(evaluation: Evaluation, diagnoses: Sequence[str]) -> tuple[Caution, ...]:
+    """Every mark, and what the figures themselves warn of."""
+    cautions = {}
+    for mark in evaluation.marks:
+        text = mark.sentence
+        for beginning in _REPEATED:
             text = text.removeprefix(beginning)
-        found[mark] = Caution(head, sentence(text))
-    for text in dead:
-        found.setdefault(text, Caution(DEAD, sentence(text)))
-    kinds = {caution.head for caution in found.values()}
-    if _leaking(evaluation) and LEAK not in kinds:
-        why = "its parts share information, so every figure here is too good"
-        found[LEAK] = Caution(LEAK, sentence(why))
-    warnings = [str(text) for text in evaluation.get("warnings") or ()]
-    constant = next((text for text in warnings if "the model does not look" in text), "")
-    if constant and DEAD not in kinds:
-        found[DEAD] = Caution(DEAD, constant)
-    cases = evaluation.get("n_cases")
-    if known(cases) and 0 < int(cases or 0) < FEW_CASES:
-        text = f"Only {count(cases, 'case')}: the figures say little about other cases."
-        found[FEW] = Caution(FEW, text)
-    if evaluation.get("part") == "val" and NO_TEST not in kinds:
-        found[NO_TEST] = Caution(NO_TEST, "The figures are those of the validation part.")
-    order = (MADE_UP, LEAK, SEEN, DEAD, FEW, NO_TEST)
-    rank = {head: at for at, head in enumerate(order)}
-    return tuple(sorted(found.values(), key=lambda caution: rank.get(caution.head, len(order))))
+        head = DEAD if mark.sentence in diagnoses else _HEADS.get(mark.kind, NOTE)
+        cautions[mark.sentence] = Caution(head, sentence(text))
+    for text in diagnoses:
+        cautions.setdefault(text, Caution(DEAD, sentence(text)))
+    heads = {caution.head for caution in cautions.values()}
+    leaking = evaluation.split == "patch" or (evaluation.audit and evaluation.audit.leaking)
+    constant = next((w for w in evaluation.warnings if "the model does not look" in w), "")
+    few = f"Only {count(evaluation.n_cases, 'case')}: the figures say little about other cases."
+    for head, applies, text in (
+        (LEAK, leaking, "Its parts share information, so every figure here is too good."),
+        (DEAD, constant, constant),
+        (NO_TEST, evaluation.part == "val", "The figures are those of the validation part."),
+        (FEW, 0 < (evaluation.n_cases or 0) < FEW_CASES, few),
+    ):
+        if applies and head not in heads:
+            cautions[head] = Caution(head, text)
+    return tuple(sorted(cautions.values(), key=lambda caution: _ORDER.index(caution.head)))
 
 
-def _head(mark: str, dead: Sequence[str]) -> str:
-    """The kind of a mark; the marks themselves are sentences written elsewhere."""
-    if mark in dead:
-        return DEAD
-    beginnings = (
-        ("leak", LEAK),
-        ("patch-random", LEAK),
-        ("made-up", MADE_UP),
-        ("the split has no test", NO_TEST),
-        ("seen in training", SEEN),
-        ("no weight changed", DEAD),
-        ("constant predictions", DEAD),
-    )
-    return next((head for start, head in beginnings if mark.lower().startswith(start)), "Note")
-
-
-def _leaking(evaluation: Mapping[str, Any]) -> bool:
-    return evaluation.get("split") == "patch" or bool(
-        (evaluation.get("audit") or {}).get("leaking")
-    )
-
-
-def _basis(evaluation: Mapping[str, Any], figure: Mapping[str, Any]) -> str:
-    how = evaluation.get("intervals") or {}
-    if not span(figure):
-        note = (how.get("notes") or {}).get("auroc", "")
+def _basis(evaluation: Evaluation) -> str:
+    how, cases = evaluation.intervals, evaluation.n_cases
+    if not span(evaluation.ranking):
+        note = how.notes.get("auroc", "")
         return f"no interval: {note}" if note else "no interval"
-    over = "patches" if "patches" in str(how.get("method", "")) else "cases"
-    units = how.get("units", evaluation.get("n_cases"))
-    among = count(units, over[:-2] if over == "patches" else "case", over) if units else over
-    cases = evaluation.get("n_cases")
-    if over == "cases" and isinstance(units, int) and isinstance(cases, int) and units > cases:
+    units = how.units or cases
+    among = (
+        count(units, "case" if how.over == "cases" else "patch", how.over) if units else how.over
+    )
+    if how.over == "cases" and units and cases is not None and units > cases:
         # A patch of unknown case is drawn alone; it is not a case.
         alone = count(units - cases, "patch", "patches")
         among = f"{count(cases, 'case')} and {alone} of unknown case"
-    return f"{percent(how.get('level', 0.95), 0)} interval over {among}"
+    return f"{percent(how.level, 0)} interval over {among}"
 
 
-def _sentence(
-    evaluation: Mapping[str, Any],
-    key: str,
-    figure: Mapping[str, Any],
-    classes: Sequence[str],
-    heads: set[str],
-) -> str:
-    value = figure.get("value")
-    if not known(value):
-        reason = str((evaluation.get("undefined") or {}).get(key) or "it is not in evaluation.json")
+def _sentence(evaluation: Evaluation, heads: set[str]) -> str:
+    if evaluation.ranking.value is None:
+        missing = "it is not in evaluation.json"
+        reason = evaluation.undefined.get(evaluation.ranking_name, missing)
         return f"There is no verdict, because the AUROC is not defined: {sentence(reason)}"
-    said = f"{_whose(evaluation, heads)}, {_ranks(evaluation, key, figure, classes)}"
-    if DEAD in heads:
-        why = f"{said}. But the network has learned nothing, so this is not a result of training."
-        return sentence(why)
-    if MADE_UP in heads:
-        return sentence(f"{said}. The data are drawn by a program, so this says nothing of tissue")
-    if LEAK in heads or SEEN in heads:
-        why = "the parts of the split share" if LEAK in heads else "the model has been shown"
-        return sentence(f"{said}. This is too good, because {why} some of what is measured here")
-    return sentence(said + _against(evaluation, key, figure))
+    result = f"{_whose(evaluation, heads)}, {_ranks(evaluation)}"
+    limits = {
+        DEAD: "But the network has learned nothing, so this is not a result of training",
+        MADE_UP: "The data are drawn by a program, so this says nothing about tissue",
+        LEAK: f"{_TOO_GOOD} the parts of the split share some of what is measured here",
+        SEEN: f"{_TOO_GOOD} the model has been shown some of what is measured here",
+    }
+    limit = next((text for head, text in limits.items() if head in heads), "")
+    return sentence(f"{result}. {limit}" if limit else result + _against(evaluation))
 
 
-def _whose(evaluation: Mapping[str, Any], heads: set[str]) -> str:
-    cases, patches = (
-        evaluation.get("n_cases"),
-        count(evaluation.get("n_patches"), "patch", "patches"),
-    )
-    part = evaluation.get("part")
-    if not known(cases) or not cases:
-        who = f"{patches} whose cases are unknown"
-    else:
-        who = ("only " if FEW in heads else "") + count(
-            cases, "validation case" if part == "val" else "case"
-        )
-    if MADE_UP in heads and known(cases) and cases:
-        who = who.replace("case", "made-up case", 1)
+def _whose(evaluation: Evaluation, heads: set[str]) -> str:
+    cases, validation = evaluation.n_cases, evaluation.part == "val"
+    who = f"{patches_of(evaluation)} whose cases are unknown"
+    if cases:
+        made_up = "made-up " if MADE_UP in heads else ""
+        noun = f"{made_up}{'validation ' if validation else ''}case"
+        who = ("only " if FEW in heads else "") + count(cases, noun)
     if LEAK in heads:
         return f"On {who} of a split that leaks"
     if SEEN in heads:
         return f"On {who}, some of which training saw"
-    if part == "val":
-        return f"On {who} (the split has no test cases)"
-    return f"On {who} that training never saw"
-
-
-def _ranks(
-    evaluation: Mapping[str, Any], key: str, figure: Mapping[str, Any], classes: Sequence[str]
-) -> str:
-    interval = span(figure)
-    over = "patches" if "patches" in str((evaluation.get("intervals") or {}).get("method")) else ""
-    over = over or "cases"
-    bounds = f", 95 % interval over {over} {interval}" if interval else ", without an interval"
-    if key == "macro_auroc":
-        right = (evaluation.get("accuracy") or {}).get("value")
-        also = (
-            f"the model names the right class of {percent(right)} of the patches; "
-            if known(right)
-            else ""
-        )
-        return (
-            f"{also}its mean AUROC over {len(classes)} classes is {number(figure['value'])}{bounds}"
-        )
-    pair = (
-        "a positive patch above a negative one"
-        if tuple(classes) == ("negative", "positive")
-        else f"a patch of “{classes[-1]}” above one of “{classes[0]}”"
+    return f"On {who} " + (
+        "(the split has no test cases)" if validation else "that training never saw"
     )
-    brackets = f"(AUROC {number(figure['value'])}{bounds})"
-    return f"the model ranks {pair} {percent(figure['value'])} of the time {brackets}"
 
 
-def _against(evaluation: Mapping[str, Any], key: str, figure: Mapping[str, Any]) -> str:
-    """How the best simple baseline does, and whether the interval reaches it."""
-    others = {
-        name: row[key]["value"]
-        for name, row in (evaluation.get("baselines") or {}).items()
-        if known((row.get(key) or {}).get("value"))
+def _ranks(evaluation: Evaluation) -> str:
+    figure, classes = evaluation.ranking, evaluation.classes
+    over = f"95 % interval over {evaluation.intervals.over} {span(figure)}"
+    bounds = over if span(figure) else "without an interval"
+    value = f"{number(figure.value)}, {bounds}"
+    if evaluation.ranking_name == "macro_auroc":
+        right = evaluation.figure("accuracy").value
+        also = f"the model names the right class of {percent(right)} of the patches; "
+        mean = f"its mean AUROC over {len(classes)} classes is {value}"
+        return mean if right is None else also + mean
+    pair = "a positive patch above a negative one"
+    if classes and classes != ("negative", "positive"):
+        pair = f"a patch of “{classes[-1]}” above one of “{classes[0]}”"
+    return f"the model ranks {pair} {percent(figure.value)} of the time (AUROC {value})"
+
+
+def best_baseline(evaluation: Evaluation) -> tuple[str, float] | None:
+    """The simple method that ranks best, in words, and its headline figure; None without one."""
+    values = {
+        BASELINES.get(name, name.replace("_", " ")): value
+        for name, row in evaluation.baselines.items()
+        if (value := row.figure(evaluation.ranking_name).value) is not None
     }
-    if not others:
+    best = max(values, key=lambda name: values[name], default="")
+    return (best, values[best]) if best else None
+
+
+def _against(evaluation: Evaluation) -> str:
+    """How the best simple baseline does, and whether the interval reaches it."""
+    best, figure = best_baseline(evaluation), evaluation.ranking
+    if best is None or figure.value is None:
         return "; no simple baseline was fitted beside it"
-    best = max(others, key=lambda name: others[name])
-    named, theirs = BASELINES.get(best, best.replace("_", " ")), others[best]
-    if figure["value"] <= theirs:
+    reaches = f"{best[0]}, reaches {number(best[1])}"
+    if figure.value <= best[1]:
+        return f"; a simple baseline, {reaches}: the network is not better than that"
+    inside = figure.low is not None and figure.low <= best[1]
+    end = ", which is still inside this interval" if inside else ""
+    return f"; the best simple baseline, {reaches}{end}"
+
+
+def against_simple_methods(evaluation: Evaluation) -> str:
+    """The headline figure beside the best simple method, in a sentence."""
+    best, figure = best_baseline(evaluation), evaluation.ranking
+    if figure.value is None:
+        return "The ranking figures are not defined on these patches; the rest is below."
+    if best is None:
         return (
-            f"; a simple baseline, {named}, reaches {number(theirs)}: "
-            "the network is not better than that"
+            f"The model's AUROC is {in_words(figure)}; no baseline was fitted to compare it with."
         )
-    if known(figure.get("low")) and figure["low"] <= theirs:
-        return (
-            f"; the best simple baseline, {named}, reaches {number(theirs)}, "
-            "which is still inside this interval"
-        )
-    return f"; the best simple baseline, {named}, reaches {number(theirs)}"
+    gain = figure.value - best[1]
+    if gain <= 0:
+        return f"The model is not better than a simple method: {best[0]} has the higher AUROC."
+    text = f"The model's AUROC is {number(gain)} above that of the best simple method, {best[0]}"
+    if figure.low is not None and figure.low <= best[1]:
+        return f"{text}; the lower end of its interval is not."
+    return f"{text}, and so is the lower end of its interval."

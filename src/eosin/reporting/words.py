@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
 
-#: {value, low, high} as in evaluation.json.
-Figure = Mapping[str, Any]
+from eosin.records.evaluation import Evaluation, Exported
+from eosin.records.figures import Figure
 
 FIGURES = {
     "auroc": "AUROC",
@@ -30,6 +29,8 @@ BASELINES = {
     "color_histogram": "color alone",
     "nearest_neighbors": "nearest neighbors",
 }
+
+INTENDED_USE = "Research and education only, not for diagnosis."
 
 PARTS = {"test": "test", "val": "validation", "all": "whole store", "train": "training"}
 
@@ -60,32 +61,34 @@ def percent(value: object, digits: int = 1) -> str:
     return f"{100 * float(value):.{digits}f} %" if known(value) else NONE  # type: ignore[arg-type]
 
 
-def span(figure: Figure | None, digits: int = 3) -> str:
+def span(figure: Figure, digits: int = 3) -> str:
     """The interval in words, or "".
 
-    >>> span({"value": 0.9, "low": 0.85, "high": 0.95})
+    >>> span(Figure(value=0.9, low=0.85, high=0.95))
     '0.850 to 0.950'
     """
-    low, high = (figure or {}).get("low"), (figure or {}).get("high")
-    return f"{number(low, digits)} to {number(high, digits)}" if known(low) and known(high) else ""
+    if figure.low is None or figure.high is None:
+        return ""
+    return f"{number(figure.low, digits)} to {number(figure.high, digits)}"
 
 
-def measured(figure: Figure | None, digits: int = 3) -> tuple[str, str]:
+def measured(figure: Figure | None) -> tuple[str, str]:
     """A figure and its interval, for a cell of a table.
 
-    >>> measured({"value": 0.9, "low": 0.85, "high": 0.95})
+    >>> measured(Figure(value=0.9, low=0.85, high=0.95))
     ('0.900', '0.850 to 0.950')
     """
-    return number((figure or {}).get("value"), digits), span(figure, digits)
+    shown = figure or Figure()
+    return number(shown.value), span(shown)
 
 
-def in_words(figure: Figure | None, digits: int = 3) -> str:
+def in_words(figure: Figure) -> str:
     """A figure with its interval inside a sentence.
 
-    >>> in_words({"value": 0.9, "low": 0.85, "high": 0.95})
+    >>> in_words(Figure(value=0.9, low=0.85, high=0.95))
     '0.900 (0.850 to 0.950)'
     """
-    value, interval = measured(figure, digits)
+    value, interval = measured(figure)
     return f"{value} ({interval})" if interval else value
 
 
@@ -113,13 +116,13 @@ def sentence(text: str) -> str:
     return text[0].upper() + text[1:] + ("" if text[-1] in ".!?:" else ".")
 
 
-def listed(items: list[str], most: int = 8) -> str:
+def listed(items: Sequence[str], most: int = 8) -> str:
     """Names in a row, cut where they are too many.
 
     >>> listed(["a", "b", "c"]), listed(["a", "b", "c"], 2)
     ('a, b and c', 'a, b and 1 more')
     """
-    shown = items[:most] + ([f"{len(items) - most} more"] if len(items) > most else [])
+    shown = [*items[:most]] + ([f"{len(items) - most} more"] if len(items) > most else [])
     return " and ".join(filter(None, [", ".join(shown[:-1]), shown[-1]])) if shown else ""
 
 
@@ -132,15 +135,35 @@ def integer(value: object) -> str:
     return f"{int(value):,}" if known(value) else "not recorded"  # type: ignore[call-overload]
 
 
-def answered_by(exported: Mapping[str, object]) -> str:
-    """Which exported file gave the figures, from "exported" of evaluation.json.
+def answered_by(exported: Exported) -> str:
+    """Which exported file gave the figures.
 
-    >>> answered_by({"file": "a.onnx", "kind": "int8", "runtime": "R 1", "run": "x"})[:55]
-    'The exported file a.onnx (int8) was asked by R 1; the r'
+    >>> answered_by(Exported(file="a.onnx", kind="int8", runtime="R 1", run="x"))[:48]
+    'The exported file a.onnx (int8) was run by R 1; '
     """
     return (
-        f"The exported file {exported.get('file')} ({exported.get('kind')}) was asked by "
-        f"{exported.get('runtime')}; the run that it comes from is "
-        f"{exported.get('run') or 'not recorded'}, and EXPORT_CARD.md beside the file says how "
-        "near its answers are to that run's."
+        f"The exported file {exported.file} ({exported.kind}) was run by {exported.runtime}; it "
+        f"comes from the run {exported.run or '(not recorded)'}, and EXPORT_CARD.md beside the "
+        "file says how near its answers are to that run's."
     )
+
+
+def patches_of(evaluation: Evaluation, unknown: str = "") -> str:
+    """What was measured: "320 patches of 8 cases"; ``unknown`` is added where cases are not known.
+
+    >>> patches_of(Evaluation(n_patches=320, n_cases=8))
+    '320 patches of 8 cases'
+    """
+    text = count(evaluation.n_patches, "patch", "patches")
+    return (
+        f"{text} of {count(evaluation.n_cases, 'case')}" if evaluation.n_cases else text + unknown
+    )
+
+
+def rule(name: str) -> str:
+    """A rule's name in words.
+
+    >>> rule("balanced_accuracy")
+    'balanced accuracy'
+    """
+    return name.replace("_", " ")

@@ -1,4 +1,4 @@
-"""What an exported file says of itself, read and checked; nothing in it is taken on trust."""
+"""What an exported file says of itself, read and checked; nothing in it is trusted."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import ValidationError
 
 from eosin.errors import RunError
+from eosin.records.export import EXPORT_FORMAT, FileFacts
+from eosin.records.model import ModelFacts, first_problem
 
-#: Version of the metadata that this code reads, and the key that they stand under.
-FORMAT = 1
+#: The key of the metadata in a file.
 KEY = "eosin"
 
 INPUT = "patches"
@@ -43,98 +45,80 @@ class Port:
 
 @dataclass(frozen=True)
 class Exported:
-    """The facts that a file carries, checked against what it can compute."""
+    """What an exported file says of itself, checked against what it can compute."""
 
     path: Path
-    #: "fp32" or "int8".
-    kind: str
-    classes: tuple[str, ...]
-    #: (height_px, width_px) that the model was trained on.
-    patch_size: tuple[int, int]
-    #: model.json of the run as it was exported.
-    facts: dict[str, Any]
-    #: Part of the run's split ("train", "val") -> its cases.
-    seen_cases: Mapping[str, tuple[str, ...]]
+    #: The model, and what was fitted for it.
+    facts: ModelFacts
+    #: All of the metadata.
+    info: FileFacts
     #: Whether the file computes the distance of the out-of-scope check.
     has_distance: bool
-    #: All of the metadata.
-    info: Mapping[str, Any]
+
+    @property
+    def kind(self) -> str:
+        """ "fp32" or "int8"."""
+        return self.info.kind
 
 
 def read_exported(
     path: Path, text: str | None, inputs: Mapping[str, Port], outputs: Mapping[str, Port]
 ) -> Exported:
-    """The facts of an exported file.
+    """What an exported file says of itself; files of earlier versions are read too.
 
     text: its metadata, a JSON object, or None where it has none; inputs, outputs: by name.
-    Raises RunError, one sentence, for what no eosin export has written, or a newer one has.
+    Raises RunError, one sentence, for a file that eosin did not export, or a newer version did.
 
     >>> read_exported(Path("a.onnx"), None, {}, {})
     Traceback (most recent call last):
         ...
-    eosin.errors.RunError: a.onnx was not exported by eosin (it holds no facts on classes and \
+    eosin.errors.RunError: a.onnx was not exported by eosin (it has no metadata on classes and \
 thresholds); make one with: eosin export RUN --onnx -o FOLDER
     """
     if text is None:
         raise RunError(
-            f"{path} was not exported by eosin (it holds no facts on classes and thresholds); "
+            f"{path} was not exported by eosin (it has no metadata on classes and thresholds); "
             f"{_MAKE}"
         )
     try:
-        info = json.loads(text)
+        data = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise RunError(f"{path}: its facts are damaged ({error}); export it again") from None
-    if not isinstance(info, dict):
-        raise RunError(f"{path}: its facts are no JSON object; export it again")
-    _check_format(path, info.get("format"))
-    try:
-        classes = tuple(_text(name) for name in _list(info["classes"]))
-        height, width = (_size(side) for side in _list(info["patch_size"]))
-        facts = dict(_mapping(info["facts"]))
-        kind = _text(info["kind"])
-        seen = {
-            part: tuple(_text(case) for case in _list(cases))
-            for part, cases in _mapping(info.get("seen_cases") or {}).items()
-        }
-    except KeyError as error:
-        raise RunError(f"{path}: its facts lack {error}; export it again") from None
-    except (TypeError, ValueError) as error:
-        raise RunError(f"{path}: its facts are damaged ({error}); export it again") from None
-    if len(classes) < 2:
-        raise RunError(f"{path} names {len(classes)} classes; a classifier has two or more")
-    _check_ports(path, len(classes), inputs, outputs)
-    # The file's own list decides; that of model.json must not contradict it.
-    facts |= {"classes": list(classes), "patch_size": [height, width]}
-    has_distance = DISTANCE in outputs
-    return Exported(path, kind, classes, (height, width), facts, seen, has_distance, info)
-
-
-def _check_format(path: Path, found: Any) -> None:
-    if isinstance(found, int) and found > FORMAT:
+        raise RunError(f"{path}: its metadata are damaged ({error}); export it again") from None
+    version = data.get("format") if isinstance(data, dict) else None
+    if isinstance(version, int) and version > EXPORT_FORMAT:
         raise RunError(
-            f"{path} was exported by a newer eosin (format {found}, this version reads {FORMAT}); "
-            "update eosin, or export again with this version"
+            f"{path} was exported by a newer eosin (format {version}, this version reads 1 to "
+            f"{EXPORT_FORMAT}); update eosin, or export again with this version"
         )
-    if found != FORMAT:
-        raise RunError(f"{path} has format {found!r}, this version reads {FORMAT}; export it again")
+    try:
+        info = FileFacts.model_validate(data)
+    except ValidationError as error:
+        raise RunError(
+            f"{path}: its metadata are damaged ({first_problem(error)}); export it again"
+        ) from None
+    _check_ports(path, len(info.classes), inputs, outputs)
+    # The file's own classes decide; those of model.json must not contradict them.
+    own = {"format": info.format} | info.facts
+    own |= {"classes": info.classes, "patch_size": info.patch_size}
+    facts = ModelFacts.read(own, own.pop("fitted", None), file=str(path))
+    return Exported(path, facts, info, DISTANCE in outputs)
 
 
 def _check_ports(
     path: Path, classes: int, inputs: Mapping[str, Port], outputs: Mapping[str, Port]
 ) -> None:
     """Whether the file takes patches of any size and gives a probability of each class."""
-    wanted = Port("uint8", (None, None, None, 3))
-    given = inputs.get(INPUT)
-    if set(inputs) != {INPUT} or given != wanted:
-        found = ", ".join(f"{name}: {port}" for name, port in inputs.items()) or "nothing"
-        raise RunError(f"{path} takes {found}, not {INPUT}: {wanted}; export it again")
+    needed = Port("uint8", (None, None, None, 3))
+    if set(inputs) != {INPUT} or inputs[INPUT] != needed:
+        ports = ", ".join(f"{name}: {port}" for name, port in inputs.items()) or "nothing"
+        raise RunError(f"{path} takes {ports}, not {INPUT}: {needed}; export it again")
     answer = outputs.get(PROBABILITIES)
     if answer is None or answer.kind != "float32" or answer.sizes not in (
         (None, classes), (None, None),
     ):  # fmt: skip
-        found = "nothing of that name" if answer is None else str(answer)
+        port = "nothing of that name" if answer is None else str(answer)
         raise RunError(
-            f"{path} should give {PROBABILITIES} float32 [any, {classes}], but gives {found}; "
+            f"{path} should give {PROBABILITIES} float32 [any, {classes}], but gives {port}; "
             "export it again"
         )
     distance = outputs.get(DISTANCE)
@@ -151,7 +135,7 @@ def existing(path: Path) -> Path:
     try:
         size = path.stat().st_size
     except OSError:
-        raise RunError(f"{path}: no such file; {_MAKE}") from None
+        raise RunError(f"{path} does not exist; {_MAKE}") from None
     if not size:
         raise RunError(f"{path} is empty; export it again")
     return path
@@ -177,32 +161,8 @@ def blocks(patches: npt.NDArray[np.uint8], size: tuple[int, int], batch: int) ->
         yield slice(start, min(len(patches), start + step))
 
 
-def joined(found: Sequence[npt.NDArray[np.float32]], empty: tuple[int, ...]) -> Any:
+def joined(parts: Sequence[npt.NDArray[np.float32]], empty: tuple[int, ...]) -> Any:
     """Answers of several blocks as one float32 array; of ``empty`` shape where there are none."""
-    if not found:
+    if not parts:
         return np.empty(empty, np.float32)
-    return found[0] if len(found) == 1 else np.concatenate(found)
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} is no text")
-    return value
-
-
-def _list(value: Any) -> list[Any]:
-    if not isinstance(value, list):
-        raise TypeError(f"{value!r} is no list")
-    return value
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise TypeError(f"{value!r} is no object")
-    return value
-
-
-def _size(value: Any) -> int:
-    if not isinstance(value, int) or not 0 < value < 1 << 15:
-        raise ValueError(f"{value!r} is no number of pixels")
-    return value
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)

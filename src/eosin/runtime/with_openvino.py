@@ -3,39 +3,36 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from eosin.cores import usable_cores
 from eosin.errors import FailureError, MissingExtraError, RunError, UserError
 from eosin.runtime.exported import (
     BATCH,
     DISTANCE,
+    INPUT,
     KEY,
     PROBABILITIES,
     Exported,
     Port,
-    blocks,
-    check_patches,
     existing,
-    joined,
     read_exported,
 )
-
-Patches = npt.NDArray[np.uint8]
-Floats = npt.NDArray[np.float32]
+from eosin.runtime.predictor import FilePredictor, Floats, Patches
 
 _KINDS = {"u8": "uint8", "f32": "float32"}
-#: What OpenVINO is told for a precision; "auto" leaves the choice to it.
+#: OpenVINO's setting for a precision; "auto" leaves the choice to it.
 _HINTS = {"fp32": {"INFERENCE_PRECISION_HINT": "f32"}, "bf16": {"INFERENCE_PRECISION_HINT": "bf16"}}
 
 
-class OpenvinoPredictor:
-    """A Predictor over OpenVINO on the CPU, with as many threads as this process has cores.
+class OpenvinoPredictor(FilePredictor):
+    """A predictor over OpenVINO on the CPU, with as many threads as this process has cores.
 
     path: an .xml file (its .bin beside it) or an .onnx file that ``eosin export`` has written.
     precision: "fp32" is exact; "bf16" is faster where the processor is good at it; "auto" takes
@@ -47,10 +44,8 @@ class OpenvinoPredictor:
     def __init__(
         self, path: str | os.PathLike[str], *, precision: str = "fp32", batch_size: int = BATCH
     ) -> None:
-        self.path = existing(Path(path))
-        self.batch_size = batch_size
+        file = existing(Path(path))
         self._core, version = _core()
-        self.runtime = f"OpenVINO {version}"
         if precision == "bf16" and "BF16" not in self._core.get_property(
             "CPU", "OPTIMIZATION_CAPABILITIES"
         ):
@@ -61,64 +56,42 @@ class OpenvinoPredictor:
             "INFERENCE_NUM_THREADS": usable_cores()[0],
             **_HINTS.get(precision, {}),
         }
-        self._model = _read(self._core, self.path)
-        self.exported = _facts(self.path, self._model)
-        self.classes = self.exported.classes
-        self.patch_size = self.exported.patch_size
-        self.facts = self.exported.facts
+        self._model = _read(self._core, file)
         self._compiled: dict[tuple[Any, ...], Any] = {}
+        self._lock = threading.Lock()
+        #: Requests of this thread: one request answers one call at a time.
+        self._mine = threading.local()
+        super().__init__(_exported(file, self._model), f"OpenVINO {version}", batch_size)
 
-    def predict(self, patches: Patches) -> Floats:
-        """patches: uint8 [N, H, W, 3], any N, H and W. Returns probabilities float32 [N, K].
+    def _answers(self, patches: Patches, names: tuple[str, ...]) -> Sequence[Floats]:
+        # Full batches of the model's own size are worth a model of this one shape: a tenth faster.
+        usual = patches.shape == (self.batch_size, *self.patch_size, 3)
+        key = (names, patches.shape if usual else None)
+        requests: dict[Any, Any] = self._mine.__dict__
+        try:
+            if key not in requests:
+                requests[key] = self._model_for(*key).create_infer_request()
+            answers = requests[key].infer([patches])
+        except RuntimeError as error:
+            raise FailureError(f"{self.path} could not answer: {_last_line(error)}") from None
+        return [np.array(answers[k], np.float32) for k in range(len(names))]
 
-        Raises ValueError for another dtype or shape.
-        """
-        return self._run(patches, (PROBABILITIES,))[0]
-
-    def examine(self, patches: Patches) -> tuple[Floats, Floats | None]:
-        """Probabilities float32 [N, K], and the distance from the training patches float32 [N].
-
-        patches: uint8 [N, H, W, 3]. The distance is None where the file has no such check.
-        """
-        if not self.exported.has_distance:
-            return self.predict(patches), None
-        probabilities, distances = self._run(patches, (PROBABILITIES, DISTANCE))
-        return probabilities, distances
-
-    def _run(self, patches: Patches, names: tuple[str, ...]) -> list[Floats]:
-        check_patches(patches)
-        found: list[list[Floats]] = [[] for _ in names]
-        for block in blocks(patches, self.patch_size, self.batch_size):
-            given = np.ascontiguousarray(patches[block])
-            try:
-                answers = self._for(names, given.shape)([given])
-            except RuntimeError as error:
-                raise FailureError(f"{self.path} could not answer: {_last_line(error)}") from None
-            for k, each in enumerate(found):
-                each.append(np.array(answers[k], np.float32))
-        empty = {PROBABILITIES: (0, len(self.classes)), DISTANCE: (0,)}
-        return [joined(each, empty[name]) for each, name in zip(found, names, strict=True)]
-
-    def _for(self, names: tuple[str, ...], shape: tuple[int, ...]) -> Any:
-        """The model compiled with only these outputs, so that no other is computed.
-
-        Full batches of the model's own size are worth a model of this one shape: a tenth faster.
-        """
-        usual = shape == (self.batch_size, *self.patch_size, 3)
-        key = (names, shape if usual else None)
-        if key not in self._compiled:
-            copied = self._model.clone()
-            results = [
-                output.get_node()
-                for name in names
-                for output in copied.outputs
-                if name in output.get_names()
-            ]
-            part = import_module("openvino").Model(results, copied.get_parameters(), KEY)
-            if usual:
-                part.reshape(list(shape))
-            self._compiled[key] = self._core.compile_model(part, "CPU", self._settings)
-        return self._compiled[key]
+    def _model_for(self, names: tuple[str, ...], shape: tuple[int, ...] | None) -> Any:
+        """The model compiled with only these outputs, so that no other is computed."""
+        with self._lock:
+            if (names, shape) not in self._compiled:
+                copied = self._model.clone()
+                results = [
+                    output.get_node()
+                    for name in names
+                    for output in copied.outputs
+                    if name in output.get_names()
+                ]
+                part = import_module("openvino").Model(results, copied.get_parameters(), KEY)
+                if shape:
+                    part.reshape(list(shape))
+                self._compiled[names, shape] = self._core.compile_model(part, "CPU", self._settings)
+            return self._compiled[names, shape]
 
 
 def _core() -> tuple[Any, str]:
@@ -131,7 +104,7 @@ def _core() -> tuple[Any, str]:
 
 def _read(core: Any, path: Path) -> Any:
     if path.suffix.lower() == ".xml":
-        # Other text would be tried as a model of every format that OpenVINO knows, with much noise.
+        # Other text would be tried as a model of every format of OpenVINO, with much noise.
         with open(path, "rb") as file:
             if b"<net" not in file.read(4096):
                 raise RunError(f"{path} is not an OpenVINO model; export it again")
@@ -149,9 +122,9 @@ def _read(core: Any, path: Path) -> Any:
         ) from None
 
 
-def _facts(path: Path, model: Any) -> Exported:
+def _exported(path: Path, model: Any) -> Exported:
     text = None
-    # Its own facts, and those of the .onnx file that it was made from.
+    # Its own metadata, and those of the .onnx file that it was made from.
     for place in ([KEY], ["framework", KEY]):
         if text is None and model.has_rt_info(place):
             text = str(model.get_rt_info(place).value)
@@ -159,7 +132,7 @@ def _facts(path: Path, model: Any) -> Exported:
 
 
 def _ports(nodes: Any) -> dict[str, Port]:
-    found = {}
+    ports = {}
     for node in nodes:
         kind = str(node.get_element_type().get_type_name())
         sizes = tuple(
@@ -167,12 +140,12 @@ def _ports(nodes: Any) -> dict[str, Port]:
         )
         names = sorted(node.get_names()) or [""]
         # One tensor may have several names; that of the contract is looked for.
-        known = [name for name in names if name in ("patches", PROBABILITIES, DISTANCE)]
-        found[(known or names)[0]] = Port(_KINDS.get(kind, kind), sizes)
-    return found
+        known = [name for name in names if name in (INPUT, PROBABILITIES, DISTANCE)]
+        ports[(known or names)[0]] = Port(_KINDS.get(kind, kind), sizes)
+    return ports
 
 
 def _last_line(error: Exception) -> str:
-    """OpenVINO says where in its source first, and what in the end."""
+    """OpenVINO names the place in its source first, and the reason last."""
     lines = [line for line in str(error).strip().splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__

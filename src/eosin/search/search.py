@@ -10,6 +10,7 @@ from typing import Any
 from eosin.config import Recipe
 from eosin.data.store import MADE_UP, PatchStore
 from eosin.errors import FailureError, LeakError, StoppedError, UserError
+from eosin.records.model import ModelFacts
 from eosin.runs import RunFolder, environment
 from eosin.search import outcome
 from eosin.search.confirm import confirm as confirm_seeds
@@ -250,9 +251,8 @@ def _marks(store: PatchStore, split: Split, run: RunFolder, best: outcome.Row) -
     """What every output must carry: made-up data, leaks, a winner that learned nothing."""
     from eosin.search.trials import trial_name
 
-    facts = RunFolder(run / trial_name(best.number)).read_json("model.json")
-    found = [*([MADE_UP] if store.made_up else []), *split.marks, *facts.get("marks", [])]
-    found += [str(dead["sentence"]) for dead in facts.get("diagnoses", [])]
+    facts = ModelFacts.of_run(run / trial_name(best.number))
+    found = [*([MADE_UP] if store.made_up else []), *split.marks, *map(str, facts.all_marks)]
     return list(dict.fromkeys(found))
 
 

@@ -8,7 +8,6 @@ names of any store's cases are digested with the same key and compared.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ from eosin.data.store import PatchStore
 from eosin.errors import RunError
 from eosin.folders import whole_file
 from eosin.records.marks import Mark
+from eosin.records.shared import case_digest as case_digest
 from eosin.runs import RunFolder
 
 #: The file in a run folder, and beside an exported model.
@@ -28,22 +28,6 @@ SEEN = "seen.parquet"
 _COLUMNS = ("case", "digest", "part", "key")
 
 Rows = npt.NDArray[np.int64]
-
-
-def case_digest(case: str, key: str) -> str:
-    """The digest that replaces the name of a case in what leaves the machine; "" stays "".
-
-    key: the digest of the store that the model was trained on. Whoever has the key and guesses a
-    name can check the guess: the digest keeps names from being read, not from being tried.
-
-    >>> case_digest("patient 7", "0f") == case_digest("patient 7", "0f")
-    True
-    >>> case_digest("patient 7", "0f") == case_digest("patient 7", "1f")
-    False
-    """
-    if not case:
-        return ""
-    return hashlib.blake2b(case.encode(), digest_size=16, key=key.encode()[:64]).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -59,12 +43,16 @@ class Overlap:
     def __bool__(self) -> bool:
         return bool(self.cases or self.patches)
 
-    def __str__(self) -> str:
-        """For a sentence: "2 cases (a, b) and 30 patches"."""
-        some = ", ".join(self.cases[:5]) + (", ..." if len(self.cases) > 5 else "")
+    @property
+    def counts(self) -> str:
+        """For a mark, which others may read: "2 cases and 30 patches"."""
         cases = f"{len(self.cases)} case{'s' * (len(self.cases) != 1)}"
-        patches = f"{self.patches} patch{'es' * (self.patches != 1)}"
-        return f"{cases}{f' ({some})' if some else ''} and {patches}"
+        return f"{cases} and {self.patches} patch{'es' * (self.patches != 1)}"
+
+    def __str__(self) -> str:
+        """For a message on this machine: "2 cases and 30 patches (cases a, b)"."""
+        some = ", ".join(self.cases[:5]) + (", ..." if len(self.cases) > 5 else "")
+        return f"{self.counts} (cases {some})" if some else self.counts
 
 
 @dataclass(frozen=True)
@@ -76,10 +64,10 @@ class Seen:
 
     >>> from types import SimpleNamespace
     >>> seen = Seen.of_cases({"train": ["a", "b"]})
-    >>> store = SimpleNamespace(cases=np.array(["b", "c"]), path="s.store",
+    >>> store = SimpleNamespace(cases=np.array(["b", "c"]), path=Path("s.store"),
     ...                         index=pl.DataFrame({"digest": ["0", "1"]}))
     >>> str(seen.overlap(store)), str(seen.for_others("0f").overlap(store))
-    ('1 case (b) and 0 patches', '1 case (b) and 0 patches')
+    ('1 case and 0 patches (cases b)', '1 case and 0 patches (cases b)')
     """
 
     table: pl.DataFrame = field(repr=False)
@@ -146,10 +134,10 @@ class Seen:
         keyed = pl.when(named).then(pl.lit(key)).otherwise("key").alias("key")
         return Seen(self.table.with_columns(case, keyed).sort("part", "case", "digest"))
 
-    def cases_by_part(self) -> dict[str, list[str]]:
+    def cases_by_part(self) -> dict[str, tuple[str, ...]]:
         """Part -> its cases, each once and in order; cases without a name are left out."""
         return {
-            part: sorted(set(self.only(part).table["case"].to_list()) - {""})
+            part: tuple(sorted(set(self.only(part).table["case"].to_list()) - {""}))
             for part in ("train", "val")
         }
 
@@ -187,13 +175,13 @@ class Seen:
         shared = self.overlap(store, rows)
         if not shared:
             return []
-        sentence = f"{shared} of {store.path} were seen in training"
         if not allow_seen:
             raise RunError(
-                f"{sentence}: figures on them would be too good. Leave them out, or add "
-                "--allow-seen to measure on them; every output then carries a mark"
+                f"{shared} of {store.path} were seen in training: figures on them would be too "
+                "good. Leave them out, or add --allow-seen to measure on them; every output then "
+                "carries a mark"
             )
-        return [Mark("seen", f"seen in training: {sentence}")]
+        return [Mark("seen", f"seen in training: {shared.counts} of {store.path.name}")]
 
 
 def seen_table(run: RunFolder) -> pl.DataFrame:

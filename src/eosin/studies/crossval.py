@@ -23,9 +23,9 @@ from eosin.evaluation.decisions import choose_threshold
 from eosin.evaluation.intervals import LEVEL, resampling_units
 from eosin.evaluation.metrics import predicted
 from eosin.files import whole
-from eosin.runs import RunFolder, environment
 from eosin.records.points import OperatingPoint
 from eosin.records.scored import Scored
+from eosin.runs import RunFolder, environment
 from eosin.splitting.published import published_cases
 from eosin.splitting.split_summary import missing_classes
 from eosin.splitting.splits import by_folds, groups_of

@@ -23,6 +23,7 @@ from eosin.config import Recipe
 from eosin.data.store import PatchStore
 from eosin.errors import EosinError, LeakError, RecipeError, RunError, StoppedError, StoreError
 from eosin.files import whole
+from eosin.records.model import ModelFacts
 from eosin.runs import RunFolder
 from eosin.splitting.split_file import Split, split_text
 from eosin.training.loop import Reporter
@@ -70,8 +71,8 @@ class Series:
         found: list[str] = []
         for name, session in self.finished.items():
             found += session.marks
-            facts = session.run.read_json("model.json")
-            found += [f"{name}: {dead['sentence']}" for dead in facts.get("diagnoses", [])]
+            facts = ModelFacts.of_run(session.run.path)
+            found += [f"{name}: {each.sentence}" for each in facts.diagnoses]
         return list(dict.fromkeys(found))
 
 

@@ -18,6 +18,7 @@ from eosin.config import Recipe
 from eosin.data.store import PatchStore
 from eosin.errors import SplitError, StoppedError, TrainingError
 from eosin.models.classifier import Classifier, save_classifier
+from eosin.records.model import ModelFacts
 from eosin.runs import RunFolder
 from eosin.training.batches import Batches, input_scaling, mixed_seed, take
 from eosin.training.checkpoint import Position, load_checkpoint, save_checkpoint
@@ -30,6 +31,7 @@ from eosin.training.diagnose import (
     weights_of,
 )
 from eosin.training.epoch import epochs_of
+from eosin.training.facts import facts_of
 from eosin.training.finetuning import Finetuning
 from eosin.training.machine import Machine, choose_machine, keep_freed_memory
 from eosin.training.optimizers import Optimizer, WeightAverage, rate_factor
@@ -70,6 +72,7 @@ class Trainer:
     run: RunFolder
     marks: tuple[str, ...] = ()
     reporter: Reporter = field(default_factory=Reporter)
+    #: For model.json: split, start and teacher, as ``facts_of`` takes them.
     facts: Mapping[str, Any] = field(default_factory=dict)
     #: Puts earlier weights into the fresh classifier.
     begin: Callable[[Classifier], None] | None = None
@@ -143,7 +146,7 @@ class Trainer:
         self._loss_sum = torch.zeros((), dtype=torch.float64, device=self.machine.device)
         self._since = time.perf_counter()
 
-    def fit(self, *, resume: bool = False) -> dict[str, Any]:
+    def fit(self, *, resume: bool = False) -> ModelFacts:
         """Train to the end and save the model; returns the facts that model.json holds.
 
         Raises TrainingError when the loss is not finite, memory runs out or another process is
@@ -345,32 +348,28 @@ class Trainer:
         for left in self.run.path.glob(".resume.pt.*"):
             left.unlink(missing_ok=True)
 
-    def _finish(self) -> dict[str, Any]:
+    def _finish(self) -> ModelFacts:
         if self.recipe.keep == "best" and self.position.best_weights:
             self.model.network.load_state_dict(self.position.best_weights)
         elif self.average:
             self.average.swap()
         self.tuning.finish()
         self.model.views = VIEWS[self.recipe.test_time]
-        facts = {
-            "recipe": self.recipe.name,
-            "mpp": self.store.mpp,
-            "fit": self.store.fit,
-            "made_up": self.store.made_up,
-            "store_digest": self.store.digest,
-            "train_patches": len(self.batches.labels),
-            "epochs": self.position.epoch,
-            "kept_epoch": self.position.best_epoch
-            if self.position.best_weights
-            else self.position.epoch,
-            "train_seconds": round(self.position.seconds, 2),
-            "machine": str(self.machine),
-            "diagnoses": [vars(d) for d in self.diagnoses],
-            "marks": list(self.marks),
-            "intended_use": "Research and education only, not for diagnosis.",
+        position = self.position
+        facts = facts_of(
+            self.model,
+            self.store,
+            self.recipe,
+            train_patches=len(self.batches.labels),
+            marks=self.marks,
+            epochs=position.epoch,
+            kept_epoch=position.best_epoch if position.best_weights else position.epoch,
+            train_seconds=round(position.seconds, 2),
+            machine=str(self.machine),
+            diagnoses=[vars(d) for d in self.diagnoses],
             **self.facts,
-        }
-        self.team.once(lambda: save_classifier(self.model, self.run.path, **facts))
+        )
+        self.team.once(lambda: save_classifier(self.model, self.run.path, facts))
         return facts
 
     # Small things

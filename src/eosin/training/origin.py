@@ -1,18 +1,16 @@
 """Where a run's first weights come from: chance, an earlier run, or a pretrained encoder.
 
-What was found is recorded in environment.json under "start", so that the run can begin again.
+The origin is kept in environment.json under "start", so that the run can be repeated.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 from torch import nn
 
 from eosin.config import Recipe
@@ -23,22 +21,23 @@ from eosin.models.classifier import Classifier, load_classifier
 from eosin.models.encoder import EncoderNetwork, load_encoder_weights
 from eosin.models.networks import build_network
 from eosin.models.pretrained import find_encoder
+from eosin.records.origin import Origin
 from eosin.runs import RunFolder
-from eosin.splitting.seen import seen_table
+from eosin.splitting.seen import Seen
 
 Rows = npt.NDArray[np.int64]
-Begin = Callable[[Classifier], None]
+PutWeights = Callable[[Classifier], None]
 
 
-def from_run(path: Path, recipe: Recipe) -> dict[str, Any]:
-    """The record of an earlier run as the start of another.
+def from_run(path: Path, recipe: Recipe) -> Origin:
+    """An earlier run as the start of another.
 
     Raises RunError where it has no model, RecipeError where the recipe's network is another.
     """
     model, facts = load_classifier(RunFolder.open(path).path)
     if model.architecture == "ensemble":
         raise RecipeError(
-            f"{path} is an ensemble, which is not trained: begin with one of its members, or learn "
+            f"{path} is an ensemble, which is not trained: start from one of its members, or learn "
             f"from its answers with --teacher {path}"
         )
     mine = (recipe.network, dict(recipe.arguments))
@@ -49,21 +48,20 @@ def from_run(path: Path, recipe: Recipe) -> dict[str, Any]:
             f"the recipe's network is {mine[0]} with arguments {mine[1]}, that of {path} is "
             f"{theirs[0]} with {theirs[1]}: weights carry over only between equal ones"
         )
-    return {
-        "kind": "run",
-        "path": str(path.resolve()),
-        "digest": digest_of(path / "model.safetensors"),
-        "classes": list(model.classes),
-        "mean": model.mean.tolist(),
-        "deviation": model.deviation.tolist(),
-        "store": facts.get("store_digest"),
-    }
+    return Origin.of(
+        path,
+        kind="run",
+        classes=facts.classes,
+        mean=facts.mean,
+        deviation=facts.deviation,
+        store=facts.store_digest,
+    )
 
 
-def from_encoder(recipe: Recipe, store: PatchStore, found: Mapping[str, Any]) -> dict[str, Any]:
-    """The record of an encoder's weights, after they were put into the network once.
+def from_encoder(recipe: Recipe, store: PatchStore, weights: Mapping[str, Any]) -> Origin:
+    """An encoder's weights as the start, after they were put into the network once.
 
-    So weights that do not fit are refused before a run folder is made. found: where they lie
+    So weights that do not fit are refused before a run folder is made. weights: where they are
     ("path") and what they are. Raises RunError where they are damaged or do not fit.
     """
     network = build_network(
@@ -73,35 +71,38 @@ def from_encoder(recipe: Recipe, store: PatchStore, found: Mapping[str, Any]) ->
         arguments=recipe.arguments,
     )
     assert isinstance(network, EncoderNetwork)
-    return {"kind": "encoder", **load_encoder_weights(network, Path(str(found["path"]))), **found}
+    loaded = load_encoder_weights(network, Path(str(weights["path"])))
+    return Origin(**{"kind": "encoder", **loaded, **weights})
 
 
-def beginning(record: Mapping[str, Any], *, going_on: bool) -> Begin | None:
-    """What puts the recorded weights into a fresh classifier.
+def weights_of(origin: Origin, *, resumed: bool) -> PutWeights | None:
+    """What puts the origin's weights into a fresh classifier; None where there are none.
 
-    going_on: the checkpoint brings the weights, only the input scaling is still to be set.
-    Raises RunError where the recorded weights are gone or have changed.
+    resumed: the checkpoint brings the weights, only the input scaling is still to be set.
+    Raises RunError where the recorded weights are missing or have changed.
     """
-    kind = record.get("kind", "random")
-    if kind == "random" or (going_on and kind == "encoder"):
-        return None
-    path = Path(str(record["path"]))
-    if not going_on and kind == "run":
-        check_digest(path / "model.safetensors", str(record["digest"]))
-    elif not going_on and _weights_digest(str(record["encoder"]), record) != record["digest"]:
-        raise RunError(f"the run began from {path}, which has changed since; train anew")
+    path = Path(origin.path)
+    if origin.kind == "run":
+        if not resumed:
+            origin.check()
 
-    def from_other(model: Classifier) -> None:
-        model.mean.copy_(model.mean.new_tensor(record["mean"]))
-        model.deviation.copy_(model.deviation.new_tensor(record["deviation"]))
-        if not going_on:
-            _copy(load_classifier(path)[0], model)
+        def from_other(model: Classifier) -> None:
+            model.mean.copy_(model.mean.new_tensor(origin.mean))
+            model.deviation.copy_(model.deviation.new_tensor(origin.deviation))
+            if not resumed:
+                _copy(load_classifier(path)[0], model)
+
+        return from_other
+    if origin.kind != "encoder" or resumed:
+        return None
+    if digest(weights_files(path, find_encoder(origin.encoder).files)) != origin.digest:
+        raise RunError(f"{path}, which this run started from, has changed since; start a new run")
 
     def from_file(model: Classifier) -> None:
         assert isinstance(model.network, EncoderNetwork)
         load_encoder_weights(model.network, path)
 
-    return from_other if kind == "run" else from_file
+    return from_file
 
 
 def _copy(earlier: Classifier, model: Classifier) -> None:
@@ -124,30 +125,6 @@ def head_tensors(network: nn.Module) -> list[str]:
     return [f"{name}.{tensor}" for tensor in layer.state_dict()]
 
 
-def digest_of(path: Path) -> str:
-    """SHA-256 of a file."""
-    found = hashlib.sha256()
-    try:
-        with open(path, "rb") as file:
-            while block := file.read(1 << 20):
-                found.update(block)
-    except OSError as error:
-        raise RunError(f"{path} cannot be read ({error.strerror or error})") from None
-    return found.hexdigest()
-
-
-def _weights_digest(encoder: str, record: Mapping[str, Any]) -> str:
-    return digest(weights_files(Path(str(record["path"])), find_encoder(encoder).files))
-
-
-def check_digest(path: Path, expected: str) -> None:
-    """Raise RunError where weights that were recorded are gone, or are others now."""
-    if not path.exists():
-        raise RunError(f"the run began from {path}, which is gone; put it back, or train anew")
-    if digest_of(path) != expected:
-        raise RunError(f"the run began from {path}, which has changed since; train anew")
-
-
 def refuse_seen(
     what: str, earlier: RunFolder, store: PatchStore, parts: Mapping[str, Rows]
 ) -> list[str]:
@@ -155,30 +132,24 @@ def refuse_seen(
 
     What it was trained on may be neither in the validation nor in the test part; what it was
     validated on may be validated on again, but not tested. what: the earlier run's role in this
-    one, such as "--from" or "the teacher".
+    one, such as "--from" or "the teacher". The sentences become marks, so they list no cases.
     """
-    seen = seen_table(earlier)
-    found = []
+    seen = Seen.of_run(earlier)
+    sentences = []
     for part, roles in (("val", ["train"]), ("test", ["train", "val"])):
-        before = seen.filter(pl.col("part").is_in(roles))
-        rows = parts[part]
-        cases = set(before["case"].to_list()) - {""}
-        shared = sorted(cases & set(store.cases[rows].tolist()))
-        patches = int(store.index["digest"][rows].is_in(before["digest"].to_list()).sum())
-        if shared or patches:
-            some = f" (cases {', '.join(shared[:3])}{' ...' if len(shared) > 3 else ''})"
-            found.append(
-                f"{what} {earlier.path} has seen {len(shared)} cases and {patches} patches of the "
-                f"{part} part{some if shared else ''}"
+        shared = seen.only(*roles).overlap(store, parts[part])
+        if shared:
+            sentences.append(
+                f"{what} {earlier.path.name} has seen {shared.counts} of the {part} part"
             )
-    return found
+    return sentences
 
 
 def leak(sentences: Sequence[str]) -> LeakError:
     """The refusal."""
     return LeakError(
         f"{'; '.join(sentences)}: figures on them would be too good. Make a split that leaves them "
-        "out, or say --allow-leaks, and every output will say so"
+        "out, or add --allow-leaks; every output then carries a mark"
     )
 
 

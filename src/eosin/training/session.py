@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -13,23 +13,23 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
 from eosin.config import Recipe
 from eosin.data.store import MADE_UP, PatchStore
 from eosin.errors import LeakError, RecipeError, RunError, TrainingError
-from eosin.files import whole
+from eosin.records.model import ModelFacts
+from eosin.records.origin import Origin, Teacher
 from eosin.runs import RunFolder, environment
 from eosin.splitting.audit import AuditResult, audit
-from eosin.splitting.seen import SEEN, seen_table
+from eosin.splitting.seen import SEEN, Seen
 from eosin.splitting.splits import Split, read_split, write_split
 from eosin.training.loop import Reporter, Trainer
 from eosin.training.origin import (
-    beginning,
     from_encoder,
     from_run,
     leak,
     refuse_seen,
+    weights_of,
 )
 from eosin.training.parallel import Team
 from eosin.training.teacher import as_teacher, teach
@@ -46,9 +46,9 @@ class Session:
     recipe: Recipe
     run: RunFolder
     marks: tuple[str, ...]
-    #: Where the first weights come from, and the teacher; see `training.origin` and `.teacher`.
-    origin: Mapping[str, Any]
-    teacher: Mapping[str, Any] | None
+    #: Where the first weights come from, and the teacher.
+    origin: Origin
+    teacher: Teacher | None
 
 
 def start(
@@ -80,7 +80,7 @@ def start(
             f"the split leaks: {'; '.join(result.marks)}. See: eosin audit {store.path} "
             "SPLIT; train on it all the same with --allow-leaks, and every output will say so"
         )
-    origin: dict[str, Any] = {"kind": "random"}
+    origin = Origin()
     if base is not None:
         origin = from_run(base, recipe)
     elif weights is not None:
@@ -112,11 +112,12 @@ def start(
             "fold": fold,
             "marks": list(dict.fromkeys(marks)),
             "audit": result.to_dict(),
-            "start": origin,
-            "teacher": taught,
+            "start": origin.to_json(),
+            "teacher": taught and taught.to_json(),
         },
     )
-    _write_seen(run, store, parts, list(before.values()))
+    earlier_seen = [Seen.of_run(other) for other in before.values()]
+    Seen.of_store(store, parts).joined(earlier_seen).write(run / SEEN)
     return _session(store, split, fold, recipe, run), result
 
 
@@ -169,7 +170,7 @@ def fit(
     reporter: Reporter | None = None,
     resume: bool = False,
     team: Team | None = None,
-) -> dict[str, Any]:
+) -> ModelFacts:
     """Train, or go on training; returns the facts of model.json.
 
     team: the processes that train together; each of them calls this with the same session.
@@ -204,12 +205,11 @@ def fit(
         marks=session.marks,
         reporter=reporter,
         facts={
-            "split_scheme": session.split.scheme,
-            "leaking": session.split.leaking,
+            "split": session.split,
             "start": session.origin,
             "teacher": session.teacher,
         },
-        begin=beginning(session.origin, going_on=resume),
+        begin=weights_of(session.origin, resumed=resume),
         soft=soft,
         team=team,
     )
@@ -227,20 +227,7 @@ def _session(
 ) -> Session:
     facts = run.read_json("environment.json")
     marks = tuple(str(mark) for mark in facts["marks"])
-    origin = facts.get("start") or {"kind": "random"}
+    origin = Origin.model_validate(facts.get("start") or {})
+    teacher = Teacher.model_validate(facts["teacher"]) if facts.get("teacher") else None
     parts = split.parts(store, fold)
-    return Session(store, split, fold, parts, recipe, run, marks, origin, facts.get("teacher"))
-
-
-def _write_seen(
-    run: RunFolder,
-    store: PatchStore,
-    parts: Mapping[str, npt.NDArray[np.int64]],
-    before: Sequence[RunFolder],
-) -> None:
-    """What this run sees, and what those saw whose weights or answers it takes over."""
-    index = store.index.select("case", "digest")
-    tables = [index[parts[part]].with_columns(part=pl.lit(part)) for part in ("train", "val")]
-    tables += [seen_table(other) for other in before]
-    with whole(run / SEEN) as temporary:
-        pl.concat(tables).unique(maintain_order=True).write_parquet(temporary)
+    return Session(store, split, fold, parts, recipe, run, marks, origin, teacher)

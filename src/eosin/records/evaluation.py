@@ -1,0 +1,261 @@
+"""``Evaluation``: evaluation.json as an object, read from any version and written as one."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
+
+from eosin.errors import RunError
+from eosin.records.figures import (
+    Baseline,
+    CaseRow,
+    ClassRow,
+    Figure,
+    FigureSet,
+    Intervals,
+    Threshold,
+)
+from eosin.records.marks import Mark
+from eosin.records.record import Number, Record
+from eosin.records.referral import Decided, Referral
+from eosin.records.trust import Calibration, DecisionCurve, MeasuredPoint, ScopeCheck, Suspects
+
+#: 1: marks are plain sentences (and the number was called version); 2: marks have a kind.
+FORMAT = 2
+NAME = "evaluation.json"
+
+
+class MeasuredStore(Record):
+    """The store that was measured."""
+
+    path: str = ""
+    digest: str = ""
+    patches: int | None = None
+
+
+class Fitting(Record):
+    """What was fitted on which part, and what was measured."""
+
+    fitted_on: str = ""
+    measured_on: str = ""
+    #: Groups of cases, each judged by what was fitted on the others; 0 where that was not needed.
+    cross_fitted: int = 0
+    sentence: str = ""
+
+
+class AuditFinding(Record):
+    """One kind of thing that the parts of a split share."""
+
+    kind: str = ""
+    #: leak, warning or hint.
+    severity: str = "hint"
+    count: int | None = None
+    sentence: str = ""
+    pairs: dict[str, int] = Field(default_factory=dict)
+    examples: tuple[tuple[int, ...], ...] = ()
+
+
+class Audit(Record):
+    """What the audit of the split found."""
+
+    leaking: bool = False
+    findings: tuple[AuditFinding, ...] = ()
+    #: Patches looked at, by part.
+    compared: dict[str, int] = Field(default_factory=dict)
+    flat: int | None = None
+    sparse: int | None = None
+    marks: tuple[str, ...] = ()
+
+
+class PublishedRow(Record):
+    """One published result."""
+
+    name: str = ""
+    source: str = ""
+    f1: Number = None
+    balanced_accuracy: Number = None
+    auroc: Number = None
+    auprc: Number = None
+    protocol: str = ""
+    remark: str = ""
+    comparable: bool = False
+
+
+class Missing(Record):
+    """Cases and patches of the published protocol that were not measured."""
+
+    cases: tuple[str, ...] = ()
+    patches: int = 0
+
+
+class Published(Record):
+    """Published results, and whether this evaluation compares with them."""
+
+    comparable: bool = False
+    #: Why not, or what is short.
+    reason: str = ""
+    note: str = ""
+    rows: tuple[PublishedRow, ...] = ()
+    run: dict[str, Figure] | None = None
+    missing: Missing = Missing()
+
+
+class Exported(Record):
+    """The exported file that answered, where it was not the run itself."""
+
+    file: str = ""
+    run: str | None = None
+    kind: str = ""
+    precision: str = ""
+    runtime: str = ""
+    weights_digest: str | None = None
+    parity: Any = None
+
+
+class Evaluation(FigureSet):
+    """All figures of one evaluation.
+
+    Build one with ``Evaluation.model_validate(sections)``, write it with ``to_json``.
+
+    >>> sections = {"classes": ["n", "p"], "auroc": {"value": 0.9}, "marks": ["leak: 3 cases"]}
+    >>> evaluation = Evaluation.model_validate(sections)
+    >>> evaluation.ranking.value, evaluation.marks[0].kind, evaluation.to_json()["format"]
+    (0.9, 'leak', 2)
+    """
+
+    format: int = FORMAT
+    classes: tuple[str, ...] = ()
+    marks: tuple[Annotated[Mark, BeforeValidator(Mark.read)], ...] = ()
+    n_patches: int = 0
+    #: None where the cases of the patches are unknown.
+    n_cases: int | None = None
+    #: Of the point that decides; None for more than two classes.
+    threshold: Threshold | None = None
+    #: Share of positive patches, or of each class by name.
+    prevalence: Number | dict[str, Number] = None
+    #: Why a figure has no value, by name.
+    undefined: dict[str, str] = Field(default_factory=dict)
+    #: Patches by true class (row) and called class (column).
+    confusion: tuple[tuple[int, ...], ...] | None = None
+    intervals: Intervals = Intervals()
+    mean_over_cases: dict[str, Figure] = Field(default_factory=dict)
+    cases: tuple[CaseRow, ...] = ()
+    cases_note: str = ""
+    baselines: dict[str, Baseline] = Field(default_factory=dict)
+    per_class: tuple[ClassRow, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    #: The run folder or the file that was measured.
+    run: str = ""
+    #: "test", "val", or "all" for a whole store.
+    part: str = ""
+    #: The scheme of the split.
+    split: str = ""
+    store: MeasuredStore = MeasuredStore()
+    recipe: str | None = None
+    intended_use: str = ""
+    exported: Exported | None = None
+    audit: Audit | None = None
+    #: Name of the operating point that decides, and what `eosin predict` does with the patches.
+    point: str | None = None
+    decided: Decided | None = None
+    #: Identity of the file of fitted values that belongs to this evaluation.
+    fitted_digest: str | None = None
+
+    fitting: Fitting = Fitting()
+    calibration: Calibration | None = None
+    operating_points: tuple[MeasuredPoint, ...] = ()
+    decision_curve: DecisionCurve | None = None
+    referral: Referral | None = None
+    scope: ScopeCheck | None = None
+    suspects: Suspects | None = None
+    published: Published | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_this_format(cls, data: Any) -> Any:
+        """Read earlier formats; refuse later ones."""
+        if not isinstance(data, Mapping):
+            return data
+        number = data.get("format", data.get("version", FORMAT))
+        if not isinstance(number, int) or number > FORMAT:
+            raise ValueError(
+                f"its format is {number}, and this version of eosin reads up to {FORMAT}; "
+                "update eosin to read it"
+            )
+        return {**{k: v for k, v in data.items() if k != "version"}, "format": FORMAT}
+
+    @classmethod
+    def read(cls, folder: str | os.PathLike[str]) -> Self:
+        """The evaluation in a folder.
+
+        Raises RunError where evaluation.json is missing, damaged or of a later format.
+        """
+        path = Path(folder) / NAME
+        try:
+            data = json.loads(path.read_text("utf-8"))
+        except FileNotFoundError:
+            raise RunError(
+                f"{folder} has no {NAME}; make it with: eosin evaluate {folder}"
+            ) from None
+        except (OSError, ValueError) as error:
+            raise RunError(f"{path} is damaged ({error}); {_AGAIN}") from None
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            raise RunError(f"{path} cannot be used: {_first(error)}; {_AGAIN}") from None
+
+    @property
+    def binary(self) -> bool:
+        """Whether there are two classes, the second being positive."""
+        return len(self.classes) == 2
+
+    @property
+    def ranking_name(self) -> str:
+        """The name of the headline figure."""
+        return "auroc" if self.macro_auroc is None else "macro_auroc"
+
+    @property
+    def ranking(self) -> Figure:
+        """The headline figure: AUROC, or its mean over the classes."""
+        return self.figure(self.ranking_name)
+
+    @property
+    def deciding(self) -> MeasuredPoint | None:
+        """The operating point that decides, or None where there are none."""
+        named = (each for each in self.operating_points if each.name == self.point)
+        default = (each for each in self.operating_points if each.default)
+        return next(named, None) or next(default, None) or next(iter(self.operating_points), None)
+
+    def has_mark(self, *kinds: str) -> bool:
+        """Whether there is a mark of any of these kinds."""
+        return any(mark.kind in kinds for mark in self.marks)
+
+    def case_figure(self) -> str:
+        """The figure to show by case: balanced accuracy, or accuracy where most cases lack it.
+
+        Balanced accuracy needs both classes in a case.
+        """
+        defined = sum(row.figure("balanced_accuracy").value is not None for row in self.cases)
+        return "balanced_accuracy" if self.binary and 2 * defined >= len(self.cases) else "accuracy"
+
+
+_AGAIN = "make it again with: eosin evaluate RUN"
+
+
+def _first(error: ValidationError) -> str:
+    """The first thing that is wrong, in words."""
+    first = error.errors()[0]
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{'.'.join(map(str, first['loc']))}: {message}" if first["loc"] else message
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of evaluation.json, as published in docs/reference/schemas."""
+    schema = Evaluation.model_json_schema(mode="validation")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

@@ -1,0 +1,108 @@
+"""FileFacts and ExportFacts: what an exported file and the export.json beside it contain."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from eosin.records.model import INTENDED_USE, Pixels
+from eosin.records.record import Record
+
+#: Version of both; exports of format 1 had case names, and a model.json of format 1 as facts.
+EXPORT_FORMAT = 2
+
+
+class Parity(Record):
+    """A file's answers beside those of torch, for the same patches."""
+
+    patches: int
+    #: Differences of a probability; the last for patches of other sizes than the model's.
+    largest_difference: float
+    mean_difference: float
+    largest_difference_other_sizes: float
+    #: Patches whose class (without band and out-of-scope check) and whose decision changed, and
+    #: those that changed where torch's own value is on a limit.
+    called_changed: int
+    answers_changed: int
+    on_a_limit: int
+    called_changed_share: float
+    answers_changed_share: float
+    distance_difference: float | None = None
+    auroc_torch: float | None = None
+    auroc: float | None = None
+    auroc_lost: float | None = None
+    #: The same computed in bf16, where OpenVINO can.
+    bf16: Parity | None = None
+
+
+class FileFacts(Record):
+    """The metadata of an exported file: one JSON object under the key "eosin"."""
+
+    format: Annotated[int, Field(ge=1, le=EXPORT_FORMAT)] = EXPORT_FORMAT
+    #: "fp32" or "int8".
+    kind: str = "fp32"
+    #: Name of the run folder.
+    run: str | None = None
+    classes: tuple[str, ...] = Field(min_length=2)
+    #: (height_px, width_px) of the training patches.
+    patch_size: tuple[Pixels, Pixels]
+    #: The model as others may see it: keys of model.json, and under "fitted" those of fitted.json.
+    facts: dict[str, Any]
+    #: Digest of the network's tensors alone, as in model.json.
+    weights_digest: str | None = None
+    #: Part of the run's split ("train", "val") -> digests of its cases, made with ``seen_key``.
+    seen_cases: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    seen_key: str = ""
+    #: How far the file's answers are those of torch.
+    parity: dict[str, Any] | None = None
+    exported_with: dict[str, str] = Field(default_factory=dict)
+    intended_use: str = INTENDED_USE
+
+
+class ExportedFile(Record):
+    """A row of export.json: one file that was written."""
+
+    file: str
+    kind: str
+    #: The library that it was tried with.
+    runtime: str
+    bytes: int
+    #: Name of each part -> its SHA-256.
+    sha256: dict[str, str]
+    parity: Parity
+
+
+class RefusedFile(Record):
+    """A row of export.json: an int8 file that was not written, and why."""
+
+    file: str
+    why: str
+    parity: Parity | None = None
+
+
+class SampleFacts(Record):
+    """The patches that the files of an export were tried on."""
+
+    #: "val", "train" or "random" (made-up patches).
+    part: str
+    patches: int
+    cases: int = 0
+    #: Why they are made up, or "".
+    note: str = ""
+
+
+class ExportFacts(Record):
+    """The content of export.json."""
+
+    format: int = EXPORT_FORMAT
+    run: str
+    classes: tuple[str, ...]
+    patch_size: tuple[int, int]
+    files: tuple[ExportedFile, ...]
+    refused: tuple[RefusedFile, ...] = ()
+    sample: SampleFacts
+    facts: dict[str, Any]
+    weights_digest: str
+    exported_with: dict[str, str]
+    intended_use: str = INTENDED_USE

@@ -1,0 +1,119 @@
+"""Measured figures with their intervals, and the rows that have a set of them."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from eosin.records.record import Number, Record
+
+
+class Figure(Record):
+    """A figure and its 95 % interval; None where it is not defined.
+
+    >>> Figure(value=0.9, low=0.85, high=0.95).bounds
+    (0.85, 0.9, 0.95)
+    """
+
+    value: Number = None
+    low: Number = None
+    high: Number = None
+    #: Why there is no value or no interval, or "".
+    note: str = ""
+
+    @property
+    def bounds(self) -> tuple[float, float, float] | None:
+        """(low, value, high), or None where one of them is not defined."""
+        if self.value is None or self.low is None or self.high is None:
+            return None
+        return self.low, self.value, self.high
+
+
+class Threshold(Record):
+    """A threshold and where it comes from; a patch is positive where its probability reaches it."""
+
+    value: Number = None
+    rule: str = ""
+    chosen_on: str = ""
+    note: str = ""
+
+
+class FigureSet(Record):
+    """The figures of some patches; those that were not measured are None."""
+
+    auroc: Figure | None = None
+    average_precision: Figure | None = None
+    macro_auroc: Figure | None = None
+    macro_average_precision: Figure | None = None
+    balanced_accuracy: Figure | None = None
+    f1: Figure | None = None
+    macro_f1: Figure | None = None
+    sensitivity: Figure | None = None
+    specificity: Figure | None = None
+    precision: Figure | None = None
+    npv: Figure | None = None
+    accuracy: Figure | None = None
+    brier: Figure | None = None
+
+    def figure(self, name: str) -> Figure:
+        """A figure by name; one without a value where it was not measured."""
+        found = getattr(self, name) if name in FigureSet.model_fields else None
+        return found or Figure()
+
+    def figures(self) -> dict[str, Figure]:
+        """Name -> figure, of those that were measured, in the order of a table.
+
+        >>> list(FigureSet(f1=Figure(value=0.5), auroc=Figure(value=0.7)).figures())
+        ['auroc', 'f1']
+        """
+        found = {name: getattr(self, name) for name in FigureSet.model_fields}
+        return {name: figure for name, figure in found.items() if figure is not None}
+
+
+class CaseRow(FigureSet):
+    """One case of the measured patches."""
+
+    case: str = ""
+    #: Patches.
+    n: int = 0
+    #: Patches that are, and that are called, positive; None for more than two classes.
+    positives: int | None = None
+    called_positive: int | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Baseline(FigureSet):
+    """A simple method, fitted on the training part and measured on the same patches."""
+
+    threshold: Threshold | None = None
+    note: str = ""
+
+
+class ClassRow(Record):
+    """One class against the rest; its figures have no interval."""
+
+    name: str = Field("", alias="class")
+    n: int = 0
+    auroc: Number = None
+    average_precision: Number = None
+    sensitivity: Number = None
+    specificity: Number = None
+    precision: Number = None
+    f1: Number = None
+
+
+class Intervals(Record):
+    """How the intervals were made."""
+
+    method: str = ""
+    level: float = 0.95
+    replicates: int | None = None
+    seed: int | None = None
+    #: What was drawn with replacement, and how many of them there are.
+    units: int | None = None
+    #: Why a figure that has a value has no interval, by name.
+    notes: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def over(self) -> str:
+        """``patches`` or ``cases``."""
+        return "patches" if "patches" in self.method else "cases"

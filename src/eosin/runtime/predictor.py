@@ -1,0 +1,165 @@
+"""Predictor: patches in, probabilities out. Everything above uses only this.
+
+``load_file`` opens what answers without torch; ``eosin.inference.predictor.load`` opens run folders
+and torch programs as well. A predictor may be used from several threads at once.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from eosin.errors import RunError, UserError
+from eosin.records.model import ModelFacts
+from eosin.runtime.exported import (
+    BATCH,
+    DISTANCE,
+    PROBABILITIES,
+    Exported,
+    blocks,
+    check_patches,
+    joined,
+)
+
+Patches = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
+
+PRECISIONS = ("fp32", "bf16", "auto")
+#: What an export writes, best first where a folder contains several.
+_EXPORTS = ("model.onnx", "model.xml", "model.pt2")
+
+
+class Predictor(Protocol):
+    """What answers for a trained model, whatever runs it."""
+
+    classes: tuple[str, ...]
+    #: (height_px, width_px) that the model was trained on.
+    patch_size: tuple[int, int]
+    #: What is known of the model: ``facts.decision()`` is the rule that decides.
+    facts: ModelFacts
+
+    def predict(self, patches: Patches) -> Floats:
+        """patches: uint8 [N, H, W, 3]. Returns probabilities float32 [N, K]."""
+        ...
+
+    def examine(self, patches: Patches) -> tuple[Floats, Floats | None]:
+        """Probabilities float32 [N, K], and the distance from the training patches float32 [N].
+
+        The distance is None where the model has no out-of-scope check.
+        """
+        ...
+
+
+class FilePredictor:
+    """A predictor over an exported file; a runtime gives ``_answers``.
+
+    exported: what the file says of itself; runtime: the library that answers, with its version.
+    """
+
+    def __init__(self, exported: Exported, runtime: str, batch_size: int = BATCH) -> None:
+        self.exported = exported
+        self.runtime = runtime
+        self.batch_size = batch_size
+        self.path = exported.path
+        self.facts = exported.facts
+        self.classes = exported.facts.classes
+        self.patch_size = exported.facts.patch_size
+
+    def predict(self, patches: Patches) -> Floats:
+        """patches: uint8 [N, H, W, 3], any N, H and W. Returns probabilities float32 [N, K].
+
+        Raises ValueError for another dtype or shape.
+        """
+        return self._joined(patches, (PROBABILITIES,))[0]
+
+    def examine(self, patches: Patches) -> tuple[Floats, Floats | None]:
+        """Probabilities float32 [N, K], and the distance from the training patches float32 [N].
+
+        patches: uint8 [N, H, W, 3]. The distance is None where the file has no such check.
+        """
+        if not self.exported.has_distance:
+            return self.predict(patches), None
+        probabilities, distances = self._joined(patches, (PROBABILITIES, DISTANCE))
+        return probabilities, distances
+
+    def _joined(self, patches: Patches, names: tuple[str, ...]) -> list[Floats]:
+        check_patches(patches)
+        parts = [
+            self._answers(np.ascontiguousarray(patches[block]), names)
+            for block in blocks(patches, self.patch_size, self.batch_size)
+        ]
+        empty = {PROBABILITIES: (0, len(self.classes)), DISTANCE: (0,)}
+        return [joined([part[k] for part in parts], empty[name]) for k, name in enumerate(names)]
+
+    def _answers(self, patches: Patches, names: tuple[str, ...]) -> Sequence[Floats]:
+        """The named outputs for one block of patches."""
+        raise NotImplementedError
+
+
+def load_file(path: str | os.PathLike[str], *, precision: str = "fp32") -> FilePredictor:
+    """The predictor of an exported .onnx or .xml file, or of an export's folder.
+
+    precision: "fp32" is exact; "bf16" is faster where the machine is good at it, "auto" decides by
+    the machine. An .onnx file is computed as it is; for bf16 it is given to OpenVINO.
+    Raises RunError for any other file, a missing or damaged one, or one that eosin did not export;
+    MissingExtraError where the part that answers is not installed; UserError for an unknown
+    precision.
+    """
+    check_precision(precision)
+    place = file_of(Path(path), precision)
+    kind = place.suffix.lower()
+    if kind == ".onnx" and precision != "bf16":
+        from eosin.runtime.with_onnx import OnnxPredictor
+
+        return OnnxPredictor(place)
+    if kind in (".onnx", ".xml"):
+        from eosin.runtime.with_openvino import OpenvinoPredictor
+
+        return OpenvinoPredictor(place, precision=precision)
+    if kind == ".pt2":
+        raise RunError(
+            f"{place} is a torch program, which does not answer without torch; use an .onnx file"
+        )
+    raise RunError(f"{place} is neither a run folder nor an exported model (.onnx, .xml or .pt2)")
+
+
+def check_precision(precision: str) -> None:
+    """Raise UserError for an unknown precision."""
+    if precision not in PRECISIONS:
+        raise UserError(f"precision {precision}: choose fp32, bf16 or auto")
+
+
+def is_exported(path: str | os.PathLike[str]) -> bool:
+    """Whether a path names an exported file, or the folder of an export, and not a run.
+
+    >>> is_exported("model.onnx"), is_exported("run")
+    (True, False)
+    """
+    place = Path(path)
+    if place.is_dir():
+        return not _is_run(place) and any((place / name).is_file() for name in _EXPORTS)
+    return place.suffix.lower() in (".onnx", ".xml", ".pt2")
+
+
+def _is_run(folder: Path) -> bool:
+    return any((folder / name).exists() for name in ("recipe.toml", "model.json", "resume.pt"))
+
+
+def file_of(path: Path, precision: str) -> Path:
+    """The model in an export's folder; the path itself where it is a file or has none."""
+    # OpenVINO's own file opens faster than the .onnx file, which it could read as well.
+    names = ("model.xml", *_EXPORTS) if precision == "bf16" else _EXPORTS
+    return next((path / name for name in names if (path / name).is_file()), path)
+
+
+def predict_rows(
+    predictor: Predictor, patches: Patches, rows: npt.NDArray[np.int64], *, block: int = 2048
+) -> Iterator[Floats]:
+    """Probabilities of rows of a memory-mapped array, block by block: float32 [<= block, K]."""
+    for start in range(0, len(rows), block):
+        yield predictor.predict(np.asarray(patches[rows[start : start + block]]))

@@ -185,7 +185,7 @@ def _show(assessment: Assessment, page: Path | None, json_: bool) -> None:
         output.result({**result, "folder": folder, "files": files, "report": report})
         return
     for mark in result["marks"]:
-        output.warn(mark)
+        output.warn(mark["sentence"])
     from eosin.evaluation.definitions import NAMES
 
     others = result["baselines"]

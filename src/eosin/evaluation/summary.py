@@ -24,7 +24,8 @@ from eosin.records.marks import Mark
 from eosin.records.points import OperatingPoint
 from eosin.records.scored import Scored
 
-FORMAT = 1
+#: Of evaluation.json; 2: marks have a kind.
+FORMAT = 2
 #: Below so many cases an interval exists but should not be leaned on.
 FEW_CASES = 10
 
@@ -39,7 +40,7 @@ def evaluate(
     replicates: int = 2000,
     seed: int = 0,
     baselines: Mapping[str, Baseline | npt.ArrayLike] | None = None,
-    marks: Sequence[Mark | str] = (),
+    marks: Sequence[Mark] = (),
 ) -> dict[str, Any]:
     """The content of evaluation.json; every value is safe for JSON (no NaN: null).
 
@@ -68,9 +69,9 @@ def evaluate(
     }
     confusion = counted(scored.labels, called, scored.classes) if finite else None
     result: dict[str, Any] = {
-        "version": FORMAT,
+        "format": FORMAT,
         "classes": list(classes),
-        "marks": [str(mark) for mark in marks],
+        "marks": [mark.to_json() for mark in marks],
         "n_patches": len(scored),
         "n_cases": len(units.names) if units.names or not len(scored) else None,
         "threshold": point.threshold_json() if two else None,

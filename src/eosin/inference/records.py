@@ -106,7 +106,7 @@ def write_assessment(
     measured = predictions.filter(pl.col("part") == evaluation["part"])
     with tempfile.TemporaryDirectory() as temporary:
         staging = Path(temporary)
-        marks = pl.lit("; ".join(str(mark) for mark in evaluation["marks"]))
+        marks = pl.lit("; ".join(mark["sentence"] for mark in evaluation["marks"]))
         predictions.with_columns(marks=marks).write_parquet(staging / "predictions.parquet")
         suspects = pl.DataFrame(evaluation["suspects"]["rows"], schema=_SUSPECT)
         suspects.write_csv(staging / "suspects.csv")

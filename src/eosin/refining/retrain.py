@@ -193,7 +193,7 @@ def judge(
         },
         "new": {"path": str(run.path), "start": session.origin.kind},
         "store": {"path": str(store.path), "digest": store.digest},
-        "marks": found.evaluation["marks"],
+        "marks": [mark["sentence"] for mark in found.evaluation["marks"]],
         "notes": _notes(predictor, ModelFacts.of_run(run.path), store),
         "shared": shared,
         "common": {

@@ -70,7 +70,10 @@ class Suspects:
         >>> row["patch"], row["suggested"], round(row["score"], 3)
         (18, 'p', 0.05)
         """
-        about = {"patch": np.asarray(patch), "case": np.asarray(case), "source": np.asarray(source)}
+        about = {
+            "patch": np.asarray(patch, np.int64), "case": np.asarray(case, np.str_),
+            "source": np.asarray(source, np.str_),
+        }  # fmt: skip
         for name, column in about.items():
             if len(column) != self.of:
                 raise ValueError(f"{name} has {len(column)} entries for {self.of} patches")

@@ -91,7 +91,6 @@ def work(path: Path, precision: str) -> None:
     if precision == "plain":
         predict = plain(path)
     else:
-        from eosin.models.classifier import load_classifier
 
         predict = load(path, precision=precision).predict
     for line in sys.stdin:

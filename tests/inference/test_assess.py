@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from eosin.inference.subject import OWN_SPLIT
 
 from eosin.config import read_recipe
 from eosin.data.store import PatchStore, StoreWriter
@@ -18,6 +17,7 @@ from eosin.errors import UserError
 from eosin.inference.assess import assess, assess_unseen
 from eosin.inference.fitting import FittingOptions
 from eosin.inference.predictor import load
+from eosin.inference.subject import OWN_SPLIT
 from eosin.records.evaluation import Evaluation
 from eosin.records.model import ModelFacts
 from eosin.reporting.report import write_report

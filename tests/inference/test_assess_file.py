@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+
+from eosin.data.store import PatchStore, StoreWriter
+from eosin.errors import RunError, UserError
 from eosin.inference.assess import NO_TRAINING, OTHER_TRAINING, assess_file
 from eosin.inference.predictor import load_file
 from eosin.inference.subject import (
@@ -189,7 +192,7 @@ def test_the_command(
         (("evaluate", exported, *words, "--refer-error", 0.1), "nothing is fitted"),
         (("evaluate", exported, *words, "--split", "nothing.csv"), "neither a file nor a scheme"),
         (("evaluate", tmp_path, "--split", "case"), "a run keeps its own split"),
-        (("explain", exported, tmp_path, "-o", tmp_path / "a.png"), "network is not open"),
+        (("explain", exported, tmp_path, "-o", tmp_path / "a.png"), "does not open its network"),
     ):
         refused = eosin(*given)
         assert refused.code == 2

@@ -145,7 +145,9 @@ def check(store: PatchStore, rows: Any, answer: dict[str, Any], found: dict[str,
 
 
 @pytest.mark.parametrize("classes", [2, 3])
-def test_a_run(classes: int, two: Any, three: Any, eosin: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_run(
+    classes: int, two: Any, three: Any, eosin: Callable[..., Any], tmp_path: Path
+) -> None:
     store, other, run = two if classes == 2 else three
     rows = reopen(run).parts["test"]
     answer, _ = predicted(eosin, run, tmp_path / "own", store, rows)
@@ -182,7 +184,6 @@ def test_every_point_is_asked_for_by_name(
 ) -> None:
     _, other, run = two
     rows = np.arange(60)
-    (tmp_path / "one").mkdir()
     for name in ("balanced", "f1", "sensitivity", "specificity", "cost"):
         answer, _ = predicted(eosin, run, tmp_path / name, other, rows, "--point", name)
         point = ModelFacts.of_run(run).points[name]
@@ -193,7 +194,7 @@ def test_every_point_is_asked_for_by_name(
         assert (found["point"], found["threshold"]["value"]) == (name, point.threshold)
     done = eosin("predict", run, tmp_path / "f1", "--point", "f2")
     assert done.code == 2
-    assert "--point f2: this model has no such point; did you mean f1?" in done.err
+    assert "--point f2: this model has no such point; known: balanced, cost, f1" in done.err
     done = eosin("predict", run, tmp_path / "f1", "--point", "f1", "--csv")
     header, first, *_ = done.out.splitlines()
     assert "point,threshold" in header

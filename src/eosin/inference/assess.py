@@ -236,7 +236,8 @@ def assess_file(
     ]
     others: Mapping[str, Baseline] = {}
     if with_baselines:
-        trained = set(seen.only("train").overlap(store).cases)
+        listed = Seen.of_cases(exported.info.seen_cases, exported.info.seen_key)
+        trained = set(listed.only("train").overlap(store).cases)
         if own is None:
             warnings.append(NO_TRAINING)
         elif trained and set(store.cases[own["train"]].tolist()) != trained:

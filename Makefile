@@ -36,6 +36,7 @@ docs-check: $(STAMP)
 
 docs: $(STAMP)  ## rewrite the generated pages (commands, recipes, files), then build the site into site/
 	$(BIN)/python docs/reference_pages.py
+	$(BIN)/python docs/schemas.py
 	$(BIN)/python docs/build.py
 
 pictures: $(STAMP)  ## make the pictures of README and site again, from made-up cases

@@ -25,8 +25,10 @@ import torch
 import tutorial
 from harness import SAMPLE, Times, rows_of, show, write_csv
 
+from eosin.config import Recipe
 from eosin.data.pack import pack
 from eosin.data.store import PatchStore
+from eosin.memory import keep_freed_memory
 from eosin.training.batches import Batches, take
 from eosin.training.machine import choose_machine
 from training import BATCH, eosin_turn
@@ -70,11 +72,11 @@ def measured(
         yield from tutorial.loader(files, batch_size=BATCH)
 
     def ours() -> Iterator[object]:
-        data = Batches(patches, labels, batch_size=BATCH, seed=0)
+        data = Batches(patches, labels, Recipe(batch_size=BATCH))
         yield from data.epoch(next(epochs))
 
     def converted() -> Iterator[object]:
-        data = Batches(patches, labels, batch_size=BATCH, seed=0)
+        data = Batches(patches, labels, Recipe(batch_size=BATCH))
         for batch, truth in data.epoch(next(epochs)):
             yield batch.permute(0, 3, 1, 2).float().div_(255).contiguous(), truth
 
@@ -102,4 +104,5 @@ def measured(
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     main()

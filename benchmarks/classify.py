@@ -22,6 +22,8 @@ from typing import Any
 import numpy as np
 from harness import SAMPLE, Row, alternate, rows_of, show, write_csv
 
+from eosin.memory import keep_freed_memory
+
 #: Name -> (file of the export, or "" for the run; precision). The first is the reference.
 WAYS = {
     "torch eager fp32 NCHW": ("", "plain"),
@@ -91,6 +93,7 @@ def work(path: Path, precision: str) -> None:
     if precision == "plain":
         predict = plain(path)
     else:
+        from eosin.inference.predictor import load
 
         predict = load(path, precision=precision).predict
     for line in sys.stdin:
@@ -253,4 +256,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     main()

@@ -26,6 +26,7 @@ from eosin.config import Recipe, read_recipe
 from eosin.data.store import PatchStore
 from eosin.evaluation.ranking import auroc, average_precision
 from eosin.inference.torch_predictor import TorchPredictor, load_run
+from eosin.memory import keep_freed_memory
 from eosin.refining.ensemble import ensemble
 from eosin.runs import RunFolder, environment
 from eosin.splitting.splits import by_published
@@ -166,4 +167,5 @@ def show(rows: list[Row]) -> None:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     main()

@@ -37,6 +37,7 @@ from eosin.config import Recipe, read_recipe
 from eosin.data.pack import pack
 from eosin.data.store import PatchStore, StoreWriter
 from eosin.errors import StoppedError
+from eosin.memory import keep_freed_memory
 from eosin.models.article import ArticleNetwork
 from eosin.models.classifier import Classifier, save_classifier
 from eosin.runs import RunFolder
@@ -421,4 +422,5 @@ def slug(name: str) -> str:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     main()

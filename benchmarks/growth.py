@@ -31,6 +31,8 @@ from pathlib import Path
 import numpy as np
 from harness import SAMPLE, Child, Row, child, show, write_csv
 
+from eosin.memory import keep_freed_memory
+
 LIMIT = 1.1
 STEPS = 10
 #: A small network, for the stages whose cost is one pass of every patch.
@@ -243,4 +245,5 @@ def jittered(sample: Path, path: Path, copies: int) -> int:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     raise SystemExit(main())

@@ -36,9 +36,9 @@ Row = dict[str, Any]
 
 def cores() -> int:
     """The cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    from eosin.cores import usable_cores
+
+    return usable_cores()[0]
 
 
 def hardware() -> str:

@@ -30,6 +30,7 @@ import numpy as np
 from eosin.config import Recipe, read_recipe
 from eosin.data.store import PatchStore
 from eosin.figures.canvas import BLUE, GREEN, INK, ORANGE, canvas, legend, save
+from eosin.memory import keep_freed_memory
 from eosin.probing.probe import begin, fit_probe, probe_recipe
 from eosin.runs import RunFolder, environment
 from eosin.splitting.published import published_parts
@@ -217,4 +218,5 @@ def draw(rows: list[Row], path: Path) -> Path:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     main()

@@ -16,6 +16,7 @@ import numpy as np
 
 from eosin.files import whole
 from eosin.inference.torch_predictor import load_run
+from eosin.memory import keep_freed_memory
 from eosin.training.session import reopen
 
 
@@ -45,4 +46,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     main()

@@ -28,11 +28,13 @@ from PIL import Image
 
 from eosin.data import chunks
 from eosin.data.archives import ZipFiles
-from eosin.data.chunks import Settings, in_order
+from eosin.data.chunks import in_order
+from eosin.data.fit import PictureRule
 from eosin.data.layouts import LAYOUTS
 from eosin.data.pack import pack
 from eosin.data.sources import Plan
 from eosin.data.store import PatchStore
+from eosin.memory import keep_freed_memory
 
 PACKAGES = ("opencv-python-headless", "pillow", "deflate")
 
@@ -105,16 +107,17 @@ def with_opencv(archive: Path, members: list[int]) -> None:
 def decoding(archive: Path, members: list[int], size: tuple[int, int]) -> None:
     """List the zip and decode a store's patches as packing does; the pixels are thrown away."""
     cv2.setNumThreads(1)
-    settings = Settings(size, "pad", 1 << 24)
+    rule = PictureRule(size, "pad", 1 << 24)
     digests, chunks.pixel_digests = chunks.pixel_digests, lambda patches: [""] * len(patches)
     try:
         with closing(ZipFiles(archive)) as files:
             plan = Plan(LAYOUTS["idc"], files, [], {"source": files.names}, members)
-            for chunk in in_order(chunks.tasks_of(plan, settings), None, size):
+            for chunk in in_order(chunks.tasks_of(plan, rule), None, size):
                 chunk.patches = chunk.patches[:0]
     finally:
         chunks.pixel_digests = digests
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     main()

@@ -23,6 +23,8 @@ from pathlib import Path
 
 from harness import Row, Times, cores, rows_of, show, write_csv
 
+from eosin.memory import keep_freed_memory
+
 WARM = 3
 PATCHES = 6400
 
@@ -105,4 +107,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     main()

@@ -25,6 +25,7 @@ from eosin.config import read_recipe
 from eosin.data.pack import pack
 from eosin.data.store import PatchStore
 from eosin.inference.assess import assess
+from eosin.memory import keep_freed_memory
 from eosin.runs import environment
 from eosin.splitting.splits import Split, by_given, by_published
 from eosin.training.loop import Reporter
@@ -165,4 +166,5 @@ def cell(value: object) -> str:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     main()

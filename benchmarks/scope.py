@@ -21,6 +21,7 @@ import numpy as np
 from eosin.data.store import PatchStore
 from eosin.inference.scope import probes
 from eosin.inference.torch_predictor import load_run
+from eosin.memory import keep_freed_memory
 from eosin.runs import environment
 from eosin.training.session import reopen
 from eosin.trust.scope import measure_scope
@@ -99,4 +100,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     main()

@@ -21,16 +21,15 @@ from typing import Any
 
 from harness import SAMPLE, Row, matrix_ceiling, show, write_csv
 
+from eosin.memory import keep_freed_memory
 from training import BATCH, article, operations
 
 
 def parts_of(trainer: Any, turns: int) -> list[Row]:
     """Milliseconds of each part of a step, medians."""
-    from eosin.memory import keep_freed_memory
     from eosin.training.augment import augment
-    from eosin.training.draws import seeded
+    from eosin.training.draws import of_step
 
-    keep_freed_memory()
     step, batches, recipe = trainer.step, trainer.batches, trainer.recipe
     rows = next(iter(batches.rows(1)))
     taken: dict[str, list[float]] = {}
@@ -41,12 +40,15 @@ def parts_of(trainer: Any, turns: int) -> list[Row]:
         taken.setdefault(name, []).append(1000 * (time.perf_counter() - begun))
         return found
 
+    def augmented(patches: Any, turn: int) -> Any:
+        return augment(patches, of_step(recipe, len(patches), size, epoch=1, step=turn))
+
+    size = batches.patches.shape[1:3]
     trainer.model.train()
     for turn in range(turns + 2):
         patches = timed("gather the batch", lambda: batches.patches[rows])
         labels = batches.labels[rows]
-        draw = seeded(recipe.seed, 1, turn, 3)
-        changed = timed("augment", lambda p=patches, g=draw: augment(p, recipe, g))
+        changed = timed("augment", lambda p=patches, n=turn: augmented(p, n))
         step.optimizer.zero()
         loss = timed("forward", lambda p=changed, y=labels: step._loss_of(p, y, []))
         timed("backward", loss.backward)
@@ -115,4 +117,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     main()

@@ -25,6 +25,8 @@ from typing import Any
 
 from harness import SAMPLE, Row, show, write_csv
 
+from eosin.memory import keep_freed_memory
+
 GOAL = 0.94
 #: Of the training patches of the published lists in the sample, as eosin scales its input by.
 MEAN, DEVIATION = (0.7912, 0.6236, 0.7289), (0.1562, 0.2245, 0.1589)
@@ -207,4 +209,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     main()

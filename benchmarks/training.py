@@ -25,6 +25,8 @@ from typing import Any
 
 from harness import SAMPLE, Row, Times, child, matrix_ceiling, rows_of, show, write_csv
 
+from eosin.memory import keep_freed_memory
+
 BATCH = 128
 WARM = 2
 REFERENCE = "tutorial"
@@ -181,4 +183,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     main()

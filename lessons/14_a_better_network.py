@@ -31,7 +31,7 @@ with app.setup(hide_code=True):
     from eosin.models.classifier import load_classifier
     from eosin.splitting.splits import by_case
     from eosin.training.augment import augment
-    from eosin.training.batches import seeded
+    from eosin.training.draws import of_step
     from eosin.training.session import fit, start
 
     house_look()
@@ -201,9 +201,8 @@ def _():
 def _(another, brightness, parts, stain, store):
     _patch = np.array(store.patches[parts["train"][another.value * 7 % len(parts["train"])]])
     _recipe = read_recipe("compact", [f"stain={stain.value}", f"brightness={brightness.value}"])
-    _views = augment(
-        torch.from_numpy(np.stack([_patch] * 11)), _recipe, seeded(0, 1, 2, 3)
-    ).numpy()  # fmt: skip
+    _numbers = of_step(_recipe, 11, _patch.shape[:2], epoch=1, step=2)
+    _views = augment(torch.from_numpy(np.stack([_patch] * 11)), _numbers).numpy()
     _tiles = [_patch, *_views]
     _side = _patch.shape[0]
     _sheet = np.full((2 * (_side + 3), 6 * (_side + 3), 3), 255, np.uint8)

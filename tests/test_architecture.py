@@ -19,9 +19,9 @@ SOURCE = Path(__file__).parents[1] / "src" / "eosin"
 #: From the ground up. A room (or a file beside the rooms) may import what stands in a line above
 #: its own; two in one line do not import each other. A new room is one more name here.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "cores", "memory"),
+    ("errors", "cores", "memory", "stopping"),
     ("kinds",),
-    ("locks",),
+    ("locks", "swaps"),
     ("folders",),
     ("files",),
     ("config",),
@@ -46,8 +46,8 @@ ALONE = ("scratch",)
 
 #: They never import torch, not even inside a function, nor a room that may.
 TORCH_FREE = (
-    "errors", "kinds", "locks", "folders", "files", "cores", "memory", "config", "records", "runs",
-    "data", "evaluation", "fetching",
+    "errors", "kinds", "locks", "swaps", "folders", "files", "cores", "memory", "stopping",
+    "config", "records", "runs", "data", "evaluation", "fetching",
     "splitting", "synthetic", "trust", "figures", "tracking", "experiments", "runtime",
 )  # fmt: skip
 
@@ -218,6 +218,34 @@ def test_rooms_are_two_levels_and_files_are_short() -> None:
 def test_every_file_says_what_it_is() -> None:
     silent = [p for p in files() if not ast.get_docstring(ast.parse(p.read_text("utf-8")))]
     assert not silent
+
+
+@pytest.mark.parametrize(
+    ("pattern", "allowed", "instead"),
+    [
+        (
+            r"\b(cpu_count|sched_getaffinity|process_cpu_count)\b|PoolExecutor\(\)",
+            {"cores.py"},
+            "cores.usable_cores, which honors a container's quota",
+        ),
+        (
+            r"\b(mallopt|keep_freed_memory|set_num_threads|set_num_interop_threads)\(",
+            {"memory.py", "cli/processes.py", "search/worker.py"},
+            "settings of the whole process, which only commands and worker processes make",
+        ),
+    ],
+)
+def test_cores_and_process_settings_have_one_place(
+    pattern: str, allowed: set[str], instead: str
+) -> None:
+    wrong = [
+        f"{path.relative_to(SOURCE)}:{number}: {line.strip()}"
+        for path in files()
+        if path.relative_to(SOURCE).as_posix() not in allowed
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
+        if re.search(pattern, line)
+    ]
+    assert not wrong, f"use {instead}: {wrong}"
 
 
 def loaded_after(code: str) -> list[str]:

@@ -193,7 +193,7 @@ def test_the_name_is_never_empty_while_folders_are_swapped(tmp_path: Path) -> No
 def test_a_failed_swap_is_rolled_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = an_export(tmp_path / "out", "before")
     rename = os.rename
-    monkeypatch.setattr("eosin.folders._exchange", lambda one, other: False)
+    monkeypatch.setattr("eosin.swaps._exchange", lambda one, other: False)
 
     def failing(source: Path, target: Path) -> None:
         if (

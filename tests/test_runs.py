@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
 
 from eosin.config import Recipe
-from eosin.errors import RunError
-from eosin.runs import RunFolder, environment
+from eosin.errors import RunError, UserError
+from eosin.runs import RunFolder, environment, recorded_path, recorded_places
 
 
 def test_metrics_can_be_cut_and_survive_a_torn_last_line(tmp_path: Path) -> None:
@@ -52,15 +53,38 @@ def test_only_a_run_folder_opens(tmp_path: Path) -> None:
 
 
 def test_a_folder_in_use_is_not_taken(tmp_path: Path) -> None:
-    (tmp_path / "resume.pt").touch()
-    with pytest.raises(RunError, match="--resume"):
-        RunFolder(tmp_path).create()
+    run = RunFolder(tmp_path / "my run")
+    assert run.create() == []
+    (run / "resume.pt").touch()
+    with pytest.raises(UserError, match=r"resume it with: eosin train --resume '.*my run'"):
+        run.create()
     file = tmp_path / "file"
     file.touch()
-    with pytest.raises(RunError, match="exists already"):
+    with pytest.raises(UserError, match="is a file"):
         RunFolder(file).create()
-    with pytest.raises(RunError, match="cannot be made"):
+    with pytest.raises(UserError, match="cannot be made"):
         RunFolder(file / "below").create()
+
+
+def test_a_folder_that_is_not_a_run_is_refused_and_force_is_not_offered(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    for force in (False, True):
+        with pytest.raises(UserError, match="contains other files; choose another") as refused:
+            RunFolder(tmp_path).create(force=force)
+        assert "--force" not in str(refused.value)
+
+
+def test_the_recorded_command_can_be_pasted_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["eosin", "train", "my data/s.store", "-o", "it's"]
+    monkeypatch.setattr("sys.argv", words)
+    assert shlex.split(environment()["command"]) == words
+
+
+def test_a_recorded_path_is_found_from_anywhere(tmp_path: Path) -> None:
+    record = recorded_path(tmp_path / "a" / "s.store", tmp_path / "a" / "runs" / "r")
+    assert recorded_places(record, tmp_path / "b" / "runs" / "r") == [
+        tmp_path / "a" / "s.store", tmp_path / "b" / "s.store",
+    ]  # fmt: skip
 
 
 def test_the_environment_names_versions_and_machine() -> None:

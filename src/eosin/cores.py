@@ -1,4 +1,4 @@
-"""How many cores this process may use, within its affinity and the limits of a container."""
+"""The processor, and the cores that this process may use within its container's limits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CGROUPS = Path("/sys/fs/cgroup")
 def usable_cores(proc: Path = PROC, cgroups: Path = CGROUPS) -> tuple[int, int]:
     """Cores that this process may use (affinity and container quota) and cores of the machine.
 
-    proc, cgroups: where Linux tells of processes and of limits; elsewhere neither is there.
+    proc, cgroups: where Linux describes processes and limits; elsewhere they do not exist.
 
     >>> usable, present = usable_cores()
     >>> 1 <= usable <= present
@@ -32,6 +32,19 @@ def usable_cores(proc: Path = PROC, cgroups: Path = CGROUPS) -> tuple[int, int]:
             if int(text[0]) > 0:
                 quotas.append(max(1, math.ceil(int(text[0]) / int(text[1]))))
     return min([allowed, *quotas]), present
+
+
+def processor(proc: Path = PROC) -> tuple[str, set[str]]:
+    """The processor's name ("" if unknown) and its instruction sets, as Linux names them."""
+    name, flags = "", set()
+    for line in read_system_file(proc / "cpuinfo").splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() == "model name":
+            name = value.strip()
+        elif key.strip() in ("flags", "Features"):
+            flags = set(value.split())
+            break
+    return name, flags
 
 
 def control_groups(controller: str, proc: Path, cgroups: Path) -> Iterator[Path]:

@@ -1,7 +1,7 @@
 """Files and folders are there complete or not at all, and what eosin made is told from the rest.
 
 One place writes: under a temporary name that no other writer shares, then in place by one rename.
-A writer holds a lock on its temporary file or folder, so leftovers of killed writers are known by
+A writer has a lock on its temporary file or folder, so leftovers of killed writers are known by
 having none, and are swept by the next writer of the same name. A folder carries a mark of its kind;
 ``--force`` removes the files of that kind and nothing else.
 """
@@ -9,27 +9,55 @@ having none, and are swept by the next writer of the same name. A folder carries
 from __future__ import annotations
 
 import contextlib
-import ctypes
+import errno
 import json
 import os
 import secrets
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 from eosin.errors import UserError
-from eosin.kinds import KINDS, LOCK, MARK, recognize
-from eosin.locks import Lock
+from eosin.kinds import ENDING, KINDS, LOCK, MARK, belongs, matches, recognize
+from eosin.locks import Lock, refuse_in_use
+from eosin.swaps import swap, synchronize
 
 Path_ = str | os.PathLike[str]
+Inputs = Mapping[str, Path_ | None]
 
 #: A temporary entry without a lock is swept when its process is gone, or after this many seconds.
 _SWEEP_AFTER_S = 60
-_ENDING = ".partial"
-_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+
+
+@contextlib.contextmanager
+def scratch_file(beside: Path_) -> Iterator[Path]:
+    """A path for a temporary file in the folder of ``beside``; the file is removed at the end.
+
+    Files of this name that killed processes left behind are removed first.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with scratch_file(Path(folder) / "a.h5") as temporary:
+    ...         _ = temporary.write_text("unpacked")
+    ...     os.listdir(folder)
+    []
+    """
+    target = Path(beside)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    sweep(target)
+    temporary = _temporary(target)
+    try:
+        lock = Lock.take(temporary)
+        try:
+            yield temporary
+        finally:
+            temporary.unlink(missing_ok=True)
+            if lock:
+                lock.release()
+    except OSError as error:
+        _name_target(error, temporary, target)
+        raise
 
 
 @contextlib.contextmanager
@@ -48,22 +76,13 @@ def whole_file(path: Path_, *, durable: bool = False) -> Iterator[Path]:
     ['a.txt']
     """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    sweep(target)
-    temporary = _temporary(target)
-    lock = Lock.take(temporary)
-    try:
+    with scratch_file(target) as temporary:
         yield temporary
-        _replace_file(temporary, target, durable=durable)
-    except BaseException as error:
-        temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename == str(temporary):
-            # The message names the file that the user asked for.
-            error.filename, error.filename2 = str(target), None
-        raise
-    finally:
-        if lock:
-            lock.release()
+        if durable:
+            synchronize(temporary)
+        os.replace(temporary, target)
+        if durable:
+            synchronize(target.parent)
 
 
 @contextlib.contextmanager
@@ -84,38 +103,32 @@ def whole_files(folder: Path_) -> Iterator[Callable[[str], Path]]:
     """
     place = Path(folder)
     place.mkdir(parents=True, exist_ok=True)
-    made: dict[str, tuple[Path, Lock | None]] = {}
+    made: dict[str, Path] = {}
+    with contextlib.ExitStack() as stack:
 
-    def new(name: str) -> Path:
-        if name not in made:
-            sweep(place / name)
-            temporary = _temporary(place / name)
-            made[name] = (temporary, Lock.take(temporary))
-        return made[name][0]
+        def new(name: str) -> Path:
+            if name not in made:
+                made[name] = stack.enter_context(scratch_file(place / name))
+            return made[name]
 
-    try:
         yield new
-        for temporary, _ in made.values():
-            _sync(temporary)
-        for name, (temporary, _) in made.items():
-            _replace_file(temporary, place / name, durable=False)
-        _sync(place)
-    finally:
-        for temporary, lock in made.values():
-            temporary.unlink(missing_ok=True)
-            if lock:
-                lock.release()
+        for temporary in made.values():
+            synchronize(temporary)
+        for name, temporary in made.items():
+            os.replace(temporary, place / name)
+        synchronize(place)
 
 
 @contextlib.contextmanager
 def whole_folder(
-    path: Path_, kind: str, *, force: bool = False, inputs: Mapping[str, Path_ | None] | None = None
+    path: Path_, kind: str, *, force: bool = False, inputs: Inputs | None = None, resume: str = ""
 ) -> Iterator[Path]:
     """A folder to fill; it takes the place of ``path`` when the block ends without error.
 
     kind: a key of ``kinds.KINDS``; force: replace a folder of the same kind, of which files that
-    eosin did not make are kept; inputs: what the work reads, by the option that gave it. Raises
-    UserError, before anything is touched, for a path that may not be replaced; OSError as writing.
+    eosin did not make are kept; inputs: what the work reads, by the option that gave it; resume:
+    the command that resumes what is there, for the message. Raises UserError, before anything is
+    touched, for a path that may not be replaced; OSError as writing.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as place:
@@ -125,29 +138,35 @@ def whole_folder(
     'export'
     """
     target = Path(path)
-    check_target(target, kind, force=force, inputs=inputs)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.is_symlink():
+        target = target.resolve()
     sweep(target)
+    check_target(target, kind, force=force, inputs=inputs, resume=resume)
     temporary = _temporary(target)
-    temporary.mkdir()
-    lock = Lock.take(temporary)
     try:
-        yield temporary
-        set_mark(temporary, kind)
-        swap(temporary, target)
+        temporary.mkdir(parents=True)
+        lock = Lock.take(temporary / LOCK)
+        try:
+            set_mark(temporary, kind, temporary=temporary.name)
+            yield temporary
+            # Another process may have been quicker.
+            there = check_target(target, kind, force=force, inputs=inputs, resume=resume)
+        finally:
+            (temporary / LOCK).unlink(missing_ok=True)
+            if lock:
+                lock.release()
+        swap(temporary, target, there=there)
+    except OSError as error:
+        _name_target(error, temporary, target)
+        raise
     finally:
-        _put_away(temporary, target)
-        if lock:
-            lock.release()
+        # What cannot be removed now is swept by the next writer.
+        with contextlib.suppress(OSError):
+            _put_away(temporary, target)
 
 
 def make_folder(
-    path: Path_,
-    kind: str,
-    *,
-    force: bool = False,
-    inputs: Mapping[str, Path_ | None] | None = None,
-    resume: str = "",
+    path: Path_, kind: str, *, force: bool = False, inputs: Inputs | None = None, resume: str = ""
 ) -> list[str]:
     """Make a folder that is filled over time; returns the names that were there and are kept.
 
@@ -163,27 +182,23 @@ def make_folder(
     check_target(target, kind, force=force, inputs=inputs, resume=resume)
     try:
         target.mkdir(parents=True, exist_ok=True)
-        kept = clear(target, kind)
         set_mark(target, kind)
+        return clear(target, kind)
     except OSError as error:
         raise UserError(f"{target} cannot be made ({error.strerror or error})") from None
-    return kept
 
 
 def check_target(
-    target: Path,
-    kind: str,
-    *,
-    force: bool,
-    inputs: Mapping[str, Path_ | None] | None = None,
-    resume: str = "",
-) -> None:
-    """Raise UserError where a folder of this kind may not be made."""
+    target: Path, kind: str, *, force: bool, inputs: Inputs | None = None, resume: str = ""
+) -> bool:
+    """Raise UserError where a folder of this kind may not be made; returns whether one is there."""
     refuse_overlap(target, inputs or {})
     if target.exists() and not target.is_dir():
         raise UserError(f"{target} is a file; choose a folder that does not exist yet")
-    if not target.exists() or not any(_foreign_or_owned(target)):
-        return
+    if not target.exists():
+        return False
+    if _is_empty(target):
+        return True
     name, there = KINDS[kind].name, kind_of(target)
     if there != kind:
         what = f"contains {KINDS[there].name}" if there else "contains other files"
@@ -194,9 +209,11 @@ def check_target(
             f"{target} already contains {name}; {choice}choose another name, or add --force to "
             "replace it"
         )
+    refuse_in_use(target)
+    return True
 
 
-def refuse_overlap(output: Path_, inputs: Mapping[str, Path_ | None]) -> None:
+def refuse_overlap(output: Path_, inputs: Inputs) -> None:
     """Raise UserError where an input is the output or inside it.
 
     inputs: option -> path, or None where it was not given.
@@ -225,15 +242,25 @@ def kind_of(path: Path_) -> str:
     Folders of earlier versions have no mark; they are known by their files.
     """
     place = Path(path)
-    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-        kind = str(json.loads((place / MARK).read_text("utf-8"))["kind"])
-        return kind if kind in KINDS else ""
-    return recognize(place)
+    kind = str(_mark_of(place).get("kind", ""))
+    return kind if kind in KINDS else recognize(place)
 
 
-def set_mark(folder: Path, kind: str) -> None:
+def set_mark(folder: Path, kind: str, **more: str) -> None:
     """Mark a folder as made by eosin."""
-    (folder / MARK).write_text(json.dumps({"kind": kind, "made_by": "eosin"}) + "\n", "utf-8")
+    with whole_file(folder / MARK) as temporary:
+        text = json.dumps({"kind": kind, "made_by": "eosin", **more})
+        temporary.write_text(text + "\n", "utf-8")
+
+
+def others(folder: Path_, kind: str) -> list[str]:
+    """Names in a folder of this kind that eosin did not make: what ``clear`` leaves there.
+
+    >>> others("a folder that does not exist", "run")
+    []
+    """
+    place = Path(folder)
+    return _sorted_out(place, kind)[1] if place.is_dir() else []
 
 
 def clear(folder: Path, kind: str) -> list[str]:
@@ -241,88 +268,101 @@ def clear(folder: Path, kind: str) -> list[str]:
 
     Folders inside are removed only if they are of a kind that belongs there, and by the same rule.
     """
-    kept = []
-    for entry in sorted(folder.iterdir(), key=lambda each: _removal_order(each.name)):
-        if entry.name in (MARK, LOCK):
-            continue
+    removed, kept = _sorted_out(folder, kind)
+    for entry in sorted(removed, key=_removal_order):
         if entry.is_dir() and not entry.is_symlink():
-            inner = kind_of(entry)
-            owned = _matches(entry.name, KINDS[kind].folders)
-            if (owned and inner and not clear(entry, inner)) or (
-                owned and not inner and _matches(entry.name, KINDS[kind].plain_folders)
-            ):
-                shutil.rmtree(entry)
-            else:
-                kept.append(entry.name)
-        elif _matches(entry.name, KINDS[kind].files):
-            entry.unlink()
+            shutil.rmtree(entry)
         else:
-            kept.append(entry.name)
-    return sorted(kept)
-
-
-def swap(new: Path, target: Path) -> None:
-    """Put ``new`` in the place of ``target``; what was there is at ``new`` afterwards, if anything.
-
-    Where the system can exchange two names (Linux), the name is never empty; elsewhere the old
-    folder is moved aside first and moved back if the second rename fails.
-    """
-    if not target.exists():
-        os.rename(new, target)
-        return
-    if _exchange(new, target):
-        return
-    aside = target.with_name(f"{new.name}.old{_ENDING}")
-    os.rename(target, aside)
-    try:
-        os.rename(new, target)
-    except BaseException:
-        os.rename(aside, target)
-        raise
-    os.rename(aside, new)
+            entry.unlink()
+    return kept
 
 
 def sweep(target: Path) -> None:
-    """Remove temporary files and folders that killed writers of this name left behind."""
-    for leftover in target.parent.glob(f".{_escaped(target.name)}.*{_ENDING}"):
-        if _abandoned(leftover):
-            if leftover.is_dir() and not leftover.is_symlink():
-                _put_away(leftover, target)
-            else:
-                leftover.unlink(missing_ok=True)
+    """Remove temporary files and folders that killed writers of this name left behind.
+
+    A folder that was about to be replaced, or had just been, is put back where it was; of one that
+    was replaced, the files that eosin did not make go into the new one.
+    """
+    with contextlib.suppress(OSError):
+        for leftover in target.parent.glob(f".{_escaped(target.name)}.*{ENDING}"):
+            if lock := _claim(leftover):
+                try:
+                    _put_away(leftover, target)
+                finally:
+                    lock.release()
 
 
-def _put_away(temporary: Path, target: Path) -> None:
-    """Remove a temporary folder; what it has of others (after a swap) goes back to the target."""
-    if not temporary.exists():
+def _put_away(leftover: Path, target: Path) -> None:
+    """Remove a temporary file or folder, and nothing of the user's in it."""
+    if not leftover.is_dir():
+        leftover.unlink(missing_ok=True)
         return
-    kind = kind_of(temporary)
-    if kind and target.is_dir() and temporary.joinpath(MARK).exists():
-        for name in clear(temporary, kind):
-            if not (target / name).exists():
-                os.rename(temporary / name, target / name)
-    shutil.rmtree(temporary, ignore_errors=True)
+    unfinished = _mark_of(leftover).get("temporary") == leftover.name
+    if unfinished or _is_empty(leftover):
+        shutil.rmtree(leftover, ignore_errors=True)
+    elif not target.exists():
+        os.rename(leftover, target)
+    elif kind := kind_of(leftover):
+        # Without the mark it would not be known any more once its first files are removed.
+        set_mark(leftover, kind)
+        for name in clear(leftover, kind):
+            os.rename(leftover / name, _free(target / name))
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _sorted_out(folder: Path, kind: str) -> tuple[list[Path], list[str]]:
+    """What eosin made in a folder of this kind, and the names of all else."""
+    removed, kept = [], []
+    for entry in sorted(folder.iterdir()):
+        if entry.name in (MARK, LOCK):
+            continue
+        owned = belongs(entry.name, kind)
+        if entry.is_dir() and not entry.is_symlink():
+            owned = matches(entry.name, KINDS[kind].plain_folders)
+            if matches(entry.name, KINDS[kind].folders) and (inner := kind_of(entry)):
+                inside, foreign = _sorted_out(entry, inner)
+                owned = not foreign
+                removed += inside if foreign else []
+        if owned:
+            removed.append(entry)
+        else:
+            kept.append(entry.name)
+    return removed, kept
+
+
+def _mark_of(folder: Path) -> dict[str, object]:
+    try:
+        mark = json.loads((folder / MARK).read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return mark if isinstance(mark, dict) else {}
 
 
 def _temporary(target: Path) -> Path:
-    return target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}{_ENDING}")
+    return target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}{ENDING}")
 
 
-def _abandoned(leftover: Path) -> bool:
-    number = leftover.name.removesuffix(_ENDING).rpartition(".")[2].partition("-")[0]
+def _is_empty(folder: Path) -> bool:
+    """Whether there is nothing but what a writer needs itself."""
+    return all(
+        name in (MARK, LOCK) or (name.startswith(".") and name.endswith(ENDING))
+        for name in os.listdir(folder)
+    )
+
+
+def _claim(leftover: Path) -> Lock | None:
+    """The lock of a leftover whose writer is dead; None where it may be alive."""
+    number = leftover.name.removesuffix(ENDING).rpartition(".")[2].partition("-")[0]
     if not number.isdigit():
-        return False
+        return None
     try:
-        age = time.time() - leftover.stat().st_mtime
-        if _running(int(number)) and age < _SWEEP_AFTER_S:
-            return False
-        lock = Lock.take(leftover, create=False)
+        if _running(int(number)) and time.time() - leftover.stat().st_mtime < _SWEEP_AFTER_S:
+            return None
+        if leftover.is_dir():
+            return Lock.take(leftover / LOCK)
+        return Lock.take(leftover, create=False)
     except OSError:
-        return False
-    if lock is None:
-        return False
-    lock.release()
-    return True
+        return None
 
 
 def _running(process: int) -> bool:
@@ -335,50 +375,27 @@ def _running(process: int) -> bool:
     return True
 
 
-def _replace_file(temporary: Path, target: Path, *, durable: bool) -> None:
-    if durable:
-        _sync(temporary)
-    os.replace(temporary, target)
-    if durable:
-        _sync(target.parent)
+def _name_target(error: OSError, temporary: Path, target: Path) -> None:
+    """Let an error name what the user asked for, and say what a mount point needs."""
+    if error.filename == str(temporary):
+        error.filename, error.filename2 = str(target), None
+    if error.errno in (errno.EXDEV, errno.EBUSY):
+        error.strerror = f"{error.strerror}; it may be a mount point, so choose a name inside it"
 
 
-def _sync(path: Path) -> None:
-    """Wait until a file or the names in a folder are on the disk."""
-    if path.is_dir() and sys.platform == "win32":
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _free(path: Path) -> Path:
+    """The path, or where it is taken the first of path-2, path-3, ... that is not."""
+    number, free = 1, path
+    while free.exists() or free.is_symlink():
+        number += 1
+        free = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    return free
 
 
-def _exchange(one: Path, other: Path) -> bool:
-    """Exchange two names in one step; False where the system or the file system cannot."""
-    if not sys.platform.startswith("linux"):
-        return False
-    try:
-        rename = ctypes.CDLL(None, use_errno=True).renameat2
-    except (OSError, AttributeError):
-        return False
-    names = (os.fsencode(one), os.fsencode(other))
-    done: int = rename(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE)
-    return done == 0
-
-
-def _foreign_or_owned(folder: Path) -> Iterator[Path]:
-    """Everything in a folder but eosin's own mark and lock."""
-    return (entry for entry in folder.iterdir() if entry.name != LOCK)
-
-
-def _matches(name: str, patterns: tuple[str, ...]) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
-
-
-def _removal_order(name: str) -> tuple[bool, str]:
+def _removal_order(entry: Path) -> tuple[bool, str]:
     """What makes a model or a result complete goes first: nothing half-removed looks complete."""
-    return not name.startswith(("model.", "fitted", "store.json", "export.json")), name
+    first = ("model.", "fitted", "store.json", "export.json")
+    return not entry.name.startswith(first), str(entry)
 
 
 def _escaped(name: str) -> str:

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 #: The mark of a folder that eosin made, and the lock of whoever changes it.
 MARK, LOCK = ".eosin.json", ".eosin.lock"
+#: How the name of a temporary file or folder ends.
+ENDING = ".partial"
 
 
 @dataclass(frozen=True)
@@ -28,8 +31,11 @@ class Kind:
 
 _RESULTS = (
     "evaluation.json", "predictions.parquet", "suspects.csv", "report.html", "report.pdf",
-    "MODEL_CARD.md", "confusion.png", "curves.png", "calibration.png", "training.png",
+    "MODEL_CARD.md", "roc.png", "precision_recall.png", "probabilities.png", "confusion.png",
+    "cases.png", "training.png",
 )  # fmt: skip
+
+_DEMO_RUNS = ("verbatim", "article-patch-random", "article-by-case", "compact-by-case")
 
 KINDS: dict[str, Kind] = {
     "store": Kind("a patch store", ("store.json", "patches.npy", "index.parquet")),
@@ -37,8 +43,9 @@ KINDS: dict[str, Kind] = {
         "a run",
         (
             "recipe.toml", "split.csv", "seen.parquet", "teacher.npy", "tracking.json",
-            "metrics.jsonl", "resume.pt", "model.safetensors", "model.json", "fitted.json",
-            "environment.json", "failed.json", *_RESULTS,
+            "metrics.jsonl", "resume.pt", ".resume.pt.*", "model.safetensors", "model.json",
+            "fitted.json", "environment.json", "failed.json", "measured.npz", "baselines.npz",
+            "plan.json", "retrain.json", "retrain.md", "compare.json", "compare.md", *_RESULTS,
         ),
         folders=("evaluation-*",),
     ),
@@ -47,20 +54,65 @@ KINDS: dict[str, Kind] = {
     ),
     "export": Kind(
         "an export",
-        ("export.json", "EXPORT_CARD.md", "seen.parquet", "model*.onnx", "model*.xml",
-         "model*.bin", "model.pt2"),
+        (
+            "export.json", "EXPORT_CARD.md", "seen.parquet", "model.onnx", "model-int8.onnx",
+            "model.xml", "model.bin", "model-int8.xml", "model-int8.bin", "model.pt2",
+        ),
         folders=("evaluation-*",),
     ),
-    "study": Kind("a study", ("plan.json",)),
+    "study": Kind(
+        "a study",
+        (
+            "plan.json", "split.csv", "crossval.json", "predictions.parquet", "suspects.csv",
+            "suspects.png", "gap.json", "gap.png", "gap.md", "prune.json", "prune.png", "prune.md",
+            "search.json", "search.journal", ".search.journal.lock", "search.db", "best.toml",
+            "trials.csv", "history.png", "history.svg", "parallel.png", "parallel.svg",
+            "importance.png", "importance.svg",
+        ),
+        folders=(
+            "seed*-fold*", "seed*-patch", "seed*-case", "keep-*", "trial-*", "confirm", ".locks",
+        ),
+        plain_folders=(".locks",),
+    ),
+    "demo": Kind(
+        "a demo",
+        ("made-up.zip", "case.split.csv", "patch.split.csv", "patches.png", "heatmap-*.png"),
+        folders=("made-up.store", "runs"),
+    ),
+    "runs": Kind("the runs of a demo", (), folders=_DEMO_RUNS),
 }  # fmt: skip
+
+
+def matches(name: str, patterns: tuple[str, ...]) -> bool:
+    """Whether a name fits one of the patterns.
+
+    >>> matches("model-int8.onnx", KINDS["export"].files), matches("a.onnx", ("model*.onnx",))
+    (True, False)
+    """
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def belongs(name: str, kind: str) -> bool:
+    """Whether a file of this name belongs to a folder of this kind, a temporary one included.
+
+    >>> belongs("store.json", "store"), belongs(".store.json.17-ab.partial", "store")
+    (True, True)
+    >>> belongs("notes.txt", "store"), belongs(".notes.txt.17-ab.partial", "store")
+    (False, False)
+    """
+    files = (*KINDS[kind].files, MARK, LOCK)
+    if not (name.startswith(".") and name.endswith(ENDING)):
+        return matches(name, files)
+    # Of this version and of earlier ones, which had one temporary name a file.
+    stem = name[1:].removesuffix(ENDING)
+    return matches(stem, files) or matches(stem.rpartition(".")[0], files)
 
 
 def recognize(folder: Path) -> str:
     """The kind of a folder without a mark, as earlier versions made them, by what its files say."""
     if _json(folder / "store.json").get("format") and (folder / "patches.npy").is_file():
         return "store"
-    environment = _json(folder / "environment.json")
-    if "eosin" in environment and (folder / "recipe.toml").is_file():
+    if _is_run(folder):
         return "run"
     if _json(folder / "export.json").get("exported_with"):
         return "export"
@@ -68,7 +120,13 @@ def recognize(folder: Path) -> str:
         return "study"
     if _json(folder / "evaluation.json").get("intended_use"):
         return "evaluation"
-    return ""
+    if (folder / "made-up.zip").is_file() and (folder / "made-up.store").is_dir():
+        return "demo"
+    return "runs" if any(_is_run(folder / name) for name in _DEMO_RUNS) else ""
+
+
+def _is_run(folder: Path) -> bool:
+    return "eosin" in _json(folder / "environment.json") and (folder / "recipe.toml").is_file()
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import errno
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,16 +20,21 @@ from pathlib import Path
 from eosin.errors import BusyError
 from eosin.kinds import LOCK
 
+#: What file systems without locks answer; nobody is refused there.
+_WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
+#: What this process works on: process, thread, folder.
+_held: set[tuple[int, int, str]] = set()
+
 
 class Lock:
-    """One locked file or folder; released when it is closed or its process ends, in any way."""
+    """One locked file; released when it is closed or its process ends, in any way."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
 
     @classmethod
     def take(cls, path: Path, *, create: bool = True) -> Lock | None:
-        """The lock of this file or folder, or None while another process has it.
+        """The lock of this file, or None while another process has it.
 
         create: make the file if it is missing. Raises OSError where it cannot be opened.
 
@@ -41,22 +48,18 @@ class Lock:
         >>> first is None, second is None, third is None
         (False, True, False)
         """
-        if path.is_dir():
-            if sys.platform == "win32":  # a folder cannot be opened there
-                return cls(-1)
-            descriptor = os.open(path, os.O_RDONLY)
-        else:
-            if create:
-                path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_RDWR | (os.O_CREAT if create else 0), 0o644)
+        if create:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | (os.O_CREAT if create else 0), 0o666)
         try:
             _lock(descriptor)
         except (BlockingIOError, PermissionError):
             os.close(descriptor)
             return None
-        except BaseException:
-            os.close(descriptor)
-            raise
+        except OSError as error:
+            if error.errno not in _WITHOUT_LOCKS:
+                os.close(descriptor)
+                raise
         return cls(descriptor)
 
     def write(self, text: str) -> None:
@@ -86,25 +89,49 @@ def waiting_for(path: Path) -> Iterator[None]:
 def working_on(folder: str | os.PathLike[str], task: str) -> Iterator[None]:
     """Be the only process that changes a folder; raises BusyError where another one does.
 
-    task: what this process does, such as "eosin evaluate", for the message of others.
+    task: what this process does, such as "eosin evaluate", for the message of others. Work inside
+    this block may use the folder again in the same way.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder, working_on(folder, "eosin train"):
     ...     (Path(folder) / LOCK).exists()
     True
     """
-    path = Path(folder) / LOCK
+    path, key = Path(folder) / LOCK, _key(folder)
+    if key in _held:
+        yield
+        return
     lock = Lock.take(path)
     if lock is None:
         raise BusyError(f"{folder} is in use{_user_of(path)}; wait until it has finished")
+    _held.add(key)
     try:
         since = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
         lock.write(json.dumps({"task": task, "process": os.getpid(), "since": since}) + "\n")
         yield
     finally:
+        _held.discard(key)
         with contextlib.suppress(OSError):
             lock.write("")
         lock.release()
+
+
+def refuse_in_use(folder: str | os.PathLike[str]) -> None:
+    """Raise BusyError while another process or thread works on a folder."""
+    path = Path(folder) / LOCK
+    if _key(folder) in _held:
+        return
+    try:
+        lock = Lock.take(path, create=False)
+    except OSError:
+        return
+    if lock is None:
+        raise BusyError(f"{folder} is in use{_user_of(path)}; wait until it has finished")
+    lock.release()
+
+
+def _key(folder: str | os.PathLike[str]) -> tuple[int, int, str]:
+    return os.getpid(), threading.get_ident(), os.path.realpath(folder)
 
 
 def _user_of(path: Path) -> str:

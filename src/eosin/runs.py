@@ -13,10 +13,10 @@ model.json             architecture, classes, patch size, mpp, scaling, threshol
 predictions.parquet    probabilities of the validation and test patches
 evaluation.json        the figures
 environment.json       versions, machine, store, command
-failed.json            why training failed, until it goes on
+failed.json            why training failed, until it is resumed
 =====================  ==============================================================
 
-Any run can be reproduced from its folder and the store.
+Any run can be reproduced from its folder and the store. `eosin.kinds` lists all files.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ import json
 import math
 import os
 import platform
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,8 +35,13 @@ from typing import Any
 
 from eosin import __version__
 from eosin.config import Recipe, read_recipe
+from eosin.cores import processor, usable_cores
 from eosin.errors import RunError
-from eosin.files import whole
+from eosin.folders import Inputs, check_target, make_folder, whole_file
+
+_PACKAGES = (
+    "torch", "numpy", "opencv-python-headless", "scikit-learn", "polars", "safetensors", "captum",
+)  # fmt: skip
 
 
 class RunFolder:
@@ -44,7 +50,7 @@ class RunFolder:
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     run = RunFolder(Path(folder) / "run")
-    ...     run.create()
+    ...     _ = run.create()
     ...     run.append_metrics({"epoch": 1, "loss": 0.5})
     ...     run.metrics()
     [{'epoch': 1, 'loss': 0.5}]
@@ -68,23 +74,27 @@ class RunFolder:
             raise RunError(f"{run.path} is not a run folder (it has no recipe.toml)")
         return run
 
-    def create(self) -> None:
-        """Make the folder; raises RunError where something is there already."""
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
-            hint = (
-                f"go on with: eosin train --resume {self.path}"
-                if (self / "resume.pt").exists() and not self.finished
-                else "choose another name or say --force"
-            )
-            raise RunError(f"{self.path} exists already; {hint}")
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RunError(f"{self.path} cannot be made ({error})") from None
+    def check(self, *, force: bool = False, inputs: Inputs | None = None) -> None:
+        """Raise UserError where the folder may not be made, before anything is touched."""
+        check_target(self.path, "run", force=force, inputs=inputs, resume=self.resume_command)
+
+    def create(self, *, force: bool = False, inputs: Inputs | None = None) -> list[str]:
+        """Make the folder; returns the names that were there and are kept.
+
+        force, inputs and errors: as ``folders.make_folder``.
+        """
+        return make_folder(self.path, "run", force=force, inputs=inputs, resume=self.resume_command)
+
+    @property
+    def resume_command(self) -> str:
+        """The command that resumes the training of this run, or "" where there is nothing to do."""
+        if self.finished or not (self / "resume.pt").exists():
+            return ""
+        return f"eosin train --resume {shlex.quote(str(self.path))}"
 
     @property
     def finished(self) -> bool:
-        """Whether training came to its end and the model was saved."""
+        """Whether training has finished and the model is saved."""
         return (self / "model.json").is_file() and (self / "model.safetensors").is_file()
 
     def recipe(self) -> Recipe:
@@ -100,31 +110,29 @@ class RunFolder:
         except (OSError, ValueError) as error:
             raise RunError(f"{self / name} cannot be read ({error})") from None
         if not isinstance(data, dict):
-            raise RunError(f"{self / name} holds no JSON object")
+            raise RunError(f"{self / name} does not contain a JSON object")
         return data
 
     def write_json(self, name: str, data: Mapping[str, Any]) -> None:
-        """Write a JSON object, whole or not at all; NaN and infinities become null."""
+        """Write a JSON object, complete or not at all; NaN and infinities become null."""
         self.write_text(name, json.dumps(_finite(dict(data)), indent=1, ensure_ascii=False) + "\n")
 
     def write_text(self, name: str, text: str) -> None:
-        """Write a text file, whole or not at all."""
-        with whole(self / name) as temporary:
+        """Write a text file, complete or not at all."""
+        with whole_file(self / name) as temporary:
             temporary.write_text(text, "utf-8")
 
     def metrics(self) -> list[dict[str, Any]]:
         """The rows of metrics.jsonl; a last line cut short by a crash is left out."""
         path = self / "metrics.jsonl"
-        if not path.exists():
-            return []
+        lines = path.read_text("utf-8").splitlines() if path.exists() else []
         rows = []
-        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+        for number, line in enumerate(lines, 1):
             try:
                 rows.append(json.loads(line))
             except ValueError:
-                if number == len(path.read_text("utf-8").splitlines()):
-                    break
-                raise RunError(f"{path}, line {number}: not JSON") from None
+                if number < len(lines):
+                    raise RunError(f"{path}, line {number}: not JSON") from None
         return rows
 
     def append_metrics(self, row: Mapping[str, Any]) -> None:
@@ -133,25 +141,44 @@ class RunFolder:
             file.write(json.dumps(_finite(dict(row)), ensure_ascii=False) + "\n")
 
     def keep_metrics(self, rows: int) -> None:
-        """Cut metrics.jsonl to its first rows: what a checkpoint knows of."""
+        """Cut metrics.jsonl to its first rows: those of the last checkpoint."""
         kept = self.metrics()[:rows]
         self.write_text(
             "metrics.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept)
         )
 
 
+def recorded_path(path: str | os.PathLike[str], folder: Path) -> dict[str, str]:
+    """A path as a file in ``folder`` records it: absolute, and relative to the folder.
+
+    >>> recorded_path("/data/a.store", Path("/data/runs/a"))
+    {'path': '/data/a.store', 'relative': '../../a.store'}
+    """
+    place = Path(path).resolve()
+    try:
+        relative = Path(os.path.relpath(place, folder.resolve())).as_posix()
+    except ValueError:  # another drive
+        return {"path": str(place)}
+    return {"path": str(place), "relative": relative}
+
+
+def recorded_places(record: Mapping[str, Any], folder: Path) -> list[Path]:
+    """Where what ``recorded_path`` recorded may be now, even if all was moved together.
+
+    >>> record = {"path": "/gone/a.store", "relative": "../../a.store"}
+    >>> [str(place) for place in recorded_places(record, Path("/new/runs/a"))]
+    ['/gone/a.store', '/new/a.store']
+    """
+    places = [Path(str(record["path"]))]
+    if relative := record.get("relative"):
+        places.append(Path(os.path.normpath(folder.resolve() / str(relative))))
+    return list(dict.fromkeys(places))
+
+
 def environment() -> dict[str, Any]:
     """Versions and machine, for reproducing a run; loads no library."""
     packages = {}
-    for name in (
-        "torch",
-        "numpy",
-        "opencv-python-headless",
-        "scikit-learn",
-        "polars",
-        "safetensors",
-        "captum",
-    ):
+    for name in _PACKAGES:
         try:
             packages[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
@@ -163,21 +190,12 @@ def environment() -> dict[str, Any]:
         "packages": packages,
         "machine": {
             "system": f"{platform.system()} {platform.release()}",
-            "processor": _processor(),
-            "cores": os.cpu_count(),
+            "processor": processor()[0] or platform.processor() or platform.machine(),
+            "cores": usable_cores()[0],
         },
-        "command": " ".join(["eosin", *sys.argv[1:]]),
+        # Quoted, so that it can be pasted back into a shell.
+        "command": shlex.join(["eosin", *sys.argv[1:]]),
     }
-
-
-def _processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        return platform.processor() or platform.machine()
-    return platform.processor() or platform.machine()
 
 
 def _finite(value: Any) -> Any:

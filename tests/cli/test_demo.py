@@ -37,8 +37,8 @@ def test_the_demo_replaces_only_a_demo(eosin: Run, tmp_path: Path) -> None:
     (tmp_path / "mine" / "thesis.txt").write_text("precious")
     found = eosin("demo", "-o", tmp_path / "mine", "--force")
     assert found.code == 2
-    assert "no earlier demo" in found.err
+    assert "contains other files" in found.err
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "precious"
-    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "made-up.store").mkdir(parents=True)
     (tmp_path / "old" / "made-up.zip").touch()
-    assert "say --force" in eosin("demo", "-o", tmp_path / "old").err
+    assert "already contains a demo" in eosin("demo", "-o", tmp_path / "old").err

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from eosin.cli import checks, doctor, hardware, output
 from eosin.cli.checks import FAIL, NONE, PASS, WARN
+from eosin.cores import processor, usable_cores
 
 GIB = 1 << 30
 CPU = {
@@ -290,13 +291,13 @@ def test_cores_of_a_container(
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
     write(tmp_path, {"self/cgroup": lines})
     write(tmp_path / "cg", files)
-    assert hardware.usable_cores(tmp_path, tmp_path / "cg") == (usable, 16)
+    assert usable_cores(tmp_path, tmp_path / "cg") == (usable, 16)
 
 
 def test_processor(tmp_path: Path) -> None:
     write(tmp_path, {"cpuinfo": "processor : 0\nmodel name\t: A CPU\nflags\t\t: fpu avx2\n\n"})
-    assert hardware.processor(tmp_path) == ("A CPU", {"fpu", "avx2"})
-    assert hardware.processor(tmp_path / "none") == ("", set())
+    assert processor(tmp_path) == ("A CPU", {"fpu", "avx2"})
+    assert processor(tmp_path / "none") == ("", set())
 
 
 def test_nvidia_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -370,7 +371,7 @@ def test_the_table_and_the_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
     done = run()
     assert done.exit_code == 0
     assert "1.0 GiB available" in done.stdout
-    assert "WARN memory: training wants 4 GiB" in done.stdout
+    assert "WARN memory: training needs 4 GiB" in done.stdout
     assert "0 failed" in done.stdout
     assert "eosin[kaggle]" in done.stdout
 
@@ -379,7 +380,7 @@ def test_a_failure_ends_with_1(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "_probe", lambda _: (BROKEN, {"numpy": "ImportError: no"}))
     done = run()
     assert done.exit_code == 1
-    assert "FAIL torch: install it again" in done.stdout
+    assert "FAIL torch: reinstall it" in done.stdout
     assert "2 failed" in done.stdout
 
 

@@ -78,7 +78,7 @@ def test_how_a_store_reaches_the_encoder(eosin: Run, made_up_store: Any) -> None
     ("words", "named"),
     [
         (["uni3"], "unknown encoder 'uni3'; did you mean uni or uni2-h?"),
-        (["--max-params", "many"], "--max-params 'many': a number such as 100M"),
+        (["--max-params", "many"], "--max-params 'many' is not a number like 100M"),
         (["--download"], "need the encoder's name"),
         (["uni", "--permissive"], "filter the list"),
         (["uni", "--token", "x"], "belong to --download"),

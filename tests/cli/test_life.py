@@ -191,8 +191,8 @@ def test_card(eosin: Run, made_up_store: PatchStore, tmp_path: Path) -> None:
     found = eosin("card", store, "--origin", "drawn here", "--licence", "free")
     assert found.code == 0, found.err
     text = (tmp_path / "DATA_CARD.md").read_text("utf-8")
-    assert "Drawn here. (Said by the owner.)" in text
-    assert "only you can say: objective, consent" in found.err
+    assert "Drawn here. (Stated by the owner.)" in text
+    assert "only you know: objective, consent" in found.err
     (tmp_path / "s.store.card.toml").write_text('contact = "me"\norigin = "there"\n', "utf-8")
     write_split(by_case(made_up_store), tmp_path / "s.store.split.csv")
     found = eosin("card", store, "--origin", "here", "--json")

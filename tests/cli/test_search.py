@@ -23,7 +23,8 @@ TINY = [
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("eosin.search.search.draw_all", lambda *given: [])
+    for name in ("history", "parallel", "importance_bars"):
+        monkeypatch.setattr(f"eosin.search.drawings.{name}", lambda *given, **more: None)
     torch.set_num_threads(1)
 
 
@@ -47,7 +48,7 @@ def test_a_search_and_what_goes_on_from_it(
     assert [row["trial"] for row in result["rows"]] == [0, 1, 2]
     assert result["seed"] == 3
     assert result["space_origin"] == str(space)
-    assert set(result["files"]) == {"best.toml", "search.json", "trials.csv"}
+    assert {"best.toml", "search.json", "trials.csv", "history.png"} <= set(result["files"])
 
 
 @pytest.mark.parametrize(

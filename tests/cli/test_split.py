@@ -34,7 +34,9 @@ def test_the_default_stands_beside_the_store(eosin: Run, store: Path) -> None:
     assert sum(map(len, parts.values())) == len(opened)
     for word in ("train", "val", "test", "made up", f"next: eosin audit {store} {path}"):
         assert word in done.out
-    assert sorted(p.name for p in store.iterdir()) == ["index.parquet", "patches.npy", "store.json"]
+    assert sorted(p.name for p in store.iterdir()) == [
+        ".eosin.json", "index.parquet", "patches.npy", "store.json",
+    ]  # fmt: skip
 
 
 def test_a_file_is_not_overwritten_unasked(eosin: Run, store: Path) -> None:
@@ -42,10 +44,14 @@ def test_a_file_is_not_overwritten_unasked(eosin: Run, store: Path) -> None:
     before = store.with_name("mine.store.split.csv").read_bytes()
     again = eosin("split", store, "--seed", 7)
     assert again.code == 2
-    assert "exists already" in again.err
+    assert "already exists; add --force" in again.err
     assert store.with_name("mine.store.split.csv").read_bytes() == before
     assert eosin("split", store, "--seed", 7, "--force").code == 0
     assert store.with_name("mine.store.split.csv").read_bytes() != before
+    store.with_name("mine.store.split.csv").write_text("my notes")
+    refused = eosin("split", store, "--force")
+    assert (refused.code, "is not a split" in refused.err) == (2, True)
+    assert store.with_name("mine.store.split.csv").read_text() == "my notes"
 
 
 def test_json(eosin: Run, store: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -17,6 +18,7 @@ import polars as pl
 import pytest
 
 from eosin.data.store import PatchStore
+from eosin.errors import StoppedError
 
 TINY = [
     "--set", "arguments.widths=[4,8]", "--set", "arguments.blocks=[0,1]", "--set", "batch_size=40",
@@ -102,7 +104,7 @@ def test_a_failed_run_ends_with_1_and_its_cause(
     def full(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("eosin.studies.series.fit", full)
+    monkeypatch.setattr("eosin.studies.study.fit", full)
     words = ["crossval", made_up_store.path, "-k", 3, "-o", folder, *TINY, "--replicates", 50]
     found = eosin(*words)
     assert found.code == 1
@@ -110,6 +112,22 @@ def test_a_failed_run_ends_with_1_and_its_cause(
     assert "only these are made by: eosin crossval" in found.err
     assert "AUROC" in found.out
     assert "Traceback" not in found.err
+
+
+def test_the_hint_repeats_every_option(
+    eosin: Run, made_up_store: PatchStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: Any, **__: Any) -> None:
+        raise StoppedError("stopped")
+
+    monkeypatch.setattr("eosin.studies.study.fit", stopped)
+    folder = tmp_path / "my folds"
+    words = [str(made_up_store.path), "-k", "3", "--replicates", "50", "--split-seed", "7"]
+    for command in (["crossval", *words], ["gap", words[0], *words[3:5]]):
+        command += ["--allow-leaks", *TINY, "-o", f"{folder}-{command[0]}"]
+        found = eosin(*command, "--force", "--json")
+        assert found.code == 130
+        assert f"resume with: {shlex.join(['eosin', *command])}" in found.err
 
 
 @pytest.mark.parametrize(
@@ -120,10 +138,10 @@ def test_a_failed_run_ends_with_1_and_its_cause(
         (["crossval", "STORE", "-o", "x", "--set", "epoch=1"], "did you mean epochs"),
         (["crossval", "STORE", "-o", "x", "-k", "2"], "at least 3 folds"),
         (["crossval", "STORE", "-o", "x", "-k", "40"], "has 16 cases"),
-        (["crossval", "STORE", "-o", "STORE"], "something else"),
+        (["crossval", "STORE", "-o", "STORE"], "inside the store"),
         (["crossval", "STORE"], "--output"),
         (["gap", "none.store", "-o", "x"], "no such store"),
-        (["gap", "STORE", "-o", "STORE"], "something else"),
+        (["gap", "STORE", "-o", "STORE"], "inside the store"),
         (["compare", "none"], "at least two"),
         (["compare", "none", "other"], "no such run folder"),
         (["compare", "STORE", "other"], "neither an evaluated run"),
@@ -173,7 +191,7 @@ def test_killed_and_stopped_it_goes_on_to_the_same_predictions(
     second.send_signal(signal.SIGINT)
     _, rest = second.communicate()
     assert second.returncode == 130, rest
-    assert "go on with: eosin crossval" in rest
+    assert "resume with: eosin crossval" in rest
     assert str(pieces) in rest
     subprocess.run([*words, str(pieces)], env=environment, check=True, capture_output=True)
     tables = [pl.read_parquet(folder / "predictions.parquet") for folder in (whole, pieces)]

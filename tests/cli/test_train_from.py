@@ -117,4 +117,4 @@ def test_from_a_run_takes_its_recipe_and_a_teacher_is_named(
         "--from", tmp_path / "first",
     )  # fmt: skip
     assert refused.code == 2
-    assert "only between equal ones" in refused.err
+    assert "only in an equal network" in refused.err

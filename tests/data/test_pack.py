@@ -14,7 +14,7 @@ from eosin.data import pack as pack_module
 from eosin.data.decode import decode_pillow
 from eosin.data.pack import pack
 from eosin.data.store import PatchStore
-from eosin.errors import RejectsError, SourceError, StoreError
+from eosin.errors import RejectsError, SourceError, StoreError, UserError
 
 SAMPLE = Path(__file__).parents[2] / ".." / "shared" / "data" / "idc-sample.zip"
 
@@ -185,15 +185,17 @@ def test_the_disk_is_asked_along_the_way(tmp_path, monkeypatch):
 def test_an_existing_store_is_replaced_only_on_request(tmp_path):
     path = write(tmp_path / "a.zip", kaggle())
     first = pack(path, tmp_path / "s")
-    with pytest.raises(StoreError, match="--force"):
+    with pytest.raises(UserError, match="add --force"):
         pack(path, tmp_path / "s")
     again = pack(path, tmp_path / "s", force=True, mpp=2.0)
     assert (again.mpp, again.digest) == (2.0, first.digest)
     with pytest.raises(SourceError, match="packed store already"):
         pack(tmp_path / "s", tmp_path / "t")
     (tmp_path / "folder").mkdir()
-    with pytest.raises(StoreError, match="not a store; it is left"):
+    (tmp_path / "folder" / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match="contains other files; choose another name"):
         pack(path, tmp_path / "folder", force=True)
+    assert (tmp_path / "folder" / "notes.txt").read_text() == "mine"
 
 
 def test_made_up_and_other_files(tmp_path):
@@ -222,7 +224,7 @@ def test_breakhis_nct_and_class_folders(tmp_path):
     store = pack(path, tmp_path / "n")
     assert (store.mpp, len(store.classes), store.labels.tolist()) == (0.5, 9, [8])
     assert not store.cases_known
-    assert "does not say which case" in store.info["notes"][0]
+    assert "does not give the case" in store.info["notes"][0]
     path = write(tmp_path / "c.zip", {"train/b/1.png": png(1), "test/a/1.png": png(2)})
     store = pack(path, tmp_path / "c")
     assert store.index["part"].to_list() == ["test", "train"]

@@ -57,7 +57,7 @@ def test_what_is_counted(tmp_path):
     for said in (
         "Packed from lab.zip, layout folders", "median 3, from 2 to 12", "of these: truncated",
         "fewer than",
-        "TO BE SAID BY YOU", "Research and education only, not for diagnosis", store.digest,
+        "TO BE ANSWERED BY YOU", "Research and education only, not for diagnosis", store.digest,
         "1 picture with two labels", "Only 3 cases: figures say little",
     ):  # fmt: skip
         assert said in text, said
@@ -81,7 +81,7 @@ def test_the_public_archive_is_known_by_layout_and_cases(tmp_path):
     assert "Cruz-Roa et al. 2014" in text
     assert "Other findings than invasive ductal carcinoma" in text
     said = data_card(card_facts(stored(tmp_path / "o", cases, layout="idc"), {"license": "Ours"}))
-    assert "Ours. (Said by the owner.)" in said
+    assert "Ours. (Stated by the owner.)" in said
     assert "CC0" not in said
     for number, (more, layout) in enumerate(
         [({"not-of-it": [0]}, "idc"), ({}, "folders"), ({}, "idc")]

@@ -61,7 +61,7 @@ def test_states(make_run):
         os.utime(file, (long_ago, long_ago))
     row = read_row(stopped.path)
     assert row.status == "unfinished"
-    assert row.remark == f"go on with: eosin train --resume {stopped.path}"
+    assert row.remark == f"resume it with: eosin train --resume {stopped.path}"
     assert row.value("epochs") == 3
     assert row.value("seconds") == 6.0
     unmeasured = read_row(make_run("unmeasured", evaluated=False).path)
@@ -90,7 +90,7 @@ def test_states(make_run):
         ("evaluation.json", b'{"part": "test", "n_patches": "many"}', "something unexpected"),
         ("evaluation.json", b'{"part": "test", "n_patches": 1, "cases": [3]}', "unexpected"),
         ("metrics.jsonl", b'{"epoch": 1}\n}\n{"epoch": 3}\n', "line 2: not JSON"),
-        ("metrics.jsonl", b"3\n", "no JSON objects"),
+        ("metrics.jsonl", b"3\n", "not JSON objects"),
         ("metrics.jsonl", b"\xff\n", "metrics.jsonl cannot be read"),
     ],
 )
@@ -147,9 +147,9 @@ def test_filters(make_run, tmp_path, conditions, left):
 @pytest.mark.parametrize(
     ("condition", "said"),
     [
-        ("aurok>0.9", "there is no 'aurok'; did you mean auroc"),
+        ("aurok>0.9", "unknown key 'aurok'; did you mean auroc"),
         ("auroc", "write key, sign and value"),
-        ("auroc>high", "'high' is no number"),
+        ("auroc>high", "'high' is not a number"),
         ("learning_rat=1", "did you mean learning_rate"),
     ],
 )
@@ -163,7 +163,7 @@ def test_columns_and_keys():
         "name", "average_precision", "arguments.width"
     ]  # fmt: skip
     assert "auroc" in columns_of(None)
-    with pytest.raises(UserError, match="names none"):
+    with pytest.raises(UserError, match="lists none"):
         columns_of(" , ")
     with pytest.raises(UserError, match="did you mean seconds"):
         checked_key("second", "--sort")

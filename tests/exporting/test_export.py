@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import socket
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,16 +16,21 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file as load_tensors
+from safetensors.torch import save_file
 
 from eosin.data.pack import pack
 from eosin.data.store import PatchStore
 from eosin.errors import FailureError, RunError, UserError
 from eosin.exporting import checked, parity
 from eosin.exporting import export as room
-from eosin.exporting.export import Wanted, export
+from eosin.exporting.export import Formats, export
 from eosin.inference.images import picture_rule, predict_images
-from eosin.inference.predictor import load
+from eosin.inference.predictor import load, load_file
+from eosin.records.model import ModelFacts
+from eosin.records.weights import weights_digest
+from eosin.runs import RunFolder
+from eosin.splitting.seen import Seen
 from eosin.training.session import reopen
 
 Run = Callable[..., Any]
@@ -45,10 +51,10 @@ def exported(run: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
         patch.setattr(parity, "MOST_AUROC_LOST", 0.05)
         patch.setattr(socket.socket, "connect", refuse)
         result = export(
-            run, folder, wanted=Wanted(int8=True, openvino=True, torch=True), said=said.append
+            run, folder, formats=Formats(int8=True, openvino=True, torch=True), note=said.append
         )
     assert said[0] == "torch answers for 60 validation patches", said
-    return folder, result
+    return folder, result.model_dump(mode="json")
 
 
 def test_everything_asked_for_is_there(exported: tuple[Path, dict[str, Any]]) -> None:
@@ -57,7 +63,8 @@ def test_everything_asked_for_is_there(exported: tuple[Path, dict[str, Any]]) ->
     assert result["refused"] == []
     names = {path.name for path in folder.iterdir()}
     assert names == {
-        *FILES, "model.bin", "model-int8.bin", "EXPORT_CARD.md", "export.json", "seen.parquet",
+        *FILES, "model.bin", "model-int8.bin", ".eosin.json", "EXPORT_CARD.md", "export.json",
+        "seen.parquet",
     }  # fmt: skip
     assert json.loads((folder / "export.json").read_text("utf-8")) == json.loads(json.dumps(result))
     for each in result["files"][:3]:
@@ -84,7 +91,7 @@ def test_a_file_answers_by_itself(
     predictor, reference = load(folder / name), load(run)
     assert predictor.classes == reference.classes
     assert predictor.patch_size == reference.patch_size
-    assert predictor.facts["threshold"] == reference.facts["threshold"]
+    assert predictor.facts.decision() == reference.facts.decision()
     patches = np.asarray(made_up_store.patches[:7])
     tolerance = 0.3 if "int8" in name else 1e-5
     for given in (patches, patches[:1, :33, :20]):
@@ -128,7 +135,10 @@ def test_metadata_stand_in_the_file(exported: tuple[Path, dict[str, Any]], run: 
     assert held["intended_use"].startswith("Research and education only")
     facts = json.loads(held["eosin"])
     assert facts["kind"] == "int8"
-    assert facts["facts"] == json.loads((run / "model.json").read_text("utf-8"))
+    model_json = json.loads((run / "model.json").read_text("utf-8"))
+    assert facts["facts"] == {**model_json, "fitted": facts["facts"]["fitted"]}
+    assert facts["facts"]["fitted"]["points"] == load(run).facts.fitted.to_json()["points"]
+    assert facts["weights_digest"] == model_json["weights_digest"] == weights_digest(run)
     assert facts["parity"] == result["files"][3]["parity"]
     assert facts["run"] == "a run"
     assert set(facts["seen_cases"]) == {"train", "val"}
@@ -164,14 +174,14 @@ def test_the_command(eosin: Run, run: Path, tmp_path: Path) -> None:
             ] == ["warning: made-up data: drawn by a program, no figure says anything about tissue",
                   "Research and education only, not for diagnosis."]  # fmt: skip
     assert sorted(path.name for path in folder.iterdir()) == [
-        "EXPORT_CARD.md", "export.json", "model.onnx", "seen.parquet",
+        ".eosin.json", "EXPORT_CARD.md", "export.json", "model.onnx", "seen.parquet",
     ]  # fmt: skip
     done = eosin("export", run, "-o", folder)
-    assert (done.code, "holds an export already" in done.err) == (2, True)
+    assert (done.code, "already contains an export" in done.err) == (2, True)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "file").touch()
     done = eosin("export", run, "-o", tmp_path / "other", "--force")
-    assert (done.code, "something else than an export" in done.err) == (2, True)
+    assert (done.code, "contains other files" in done.err) == (2, True)
 
 
 def test_int8_that_is_worse_is_left_out(
@@ -205,7 +215,7 @@ def moved(run: Path, target: Path, store: str) -> Path:
     """A copy of a run whose store lies elsewhere."""
     shutil.copytree(run, target)
     facts = json.loads((target / "environment.json").read_text("utf-8"))
-    facts["store"]["path"] = store
+    facts["store"] |= {"path": store, "relative": "nowhere.store"}
     (target / "environment.json").write_text(json.dumps(facts), "utf-8")
     return target
 
@@ -214,18 +224,18 @@ def test_a_store_that_is_gone(
     run: Path, tmp_path: Path, made_up_store: PatchStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copy = moved(run, tmp_path / "copy", "/nowhere/s.store")
-    result = export(copy, tmp_path / "out", wanted=Wanted(int8=True))
-    assert result["sample"]["part"] == "random"
-    assert result["files"][0]["parity"]["auroc"] is None
-    assert "no training patches to calibrate on" in result["refused"][0]["why"]
+    result = export(copy, tmp_path / "out", formats=Formats(int8=True))
+    assert result.sample.part == "random"
+    assert result.files[0].parity.auroc is None
+    assert "no training patches to calibrate on" in result.refused[0].why
     card = (tmp_path / "out" / "EXPORT_CARD.md").read_text("utf-8")
-    assert "made-up patches, which say nothing of tissue" in card
-    assert "say where its store is with --store" in card
+    assert "made-up patches, which show nothing about tissue" in card
+    assert "name its store with --store" in card
     with pytest.raises(UserError, match="no such store"):
         export(copy, tmp_path / "out2", store=str(tmp_path / "missing"))
-    monkeypatch.setattr(room, "_write_all", lambda *_: (result["files"], []))
+    monkeypatch.setattr(room, "_write_all", lambda *_: (result.files, []))
     found = export(copy, tmp_path / "out3", store=str(made_up_store.path))
-    assert found["sample"]["part"] == "val"
+    assert found.sample.part == "val"
 
 
 def test_without_validation_patches_int8_is_refused(run: Path) -> None:
@@ -238,7 +248,7 @@ def test_without_validation_patches_int8_is_refused(run: Path) -> None:
 
 
 def test_runs_that_are_not_finished_or_damaged(run: Path, tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="no such run folder"):
+    with pytest.raises(RunError, match="does not exist"):
         export(tmp_path / "none", tmp_path / "out")
     unfinished = tmp_path / "unfinished"
     unfinished.mkdir()
@@ -250,7 +260,7 @@ def test_runs_that_are_not_finished_or_damaged(run: Path, tmp_path: Path) -> Non
     (damaged / "model.safetensors").write_bytes(b"1234567890")
     with pytest.raises(RunError, match="damaged"):
         export(damaged, tmp_path / "out")
-    weights = load_file(run / "model.safetensors")
+    weights = load_tensors(run / "model.safetensors")
     weights["head.bias"] = torch.full_like(weights["head.bias"], float("nan"))
     save_file(weights, damaged / "model.safetensors")
     with pytest.raises(FailureError, match="no finite probabilities"):
@@ -258,3 +268,42 @@ def test_runs_that_are_not_finished_or_damaged(run: Path, tmp_path: Path) -> Non
     assert not (tmp_path / "out").exists()
     with pytest.raises(UserError, match="is a file"):
         export(run, damaged / "model.json")
+
+
+def test_no_path_and_no_case_leaves_the_machine(
+    run: Path, tmp_path: Path, made_up_store: PatchStore
+) -> None:
+    copy = moved(run, tmp_path / "copy", "/nowhere/secret-place/s.store")
+    model = json.loads((copy / "model.json").read_text("utf-8"))
+    cases = sorted(set(made_up_store.cases.tolist()))
+    model["marks"] += [f"--from {copy} has seen 1 cases and 9 patches (cases {cases[0]})"]
+    model["start"] = {"kind": "run", "path": str(copy)}
+    (copy / "model.json").write_text(json.dumps(model), "utf-8")
+    export(copy, tmp_path / "out", formats=Formats(onnx=True, openvino=True, torch=True))
+    hidden = [str(tmp_path), str(run.parent), "secret-place", *cases]
+    for path in (tmp_path / "out").rglob("*"):
+        content = path.read_bytes() if path.is_file() else b""
+        if path.suffix == ".pt2":
+            with zipfile.ZipFile(path) as archive:
+                content = b"".join(archive.read(name) for name in archive.namelist())
+        assert not [each for each in hidden if each.encode() in content], path.name
+    # What was seen is still recognized, by the file's own list and by the table beside it.
+    exported = load_file(tmp_path / "out").exported
+    assert exported.facts.start is not None
+    assert exported.facts.start.path == "copy"
+    listed = Seen.of_cases(exported.info.seen_cases, exported.info.seen_key)
+    beside, own = Seen.read(tmp_path / "out" / "seen.parquet"), Seen.of_run(RunFolder(run))
+    for seen in (listed, beside):
+        assert seen.overlap(made_up_store).cases == own.overlap(made_up_store).cases
+    assert beside.overlap(made_up_store).patches == own.overlap(made_up_store).patches
+
+
+def test_the_point_that_decides_is_chosen(eosin: Run, run: Path, tmp_path: Path) -> None:
+    facts = ModelFacts.of_run(run)
+    name = next(each for each in facts.points if each != facts.decision().point.name)
+    done = eosin("export", run, "--point", name, "-o", tmp_path / "out")
+    assert done.code == 0, done.err
+    assert load(tmp_path / "out").facts.decision() == facts.decision(name)
+    assert f"Operating point {name}" in (tmp_path / "out" / "EXPORT_CARD.md").read_text("utf-8")
+    done = eosin("export", run, "--point", "sensitivty", "-o", tmp_path / "out2")
+    assert (done.code, "did you mean sensitivity" in done.err) == (2, True)

@@ -99,9 +99,9 @@ def test_an_unpinned_revision_is_said_and_recorded(published: Any) -> None:
     said: list[str] = []
     path = obtain(Spec(revision="", gated=True, commercial=True), say=said.append)
     assert said[0] == (
-        "Encoder-1: license CC-BY-NC-4.0; gated: asked for at models.example/lab/encoder"
+        "Encoder-1: license CC-BY-NC-4.0; gated: request access at models.example/lab/encoder"
     )
-    assert said[1] == ("Encoder-1: no commit is pinned; using main and recording its commit")
+    assert said[1] == "Encoder-1: no commit is pinned; using main and recording its commit"
     assert revision_of(path) == "c" * 40
     assert obtain(Spec(revision="")) == path
 

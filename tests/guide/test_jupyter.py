@@ -36,15 +36,20 @@ def test_it_is_a_valid_notebook(tmp_path: Path) -> None:
 def test_a_file_that_is_there_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "one.ipynb"
     path.write_text("my answers", "utf-8")
-    with pytest.raises(UserError, match="exists and may contain answers"):
+    with pytest.raises(UserError, match="already exists and may contain answers"):
         write_notebook(LESSONS[0], path)
     assert path.read_text("utf-8") == "my answers"
+    with pytest.raises(UserError, match="already exists"):
+        write_notebook(LESSONS[0], path, force=True)
+    assert path.read_text("utf-8") == "my answers"
+    path.unlink()
+    write_notebook(LESSONS[1], path)
     write_notebook(LESSONS[0], path, force=True)
     assert json.loads(path.read_text("utf-8"))["nbformat"] == 4
 
 
 def test_the_name_must_be_one_that_jupyter_knows(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"does not end in \.ipynb"):
+    with pytest.raises(UserError, match=r"must end in \.ipynb"):
         write_notebook(LESSONS[0], tmp_path / "one.json")
 
 

@@ -38,7 +38,7 @@ def test_probabilities_do_not_depend_on_the_batch(saved: Path) -> None:
     assert many.shape == (11, 3)
     assert many.dtype == np.float32
     assert np.allclose(many.sum(1), 1, atol=1e-5)
-    predictor.batch_size = 3
+    predictor.batch.size = 3
     assert np.allclose(predictor.predict(patches(11)), many, atol=1e-6)
     assert predictor.predict(patches(0)).shape == (0, 3)
 

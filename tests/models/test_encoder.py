@@ -370,7 +370,7 @@ def test_a_vit_classifier_in_parts(tmp_path: Path) -> None:
         facts | {"path": str(tmp_path / "model.safetensors.index.json")}
     )
     (tmp_path / facts["files"][0]).unlink()
-    with pytest.raises(RunError, match=r"names parts that are not there: .*00001"):
+    with pytest.raises(RunError, match=r"lists parts that are missing: .*00001"):
         load_encoder_weights(model, tmp_path)
 
 
@@ -495,7 +495,7 @@ def test_a_torn_file(tmp_path: Path) -> None:
 def test_folders_without_one_weights_file(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no such file or folder"):
         load_encoder_weights(network("tiny-vit"), tmp_path / "nowhere")
-    with pytest.raises(RunError, match=r"holds no weights file; expected model\.safetensors"):
+    with pytest.raises(RunError, match=r"contains no weights file; expected model\.safetensors"):
         load_encoder_weights(network("tiny-vit"), tmp_path)
     for name in ("a.pth", "b.pth"):
         (tmp_path / name).touch()

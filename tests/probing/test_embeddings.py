@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from eosin.data.store import PatchStore, StoreWriter
-from eosin.errors import FailureError, RunError, StoppedError
+from eosin.errors import BusyError, FailureError, StoppedError
 from eosin.files import whole
 from eosin.models.classifier import Classifier
 from eosin.probing import cache as caching
@@ -151,15 +151,15 @@ def drift(cache: Cache) -> None:
     [
         (flip, "1 of 4 blocks have changed", 40),
         (cut, "embeddings.npy cannot be read", ROWS),
-        (reshape, "holds float32", ROWS),
+        (reshape, "has float32", ROWS),
         (lambda cache: cache.array_path.unlink(), "embeddings.npy cannot be read", ROWS),
         (lambda cache: cache.facts_path.unlink(), "embeddings.json cannot be read", ROWS),
         (lambda cache: cache.facts_path.write_text("{"), "embeddings.json cannot", ROWS),
         (lambda cache: cache.facts_path.write_text("[]"), "embeddings.json cannot", ROWS),
         (change("store", "0" * 32), "of another store", ROWS),
-        (change("shape", [3, 16]), "embeddings.json says", ROWS),
-        (change("checksums", [None]), "embeddings.json says", ROWS),
-        (change("checksums", [1, 2, 3, 4]), "no checksums", ROWS),
+        (change("shape", [3, 16]), "embeddings.json has", ROWS),
+        (change("checksums", [None]), "embeddings.json has", ROWS),
+        (change("checksums", [1, 2, 3, 4]), "are not valid", ROWS),
         (drift, "gives other values now", ROWS),
     ],
 )
@@ -218,7 +218,7 @@ def test_a_killed_process_loses_a_block(store: PatchStore, tmp_path: Path) -> No
         if int(line) > 300:
             break
     # While it lives nobody else writes; the lock of a killed process is gone.
-    with pytest.raises(RunError, match="another process computes"):
+    with pytest.raises(BusyError, match="another process computes"):
         embed(store, tmp_path)
     os.kill(child.pid, signal.SIGKILL)
     child.wait()
@@ -257,7 +257,7 @@ def test_a_disk_that_fills_up_keeps_the_blocks_before(
 
     with monkeypatch.context() as patched:
         patched.setattr(caching.os, "fsync", fill)
-        with pytest.raises(FailureError, match=r"No space left.*make room and give the same"):
+        with pytest.raises(FailureError, match=r"No space left.*make room and run the same"):
             embed(store, tmp_path)
     cache, warned, steps = embed(store, tmp_path)
     assert not warned
@@ -266,7 +266,7 @@ def test_a_disk_that_fills_up_keeps_the_blocks_before(
 
 
 def test_values_that_cannot_be_kept(store: PatchStore, tmp_path: Path) -> None:
-    for scale, said in ((float("nan"), "no numbers"), (50.0, "float16 holds")):
+    for scale, said in ((float("nan"), "are not numbers"), (50.0, "too large for float16")):
         model = network()
         with torch.no_grad():
             for parameter in model.network.parameters():
@@ -291,7 +291,7 @@ def test_memory_that_runs_out_halves_the_batch(
 
     monkeypatch.setattr(embeddings, "_embed", small)
     cache, warned, _ = embed(store, tmp_path, rows=np.arange(10))
-    assert [text.split()[-4] for text in warned] == ["32", "16"]
+    assert [text.split()[-1] for text in warned] == ["32", "16"]
     assert cache.done() == BLOCK
 
 
@@ -299,7 +299,7 @@ def test_two_at_once_do_not_mix(store: PatchStore, tmp_path: Path) -> None:
     cache, _, _ = embed(store, tmp_path)
     with open(cache.folder.with_name(f".{cache.folder.name}.lock"), "wb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(RunError, match="another process computes"):
+        with pytest.raises(BusyError, match="another process computes"):
             embed(store, tmp_path)
 
 

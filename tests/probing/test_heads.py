@@ -150,5 +150,5 @@ def test_half_precision_does_not_confuse_neighbors() -> None:
 
 def test_stopping_says_how_to_go_on() -> None:
     for fit in (fit_logistic, fit_nearest):
-        with pytest.raises(StoppedError, match="same command goes on"):
+        with pytest.raises(StoppedError, match="same command resumes"):
             fit(part(20), part(20), classes=2, stop=lambda: True)  # type: ignore[operator]

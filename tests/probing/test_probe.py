@@ -98,7 +98,7 @@ def test_it_is_a_run_as_any_other(probed: Path, small: PatchStore) -> None:
     assert RunFolder(probed).recipe().probe == "logistic"
     assert json.loads((probed / "environment.json").read_text())["audit"]["leaking"] is False
     card = (probed / "MODEL_CARD.md").read_text()
-    assert "that of ResNet-18, begun with random weights" in card
+    assert "that of ResNet-18, started with random weights" in card
     assert "ImageNet" not in card
     assert "logistic regression" in card
     assert "resized to 32 px" in card
@@ -192,7 +192,7 @@ def test_bad_requests(eosin: Run, small: PatchStore, tmp_path: Path, earlier: Pa
         (["--encoder", earlier, "--weights", "random"], "brings its own weights"),
         (["--encoder", tmp_path], "not a run folder"),
         (["--encoder", "resnet18", "--weights", tmp_path / "none"], "no such file or folder"),
-        (["--encoder", "resnet18", "--embeddings", small.path / "e"], "lies inside the store"),
+        (["--encoder", "resnet18", "--embeddings", small.path / "e"], "is inside the store"),
     ):
         if "--encoder" in words and words[1] == "resnet18" and "--weights" not in words:
             words = [*words, "--weights", "random"]
@@ -257,5 +257,5 @@ def test_ctrl_c_is_a_sentence(small: PatchStore, tmp_path: Path) -> None:
     seen += child.stderr.read()
     assert child.wait() == 130
     child.stderr.close()
-    assert "the same command goes on" in seen
+    assert "the same command resumes" in seen
     assert "Traceback" not in seen

@@ -64,7 +64,7 @@ def test_evaluated_by_the_command_it_is_compared_with_its_members(
         assert (tmp_path / "run" / name).is_file()
     again = eosin("ensemble", *pair, "-o", tmp_path / "run", "--no-evaluate")
     assert again.code == 2
-    assert "exists already" in again.err
+    assert "already contains a run" in again.err
 
 
 def test_an_ensemble_teaches_but_no_run_begins_with_it(
@@ -73,7 +73,7 @@ def test_an_ensemble_teaches_but_no_run_begins_with_it(
     short = tiny.changed(epochs=1)
     facts = fit(start(made_up_store, split, short, tmp_path / "taught", teacher=together)[0])
     assert facts["teacher"]["recipe"] == "ensemble"
-    with pytest.raises(RecipeError, match="begin with one of its members"):
+    with pytest.raises(RecipeError, match="start from one of its members"):
         start(made_up_store, split, tiny, tmp_path / "begun", base=together)
 
 
@@ -92,7 +92,7 @@ def test_occlusion_explains_an_ensemble_and_grad_cam_says_why_not(
         ([0], UserError, "at least two"),
         ([0, 0], UserError, "same weights"),
         ([0, "together"], RunError, "is an ensemble itself"),
-        ([0, "unfinished"], RunError, "has not finished; go on with"),
+        ([0, "unfinished"], RunError, "has not finished; resume it with"),
         ([0, "nowhere"], RunError, "no such run folder"),
         ([0, "elsewhere"], RunError, "another train part"),
     ],

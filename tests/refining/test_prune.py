@@ -16,7 +16,7 @@ from eosin.errors import FailureError, StoppedError, UserError
 from eosin.inference.predictor import load
 from eosin.refining.derived import write_derived
 from eosin.refining.ensemble import ensemble
-from eosin.refining.prune import Wanted, prune
+from eosin.refining.prune import Pruning, prune
 from eosin.refining.prune_page import sentences
 from eosin.runs import RunFolder
 from eosin.training.loop import Reporter
@@ -80,9 +80,9 @@ def test_stopped_it_goes_on_where_it_was(pair: Pair, tmp_path: Path) -> None:
         yield Reporter(stop=lambda: True)
 
     options: dict[str, Any] = {
-        "wanted": Wanted(epochs=1, distill=True), "replicates": 50, "again": "eosin prune X"
+        "pruning": Pruning(epochs=1, distill=True), "replicates": 50, "again": "eosin prune X"
     }  # fmt: skip
-    with pytest.raises(StoppedError, match=r"0 of 1 sizes are finished.*eosin prune X"):
+    with pytest.raises(StoppedError, match=r"0 of 1 runs are finished.*resume with: eosin prune X"):
         prune(pair[0], tmp_path, [0.5], watch=stopping, **options)
     assert (tmp_path / "keep-0.5/resume.pt").is_file()
     found = prune(pair[0], tmp_path, [0.5], **options)
@@ -99,15 +99,19 @@ def test_what_cannot_be_pruned_is_a_sentence(pair: Pair, tmp_path: Path) -> None
     (bare / "evaluation.json").unlink()
     for path, keeps, words in (
         (together, [0.5], "prune its members"),
-        (bare, [0.5], f"first say: eosin evaluate {bare}"),
+        (bare, [0.5], f"first run: eosin evaluate {bare}"),
         (pair[0], [1.5], "between 0 and 1"),
         (pair[0], [], "between 0 and 1"),
     ):
         with pytest.raises(UserError, match=words):
             prune(path, tmp_path / "out", keeps, again="")
     with pytest.raises(UserError, match="at least one epoch"):
-        prune(pair[0], tmp_path / "out", [0.5], wanted=Wanted(rate=0.0), again="")
+        prune(pair[0], tmp_path / "out", [0.5], pruning=Pruning(rate=0.0), again="")
     assert not (tmp_path / "out").exists()
+    for output in (pair[0], pair[0].parent):
+        with pytest.raises(UserError, match="output"):
+            prune(pair[0], output, [0.5], force=True)
+    assert (pair[0] / "model.safetensors").exists()
 
 
 def test_a_derived_run_is_there_whole_or_not_at_all(

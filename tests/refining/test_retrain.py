@@ -127,12 +127,12 @@ def test_stopped_it_goes_on_and_another_wish_is_refused(
     with pytest.raises(StoppedError):
         retrain(pair[0], newer, split, new, from_weights=True, watch=stopping)
     for options, words in (
-        ({"from_weights": False}, "another start"),
-        ({"from_weights": True, "settings": ["epochs=9"]}, "another recipe"),
+        ({"from_weights": False}, "from_weights was True, now False"),
+        ({"from_weights": True, "settings": ["epochs=9"]}, "epochs of the recipe was 2, now 9"),
     ):
-        with pytest.raises(RunError, match=words):
+        with pytest.raises(UserError, match=words):
             retrain(pair[0], newer, split, new, **options)  # type: ignore[arg-type]
-    with pytest.raises(RunError, match="another old run"):
+    with pytest.raises(UserError, match="old_run was"):
         retrain(pair[1], newer, split, new, settings=["seed=0"], from_weights=True)
     result = retrain(pair[0], newer, split, new, from_weights=True, replicates=50)
     assert result["new"]["start"] == "run"
@@ -146,8 +146,10 @@ def test_what_cannot_be_retrained_is_a_sentence(
     together = ensemble(pair, tmp_path / "together").path
     with pytest.raises(RunError, match="retrain its members"):
         retrain(together, newer, split, tmp_path / "new")
-    with pytest.raises(UserError, match="is the old run"):
-        retrain(pair[0], newer, split, pair[0])
+    for output in (pair[0], pair[0].parent, newer.path):
+        with pytest.raises(UserError, match="output"):
+            retrain(pair[0], newer, split, output, force=True)
+    assert (pair[0] / "model.safetensors").exists()
     other = make_store(tmp_path / "other.store", cases=3, patches_per_case=4, seed=5)
     renamed = json.loads((other.path / "store.json").read_text("utf-8"))
     key = "classes" if "classes" in renamed else "class_names"

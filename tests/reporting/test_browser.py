@@ -193,7 +193,7 @@ def test_no_browser_is_a_sentence(monkeypatch, tmp_path):
     with pytest.raises(UserError, match="apt install chromium"):
         browser.find_browser()
     monkeypatch.setenv(browser.VARIABLE, str(tmp_path / "gone"))
-    with pytest.raises(UserError, match="no program that can be run"):
+    with pytest.raises(UserError, match="not a program that can be run"):
         browser.find_browser()
     path = script(tmp_path, "exit 0")
     monkeypatch.setenv(browser.VARIABLE, str(path))

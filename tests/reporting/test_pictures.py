@@ -36,23 +36,16 @@ def decoded(uri: str) -> Image:
     return np.asarray(found[:, :, ::-1], np.uint8)
 
 
-def test_flat_colors_come_back_exactly() -> None:
-    image = noise(9, 7)
-    uri, data = encode(image, quality=None)
-    assert (decoded(uri) == image).all()
-    assert base64.b64decode(uri.partition(",")[2]) == data
-
-
 def test_tissue_is_nearly_the_same_in_fewer_bytes() -> None:
     smooth = cv2.resize(noise(12, 12), (240, 240), interpolation=cv2.INTER_CUBIC)
     image = np.asarray(smooth, np.uint8)
     fine, coarse = (encode(image, quality=quality) for quality in (90, 30))
-    assert len(coarse[1]) < len(fine[1]) < len(encode(image, quality=None)[1])
-    assert np.abs(decoded(fine[0]).astype(int) - image).mean() < 6
+    assert len(coarse) < len(fine) < image.nbytes
+    assert np.abs(decoded(fine).astype(int) - image).mean() < 6
 
 
 def test_a_side_that_webp_cannot_hold() -> None:
-    uri, _ = encode(np.zeros((1, 20_000, 3), np.uint8), quality=80)
+    uri = encode(np.zeros((1, 20_000, 3), np.uint8), quality=80)
     assert uri.startswith("data:image/jpeg")
 
 
@@ -95,7 +88,7 @@ def test_the_best_step_that_fits_is_taken() -> None:
     totals = []
     for scale, quality in STEPS:
         small = [resized(draft.image, scale) for draft in drafts]
-        totals.append(sum(len(encode(image, quality=quality)[0]) for image in small))
+        totals.append(sum(len(encode(image, quality=quality)) for image in small))
     for budget in [*totals, totals[0] + 1, totals[3] - 1]:
         pictures, _ = within(drafts, budget)
         wanted = next(total for total in totals if total <= budget)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from dataclasses import replace
@@ -24,6 +25,7 @@ from eosin.records.evaluation import Evaluation
 from eosin.records.scored import Scored
 from eosin.reporting import cards, charts, inline
 from eosin.reporting.blocks import Bar, Forest
+from eosin.reporting.material import read
 from eosin.reporting.report import write_report
 from eosin.reporting.verdict import verdict
 
@@ -308,6 +310,53 @@ def test_the_store_may_have_moved(make_run, made_up_store):
     assert "No pictures" in opened(folder).text
     write_report(folder, store=made_up_store.path)
     assert "No pictures" not in opened(folder).text
+
+
+def test_from_another_working_folder_the_store_and_its_pictures_are_found(
+    make_run, made_up_store, tmp_path, monkeypatch
+):
+    """Paths in evaluation.json are as typed in the working folder of that time."""
+    project = tmp_path / "project"
+    (project / "data").mkdir(parents=True)
+    shutil.copytree(made_up_store.path, project / "data" / "s.store")
+
+    def typed(evaluation):
+        evaluation["run"] = "runs/a"
+        evaluation["store"]["path"] = "data/s.store"
+
+    folder = project / "runs" / "a"
+    folder.parent.mkdir()
+    shutil.move(make_run(typed), folder)
+    inner = folder / "evaluation-b.store"
+    inner.mkdir()
+    for name in ("evaluation.json", "predictions.parquet"):
+        shutil.copy(folder / name, inner / name)
+    for working in (project, tmp_path, folder):
+        monkeypatch.chdir(working)
+        for evaluated in (folder, inner):
+            material = read(os.path.relpath(evaluated))
+            assert material.store is not None, material.gone
+            assert material.store.digest == made_up_store.digest
+            assert material.run.resolve() == folder
+
+
+def test_an_evaluation_of_an_earlier_version_has_its_report(tmp_path):
+    earlier = Path(__file__).parents[1] / "records" / "earlier"
+    for name in ("two", "three", "file"):
+        shutil.copytree(earlier / name, tmp_path / name)
+        written = write_report(tmp_path / name)
+        page = opened(tmp_path / name)
+        sound(page)
+        assert not [p for p in written.problems if "could not be made" in p]
+        assert "that training never saw" in page.text
+        card = (tmp_path / name / "MODEL_CARD.md").read_text("utf-8")
+        assert "No referral band could be set" in card
+
+
+def test_a_damaged_evaluation_is_refused_in_a_sentence(make_run):
+    folder = make_run(lambda evaluation: evaluation.update(scope={"probes": "nonsense"}))
+    with pytest.raises(RunError, match=r"evaluation\.json cannot be used: scope\.probes"):
+        write_report(folder)
 
 
 # The verdict

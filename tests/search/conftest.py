@@ -12,7 +12,7 @@ from eosin.data.store import PatchStore
 from eosin.search.search import search
 from eosin.search.space import Dimension
 from eosin.splitting.splits import by_case
-from eosin.studies.series import Study
+from eosin.studies.study import StudyResult
 
 SPACE = (
     Dimension("muon_learning_rate", "float", low=1e-3, high=0.1, log=True),
@@ -49,7 +49,7 @@ def space() -> tuple[Dimension, ...]:
 @pytest.fixture(scope="session")
 def found(
     tmp_path_factory: pytest.TempPathFactory, made_up_store: PatchStore, small: Recipe
-) -> Study:
+) -> StudyResult:
     """Seven trials, never stopped."""
     folder = tmp_path_factory.mktemp("searches") / "whole"
     split = by_case(made_up_store)
@@ -59,4 +59,5 @@ def found(
 @pytest.fixture(autouse=True)
 def _no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draw only the figures that a test is about: those of ``found`` are drawn before this."""
-    monkeypatch.setattr("eosin.search.search.draw_all", lambda *given: [])
+    for name in ("history", "parallel", "importance_bars"):
+        monkeypatch.setattr(f"eosin.search.drawings.{name}", lambda *given, **more: None)

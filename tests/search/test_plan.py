@@ -11,10 +11,11 @@ import pytest
 
 from eosin.data.store import PatchStore, StoreWriter
 from eosin.errors import EosinError, RecipeError, SplitError, UserError
-from eosin.search.plan import PLAN, check_metric, reopen, without_test
+from eosin.search.plan import Search, check_metric, without_test
 from eosin.splitting.split_file import Split, read_split, write_split
 from eosin.splitting.splits import by_case, by_folds, by_patch
-from eosin.studies.series import Study
+from eosin.studies.plan import PLAN
+from eosin.studies.study import StudyResult
 
 
 @pytest.mark.parametrize("scheme", ["case", "patch", "folds"])
@@ -72,7 +73,7 @@ def test_a_metric_that_validation_cannot_give_is_refused(
 
 
 def test_it_goes_on_with_the_same_store_only(
-    found: Study, made_up_store: PatchStore, tmp_path: Path
+    found: StudyResult, made_up_store: PatchStore, tmp_path: Path
 ) -> None:
     folder = tmp_path / "search"
     shutil.copytree(found.folder, folder)
@@ -82,27 +83,27 @@ def test_it_goes_on_with_the_same_store_only(
             np.zeros((2, 50, 50, 3), np.uint8), [{"label": n, "case": f"{n}"} for n in (0, 1)]
         )
     with pytest.raises(UserError, match="cannot be compared"):
-        reopen(folder, other)
+        Search.reopen(folder, other, again="")
     moved = tmp_path / "moved.store"
     shutil.copytree(made_up_store.path, moved)
-    _, plan, store, _ = reopen(folder, moved)
-    assert plan.store_path == str(moved)
-    assert store.digest == made_up_store.digest
+    search = Search.reopen(folder, moved, again="")
+    assert search.plan.store["path"] == str(moved)
+    assert search.study.store.digest == made_up_store.digest
     data = json.loads((folder / PLAN).read_text())
     data["store"]["path"] = str(tmp_path / "gone.store")
     (folder / PLAN).write_text(json.dumps(data))
-    with pytest.raises(UserError, match="which is gone"):
-        reopen(folder)
+    with pytest.raises(UserError, match="does not exist anymore"):
+        Search.reopen(folder, again="")
 
 
 def test_a_split_with_test_rows_put_back_is_refused(
-    found: Study, made_up_store: PatchStore, tmp_path: Path
+    found: StudyResult, made_up_store: PatchStore, tmp_path: Path
 ) -> None:
     folder = tmp_path / "search"
     shutil.copytree(found.folder, folder)
     write_split(by_case(made_up_store), folder / "split.csv")
     with pytest.raises(SplitError, match="must not see"):
-        reopen(folder)
+        Search.reopen(folder, again="")
 
 
 @pytest.mark.parametrize(
@@ -110,24 +111,25 @@ def test_a_split_with_test_rows_put_back_is_refused(
     [
         ({"study": "crossval"}, "kind 'crossval'"),
         ({"format": 99}, "format 99"),
-        ({"seed": None}, "damaged"),
-        ({"space": {}}, "nothing to search"),
+        ({"settings": {"seed": None}}, "damaged"),
+        ({"settings": {"space": {}}}, "nothing to search"),
         ({"recipe": {"epoch": 1}}, "did you mean epochs"),
     ],
 )
 def test_a_damaged_plan_is_one_sentence(
-    found: Study, tmp_path: Path, change: dict[str, object], said: str
+    found: StudyResult, tmp_path: Path, change: dict[str, object], said: str
 ) -> None:
     folder = tmp_path / "search"
     folder.mkdir()
     data = json.loads((found.folder / PLAN).read_text())
+    change = {k: {**data[k], **v} if isinstance(v, dict) else v for k, v in change.items()}
     (folder / PLAN).write_text(json.dumps({**data, **change}))
     with pytest.raises(EosinError) as error:
-        reopen(folder)
+        Search.reopen(folder, again="")
     assert said in str(error.value)
     assert isinstance(error.value, UserError | RecipeError)
 
 
 def test_a_folder_without_a_search_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not the folder of a search"):
-        reopen(tmp_path)
+        Search.reopen(tmp_path, again="")

@@ -18,6 +18,7 @@ import pytest
 from eosin.config import Recipe, read_recipe
 from eosin.data.store import PatchStore
 from eosin.errors import (
+    BusyError,
     FailureError,
     LeakError,
     MissingExtraError,
@@ -26,16 +27,20 @@ from eosin.errors import (
     TrainingError,
     UserError,
 )
+from eosin.locks import Lock
 from eosin.runs import RunFolder
 from eosin.search import confirm as confirm_module
-from eosin.search import drawings, outcome
+from eosin.search import outcome
 from eosin.search import trials as trials_module
-from eosin.search.plan import reopen
+from eosin.search.drawings import history, parallel
+from eosin.search.plan import Search
 from eosin.search.search import resume, search
 from eosin.search.space import Dimension
-from eosin.search.study import DATABASE, opened
+from eosin.search.storage import DATABASE, JOURNAL, Row, opened
 from eosin.splitting.splits import by_case, by_patch
-from eosin.studies.series import Study
+from eosin.studies import study as study_module
+from eosin.studies.plan import PLAN
+from eosin.studies.study import StudyResult
 from eosin.training.loop import Reporter
 from eosin.training.session import Session
 
@@ -85,7 +90,7 @@ class Killed(BaseException):
     """Not an error that anything catches."""
 
 
-def test_what_a_search_leaves(found: Study, small: Recipe) -> None:
+def test_what_a_search_leaves(found: StudyResult, small: Recipe) -> None:
     result, rows = found.result, found.result["rows"]
     assert [row["trial"] for row in rows] == list(range(7))
     assert {row["state"] for row in rows} <= {"complete", "pruned"}
@@ -112,7 +117,7 @@ def test_what_a_search_leaves(found: Study, small: Recipe) -> None:
     assert [row["val_auroc"] for row in table(found.folder)] == [repr(row["value"]) for row in rows]
 
 
-def test_the_best_recipe_is_complete_and_says_where_it_comes_from(found: Study) -> None:
+def test_the_best_recipe_is_complete_and_says_where_it_comes_from(found: StudyResult) -> None:
     path = found.folder / "best.toml"
     text, best = path.read_text(), found.result["best"]
     assert f"Trial {best['trial']} of a search with 7 trials" in text
@@ -125,23 +130,23 @@ def test_the_best_recipe_is_complete_and_says_where_it_comes_from(found: Study) 
     assert kept.changed(name="", about="") == trial.changed(name="", about="")
 
 
-def test_the_sentences_are_honest(found: Study) -> None:
+def test_the_sentences_are_honest(found: StudyResult) -> None:
     said = " ".join(found.result["sentences"])
     complete = sum(row["state"] == "complete" for row in found.result["rows"])
     assert f"best of {complete} complete trials" in said
     assert "is too high" in said
     assert "--confirm 3" in said or "No trial was better" in said
-    assert "Train it anew with: eosin train" in said
+    assert "Train it with: eosin train" in said
     assert any("made-up" in mark for mark in found.result["marks"])
 
 
-def test_poor_trials_are_pruned_and_the_recipe_as_given_never(found: Study) -> None:
+def test_poor_trials_are_pruned_and_the_recipe_as_given_never(found: StudyResult) -> None:
     states = [row["state"] for row in found.result["rows"]]
     assert states[:4] == ["complete"] * 4
     assert "pruned" in states
 
 
-def test_the_figures_are_pictures(found: Study) -> None:
+def test_the_figures_are_pictures(found: StudyResult) -> None:
     assert {"history.png", "parallel.png", "history.svg", "parallel.svg"} <= set(found.files)
     for name in found.files:
         if name.endswith(".png"):
@@ -153,7 +158,7 @@ def test_the_figures_are_pictures(found: Study) -> None:
 
 
 def test_stopped_and_resumed_it_draws_and_finds_the_same(
-    found: Study, made_up_store: PatchStore, small: Recipe, space: tuple[Dimension, ...],
+    found: StudyResult, made_up_store: PatchStore, small: Recipe, space: tuple[Dimension, ...],
     tmp_path: Path,
 ) -> None:  # fmt: skip
     folder, split = tmp_path / "pieces", by_case(made_up_store)
@@ -162,7 +167,7 @@ def test_stopped_and_resumed_it_draws_and_finds_the_same(
         search(made_up_store, split, small, folder, watch=stopping_at(2, 3), **common)
     with pytest.raises(Killed):
         resume(folder, watch=killed_at(5, 1))
-    with pytest.raises(UserError, match="at least so many"):
+    with pytest.raises(UserError, match="at least as many"):
         resume(folder, trials=3)
     again = resume(folder)
     assert table(folder) == table(found.folder)
@@ -196,25 +201,25 @@ def test_a_trial_whose_folder_is_damaged_begins_again(
         (trial / "seen.parquet").unlink()
     else:
         (trial / "recipe.toml").write_text(small.to_toml())
-    again = resume(folder, said=said.append)
+    again = resume(folder, note=said.append)
     assert [row["state"] for row in again.result["rows"]] == ["complete"] * 2
     assert [row["epochs"] for row in again.result["rows"]] == [2, 2]
-    assert any("trial 1, taken up again" in text for text in said)
+    assert any("trial 1, taken over" in text for text in said)
 
 
 def test_more_trials_are_added_to_what_is_there(
-    found: Study, tmp_path: Path, made_up_store: PatchStore
+    found: StudyResult, tmp_path: Path, made_up_store: PatchStore
 ) -> None:
     folder = tmp_path / "more"
     shutil.copytree(found.folder, folder)
     grown = resume(folder, trials=8)
     assert len(grown.result["rows"]) == 8
     assert table(folder)[:7] == table(found.folder)
-    assert reopen(folder)[1].trials == 8
+    assert Search.reopen(folder, again="").plan.trials == 8
 
 
 def test_no_test_patch_is_read(
-    found: Study, made_up_store: PatchStore, small: Recipe, space: tuple[Dimension, ...],
+    found: StudyResult, made_up_store: PatchStore, small: Recipe, space: tuple[Dimension, ...],
     tmp_path: Path,
 ) -> None:  # fmt: skip
     """Test patches of noise and with false labels change nothing, and reading one is seen."""
@@ -251,18 +256,18 @@ def test_a_session_with_test_rows_is_refused(
     made_up_store: PatchStore, small: Recipe, space: tuple[Dimension, ...], tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    real, split = trials_module.start, by_case(made_up_store)
+    real, split = trials_module.open_run, by_case(made_up_store)
 
-    def careless(store: PatchStore, reduced: Any, *rest: Any, **more: Any) -> Any:
-        return real(store, split, *rest, **more)
+    def careless(store: PatchStore, planned: Any, path: Path) -> Any:
+        return real(store, replace(planned, split=split), path)
 
-    monkeypatch.setattr(trials_module, "start", careless)
+    monkeypatch.setattr(trials_module, "open_run", careless)
     with pytest.raises(FailureError, match="test patches in a search"):
         search(made_up_store, split, small, tmp_path / "s", trials=1, space=space)
 
 
 def failing(reasons: dict[int, Exception], monkeypatch: pytest.MonkeyPatch) -> None:
-    real = trials_module.fit
+    real = study_module.fit
 
     def fit(session: Session, **more: Any) -> dict[str, Any]:
         number = int(session.run.path.name.removeprefix("trial-"))
@@ -270,7 +275,7 @@ def failing(reasons: dict[int, Exception], monkeypatch: pytest.MonkeyPatch) -> N
             raise reasons[number]
         return real(session, **more)
 
-    monkeypatch.setattr(trials_module, "fit", fit)
+    monkeypatch.setattr(study_module, "fit", fit)
 
 
 def test_a_trial_that_diverges_fails_and_the_search_goes_on(
@@ -281,7 +286,7 @@ def test_a_trial_that_diverges_fails_and_the_search_goes_on(
     said = list[str]()
     made = search(
         made_up_store, by_case(made_up_store), recipe, tmp_path / "s", trials=5, space=space,
-        said=said.append,
+        note=said.append,
     )  # fmt: skip
     failed = [row for row in made.result["rows"] if row["state"] == "failed"]
     assert 0 < len(failed) < 5
@@ -375,20 +380,22 @@ def test_a_recipe_outside_the_space_is_still_trial_0(
     )
     assert RunFolder(made.folder / "trial-000").recipe() == small
     assert made.result["given"]["values"] == {"muon_learning_rate": 0.02, "batch_size": 40}
-    assert any("lies outside the space" in text for text in made.result["sentences"])
+    assert any("is outside the space" in text for text in made.result["sentences"])
     for row in made.result["rows"][1:]:
         assert 0.03 <= row["values"]["muon_learning_rate"] <= 0.1
 
 
-def test_confirming_trains_both_with_the_same_further_seeds(found: Study, tmp_path: Path) -> None:
+def test_confirming_trains_both_with_the_same_further_seeds(
+    found: StudyResult, tmp_path: Path
+) -> None:
     folder = tmp_path / "s"
     shutil.copytree(found.folder, folder)
     again = resume(folder, confirm=2)
     seeds, best = again.result["confirm"], again.result["best"]["trial"]
-    runs = sorted(path.name for path in (folder / "confirm").iterdir())
+    runs = sorted(path.name for path in (folder / "confirm").glob("trial-*"))
     assert runs == sorted(f"trial-{n:03d}-seed{s}" for n in {0, best} for s in (1, 2))
     assert set(seeds["given"]["values"]) == {"1", "2"}
-    for run in (folder / "confirm").iterdir():
+    for run in (folder / "confirm").glob("trial-*"):
         assert "test" not in (run / "split.csv").read_text().replace("test patches left", "")
     if best:
         difference = seeds["best"]["mean"] - seeds["given"]["mean"]
@@ -408,7 +415,7 @@ def test_the_verdict_over_seeds(differences: dict[str, float], said: str) -> Non
     def summary(add: float) -> dict[str, Any]:
         return confirm_module._summary({int(s): v + add for s, v in differences.items()})
 
-    row = outcome.Row(3, "complete", 0.9, 2, 1.0, {})
+    row = Row(3, "complete", 0.9, 2, 1.0, {})
     seeds = {"failed": {}, "given": summary(0.5), "best": summary(0.6), "difference": summary(0.0)}
     text = " ".join(confirm_module.words_of(seeds, higher_is_better=True, best=row))
     assert said in text
@@ -449,23 +456,108 @@ def test_mistakes_are_found_before_anything_is_written(
     refused(LeakError, "--allow-leaks", split=leaking)
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "a.txt").write_text("mine")
-    refused(UserError, "exists already; choose another name", folder=tmp_path / "notes")
+    refused(UserError, "contains other files", folder=tmp_path / "notes")
     assert (tmp_path / "notes" / "a.txt").read_text() == "mine"
 
 
-def test_a_folder_that_holds_a_search_says_how_to_go_on(
-    found: Study, made_up_store: PatchStore, small: Recipe
-) -> None:
-    with pytest.raises(UserError, match=f"--resume {found.folder}"):
-        search(made_up_store, by_case(made_up_store), small, found.folder, trials=2)
+def test_the_same_command_resumes_and_other_settings_are_refused(
+    found: StudyResult, made_up_store: PatchStore, small: Recipe, space: tuple[Dimension, ...],
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    folder, split = tmp_path / "s", by_case(made_up_store)
+    shutil.copytree(found.folder, folder)
+    common: dict[str, Any] = {"space": space, "recipe_name": "small"}
+    again = search(made_up_store, split, small, folder, trials=7, **common)
+    assert again.result["rows"] == found.result["rows"]
+    with pytest.raises(UserError, match="seed was 0, now 1"):
+        search(made_up_store, split, small, folder, trials=7, seed=1, **common)
+    with pytest.raises(UserError, match="trials was 7, now 2"):
+        search(made_up_store, split, small, folder, trials=2, **common)
 
 
-def test_a_damaged_database_is_one_sentence(found: Study, tmp_path: Path) -> None:
+def test_force_removes_the_trials_and_nothing_else(
+    found: StudyResult, made_up_store: PatchStore, small: Recipe, space: tuple[Dimension, ...],
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    folder, split, said = tmp_path / "s", by_case(made_up_store), list[str]()
+    shutil.copytree(found.folder, folder)
+    (folder / "notes.txt").write_text("mine")
+    common: dict[str, Any] = {"trials": 1, "space": space, "force": True, "note": said.append}
+    lock = Lock.take(folder / ".locks" / "003")
+    with pytest.raises(BusyError, match="in use by another search"):
+        search(made_up_store, split, small, folder, **common)
+    assert lock is not None
+    lock.release()
+    made = search(made_up_store, split, small, folder, **common)
+    assert len(made.result["rows"]) == 1
+    assert [path.name for path in folder.glob("trial-*")] == ["trial-000"]
+    assert said[0] == f"left in {folder}: notes.txt"
+
+
+@pytest.mark.parametrize("damage", ["garbage", "empty", "gone"])
+def test_a_damaged_journal_is_one_sentence(found: StudyResult, tmp_path: Path, damage: str) -> None:
     folder = tmp_path / "s"
     shutil.copytree(found.folder, folder)
-    (folder / DATABASE).write_bytes(b"no database" * 100)
-    with pytest.raises(FailureError, match=r"search\.db cannot be used"):
+    text = (folder / JOURNAL).read_bytes()
+    if damage == "gone":
+        (folder / JOURNAL).unlink()
+    else:
+        (folder / JOURNAL).write_bytes(
+            text[:50] + b"no\n" + text[50:] if damage == "garbage" else b""
+        )
+    with pytest.raises(FailureError, match=r"search\.journal cannot be used"):
         resume(folder)
+
+
+def test_a_line_that_a_kill_or_a_full_disk_cut_short_is_dropped(
+    found: StudyResult, tmp_path: Path
+) -> None:
+    folder = tmp_path / "s"
+    shutil.copytree(found.folder, folder)
+    with open(folder / JOURNAL, "ab") as file:
+        file.write(b'{"op_code":8,"wor')
+    assert len(resume(folder, trials=8).result["rows"]) == 8
+    assert resume(folder).result["rows"][:7] == found.result["rows"]
+
+
+def test_a_search_of_an_earlier_version_is_resumed_from_its_database(
+    found: StudyResult, made_up_store: PatchStore, tmp_path: Path
+) -> None:
+    """The plan was flat, the trials were in SQLite, and one was under way when it was killed."""
+    import optuna
+
+    folder = tmp_path / "s"
+    shutil.copytree(found.folder, folder)
+    plan = json.loads((folder / PLAN).read_text())
+    plan |= plan.pop("settings")
+    (folder / PLAN).write_text(json.dumps(plan))
+    study = opened(folder, Search.reopen(folder, again="").plan)
+    trials = study.get_trials()
+    trials[-1].state, trials[-1].values = optuna.trial.TrialState.RUNNING, None
+    trials[-1].datetime_complete = None
+    url = f"sqlite:///{folder / DATABASE}"
+    old = optuna.create_study(study_name="search", storage=url, direction="maximize")
+    old.add_trials(trials)
+    (folder / JOURNAL).unlink()
+    shutil.rmtree(folder / "trial-006")
+    assert resume(folder).result["rows"][:6] == found.result["rows"][:6]
+    assert table(folder) == table(found.folder)
+    (folder / DATABASE).write_bytes(b"no database" * 100)
+    (folder / JOURNAL).unlink()
+    with pytest.raises(FailureError, match=r"search\.db of an earlier version cannot be read"):
+        resume(folder)
+
+
+def test_the_hint_repeats_how_it_was_called(
+    made_up_store: PatchStore, small: Recipe, space: tuple[Dimension, ...], tmp_path: Path
+) -> None:
+    folder = tmp_path / "my search"
+    with pytest.raises(StoppedError) as stopped:
+        search(
+            made_up_store, by_case(made_up_store), small, folder, trials=1, space=space, confirm=2,
+            watch=stopping_at(0, 1),
+        )  # fmt: skip
+    assert f"resume with: eosin search --resume '{folder}' --confirm 2" in str(stopped.value)
 
 
 def test_without_optuna_the_install_line_is_said(
@@ -476,14 +568,14 @@ def test_without_optuna_the_install_line_is_said(
         search(made_up_store, by_case(made_up_store), small, tmp_path / "s", trials=2)
 
 
-def test_importance_needs_trials_and_finds_what_decides(found: Study) -> None:
+def test_importance_needs_trials_and_finds_what_decides(found: StudyResult) -> None:
     import optuna
 
-    _, plan, _, _ = reopen(found.folder)
-    with opened(found.folder, plan) as study:
-        few = optuna.create_study(direction="maximize")
-        few.add_trials(study.get_trials(states=(optuna.trial.TrialState.COMPLETE,))[:3])
-        assert outcome.importance(few, plan) == {}
+    plan = Search.reopen(found.folder, again="").plan
+    few = optuna.create_study(direction="maximize")
+    trials = opened(found.folder, plan).get_trials(states=(optuna.trial.TrialState.COMPLETE,))
+    few.add_trials(trials[:3])
+    assert outcome.importance(few, plan) == {}
     space = (Dimension("learning_rate", "float", 1e-4, 1e-1, log=True),
              Dimension("momentum", "float", 0.0, 0.9))  # fmt: skip
     made = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler(seed=1))
@@ -498,21 +590,20 @@ def test_importance_needs_trials_and_finds_what_decides(found: Study) -> None:
     assert sum(shares.values()) == pytest.approx(1)
 
 
-def test_figures_of_odd_searches(found: Study, tmp_path: Path) -> None:
+def test_figures_of_odd_searches(found: StudyResult, tmp_path: Path) -> None:
     """Only failures beside one trial; equal values; choices of lists; a long list of trials."""
     plan = replace(
-        reopen(found.folder)[1],
+        Search.reopen(found.folder, again="").plan,
         space=(Dimension("arguments.widths", "choice", choices=([4, 8], [8, 8])),
                Dimension("learning_rate", "float", 1e-4, 1e-1, log=True)),
     )  # fmt: skip
     values = {"arguments.widths": [4, 8], "learning_rate": 0.01}
     odd = {"arguments.widths": [1], "learning_rate": 5.0}
-    lone = [outcome.Row(0, "complete", 0.9, 2, 1.0, odd),
-            outcome.Row(1, "failed", None, 0, 0.0, values, "why")]  # fmt: skip
-    many = [outcome.Row(n, "complete", 0.9, 2, 1.0, odd if not n else values) for n in range(60)]
+    lone = [Row(0, "complete", 0.9, 2, 1.0, odd),
+            Row(1, "failed", None, 0, 0.0, values, "why")]  # fmt: skip
+    many = [Row(n, "complete", 0.9, 2, 1.0, odd if not n else values) for n in range(60)]
     for name, rows in (("lone", lone), ("many", many)):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "importance.png").write_text("of an earlier call")
-        files = drawings.draw_all(tmp_path / name, plan, rows, {})
-        assert ("parallel.png" in files) == (name == "many")
-        assert not (tmp_path / name / "importance.png").exists()
+        for draw in (history, parallel) if name == "many" else (history,):
+            path = tmp_path / f"{name}-{draw.__name__}.png"
+            draw(path, plan, rows)
+            assert cv2.imread(str(path)).std() > 5

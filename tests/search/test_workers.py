@@ -19,29 +19,37 @@ import pytest
 from eosin.config import Recipe
 from eosin.data.store import PatchStore
 from eosin.errors import FailureError, SplitError, StoppedError
+from eosin.locks import Lock, waiting_for
 from eosin.runs import RunFolder
 from eosin.search import workers
-from eosin.search.locks import Lock, waiting_for
-from eosin.search.plan import Plan, begin, reopen, without_test
+from eosin.search.plan import Search, SearchPlan, without_test
 from eosin.search.search import resume
 from eosin.search.space import Dimension
-from eosin.search.study import claim, is_free, opened, under_way
+from eosin.search.storage import claim, is_free, opened, under_way
+from eosin.splitting.split_file import split_text
 from eosin.splitting.splits import by_case
-from eosin.studies.series import Study
+from eosin.studies.plan import identity
+from eosin.studies.study import Note, Study, StudyResult, silent
 
 
 def begun(
-    store: PatchStore, recipe: Recipe, space: tuple[Dimension, ...], folder: Path, trials: int
-) -> tuple[RunFolder, Plan]:
-    plan = Plan(
-        str(store.path), store.digest, recipe, "small", space, "here", "val_auroc", 0, trials
-    )
-    return begin(folder, plan, without_test(by_case(store), store)), plan
+    store: PatchStore,
+    recipe: Recipe,
+    space: tuple[Dimension, ...],
+    folder: Path,
+    trials: int,
+    note: Note = silent,
+) -> Search:
+    split = without_test(by_case(store), store)
+    plan = SearchPlan(identity(store), recipe, "small", space, "here", "val_auroc", 0, trials)
+    files = {"split.csv": split_text(split)}
+    study = Study.open(folder, store, plan.plan(), files=files, again="again", note=note)
+    return Search(study, plan, split)
 
 
 def test_a_lock_is_free_when_its_process_is_gone(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from eosin.search.locks import Lock\n"
+        "import sys, time; from pathlib import Path; from eosin.locks import Lock\n"
         "lock = Lock.take(Path(sys.argv[1])); print('held', flush=True); time.sleep(600)"
     )
     child = subprocess.Popen(
@@ -60,39 +68,38 @@ def test_a_lock_is_free_when_its_process_is_gone(tmp_path: Path) -> None:
 def test_claims_are_exactly_the_trials_and_no_two_the_same(
     made_up_store: PatchStore, small: Recipe, space: tuple[Dimension, ...], tmp_path: Path
 ) -> None:
-    run, plan = begun(made_up_store, small, space, tmp_path / "s", 6)
+    search = begun(made_up_store, small, space, tmp_path / "s", 6)
+    folder, plan = search.folder, search.plan
     claimed: list[Any] = []
 
     def take() -> None:
-        with opened(run.path, plan) as study:
-            while found := claim(study, plan, run.path):
-                claimed.append(found)
+        study = opened(folder, plan)
+        while found := claim(study, plan, folder):
+            claimed.append(found)
 
     threads = [threading.Thread(target=take) for _ in range(3)]
-    with opened(run.path, plan):
-        pass
+    study = opened(folder, plan)
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert sorted(each.number for each in claimed) == list(range(6))
-    assert not any(each.taken_up for each in claimed)
+    assert not any(each.taken_over for each in claimed)
     values = {each.number: each.values for each in claimed}
     assert values[0] == {"muon_learning_rate": 0.02, "arguments.dropout": 0.2, "batch_size": 40}
-    with opened(run.path, plan) as study:
-        assert claim(study, plan, run.path) is None
-        assert not is_free(run.path, 2)
-        next(each for each in claimed if each.number == 2).lock.release()
-        again = claim(study, plan, run.path)
-        assert again is not None
-        assert (again.number, again.taken_up, again.values) == (2, True, values[2])
-        assert under_way(study) == list(range(6))
+    assert claim(study, plan, folder) is None
+    assert not is_free(folder, 2)
+    next(each for each in claimed if each.number == 2).lock.release()
+    again = claim(study, plan, folder)
+    assert again is not None
+    assert (again.number, again.taken_over, again.values) == (2, True, values[2])
+    assert under_way(study) == list(range(6))
     for each in [*claimed, again]:
         each.lock.release()
 
 
 def test_threads_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
+    monkeypatch.setattr(workers, "usable_cores", lambda: (8, 8))
     assert [workers.threads_each(n) for n in (1, 2, 3, 9)] == [8, 4, 2, 1]
 
 
@@ -101,7 +108,7 @@ class Fake(workers._Worker):
 
     code = ""
 
-    def __init__(self, name: str, folder: Path, store: Path, threads: int) -> None:
+    def __init__(self, number: int, search: Search, threads: int, logs: str) -> None:
         real, code = subprocess.Popen, self.code
 
         def start(words: list[str], **more: Any) -> Any:
@@ -109,7 +116,7 @@ class Fake(workers._Worker):
 
         workers.subprocess.Popen = start  # type: ignore[misc, assignment]
         try:
-            super().__init__(name, folder, store, threads)
+            super().__init__(number, search, threads, logs)
         finally:
             workers.subprocess.Popen = real  # type: ignore[misc]
 
@@ -129,27 +136,32 @@ class Fake(workers._Worker):
     ],
 )  # fmt: skip
 def test_workers_that_cannot_work_end_the_search(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: str, kind: type[Exception], said: str
-) -> None:
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, made_up_store: PatchStore, small: Recipe,
+    space: tuple[Dimension, ...], code: str, kind: type[Exception], said: str,
+) -> None:  # fmt: skip
+    search = begun(made_up_store, small, space, tmp_path / "s", 1)
     monkeypatch.setattr(Fake, "code", code)
     monkeypatch.setattr(workers, "_Worker", Fake)
     with pytest.raises(kind, match=said):
-        workers.run_workers(tmp_path, tmp_path, 1)
+        workers.run_workers(search, 1)
 
 
-def test_a_killed_worker_is_replaced(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_killed_worker_is_replaced(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, made_up_store: PatchStore, small: Recipe,
+    space: tuple[Dimension, ...],
+) -> None:  # fmt: skip
     flag = tmp_path / "flag"
     code = (
-        "import os, pathlib; print('{\"ready\": true}', flush=True); "
+        "import os, pathlib; "
         f"flag = pathlib.Path({str(flag)!r}); old = flag.exists(); flag.touch(); "
-        'os.kill(os.getpid(), 9) if not old else print(\'{"said": "going on"}\')'
+        'os.kill(os.getpid(), 9) if not old else print("going on")'
     )
     monkeypatch.setattr(Fake, "code", code)
     monkeypatch.setattr(workers, "_Worker", Fake)
     said = list[str]()
-    workers.run_workers(tmp_path, tmp_path, 1, said.append)
+    workers.run_workers(begun(made_up_store, small, space, tmp_path / "s", 1, said.append), 1)
     assert said == [
-        "worker 1 ended by signal 9; another takes up its trial", "worker 2: going on",
+        "worker 1 ended by signal 9; another one takes over its trial", "worker 2: going on",
     ]  # fmt: skip
 
 
@@ -186,7 +198,7 @@ def test_two_workers_one_of_them_killed_make_every_trial_once(
     thread.start()
     workers.subprocess.Popen = start  # type: ignore[misc, assignment]
     try:
-        made = resume(folder, workers=2, said=said.append)
+        made = resume(folder, workers=2, note=said.append)
     finally:
         workers.subprocess.Popen = real  # type: ignore[misc]
         thread.join()
@@ -235,9 +247,9 @@ def test_killed_in_mid_trial_and_stopped_by_ctrl_c_it_ends_with_the_same_table(
             break
     second.send_signal(signal.SIGINT)
     _, rest = second.communicate()
-    assert any("trial 1, taken up again" in line for line in lines)
+    assert any("trial 1, taken over" in line for line in lines)
     assert second.returncode == 130, rest
-    assert f"go on with: eosin search --resume {pieces}" in rest
+    assert f"resume with: eosin search --resume {pieces}" in rest
     subprocess.run(again, check=True, capture_output=True, **common)
 
     def rows(folder: Path) -> list[list[str]]:
@@ -262,15 +274,14 @@ def test_ctrl_c_stops_all_workers_with_their_state_saved(
     thread = threading.Thread(target=interrupt)
     thread.start()
     try:
-        with pytest.raises(StoppedError, match=f"go on with: eosin search --resume {folder}"):
+        with pytest.raises(StoppedError, match=f"resume with: eosin search --resume {folder}"):
             resume(folder, workers=2)
     finally:
         thread.join()
-    _, plan, _, _ = reopen(folder)
-    with opened(folder, plan) as study:
-        assert under_way(study) == [0, 1]
-        assert is_free(folder, 0)
-        assert is_free(folder, 1)
+    study = opened(folder, Search.reopen(folder, again="").plan)
+    assert under_way(study) == [0, 1]
+    assert is_free(folder, 0)
+    assert is_free(folder, 1)
     assert not multiprocessing.active_children()
 
 
@@ -279,7 +290,7 @@ def test_workers_end_when_the_one_that_started_them_is_gone(
     made_up_store: PatchStore, small: Recipe, space: tuple[Dimension, ...], tmp_path: Path
 ) -> None:
     folder = tmp_path / "s"
-    _, plan = begun(made_up_store, small.changed(epochs=500), space, folder, 4)
+    plan = begun(made_up_store, small.changed(epochs=500), space, folder, 4).plan
     parent = subprocess.Popen(
         [sys.executable, "-m", "eosin", "search", "--resume", str(folder), "-w", "2"],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -288,13 +299,13 @@ def test_workers_end_when_the_one_that_started_them_is_gone(
     wait_for(lambda: len(list(folder.glob("trial-*/resume.pt"))) == 2)
     parent.send_signal(signal.SIGKILL)
     parent.wait()
-    with opened(folder, plan) as study:
-        numbers = under_way(study)
-        wait_for(lambda: all(is_free(folder, number) for number in numbers))
-        assert under_way(study) == numbers
+    study = opened(folder, plan)
+    numbers = under_way(study)
+    wait_for(lambda: all(is_free(folder, number) for number in numbers))
+    assert under_way(study) == numbers
     shutil.rmtree(folder)
 
 
-def test_a_search_with_more_workers_than_trials_left_needs_none(found: Study) -> None:
+def test_a_search_with_more_workers_than_trials_left_needs_none(found: StudyResult) -> None:
     again = resume(found.folder, workers=4)
     assert again.result["rows"] == found.result["rows"]

@@ -12,7 +12,7 @@ from eosin.config import Recipe, read_recipe
 from eosin.data.store import PatchStore
 from eosin.studies.crossval import crossval
 from eosin.studies.gap import gap
-from eosin.studies.series import Study
+from eosin.studies.study import StudyResult
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -35,7 +35,7 @@ def tiny() -> Recipe:
 @pytest.fixture(scope="session")
 def folds(
     tmp_path_factory: pytest.TempPathFactory, made_up_store: PatchStore, tiny: Recipe
-) -> Study:
+) -> StudyResult:
     """Three folds, one seed."""
     folder = tmp_path_factory.mktemp("studies") / "folds"
     return crossval(made_up_store, tiny, folder, k=3, replicates=100, again="eosin crossval X")
@@ -44,7 +44,7 @@ def folds(
 @pytest.fixture(scope="session")
 def gapped(
     tmp_path_factory: pytest.TempPathFactory, made_up_store: PatchStore, tiny: Recipe
-) -> Study:
+) -> StudyResult:
     """The gap over two seeds."""
     folder = tmp_path_factory.mktemp("studies") / "gap"
     return gap(made_up_store, tiny, folder, seeds=2, replicates=100, again="eosin gap /far/X.store")

@@ -15,7 +15,7 @@ from sklearn.metrics import roc_auc_score
 from eosin.data.store import PatchStore, StoreWriter
 from eosin.errors import RunError, UserError
 from eosin.studies.compare import compare, difference_rows
-from eosin.studies.series import Study
+from eosin.studies.study import StudyResult
 
 CLASSES = ("negative", "positive")
 
@@ -83,7 +83,7 @@ def test_differences_are_those_of_the_predictions(pair: list[Path]) -> None:
     (said,) = result["sentences"]
     assert said.startswith("On 12 cases (240 patches) good has a higher AUROC than poor by 0.")
     assert "excludes 0" in said
-    assert any("another seed" in text for text in result["warnings"])
+    assert any("another training seed" in text for text in result["warnings"])
     assert "Bonferroni" not in " ".join(result["warnings"])
     json.dumps(result, allow_nan=False)
 
@@ -194,7 +194,7 @@ def test_patches_of_different_stores_are_matched_by_their_pixels(
     for name in ("patches.npy", "index.parquet", "store.json"):
         (other.path / name).unlink()
     other.path.rmdir()
-    with pytest.raises(RunError, match="is gone; patches of different stores"):
+    with pytest.raises(RunError, match="does not exist; it is needed"):
         compare([pair[0], run])
 
 
@@ -208,7 +208,7 @@ def test_labels_that_differ_are_refused(
 
 
 def test_a_cross_validation_compares_with_a_run(
-    folds: Study, made_up_store: PatchStore, tmp_path: Path
+    folds: StudyResult, made_up_store: PatchStore, tmp_path: Path
 ) -> None:
     run = make_run(tmp_path / "run", made_up_store, test=range(80, 320), seen=range(80), gain=6.0)
     result = compare([folds.folder, run], replicates=50)
@@ -251,7 +251,7 @@ def test_mistakes_are_one_sentence(
 ) -> None:
     with pytest.raises(UserError, match="at least two"):
         compare(pair[:1])
-    with pytest.raises(RunError, match="named twice"):
+    with pytest.raises(RunError, match="listed twice"):
         compare([pair[0], pair[0]])
     with pytest.raises(RunError, match="no such run folder"):
         compare([pair[0], tmp_path / "none"])

@@ -20,10 +20,11 @@ from eosin.data.store import PatchStore, StoreWriter
 from eosin.errors import EosinError, FailureError, LeakError, SplitError, StoppedError, UserError
 from eosin.evaluation.decisions import choose_threshold
 from eosin.records.scored import Scored
-from eosin.studies import series as series_module
+from eosin.studies import study as study_module
+from eosin.studies.answers import measured
 from eosin.studies.compare import compare
 from eosin.studies.crossval import crossval
-from eosin.studies.series import Study
+from eosin.studies.study import StudyResult
 from eosin.training.loop import Reporter
 from eosin.training.session import Session, reopen
 from eosin.trust.suspects import find_suspects
@@ -35,7 +36,7 @@ def predictions(folder: Path) -> pl.DataFrame:
     return pl.read_parquet(folder / "predictions.parquet")
 
 
-def copied(folds: Study, path: Path, without: str | None = None) -> Path:
+def copied(folds: StudyResult, path: Path, without: str | None = None) -> Path:
     shutil.copytree(folds.folder, path)
     if without:
         shutil.rmtree(path / without)
@@ -43,7 +44,7 @@ def copied(folds: Study, path: Path, without: str | None = None) -> Path:
 
 
 def test_every_patch_is_judged_once_by_a_model_that_never_saw_its_case(
-    folds: Study, made_up_store: PatchStore
+    folds: StudyResult, made_up_store: PatchStore
 ) -> None:
     table = predictions(folds.folder)
     assert table["patch"].to_list() == list(range(len(made_up_store)))
@@ -59,7 +60,9 @@ def test_every_patch_is_judged_once_by_a_model_that_never_saw_its_case(
     assert table.group_by("case").agg(pl.col("fold").n_unique())["fold"].max() == 1
 
 
-def test_figures_are_those_of_the_predictions(folds: Study, made_up_store: PatchStore) -> None:
+def test_figures_are_those_of_the_predictions(
+    folds: StudyResult, made_up_store: PatchStore
+) -> None:
     result, table = folds.result, predictions(folds.folder)
     assert json.loads((folds.folder / "crossval.json").read_text())["pooled"] == result["pooled"]
     pooled = result["pooled"]
@@ -85,18 +88,20 @@ def test_figures_are_those_of_the_predictions(folds: Study, made_up_store: Patch
 
 
 def test_thresholds_come_from_the_folds_own_validation_part(
-    folds: Study, made_up_store: PatchStore
+    folds: StudyResult, made_up_store: PatchStore
 ) -> None:
     for row in folds.result["per_fold"]:
         session = reopen(folds.folder / f"seed0-fold{row['fold']}")
-        found = series_module.measured(session)
+        found = measured(session)
         chosen = choose_threshold(made_up_store.labels[session.parts["val"]], found["val"])
         assert row["threshold"]["value"] == chosen.value
         test = predictions(folds.folder).filter(pl.col("fold") == row["fold"])
         np.testing.assert_allclose(test["p_positive"], found["test"][:, 1], rtol=1e-6)
 
 
-def test_suspects_are_listed_drawn_and_not_removed(folds: Study, made_up_store: PatchStore) -> None:
+def test_suspects_are_listed_drawn_and_not_removed(
+    folds: StudyResult, made_up_store: PatchStore
+) -> None:
     table, suspects = predictions(folds.folder), folds.result["suspects"]
     found = find_suspects(
         Scored.of(table["label"], table.select("p_negative", "p_positive").to_numpy())
@@ -130,7 +135,7 @@ class Stopper:
 
 
 def test_stopped_anywhere_it_goes_on_to_the_same_predictions(
-    folds: Study,
+    folds: StudyResult,
     made_up_store: PatchStore,
     tiny: Recipe,
     tmp_path: Path,
@@ -139,10 +144,10 @@ def test_stopped_anywhere_it_goes_on_to_the_same_predictions(
     folder = tmp_path / "folds"
     told: list[str] = []
 
-    def go(steps: int) -> Study:
+    def go(steps: int) -> StudyResult:
         return crossval(
             made_up_store, tiny, folder, k=3, replicates=20, again="eosin crossval AGAIN",
-            watch=Stopper(steps), said=told.append,
+            watch=Stopper(steps), note=told.append,
         )  # fmt: skip
 
     with pytest.raises(StoppedError, match=r"seed 0, fold 0; 0 of 3 .* eosin crossval AGAIN"):
@@ -163,7 +168,7 @@ def test_stopped_anywhere_it_goes_on_to_the_same_predictions(
             yield Reporter(stepped=stepped)
 
     found = crossval(
-        made_up_store, tiny, folder, k=3, replicates=20, watch=Counting(0), said=told.append
+        made_up_store, tiny, folder, k=3, replicates=20, watch=Counting(0), note=told.append
     )
     whole = sum(2 * (reopen(folder / run).parts["train"].size // tiny.batch_size) for run in RUNS)
     assert steps == whole - 2, "what was trained before is not trained again"
@@ -174,7 +179,7 @@ def test_stopped_anywhere_it_goes_on_to_the_same_predictions(
 
 
 def test_a_finished_study_is_not_trained_again(
-    folds: Study, made_up_store: PatchStore, tiny: Recipe, tmp_path: Path,
+    folds: StudyResult, made_up_store: PatchStore, tiny: Recipe, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch, no_pictures: None,
 ) -> None:  # fmt: skip
     folder = copied(folds, tmp_path / "folds")
@@ -182,14 +187,14 @@ def test_a_finished_study_is_not_trained_again(
     def never(*_: Any, **__: Any) -> None:
         raise AssertionError("trained or predicted again")
 
-    monkeypatch.setattr(series_module, "fit", never)
+    monkeypatch.setattr(study_module, "fit", never)
     monkeypatch.setattr("eosin.inference.predictor.predict_rows", never)
     found = crossval(made_up_store, tiny, folder, k=3, replicates=100)
     assert found.result["pooled"] == folds.result["pooled"]
 
 
 def test_a_run_that_fails_does_not_lose_the_others(
-    folds: Study, made_up_store: PatchStore, tiny: Recipe, tmp_path: Path,
+    folds: StudyResult, made_up_store: PatchStore, tiny: Recipe, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch, no_pictures: None,
 ) -> None:  # fmt: skip
     folder = copied(folds, tmp_path / "folds", without="seed0-fold1")
@@ -198,7 +203,7 @@ def test_a_run_that_fails_does_not_lose_the_others(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(series_module, "fit", full)
+        patch.setattr(study_module, "fit", full)
         found = crossval(made_up_store, tiny, folder, k=3, replicates=20)
     assert list(found.failed) == ["seed0-fold1"]
     assert "No space left" in found.failed["seed0-fold1"]
@@ -211,7 +216,7 @@ def test_a_run_that_fails_does_not_lose_the_others(
 
 
 def test_a_damaged_model_costs_its_own_run_only(
-    folds: Study, made_up_store: PatchStore, tiny: Recipe, tmp_path: Path,
+    folds: StudyResult, made_up_store: PatchStore, tiny: Recipe, tmp_path: Path,
     no_pictures: None,
 ) -> None:  # fmt: skip
     folder = copied(folds, tmp_path / "folds")
@@ -248,7 +253,7 @@ def test_three_classes(tiny: Recipe, tmp_path: Path) -> None:
 
 
 def test_more_seeds_are_added(
-    folds: Study, made_up_store: PatchStore, tiny: Recipe, tmp_path: Path,
+    folds: StudyResult, made_up_store: PatchStore, tiny: Recipe, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch, no_pictures: None,
 ) -> None:  # fmt: skip
     folder = copied(folds, tmp_path / "folds")
@@ -270,7 +275,7 @@ def test_more_seeds_are_added(
     def broken(*_: Any, **__: Any) -> None:
         raise RuntimeError("device lost")
 
-    monkeypatch.setattr(series_module, "fit", broken)
+    monkeypatch.setattr(study_module, "fit", broken)
     rest = crossval(made_up_store, tiny, folder, k=3, seeds=2, replicates=20)
     assert list(rest.failed) == ["seed1-fold2"]
     assert len(predictions(folder)) == len(made_up_store)
@@ -288,7 +293,7 @@ def test_more_seeds_are_added(
     ],
 )
 def test_a_folder_begun_otherwise_is_refused(
-    folds: Study, made_up_store: PatchStore, tiny: Recipe,
+    folds: StudyResult, made_up_store: PatchStore, tiny: Recipe,
     change: dict[str, Any], said: str,
 ) -> None:  # fmt: skip
     options: dict[str, Any] = {"k": 3, **change}
@@ -308,7 +313,7 @@ def here(*_: Any, **__: Any) -> None:
 
 
 def test_force_starts_anew_but_never_removes_what_is_not_its_own(
-    folds: Study,
+    folds: StudyResult,
     made_up_store: PatchStore,
     tiny: Recipe,
     tmp_path: Path,
@@ -317,9 +322,14 @@ def test_force_starts_anew_but_never_removes_what_is_not_its_own(
     folder = copied(folds, tmp_path / "folds")
     (folder / "notes.txt").write_text("mine")
     (folder / "papers").mkdir()
-    monkeypatch.setattr(series_module, "fit", here)
+    (folder / "seed0-fold1" / "mine.txt").write_text("mine")
+    monkeypatch.setattr(study_module, "fit", here)
+    said: list[str] = []
     with pytest.raises(Reached):
-        crossval(made_up_store, tiny.changed(epochs=1), folder, k=3, force=True)
+        crossval(made_up_store, tiny.changed(epochs=1), folder, k=3, force=True, note=said.append)
+    assert said[0] == f"left in {folder}: notes.txt, papers, seed0-fold1"
+    assert (folder / "seed0-fold1" / "mine.txt").read_text() == "mine"
+    assert not (folder / "seed0-fold1" / "model.safetensors").exists()
     assert not (folder / "crossval.json").exists()
     assert not (folder / "seed0-fold2").exists()
     assert json.loads((folder / "plan.json").read_text())["recipe"]["epochs"] == 1
@@ -328,7 +338,7 @@ def test_force_starts_anew_but_never_removes_what_is_not_its_own(
     other = tmp_path / "other"
     other.mkdir()
     (other / "thesis.tex").write_text("years")
-    with pytest.raises(UserError, match="something else"):
+    with pytest.raises(UserError, match="contains other files"):
         crossval(made_up_store, tiny, other, k=3, force=True)
     assert (other / "thesis.tex").exists()
     with pytest.raises(UserError, match="inside the store"):
@@ -343,7 +353,7 @@ def test_a_plan_that_has_trained_nothing_yet_may_change(
     wrong = tiny.changed(arguments={"widths": [8, 16], "nonsense": 3})
     with pytest.raises(EosinError):
         crossval(made_up_store, wrong, tmp_path / "folds", k=3)
-    monkeypatch.setattr(series_module, "fit", here)
+    monkeypatch.setattr(study_module, "fit", here)
     with pytest.raises(Reached):
         crossval(made_up_store, tiny, tmp_path / "folds", k=3)
 
@@ -361,7 +371,7 @@ def store_of(path: Path, cases: list[str], labels: list[int]) -> PatchStore:
 @pytest.mark.parametrize(
     ("cases", "labels", "k", "said"),
     [
-        ([], [], 5, "holds no patch"),
+        ([], [], 5, "has no patches"),
         (["a"] * 8, [0, 1] * 4, 5, "has 1 case, .* at least 3 cases"),
         (list("aabbccdd"), [0, 1] * 4, 5, "has 4 cases, .* choose -k 4"),
         (list("aabbccdd"), [0, 1] * 4, 2, "at least 3 folds"),

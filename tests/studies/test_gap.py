@@ -17,12 +17,13 @@ from eosin.data.store import PatchStore, StoreWriter
 from eosin.errors import UserError
 from eosin.evaluation.metrics import auroc
 from eosin.studies import gap as gap_module
-from eosin.studies import series as series_module
+from eosin.studies import study as study_module
+from eosin.studies.answers import measured
 from eosin.studies.crossval import crossval
 from eosin.studies.gap import gap, splits_of_equal_size
 from eosin.studies.gap_page import command, sentence
 from eosin.studies.nested import Arm, nested_differences
-from eosin.studies.series import Study
+from eosin.studies.study import StudyResult
 from eosin.training.session import reopen
 
 
@@ -44,14 +45,14 @@ def test_parts_hold_exactly_as_many_patches(made_up_store: PatchStore) -> None:
     assert not np.array_equal(one, two)
 
 
-def test_figures_are_those_of_the_runs(gapped: Study, made_up_store: PatchStore) -> None:
+def test_figures_are_those_of_the_runs(gapped: StudyResult, made_up_store: PatchStore) -> None:
     result = gapped.result
     assert result["seeds"] == [0, 1]
     network = result["methods"]["network"]
     for row in network["per_seed"]:
         for arm, key in (("patch", "patch_random"), ("case", "case_disjoint")):
             session = reopen(gapped.folder / f"seed{row['seed']}-{arm}")
-            found = series_module.measured(session)["test"][:, 1]
+            found = measured(session)["test"][:, 1]
             truth = made_up_store.labels[session.parts["test"]]
             assert row["auroc"][key] == pytest.approx(roc_auc_score(truth, found))
     values = [row["auroc"]["difference"] for row in network["per_seed"]]
@@ -66,7 +67,7 @@ def test_figures_are_those_of_the_runs(gapped: Study, made_up_store: PatchStore)
     assert "NaN" not in text
 
 
-def test_the_page_can_stand_alone(gapped: Study) -> None:
+def test_the_page_can_stand_alone(gapped: StudyResult) -> None:
     page = (gapped.folder / "gap.md").read_text()
     assert gapped.result["sentence"] in page
     assert "![" in page
@@ -80,7 +81,7 @@ def test_the_page_can_stand_alone(gapped: Study) -> None:
 
 
 def test_called_again_it_trains_nothing_and_finds_the_same(
-    gapped: Study, made_up_store: PatchStore, tiny: Recipe, tmp_path: Path,
+    gapped: StudyResult, made_up_store: PatchStore, tiny: Recipe, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     folder = tmp_path / "gap"
@@ -89,10 +90,10 @@ def test_called_again_it_trains_nothing_and_finds_the_same(
     def never(*_: Any, **__: Any) -> None:
         raise AssertionError("done again")
 
-    monkeypatch.setattr(series_module, "fit", never)
+    monkeypatch.setattr(study_module, "fit", never)
     for name in ("color_histogram", "nearest_neighbors"):
         monkeypatch.setitem(gap_module.BASELINES, name, never)
-    monkeypatch.setattr("eosin.studies.gap.draw", lambda path, result: path)
+    monkeypatch.setattr("eosin.studies.gap.gap_dots", lambda path, result: path)
     found = gap(made_up_store, tiny, folder, seeds=2, replicates=100)
     assert found.result["methods"] == gapped.result["methods"]
     with pytest.raises(UserError, match="epochs of the recipe was 2, now 3"):
@@ -102,7 +103,7 @@ def test_called_again_it_trains_nothing_and_finds_the_same(
 
 
 def test_a_seed_that_lost_a_run_is_left_out_and_said(
-    gapped: Study, made_up_store: PatchStore, tiny: Recipe, tmp_path: Path,
+    gapped: StudyResult, made_up_store: PatchStore, tiny: Recipe, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     folder = tmp_path / "gap"
@@ -112,7 +113,7 @@ def test_a_seed_that_lost_a_run_is_left_out_and_said(
     def full(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(series_module, "fit", full)
+    monkeypatch.setattr(study_module, "fit", full)
     found = gap(made_up_store, tiny, folder, seeds=2, replicates=20)
     assert found.result["seeds"] == [0]
     assert any("seed1-case failed" in mark for mark in found.result["marks"])
@@ -123,9 +124,9 @@ def test_a_seed_that_lost_a_run_is_left_out_and_said(
 @pytest.mark.parametrize(
     ("cases", "labels", "said"),
     [
-        ([], [], "holds no patch"),
+        ([], [], "has no patches"),
         (["a"] * 8, [0, 1] * 4, "has 1 case;"),
-        (["", *"aabbccd"], [0, 1] * 4, "does not know the case"),
+        (["", *"aabbccd"], [0, 1] * 4, "does not have the case"),
         (list("aabbccdd"), [0] * 8, "all 8 patches .* are negative"),
     ],
 )
@@ -199,7 +200,7 @@ def test_nested_degenerate_input_gives_a_note() -> None:
         ((0.05, 0.02, 0.08), "0.050 higher"),
         ((0.05, -0.02, 0.12), "the interval includes 0"),
         ((-0.05, -0.08, -0.02), "not the more optimistic"),
-        ((0.05, None, None), "no more can be said"),
+        ((0.05, None, None), "nothing more can be concluded"),
         ((None, None, None), "has no value"),
     ],
 )

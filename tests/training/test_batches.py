@@ -24,32 +24,32 @@ def seen(batches: Batches, epoch: int, start: int = 0) -> list[int]:
 
 
 def test_an_epoch_is_every_patch_once_in_another_order() -> None:
-    batches = Batches(*data(), batch_size=5, seed=1)
+    batches = Batches(*data(), Recipe(batch_size=5, seed=1))
     first, second = seen(batches, 1), seen(batches, 2)
     assert sorted(first) == sorted(second) == list(range(23))
     assert first != second
-    assert first == seen(Batches(*data(), batch_size=5, seed=1), 1)
-    assert first != seen(Batches(*data(), batch_size=5, seed=2), 1)
+    assert first == seen(Batches(*data(), Recipe(batch_size=5, seed=1)), 1)
+    assert first != seen(Batches(*data(), Recipe(batch_size=5, seed=2)), 1)
 
 
 def test_an_epoch_can_be_entered_in_the_middle() -> None:
-    batches = Batches(*data(), batch_size=5, seed=1)
+    batches = Batches(*data(), Recipe(batch_size=5, seed=1))
     assert seen(batches, 3, start=2) == seen(batches, 3)[10:]
 
 
 def test_the_last_batch() -> None:
-    assert Batches(*data(), batch_size=5, seed=0).steps == 5
-    dropped = Batches(*data(), batch_size=5, seed=0, drop_last=True)
+    assert Batches(*data(), Recipe(batch_size=5, seed=0)).steps == 5
+    dropped = Batches(*data(), Recipe(batch_size=5, seed=0, drop_last=True))
     assert dropped.steps == 4
     assert len(seen(dropped, 1)) == 20
     # A batch larger than the data is the data.
-    assert Batches(*data(3), batch_size=50, seed=0, drop_last=True).steps == 1
+    assert Batches(*data(3), Recipe(batch_size=50, seed=0, drop_last=True)).steps == 1
 
 
 def test_balanced_sampling_draws_classes_equally() -> None:
     pixels = torch.zeros(1000, 1, 1, 3, dtype=torch.uint8)
     labels = (torch.arange(1000) < 50).long()
-    batches = Batches(pixels, labels, batch_size=100, seed=0, sampling="balanced")
+    batches = Batches(pixels, labels, Recipe(batch_size=100, seed=0, sampling="balanced"))
     share = np.mean([y.float().mean().item() for _, y in batches.epoch(1)])
     assert share == pytest.approx(0.5, abs=0.05)
 

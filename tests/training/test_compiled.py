@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from eosin.config import Recipe
 from eosin.models.classifier import Classifier
 from eosin.training.batches import Batches
-from eosin.training.compiled import Aside, DeviceEpoch, cuda_graph
+from eosin.training.compiled import DeviceEpoch, cuda_graph, on_stream
 from eosin.training.draws import seeded
 from eosin.training.epoch import PlainEpoch
 from eosin.training.machine import Machine
@@ -72,14 +72,7 @@ def made(
     kind_of_machine = Unreal if device == "meta" else Machine
     machine = kind_of_machine(torch.device(device), "fp32", "asked for")
     step = Step(model, optimizer, recipe, machine, classes=2, class_weights=weights)
-    batches = Batches(
-        patches.to(device),
-        labels.to(device),
-        batch_size=12,
-        seed=3,
-        sampling=recipe.sampling,
-        drop_last=recipe.drop_last,
-    )
+    batches = Batches(patches.to(device), labels.to(device), recipe.changed(seed=3))
     average = WeightAverage(model, recipe.average_decay) if recipe.average_decay else None
     answers = torch.randn(40, 2, generator=seeded(2)).to(device) if soft else None
     return kind(
@@ -244,7 +237,7 @@ def test_out_of_memory_while_recording_is_said(monkeypatch: pytest.MonkeyPatch) 
     def full(work: Callable[[], None]) -> Callable[[], None]:
         raise RuntimeError("CUDA out of memory")
 
-    there._recorder = full
+    there.recorder = full
     assert len(list(there.steps(1))) == 4
     assert "out of memory" in said[0]
 
@@ -276,6 +269,7 @@ class Graph:
     """Stands for torch.cuda's streams and graphs, and notes in which order they are used."""
 
     order: ClassVar[list[str]] = []
+    device = torch.device("cuda")
 
     def __init__(self, *given: Any, **options: Any) -> None:
         self.options = options
@@ -304,8 +298,7 @@ def test_recording_is_done_on_the_stream_of_the_warm_up(monkeypatch: pytest.Monk
         "current_stream": lambda device=None: Graph(),
     }.items():
         monkeypatch.setattr(torch.cuda, name, stand_in)
-    aside = Aside(torch.device("cuda"))
-    with aside:
+    with on_stream(Graph()):
         replay = cuda_graph(lambda: Graph.order.append("step"))
     replay()
     inside = ["wait", "aside", "recording", "step", "done", "done", "wait"]
@@ -332,7 +325,7 @@ def test_a_loss_is_seen_some_steps_late_and_never_waited_for() -> None:
     watch._late, watch._slot, watch._event = True, torch.zeros(()), Arriving(2)
     seen = [watch.see(step, torch.tensor(float(step))) for step in range(1, 9)]
     assert seen == [None, None, None, (1, 1.0), None, None, (4, 4.0), None]
-    watch.begin()
+    watch.restart()
     assert watch.see(1, torch.tensor(9.0)) is None
 
 

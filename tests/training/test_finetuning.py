@@ -103,7 +103,7 @@ def test_the_head_learns_first_and_then_all() -> None:
     )
     tuning.finish()
     assert all(p.requires_grad for p in model.network.parameters())
-    with pytest.raises(RecipeError, match="leaves nothing of 2 epochs"):
+    with pytest.raises(RecipeError, match="leaves none of 2 epochs"):
         Finetuning(classifier(), recipe(head_epochs=2, epochs=2))
 
 

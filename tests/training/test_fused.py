@@ -116,7 +116,7 @@ def test_the_last_smaller_batch_is_not_compiled_anew() -> None:
         return step._loss_of(given, labels, targets)
 
     step.loss_of = counting
-    batches = Batches(patches(), torch.arange(12) % 2, batch_size=5, seed=0)
+    batches = Batches(patches(), torch.arange(12) % 2, Recipe(batch_size=5))
     for kind in (PlainEpoch, DeviceEpoch):
         step.optimizer = Optimizer(step.model, RECIPE, on_device=kind is DeviceEpoch)
         assert len(list(kind(step, batches, rate=lambda done: 1.0).steps(1))) == 3

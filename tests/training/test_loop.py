@@ -156,12 +156,130 @@ def test_exhausted_memory_is_named(
 ) -> None:
     work = trainer(made_up_store, parts, tmp_path / "run", read_recipe("compact", SMALL))
 
-    def explode(*_: object) -> None:
-        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 9 bytes")
-
-    monkeypatch.setattr(work.model, "forward", explode)
+    monkeypatch.setattr(work.model, "forward", exhausted)
     with pytest.raises(TrainingError, match="--set batch_size=16"):
         work.fit()
+
+
+def exhausted(*_: object) -> None:
+    raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 9 bytes")
+
+
+def timeless(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what depends on the clock."""
+    return {key: value for key, value in row.items() if "second" not in key}
+
+
+def same_run(one: Path, two: Path) -> None:
+    assert weights(one) == weights(two)
+    assert [*map(timeless, RunFolder(one).metrics())] == [*map(timeless, RunFolder(two).metrics())]
+    facts = [timeless(RunFolder(path).read_json("model.json")) for path in (one, two)]
+    assert facts[0] == facts[1]
+
+
+def test_validation_that_runs_out_of_memory_goes_on_in_halves(
+    made_up_store: PatchStore, parts: Parts, tmp_path: Path
+) -> None:
+    recipe = read_recipe("compact", [*SMALL, "epochs=2", "precision=fp32"])
+    trainer(made_up_store, parts, tmp_path / "plain", recipe).fit()
+    warned: list[str] = []
+    work = trainer(
+        made_up_store, parts, tmp_path / "run", recipe, reporter=Reporter(warned=warned.append)
+    )
+    forward, most = work.model.forward, len(parts["val"]) // 3
+
+    def hungry(patches: torch.Tensor) -> torch.Tensor:
+        if not work.model.training and len(patches) > most:
+            exhausted()
+        return forward(patches)
+
+    work.model.forward = hungry  # type: ignore[method-assign]
+    work.fit()
+    assert work.val_batch.size <= most
+    assert warned[0] == (
+        "validation: out of memory with 512 patches at once: continuing with 256"
+        if len(parts["val"]) >= 512
+        else f"validation: out of memory with {len(parts['val'])} patches at once: continuing with "
+        f"{(len(parts['val']) + 1) // 2}"
+    )
+    assert weights(tmp_path / "run") == weights(tmp_path / "plain")
+    for one, two in zip(
+        *(RunFolder(tmp_path / n).metrics() for n in ("plain", "run")), strict=True
+    ):
+        assert two["val_loss"] == pytest.approx(one["val_loss"], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "settings", [["optimizer=muon", "average_decay=0.9"], ["keep=best", "patience=2", "epochs=4"]]
+)
+def test_validation_that_does_not_fit_at_all_loses_no_step(
+    made_up_store: PatchStore,
+    parts: Parts,
+    tmp_path: Path,
+    settings: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recipe = read_recipe("compact", [*SMALL, "epochs=2", *settings])
+    trainer(made_up_store, parts, tmp_path / "whole", recipe).fit()
+    resume = False
+    for _ in range(2):
+        work = trainer(made_up_store, parts, tmp_path / "run", recipe)
+        with monkeypatch.context() as patched:
+            patched.setattr("eosin.training.validate.take", exhausted)
+            with pytest.raises(TrainingError, match=r"validation of epoch 1.* --resume") as failed:
+                work.fit(resume=resume)
+        assert "one patch at a time" in str(failed.value)
+        resume = True
+    assert not RunFolder(tmp_path / "run").metrics()
+    stepped: list[tuple[int, int]] = []
+    reporter = Reporter(stepped=lambda epoch, step, loss: stepped.append((epoch, step)))
+    trainer(made_up_store, parts, tmp_path / "run", recipe, reporter=reporter).fit(resume=True)
+    # The resumed run begins with the validation of epoch 1.
+    assert stepped[0] == (2, 1)
+    same_run(tmp_path / "whole", tmp_path / "run")
+
+
+@pytest.mark.parametrize("epoch", [1, 3])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["optimizer=adamw", "average_decay=0.9", "keep=best"],
+        ["optimizer=sgd", "momentum=0.9", "arguments.dropout=0.3", "validate_every=1"],
+        ["network=article", "arguments={width=2}", "learning_rate=1e-12"],
+    ],
+)
+def test_killed_in_validation_resumes_bit_for_bit(
+    made_up_store: PatchStore,
+    parts: Parts,
+    tmp_path: Path,
+    settings: list[str],
+    epoch: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recipe = read_recipe("compact", [*SMALL, "epochs=3", *settings])
+    trainer(made_up_store, parts, tmp_path / "whole", recipe).fit()
+    real, validations = loop.answers, iter(range(1, 99))
+
+    def killed(*given: Any) -> torch.Tensor:
+        if next(validations) == epoch:
+            raise SystemExit(137)
+        return real(*given)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "answers", killed)
+        with pytest.raises(SystemExit):
+            trainer(made_up_store, parts, tmp_path / "run", recipe).fit()
+    assert len(RunFolder(tmp_path / "run").metrics()) == epoch - 1
+    epochs: list[int] = []
+    stepped: list[tuple[int, int]] = []
+    reporter = Reporter(
+        stepped=lambda epoch, step, loss: stepped.append((epoch, step)),
+        epoch_done=lambda row: epochs.append(row["epoch"]),
+    )
+    trainer(made_up_store, parts, tmp_path / "run", recipe, reporter=reporter).fit(resume=True)
+    assert epochs == list(range(epoch, 4))
+    assert stepped[:1] == [(epoch + 1, 1)][: 3 - epoch]
+    same_run(tmp_path / "whole", tmp_path / "run")
 
 
 def test_early_stopping_and_the_best_epoch(
@@ -202,7 +320,7 @@ def test_too_little_to_train_on(made_up_store: PatchStore, parts: Parts, tmp_pat
     with pytest.raises(SplitError, match="0 training patches"):
         trainer(made_up_store, {"train": np.empty(0, np.int64)}, tmp_path / "a", recipe)
     negatives = np.flatnonzero(made_up_store.labels == 0)
-    with pytest.raises(SplitError, match="one class only"):
+    with pytest.raises(SplitError, match="only one class"):
         trainer(made_up_store, {"train": negatives}, tmp_path / "b", recipe)
 
 

@@ -95,7 +95,7 @@ def test_other_architectures_are_refused(
         RECIPE.changed(arguments={"widths": [8, 8], "blocks": [0, 1]}),
         RECIPE.changed(network="article", arguments={"width": 4}),
     ):
-        with pytest.raises(RecipeError, match="only between equal ones"):
+        with pytest.raises(RecipeError, match="only in an equal network"):
             start(made_up_store, split, other, tmp_path / "run", base=earlier)
     with pytest.raises(RunError, match="no such run"):
         start(made_up_store, split, RECIPE, tmp_path / "run", base=tmp_path / "none")
@@ -122,25 +122,23 @@ def test_what_was_seen_before_counts_as_seen(
 
 def test_the_head_is_fresh_for_other_classes(earlier: Path) -> None:
     from eosin.models.classifier import Classifier
-    from eosin.training.origin import beginning, from_run
+    from eosin.training.origin import from_run, initializer
 
     record = from_run(earlier, RECIPE)
     model = Classifier.build(
         "compact", classes=["x", "y", "z"], patch_size=(50, 50), arguments=RECIPE.arguments
     )
     head = {name: model.network.state_dict()[name].clone() for name in head_tensors(model.network)}
-    begin = beginning(record, going_on=False)
-    assert begin is not None
-    begin(model)
+    initializer(record, resume=False)(model)
     source = load_classifier(earlier)[0].network.state_dict()
     for name, value in model.network.state_dict().items():
         assert torch.equal(value, head[name] if name in head else source[name])
     (changed := dict(record))["digest"] = "0"
     with pytest.raises(RunError, match="has changed since"):
-        beginning(changed, going_on=False)
+        initializer(changed, resume=False)
     changed["path"] = str(earlier / "gone")
-    with pytest.raises(RunError, match="is gone"):
-        beginning(changed, going_on=False)
+    with pytest.raises(RunError, match="is missing"):
+        initializer(changed, resume=False)
 
 
 def test_a_student_learns_from_a_teacher_and_goes_on_without_it(
@@ -180,7 +178,7 @@ def test_a_teacher_must_know_the_classes(
     facts = json.loads((changed / "model.json").read_text())
     facts["classes"] = ["cat", "dog"]
     (changed / "model.json").write_text(json.dumps(facts))
-    with pytest.raises(RunError, match="knows the classes cat, dog"):
+    with pytest.raises(RunError, match="has the classes cat, dog"):
         start(made_up_store, split, RECIPE, tmp_path / "run", teacher=changed)
 
 
@@ -190,12 +188,12 @@ def test_an_encoder_at_its_own_scale_takes_that_of_the_store(made_up_store: Patc
     )
     assert made_up_store.mpp
     assert at_scale(recipe, made_up_store).arguments["patch_mpp"] == made_up_store.mpp
-    said = recipe.changed(arguments={**recipe.arguments, "patch_mpp": 1.0})
-    assert at_scale(said, made_up_store) is said
+    scaled = recipe.changed(arguments={**recipe.arguments, "patch_mpp": 1.0})
+    assert at_scale(scaled, made_up_store) is scaled
     assert at_scale(RECIPE, made_up_store) is RECIPE
 
     class Unknown:
         mpp, path = None, "somewhere"
 
-    with pytest.raises(RecipeError, match="somewhere does not know"):
+    with pytest.raises(RecipeError, match="somewhere does not have"):
         at_scale(recipe, Unknown())  # type: ignore[arg-type]

@@ -158,8 +158,11 @@ def test_norm_and_noise_are_those_of_the_whole_batch(made: tuple[Path, Any]) -> 
 
 
 def test_shares_cover_a_batch_once() -> None:
+    teams = [Team() for _ in range(3)]
+    for rank, team in enumerate(teams):
+        team.rank, team.count = rank, 3
     for count in (1, 2, 5, 17):
-        shares = [Team.share_of(rank, 3, count) for rank in range(3)]
+        shares = [team.share(count) for team in teams]
         covered = [row for share in shares for row in range(count)[share]]
         assert covered == list(range(count))
         sizes = [share.stop - share.start for share in shares]

@@ -13,25 +13,17 @@ from eosin.errors import UserError
 
 def baselines(
     store: output.Store,
-    split: Annotated[
-        str | None,
-        typer.Option(
-            "--split",
-            "-s",
-            help="A split file, or a scheme: case, published, given, patch. "
-            "Default: STORE.split.csv where it exists, else case.",
-        ),
-    ] = None,
+    split: output.Split = None,
     out: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Folder for baselines.json and baselines.png."),
     ] = None,
     fold: Annotated[
-        int | None, typer.Option(help="Which fold of a split into folds to test on.")
+        int | None, typer.Option(help="For a split into folds: the fold to test on.")
     ] = None,
     allow_leaks: Annotated[
         bool,
-        typer.Option("--allow-leaks", help="Measure on a leaking split; every output says so."),
+        typer.Option("--allow-leaks", help="Measure on a leaking split; every output is marked."),
     ] = False,
     replicates: output.Replicates = 2000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of draws and trees.")] = 0,
@@ -40,7 +32,7 @@ def baselines(
     """Measure what a network must beat: base rate, color, texture, nearest neighbors.
 
     The split is audited first. Each method learns from the training part, has its threshold from
-    validation, and is measured on the test part (without one: on validation, and says so) with
+    validation, and is measured on the test part (without one, on validation, with a mark) with
     95 % intervals by bootstrap over cases.
 
     Example: eosin baselines idc.store --split published
@@ -50,9 +42,9 @@ def baselines(
 
     opened = PatchStore.open(store)
     if out is not None and out.resolve().is_relative_to(opened.path.resolve()):
-        raise UserError(f"{out} lies inside the store; name another folder with -o FOLDER")
+        raise UserError(f"{out} is inside the store; choose another folder with -o FOLDER")
     from eosin.cli.train import split_for
-    from eosin.experiments.hurdles import STEPS, measure
+    from eosin.experiments.baselines import STEPS, measure
 
     chosen = split_for(opened, split)
     with output.progress() as bar:
@@ -80,7 +72,7 @@ def _written(folder: Path, result: dict[str, Any]) -> list[str]:
     from eosin.runs import RunFolder
 
     if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder} is a file; name a folder with -o FOLDER")
+        raise UserError(f"{folder} is a file; choose a folder with -o FOLDER")
     picture = baselines_figure(folder / "baselines.png", result)
     RunFolder(folder).write_json("baselines.json", result)
     return ["baselines.json", picture.name]
@@ -88,7 +80,7 @@ def _written(folder: Path, result: dict[str, Any]) -> list[str]:
 
 def _show(result: dict[str, Any]) -> None:
     from eosin.evaluation.definitions import NAMES
-    from eosin.experiments.hurdles import figures_of
+    from eosin.experiments.baselines import figures_of
 
     for mark in result["marks"]:
         output.warn(mark)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from eosin.cli import output
-from eosin.errors import UserError
+from eosin.cli.targets import check_file
 
 if TYPE_CHECKING:
     from eosin.data.store import PatchStore
@@ -42,15 +42,13 @@ def card(
         str, typer.Option("--license", "--licence", help="The terms of use and of passing on.")
     ] = "",
     consent: Annotated[str, typer.Option(help="The consent or ethics decision.")] = "",
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace a file that is no data card of eosin.")
-    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a data card.")] = False,
     json_: output.Json = False,
 ) -> None:
-    """Write a data card: what a store holds, where it is from, its limits.
+    """Write a data card: what is in a store, where it is from, its limits.
 
     Every number is counted. What only the owner knows is taken from the options or a TOML file;
-    what nobody has said stands in the card as to be said, and is named here.
+    what is missing is marked in the card and listed here.
 
     Example: eosin card idc.store
     """
@@ -59,52 +57,43 @@ def card(
 
     opened = PatchStore.open(store)
     target = out or opened.path.resolve().with_name("DATA_CARD.md")
-    _check_target(target, opened, force)
-    said = _statements(
+    check_file(
+        target, "a data card", _is_card, force=force, store=opened, inputs={"--facts": facts}
+    )
+    statements = _statements(
         opened, facts, objective=objective, origin=origin, license=license_, consent=consent
     )
     chosen, name = _split(opened, split)
     from eosin.experiments.datasheet import card_facts
-    from eosin.files import whole
+    from eosin.folders import whole_file
     from eosin.reporting.datasheet import data_card, limits
 
-    found = card_facts(opened, said, split=chosen, split_name=name)
-    with whole(target) as temporary:
-        temporary.write_text(data_card(found), "utf-8")
+    result = card_facts(opened, statements, split=chosen, split_name=name)
+    with whole_file(target) as temporary:
+        temporary.write_text(data_card(result), "utf-8")
     if json_:
-        output.result({**found, "limits": limits(found), "file": str(target)})
+        output.result({**result, "limits": limits(result), "file": str(target)})
         return
-    _show(found, limits(found))
+    _show(result, limits(result))
     output.say(f"wrote {target}")
 
 
-def _check_target(target: Path, store: PatchStore, force: bool) -> None:
-    if target.resolve().is_relative_to(store.path.resolve()):
-        raise UserError(f"{target} lies inside the store; name another file with -o FILE")
-    if target.is_dir():
-        raise UserError(f"{target} is a folder; name a file with -o FILE")
-    if not target.exists() or force:
-        return
-    with open(target, encoding="utf-8", errors="replace") as file:
-        first = file.readline()
-    if not first.startswith("# Data card: "):
-        raise UserError(
-            f"{target} exists and is no data card of eosin; name another with -o FILE, or say "
-            "--force to replace it"
-        )
+def _is_card(path: Path) -> bool:
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return file.readline().startswith("# Data card: ")
 
 
 def _statements(store: PatchStore, facts: Path | None, **given: str) -> dict[str, str]:
-    """What the owner says: from the TOML file, with the options on top of it."""
+    """What the owner states: from the TOML file, with the options on top of it."""
     from eosin.experiments.datasheet import checked_statements, read_statements
 
     beside = store.path.resolve()
     beside = beside.with_name(f"{beside.name}.card.toml")
     path = facts or (beside if beside.exists() else None)
-    said = read_statements(path) if path is not None else {}
+    stated = read_statements(path) if path is not None else {}
     if facts is None and path is not None:
         output.note(f"statements: {path}")
-    return said | checked_statements(given, "options")
+    return stated | checked_statements(given, "options")
 
 
 def _split(store: PatchStore, wanted: Path | None) -> tuple[Split | None, str]:
@@ -118,25 +107,25 @@ def _split(store: PatchStore, wanted: Path | None) -> tuple[Split | None, str]:
     return read_split(path), path.name
 
 
-def _show(found: dict[str, Any], limits: list[str]) -> None:
+def _show(result: dict[str, Any], limits: list[str]) -> None:
     from eosin.data.layouts import plainly
 
     rows: list[tuple[str, object]] = [
-        ("patches", f"{found['patches']:,}"),
-        ("cases", f"{found['cases']['count']:,}" if found["cases"]["count"] else "unknown"),
+        ("patches", f"{result['patches']:,}"),
+        ("cases", f"{result['cases']['count']:,}" if result["cases"]["count"] else "unknown"),
         *(
             (f"class {plainly(row['class'], 40)}", f"{row['patches']:,} ({row['share']:.1%})")
-            for row in found["classes"][:10]
+            for row in result["classes"][:10]
             if row["share"] is not None
         ),
-        ("public archive", "yes" if found["archive"] else "not recognized"),
-        ("split searched", found["split"]["file"] if found["split"] else "none"),
+        ("public archive", "yes" if result["archive"] else "not recognized"),
+        ("split searched", result["split"]["file"] if result["split"] else "none"),
     ]
-    output.table(f"data card of {found['store']['name']}", ["what", "value"], rows)
+    output.table(f"data card of {result['store']['name']}", ["what", "value"], rows)
     for text in limits:
         output.say(f"- {text}")
-    if found["missing"]:
+    if result["missing"]:
         output.warn(
-            f"only you can say: {', '.join(found['missing'])}; write them into "
-            f"{found['store']['name']}.card.toml (or --objective, --origin, --license, --consent)"
+            f"only you know: {', '.join(result['missing'])}; write them into "
+            f"{result['store']['name']}.card.toml (or --objective, --origin, --license, --consent)"
         )

@@ -1,4 +1,4 @@
-"""The checks of `eosin doctor`: each takes facts and returns what was found and the remedy."""
+"""The checks of `eosin doctor`: each takes measured values and returns a result and a remedy."""
 
 from __future__ import annotations
 
@@ -12,23 +12,29 @@ from pathlib import Path
 from typing import Any
 
 PASS, WARN, FAIL = "PASS", "WARN", "FAIL"
-#: An optional part that is not there, or a question that does not arise.
+#: An optional part that is not installed, or a question that does not arise.
 NONE = "-"
 
 GIB = 1 << 30
 LEAST_MEMORY_BYTES = 4 * GIB
 LEAST_DISK_BYTES = 10 * 10**9
+_REINSTALL_TORCH = "reinstall it: pip install --force-reinstall torch"
 
 
 @dataclass(frozen=True)
 class Check:
-    """One row: its name, PASS, WARN, FAIL or "-", what was found, and what to do about it."""
+    """One row: its name, PASS, WARN, FAIL or "-", the result, and what to do about it."""
 
     name: str
     status: str
     found: str
     remedy: str = ""
     details: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _graded(name: str, found: str, remedy: str, details: Any = None, bad: str = WARN) -> Check:
+    """A row that passes where there is nothing to do."""
+    return Check(name, bad if remedy else PASS, found, remedy, details or {})
 
 
 def python(version: Sequence[int] | None = None, least: tuple[int, int] = (3, 11)) -> Check:
@@ -38,10 +44,9 @@ def python(version: Sequence[int] | None = None, least: tuple[int, int] = (3, 11
     ('FAIL', '3.12.1')
     """
     version = version or tuple(sys.version_info[:3])
-    found = ".".join(str(part) for part in version[:3])
-    if tuple(version[:2]) >= least:
-        return Check("Python", PASS, found)
-    return Check("Python", FAIL, found, "eosin needs Python {}.{} or newer".format(*least))
+    old = tuple(version[:2]) < least
+    remedy = "eosin needs Python {}.{} or newer".format(*least) if old else ""
+    return _graded("Python", ".".join(str(part) for part in version[:3]), remedy, bad=FAIL)
 
 
 def eosin() -> Check:
@@ -51,119 +56,110 @@ def eosin() -> Check:
     return Check("eosin", PASS, __version__)
 
 
-def torch(facts: Mapping[str, Any]) -> Check:
-    """Whether torch imports and computes; ``facts`` come from eosin.cli.trial."""
-    if _absent(facts):
-        return Check(
-            "torch", NONE, 'not installed, so nothing can be trained: pip install "eosin[train]"'
-        )
-    if facts.get("error"):
-        return Check(
-            "torch",
-            FAIL,
-            f"does not import: {facts['error']}",
-            "install it again: pip install --force-reinstall torch",
-        )
-    cuda, hip = facts.get("cuda"), facts.get("hip")
+def torch(report: Mapping[str, Any]) -> Check:
+    """Whether torch imports and computes; ``report`` comes from eosin.cli.trial."""
+    if _absent(report):
+        install = 'pip install "eosin[train]"'
+        return Check("torch", NONE, f"not installed, so nothing can be trained: {install}")
+    if report.get("error"):
+        found = f"does not import: {report['error']}"
+        return Check("torch", FAIL, found, _REINSTALL_TORCH)
+    cuda, hip = report.get("cuda"), report.get("hip")
     build = f"CUDA {cuda}" if cuda else f"ROCm {hip}" if hip else "CPU"
-    found = f"{facts['version']}, {build} build"
-    if not facts.get("computes", True):
-        remedy = "install it again: pip install --force-reinstall torch"
-        return Check("torch", FAIL, f"{found}, computes wrongly", remedy)
-    return Check("torch", PASS, found, details={"version": facts["version"], "build": build})
+    found = f"{report['version']}, {build} build"
+    if not report.get("computes", True):
+        return Check("torch", FAIL, f"{found}, computes wrong results", _REINSTALL_TORCH)
+    return Check("torch", PASS, found, details={"version": report["version"], "build": build})
 
 
-def _absent(facts: Mapping[str, Any]) -> bool:
-    """Whether torch is not there at all, which is no fault: exported models do without."""
-    return "No module named 'torch'" in str(facts.get("error"))
+def _absent(report: Mapping[str, Any]) -> bool:
+    """Whether torch is not installed, which is no error: exported models do without it."""
+    return "No module named 'torch'" in str(report.get("error"))
 
 
-def threads(facts: Mapping[str, Any], usable: int, present: int) -> Check:
+def threads(report: Mapping[str, Any], usable: int, present: int) -> Check:
     """Whether torch's threads fit the cores that this process may use."""
-    cores = f"{usable} cores" if usable == present else f"{usable} of the {present} cores usable"
-    wanted = facts.get("threads")
-    details = {"usable": usable, "present": present, "torch_threads": wanted}
-    if wanted is None:
-        return Check("cores", PASS, cores, details=details)
-    found = f"{cores}, torch uses {wanted} thread{'s' if wanted != 1 else ''}"
-    remedy = f"set OMP_NUM_THREADS={usable}"
-    if wanted > usable:
-        return Check("cores", WARN, f"{found}: they wait for each other", remedy, details)
-    # torch takes one thread a physical core, which is half of the logical ones.
-    if wanted < usable / 2:
-        return Check("cores", WARN, f"{found}: most cores idle", remedy, details)
-    return Check("cores", PASS, found, details=details)
+    found = f"{usable} cores" if usable == present else f"{usable} of the {present} cores usable"
+    count = report.get("threads")
+    problem = ""
+    if count is not None:
+        found += f", torch uses {count} thread{'s' if count != 1 else ''}"
+        # torch takes one thread a physical core, which is half of the logical ones.
+        idle = ": most cores idle" if count < usable / 2 else ""
+        problem = ": they wait for each other" if count > usable else idle
+    remedy = f"set OMP_NUM_THREADS={usable}" if problem else ""
+    details = {"usable": usable, "present": present, "torch_threads": count}
+    return _graded("cores", found + problem, remedy, details)
 
 
 def instructions(name: str, flags: set[str]) -> Check:
-    """Whether the processor has the vector instructions that training is fast with."""
+    """Whether the processor has the vector instructions that make training fast."""
     known = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "sve", "bf16")
     has = [flag for flag in known if flag in flags]
     found = ", ".join([*([name] if name else []), *has]) or "unknown"
     details = {"name": name, "has": has}
     if not flags:
         return Check("processor", NONE, found, details=details)
-    if "avx2" in flags or "asimd" in flags:
+    if {"avx2", "asimd"} & flags:
         return Check("processor", PASS, found, details=details)
     remedy = "use a machine from 2014 or later: without AVX2 training takes several times as long"
     return Check("processor", WARN, f"{found}; no AVX2", remedy, details)
 
 
-def precision(facts: Mapping[str, Any]) -> Check:
+def precision(report: Mapping[str, Any]) -> Check:
     """What precision `auto` chooses here, and why."""
-    if "precision" not in facts:
-        return Check("precision", NONE, _unknown(facts))
-    found = f"auto means {facts['precision']}: {facts['reason']}"
-    return Check("precision", PASS, found, details={"auto": facts["precision"]})
+    if "precision" not in report:
+        return Check("precision", NONE, _unknown(report))
+    found = f"auto means {report['precision']}: {report['reason']}"
+    return Check("precision", PASS, found, details={"auto": report["precision"]})
 
 
-def devices(facts: Mapping[str, Any], driver: Sequence[str], environ: Mapping[str, str]) -> Check:
-    """The GPUs that torch can use; ``driver`` names those that the NVIDIA driver sees."""
-    if facts.get("error"):
-        return Check("devices", NONE, _unknown(facts))
-    found, details = facts.get("devices", []), {"devices": facts.get("devices", [])}
-    if found:
-        text = "; ".join(f"{item['name']}, {item['memory_bytes'] / GIB:.0f} GiB" for item in found)
-        strange = [item["name"] for item in found if not _supported(item, facts)]
+def devices(report: Mapping[str, Any], driver: Sequence[str], environ: Mapping[str, str]) -> Check:
+    """The GPUs that torch can use; ``driver`` lists those that the NVIDIA driver sees."""
+    if report.get("error"):
+        return Check("devices", NONE, _unknown(report))
+    gpus = report.get("devices", [])
+    details = {"devices": gpus}
+    if gpus:
+        found = "; ".join(f"{gpu['name']}, {gpu['memory_bytes'] / GIB:.0f} GiB" for gpu in gpus)
+        strange = [gpu["name"] for gpu in gpus if not _supported(gpu, report)]
+        remedy = ""
         if strange:
             remedy = "install a torch build for this GPU (its CUDA version is too old or too new)"
-            text += f"; this torch has no code for {', '.join(strange)}"
-            return Check("devices", FAIL, text, remedy, details)
-        return Check("devices", PASS, text, details=details)
+            found += f"; this torch has no code for {', '.join(strange)}"
+        return _graded("devices", found, remedy, details, bad=FAIL)
     if not driver:
         return Check("devices", PASS, "CPU only", details=details)
-    seen = f"the driver sees {'; '.join(driver)}, torch does not"
-    if not facts.get("cuda"):
+    if not report.get("cuda"):
         remedy = "this torch is built for the CPU; install a CUDA build of torch to use the GPU"
     elif "CUDA_VISIBLE_DEVICES" in environ:
         remedy = f"CUDA_VISIBLE_DEVICES is {environ['CUDA_VISIBLE_DEVICES']!r}; unset it"
     else:
-        reasons = " ".join(facts.get("warnings", []))[:300]
+        reasons = " ".join(report.get("warnings", []))[:300]
         remedy = (
-            f"torch is built for CUDA {facts['cuda']}: update the NVIDIA driver, or install a "
+            f"torch is built for CUDA {report['cuda']}: update the NVIDIA driver, or install a "
             f"torch build for an older CUDA{f' ({reasons})' if reasons else ''}"
         )
-    return Check("devices", WARN, seen, remedy, details)
+    found = f"the driver sees {'; '.join(driver)}, torch does not"
+    return Check("devices", WARN, found, remedy, details)
 
 
-def _unknown(facts: Mapping[str, Any]) -> str:
-    why = "is not installed" if _absent(facts) else "does not import"
+def _unknown(report: Mapping[str, Any]) -> str:
+    why = "is not installed" if _absent(report) else "does not import"
     return f"unknown, as torch {why}"
 
 
-def _supported(device: Mapping[str, Any], facts: Mapping[str, Any]) -> bool:
+def _supported(device: Mapping[str, Any], report: Mapping[str, Any]) -> bool:
     # Code for sm_XY runs on every X.Z with Z >= Y; compute_XY is translated for all newer devices.
-    wanted = tuple(device["capability"])
-    architectures = facts.get("architectures") or []
-    if not architectures or facts.get("hip"):
+    own = tuple(device["capability"])
+    architectures = report.get("architectures") or []
+    if not architectures or report.get("hip"):
         return True
     for name in architectures:
-        match = re.fullmatch(r"(sm|compute)_(\d+)(\d)[a-z]?", name)
-        if not match:
-            continue
-        code = (int(match[2]), int(match[3]))
-        if code <= wanted and (match[1] == "compute" or code[0] == wanted[0]):
-            return True
+        if match := re.fullmatch(r"(sm|compute)_(\d+)(\d)[a-z]?", name):
+            code = (int(match[2]), int(match[3]))
+            if code <= own and (match[1] == "compute" or code[0] == own[0]):
+                return True
     return False
 
 
@@ -173,24 +169,20 @@ def memory(total_available: tuple[int, int] | None) -> Check:
         return Check("memory", NONE, "unknown")
     total, available = total_available
     found = f"{available / GIB:.1f} GiB available of {total / GIB:.1f} GiB"
+    remedy = "training needs 4 GiB: close other programs, or lower batch_size in the recipe"
     details = {"total_bytes": total, "available_bytes": available}
-    if available >= LEAST_MEMORY_BYTES:
-        return Check("memory", PASS, found, details=details)
-    remedy = "training wants 4 GiB: close other programs, or lower batch_size in the recipe"
-    return Check("memory", WARN, found, remedy, details)
+    return _graded("memory", found, remedy if available < LEAST_MEMORY_BYTES else "", details)
 
 
 def disk(folder: Path, free_bytes: int, *, writable: bool) -> Check:
     """Whether the current folder has room for the archive and its store."""
-    found = f"{free_bytes / 10**9:.0f} GB free in {folder}"
-    details = {"folder": str(folder), "free_bytes": free_bytes, "writable": writable}
+    found, remedy = f"{free_bytes / 10**9:.0f} GB free in {folder}", ""
     if not writable:
-        remedy = "change to a folder of your own"
-        return Check("disk", WARN, f"{folder} cannot be written", remedy, details)
-    if free_bytes >= LEAST_DISK_BYTES:
-        return Check("disk", PASS, found, details=details)
-    remedy = "the archive and its store need about 6 GB: make room or work on another disk"
-    return Check("disk", WARN, found, remedy, details)
+        found, remedy = f"{folder} cannot be written", "change to a folder of your own"
+    elif free_bytes < LEAST_DISK_BYTES:
+        remedy = "the archive and its store need about 6 GB: make room or work on another disk"
+    details = {"folder": str(folder), "free_bytes": free_bytes, "writable": writable}
+    return _graded("disk", found, remedy, details)
 
 
 def temporary_folder() -> Check:
@@ -219,23 +211,21 @@ _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLAR
 
 def environment(environ: Mapping[str, str], usable: int) -> Check:
     """Settings in the environment that slow things down."""
-    slow = []
+    slow = {}
     for name in _THREADS:
         value = environ.get(name, "").strip()
         if value.isdigit() and int(value) != usable:
-            slow.append(f"{name}={value} with {usable} usable cores")
+            slow[name] = f"{name}={value} with {usable} usable cores"
     for name, (pattern, why) in _SLOW_SETTINGS.items():
         value = environ.get(name, "")
         if value and re.fullmatch(pattern, value):
-            slow.append(f"{name}={value} {why}")
-    if not slow:
-        return Check("environment", PASS, "nothing in it slows things down")
-    names = " ".join(item.partition("=")[0] for item in slow)
-    return Check("environment", WARN, "; ".join(slow), f"unset {names}")
+            slow[name] = f"{name}={value} {why}"
+    found = "; ".join(slow.values()) or "nothing in it slows things down"
+    return _graded("environment", found, f"unset {' '.join(slow)}" if slow else "")
 
 
 def packages(requirements: Iterable[str], imports: Mapping[str, str | None]) -> Check:
-    """Whether the packages that eosin cannot do without are there, new enough, and import.
+    """Whether the packages that eosin cannot do without are installed, new enough, and import.
 
     requirements: as in Requires-Dist; imports: package -> why it does not import, or None.
     """
@@ -246,25 +236,22 @@ def packages(requirements: Iterable[str], imports: Mapping[str, str | None]) -> 
             wrong.append(problem)
         elif imports.get(name):
             wrong.append(f"{name} {version} does not import: {imports[name]}")
-    found = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
-    if wrong:
-        remedy = "install eosin again: pip install --force-reinstall eosin"
-        return Check("packages", FAIL, "; ".join(wrong), remedy, versions)
-    return Check("packages", PASS, found, details=versions)
+    all_found = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
+    remedy = "reinstall eosin: pip install --force-reinstall eosin" if wrong else ""
+    return _graded("packages", "; ".join(wrong) or all_found, remedy, versions, bad=FAIL)
 
 
 def extra(name: str, requirements: Iterable[str]) -> Check:
     """Whether an optional part is installed."""
-    title, line = f"eosin[{name}]", f'pip install "eosin[{name}]"'
-    found = _installed(requirements, extra=name)
-    versions = {package: version for package, version, _ in found}
-    if found and all(version is None for version in versions.values()):
-        return Check(title, NONE, f"not installed: {line}", details=versions)
-    problems = [problem for *_, problem in found if problem]
-    if problems:
-        return Check(title, WARN, "; ".join(problems), line, versions)
+    title, install = f"eosin[{name}]", f'pip install "eosin[{name}]"'
+    rows = _installed(requirements, extra=name)
+    versions = {package: version for package, version, _ in rows}
+    if rows and all(version is None for version in versions.values()):
+        return Check(title, NONE, f"not installed: {install}", details=versions)
+    problems = "; ".join(problem for *_, problem in rows if problem)
     shown = ", ".join(f"{package} {version}" for package, version in versions.items())
-    return Check(title, PASS, shown or "nothing more needed", details=versions)
+    found = problems or shown or "needs no more packages"
+    return _graded(title, found, install if problems else "", versions)
 
 
 def _installed(requirements: Iterable[str], extra: str) -> list[tuple[str, str | None, str | None]]:
@@ -274,21 +261,20 @@ def _installed(requirements: Iterable[str], extra: str) -> list[tuple[str, str |
     from packaging.requirements import Requirement  # comes with matplotlib
 
     rows: list[tuple[str, str | None, str | None]] = []
-    for text in requirements:
-        needed = Requirement(text)
+    for needed in map(Requirement, requirements):
         optional = needed.marker is not None and "extra" in str(needed.marker)
         if optional != bool(extra):
             continue
         if needed.marker is not None and not needed.marker.evaluate({"extra": extra}):
             continue
         try:
-            found = version(needed.name)
+            installed = version(needed.name)
         except PackageNotFoundError:
             rows.append((needed.name, None, f"{needed.name} is not installed"))
             continue
-        right = needed.specifier.contains(found, prereleases=True)
-        problem = None if right else f"{needed.name} {found} is not {needed.specifier}"
-        rows.append((needed.name, found, problem))
+        right = needed.specifier.contains(installed, prereleases=True)
+        problem = None if right else f"{needed.name} {installed} is not {needed.specifier}"
+        rows.append((needed.name, installed, problem))
     return rows
 
 
@@ -297,18 +283,15 @@ def kaggle_token(environ: Mapping[str, str] = os.environ) -> Check:
     from eosin.errors import CredentialsError
     from eosin.fetching.kaggle import STEPS, find_credentials
 
+    title = "Kaggle token"
     try:
-        found = find_credentials(environ)
+        token = find_credentials(environ)
     except CredentialsError as error:
-        what, _, steps = str(error).partition("\n")
-        return Check("Kaggle token", WARN, what, f"get a token:\n{steps}")
-    if found is None:
-        return Check(
-            "Kaggle token", WARN, "none found", f"only `eosin fetch idc` needs one:\n{STEPS}"
-        )
-    text = f"{found.kind} from {found.where}"
-    details = {"kind": found.kind, "where": found.where}
-    if found.readable_by_others:
-        remedy = f"chmod 600 {found.path}"
-        return Check("Kaggle token", WARN, f"{text}, readable by other users", remedy, details)
-    return Check("Kaggle token", PASS, text, details=details)
+        problem, _, steps = str(error).partition("\n")
+        return Check(title, WARN, problem, f"get a token:\n{steps}")
+    if token is None:
+        return Check(title, WARN, "none found", f"only `eosin fetch idc` needs one:\n{STEPS}")
+    found, remedy = f"{token.kind} from {token.where}", ""
+    if token.readable_by_others:
+        found, remedy = f"{found}, readable by other users", f"chmod 600 {token.path}"
+    return _graded(title, found, remedy, {"kind": token.kind, "where": token.where})

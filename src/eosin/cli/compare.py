@@ -1,4 +1,4 @@
-"""`eosin compare`: which of several runs is better on the same cases, and what may be said."""
+"""`eosin compare`: which of several runs is better on the same cases."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def compare(
         bool,
         typer.Option(
             "--allow-seen",
-            help="Compare though a run has learned from the cases; every output says so.",
+            help="Compare even if a run has learned from the cases; every output is marked.",
         ),
     ] = False,
     json_: output.Json = False,

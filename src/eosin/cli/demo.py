@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from eosin.cli import output
-from eosin.errors import UserError
 
 if TYPE_CHECKING:
     from eosin.data.store import PatchStore
@@ -39,7 +37,10 @@ def demo(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Change every recipe: key=value; repeatable.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an earlier demo.")] = False,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Replace a demo; files that eosin did not make are kept."),
+    ] = False,
     json_: output.Json = False,
 ) -> None:
     """Run every step on made-up cases: archive, store, audit, networks, figures, heatmap.
@@ -50,10 +51,13 @@ def demo(
     Example: eosin demo -o demo
     """
     output.use_json(json_)
+    from eosin.folders import make_folder
     from eosin.reporting.report import write_report
 
     started = time.perf_counter()
-    _prepare(folder, force)
+    with output.replacing(folder, "demo", force=force):
+        make_folder(folder, "demo", force=force)
+        make_folder(folder / "runs", "runs", force=force)
     store = _data(folder, cases, seed)
     splits = _splits(store)
     results: dict[str, Assessment] = {}
@@ -95,16 +99,6 @@ def _folder(folder: Path, name: str) -> Path:
 
 
 _LOOK = ("report.html", "evaluation.json")
-
-
-def _prepare(folder: Path, force: bool) -> None:
-    if folder.exists() and any(folder.iterdir() if folder.is_dir() else [folder]):
-        if not (folder / "made-up.zip").exists():
-            raise UserError(f"{folder} exists and is no earlier demo; choose another with -o")
-        if not force:
-            raise UserError(f"{folder} holds an earlier demo; say --force to replace it")
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True, exist_ok=True)
 
 
 def _data(folder: Path, cases: int, seed: int) -> PatchStore:

@@ -20,25 +20,18 @@ _PROBE_TIMEOUT_S = 180
 def doctor(json_: output.Json = False) -> None:
     """Check Python, torch, devices, memory, disk, packages and the Kaggle token.
 
-    Each row is PASS, WARN or FAIL, or "-" for an optional part that is not installed; what to do
-    stands below. Ends with 1 if anything fails.
+    Each row is PASS, WARN or FAIL, or "-" for an optional part that is not installed; the remedies
+    follow below. Exits with 1 if anything fails.
 
     Example: eosin doctor
     """
+    from dataclasses import asdict
+
     output.use_json(json_)
     rows = examine()
     counts = {status: sum(row.status == status for row in rows) for status in ("FAIL", "WARN")}
     if json_:
-        checks = [
-            {
-                "name": row.name,
-                "status": row.status,
-                "found": row.found,
-                "remedy": row.remedy,
-                "details": dict(row.details),
-            }
-            for row in rows
-        ]
+        checks = [asdict(row) for row in rows]
         output.result({"checks": checks, "failed": counts["FAIL"], "warned": counts["WARN"]})
     else:
         _show(rows, counts)
@@ -64,21 +57,22 @@ def examine() -> list[Check]:
     from pathlib import Path
 
     from eosin.cli import checks, hardware
+    from eosin.cores import processor, usable_cores
 
     about = metadata("eosin")
     requirements = about.get_all("Requires-Dist") or []
     extras = sorted(name for name in about.get_all("Provides-Extra") or [] if name != "all")
-    facts, imports = _probe(requirements)
-    usable, present = hardware.usable_cores()
+    report, imports = _probe(requirements)
+    usable, present = usable_cores()
     here = Path.cwd()
     return [
         checks.python(),
         checks.eosin(),
-        checks.torch(facts),
-        checks.devices(facts, hardware.nvidia_devices(), os.environ),
-        checks.precision(facts),
-        checks.instructions(*hardware.processor()),
-        checks.threads(facts, usable, present),
+        checks.torch(report),
+        checks.devices(report, hardware.nvidia_devices(), os.environ),
+        checks.precision(report),
+        checks.instructions(*processor()),
+        checks.threads(report, usable, present),
         checks.environment(os.environ, usable),
         checks.memory(hardware.memory()),
         checks.disk(here, shutil.disk_usage(here).free, writable=os.access(here, os.W_OK)),
@@ -90,14 +84,14 @@ def examine() -> list[Check]:
 
 
 def _probe(requirements: list[str]) -> tuple[dict[str, Any], dict[str, str | None]]:
-    """torch's facts, and package -> why it does not import; asked in processes of their own."""
+    """torch's report, and package -> why it does not import; from separate processes."""
     import re
 
     core = [re.split(r"[^\w.-]", text)[0] for text in requirements if "extra ==" not in text]
     modules = {name: _MODULES.get(name, name.replace("-", "_")) for name in core if name != "torch"}
-    # Both at once: importing is most of what this command waits for.
-    asked = [_start("torch"), _start("import", *modules.values())]
-    torch_lines, import_lines = (_answers(process) for process in asked)
+    # Both at once: importing takes most of the time of this command.
+    probes = [_start("torch"), _start("import", *modules.values())]
+    torch_lines, import_lines = (_answers(process) for process in probes)
     return torch_lines["torch"], {
         name: import_lines.get(module, {}).get("error") for name, module in modules.items()
     }
@@ -115,7 +109,7 @@ def _start(*arguments: str) -> Any:
 
 
 def _answers(process: Any) -> dict[str, dict[str, Any]]:
-    """The probe's lines by name; one that ended or stalled in the middle names what it was at."""
+    """The probe's lines by name; where it ended or stalled, the last line has the reason."""
     import json
     import signal
     import subprocess
@@ -133,11 +127,11 @@ def _answers(process: Any) -> dict[str, dict[str, Any]]:
     lines: dict[str, dict[str, Any]] = {}
     for line in out.splitlines():
         try:
-            said = json.loads(line)
+            message = json.loads(line)
         except ValueError:  # A package that prints when it is imported.
             continue
-        if "importing" in said:
-            lines[said["importing"]] = {"error": reason or "it ended the process"}
-        elif "name" in said:
-            lines[said["name"]] = said
-    return lines or {"torch": {"error": reason or "the probe said nothing"}}
+        if "importing" in message:
+            lines[message["importing"]] = {"error": reason or "it ended the process"}
+        elif "name" in message:
+            lines[message["name"]] = message
+    return lines or {"torch": {"error": reason or "the probe reported nothing"}}

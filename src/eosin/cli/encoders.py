@@ -21,17 +21,18 @@ def encoders(
         bool, typer.Option("--permissive", help="Only those whose license allows commercial use.")
     ] = False,
     ungated: Annotated[
-        bool, typer.Option("--ungated", help="Only those that need not be asked for.")
+        bool, typer.Option("--ungated", help="Only those that need no access request.")
     ] = False,
     pathology: Annotated[
         bool, typer.Option("--pathology", help="Only those trained on histology.")
     ] = False,
     max_params: Annotated[
-        str | None, typer.Option(help="Only those with at most so many parameters, such as 100M.")
+        str | None,
+        typer.Option(help="Only those with at most this many parameters, for example 100M."),
     ] = None,
     store: Annotated[
         Path | None,
-        typer.Option(help="With a name: say how patches of this store would reach the encoder."),
+        typer.Option(help="With a name: show how patches of this store would reach the encoder."),
     ] = None,
     fetch: Annotated[
         bool,
@@ -54,8 +55,8 @@ def encoders(
 ) -> None:
     """List pretrained encoders, show one in full, or fetch its weights.
 
-    Nothing is fetched without --download, and license and gate are said before. A download that was
-    stopped goes on when the command is run again. On a machine without a connection, pass a weights
+    Nothing is fetched without --download; license and gate are shown first. A download that was
+    stopped resumes when the command is run again. On a machine without a connection, pass a weights
     file to eosin train with --weights.
 
     Example: eosin encoders --permissive --max-params 100M
@@ -105,11 +106,11 @@ def _count(text: str) -> int:
     >>> _count("100M"), _count("1.2B"), _count("5000")
     (100000000, 1200000000, 5000)
     """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kKmMbBgG]?)", text.strip())
-    if not found:
-        raise UserError(f"--max-params {text!r}: a number such as 100M or 1.2B")
+    result = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kKmMbBgG]?)", text.strip())
+    if not result:
+        raise UserError(f"--max-params {text!r} is not a number like 100M or 1.2B")
     powers = {"": 0, "k": 3, "m": 6, "b": 9, "g": 9}
-    return round(float(found[1]) * 10.0 ** powers[found[2].lower()])
+    return round(float(result[1]) * 10.0 ** powers[result[2].lower()])
 
 
 def _amount(count: int) -> str:

@@ -41,7 +41,8 @@ def export(
         typer.Option(help="The run's store, if it moved: files are tried on its patches."),
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Replace an export that is already there.")
+        bool,
+        typer.Option("--force", help="Replace an export; files that eosin did not make are kept."),
     ] = False,
     json_: output.Json = False,
 ) -> None:
@@ -61,15 +62,16 @@ def export(
     from eosin.exporting.export import export as make
     from eosin.records.model import ModelFacts
 
-    result = make(
-        run,
-        folder,
-        formats=Formats.of(onnx=onnx, int8=int8, openvino=openvino, torch=torch),
-        point=point,
-        store=None if store is None else str(store),
-        force=force,
-        note=output.note,
-    )
+    with output.replacing(folder, "export", force=force):
+        result = make(
+            run,
+            folder,
+            formats=Formats.of(onnx=onnx, int8=int8, openvino=openvino, torch=torch),
+            point=point,
+            store=None if store is None else str(store),
+            force=force,
+            note=output.note,
+        )
     if json_:
         output.result({"folder": str(folder), **result.model_dump(mode="json")})
     else:

@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eosin.cli import output
+from eosin.cli import output, studies
 
 if TYPE_CHECKING:
-    from eosin.studies.series import Study
+    from eosin.studies.study import StudyResult
 
 
 def gap(
     store: output.Store,
     folder: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder of the runs and results; it goes on.")
+        Path,
+        typer.Option(
+            "--output", "-o", help="Folder of the runs and results; an earlier one is resumed."
+        ),
     ],
     recipe: output.Recipe = "compact",
     seeds: Annotated[
@@ -28,48 +31,40 @@ def gap(
         bool,
         typer.Option(
             "--allow-leaks",
-            help="Go on though the case-disjoint split leaks; every output says so.",
+            help="Run even if the case-disjoint split leaks; every output is marked.",
         ),
     ] = False,
-    force: Annotated[
-        bool, typer.Option("--force", help="Start anew in a folder that was begun otherwise.")
-    ] = False,
+    force: studies.Force = False,
     json_: output.Json = False,
 ) -> None:
     """Measure the leakage gap: one recipe under a patch-random and a case-disjoint split.
 
-    The parts of both splits hold equally many patches. Two runs a seed, and two methods without
-    training beside them. Said again after Ctrl-C or a crash, the same command goes on where it
-    was. Writes gap.json, gap.png and the page gap.md.
+    The parts of both splits have equally many patches. Two runs a seed, and two methods without
+    training beside them. After Ctrl-C or a crash, the same command resumes where it was. Writes
+    gap.json, gap.png and the page gap.md.
 
     Example: eosin gap idc.store --recipe compact --seeds 3 --set epochs=3 -o gap
     """
     output.use_json(json_)
-    from eosin.cli.crossval import run_study
+    from eosin.config import read_recipe
+    from eosin.data.store import PatchStore
     from eosin.studies.gap import gap as measure_gap
 
-    run_study(
-        measure_gap,
-        ["gap", store, "-r", recipe, "--seeds", seeds],
+    chosen = read_recipe(recipe, settings or [])
+    studies.show_study(
+        lambda: measure_gap(
+            PatchStore.open(store), chosen, folder, seeds=seeds, allow_leaks=allow_leaks,
+            force=force, replicates=replicates, **studies.resumable(),
+        ),
         _show,
-        store=store,
-        recipe=recipe,
-        settings=settings or [],
-        folder=folder,
         json_=json_,
-        seeds=seeds,
-        allow_leaks=allow_leaks,
-        force=force,
-        replicates=replicates,
-    )
+    )  # fmt: skip
 
 
-def _show(found: Study) -> None:
+def _show(study: StudyResult) -> None:
     from eosin.evaluation.definitions import NAMES
 
-    result = found.result
-    for mark in result["marks"]:
-        output.warn(mark)
+    result = study.result
     rows = []
     for method, each in result["methods"].items():
         for name in result["figures"]:
@@ -107,4 +102,3 @@ def _show(found: Study) -> None:
     )  # fmt: skip
     output.say(result["sentence"])
     output.say(f"interval: {result['interval']['method']}")
-    output.say(f"written to {found.folder}: {', '.join(found.files)}")

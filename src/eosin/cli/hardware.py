@@ -1,25 +1,25 @@
-"""What this machine may use: cores, memory and instructions, within the limits of a container."""
+"""What this process may use: memory, within the limits of a container, and GPUs."""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
 from eosin.cores import CGROUPS, PROC, control_groups, read_system_file
-from eosin.cores import usable_cores as usable_cores
 
 #: A version-1 limit of this size or more means "none".
 _NO_LIMIT = 1 << 60
 
 
 def memory(proc: Path = PROC, cgroups: Path = CGROUPS) -> tuple[int, int] | None:
-    """Total and available memory in bytes that this process may use; None where not told."""
-    found = _meminfo(proc)
-    if found is None:
+    """Total and available memory in bytes that this process may use; None where unknown."""
+    sizes = _meminfo(proc)
+    if sizes is None:
         return None
-    total, available = found
+    total, available = sizes
     for folder in control_groups("memory", proc, cgroups):
         limit = read_system_file(folder / "memory.max") or read_system_file(
             folder / "memory.limit_in_bytes"
@@ -38,13 +38,10 @@ def memory(proc: Path = PROC, cgroups: Path = CGROUPS) -> tuple[int, int] | None
 
 
 def _meminfo(proc: Path) -> tuple[int, int] | None:
-    found = {}
-    for line in read_system_file(proc / "meminfo").splitlines():
-        name, _, value = line.partition(":")
-        if value.split()[:1] and value.split()[0].isdigit():
-            found[name] = int(value.split()[0]) * 1024
-    if "MemTotal" in found:
-        return found["MemTotal"], found.get("MemAvailable", found["MemTotal"])
+    text = read_system_file(proc / "meminfo")
+    total, available = (_statistic(text, f"{name}:") for name in ("MemTotal", "MemAvailable"))
+    if total:
+        return total * 1024, (available or total) * 1024
     try:
         total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError, AttributeError):  # Windows
@@ -53,28 +50,13 @@ def _meminfo(proc: Path) -> tuple[int, int] | None:
 
 
 def _statistic(text: str, name: str) -> int:
-    for line in text.splitlines():
-        key, _, value = line.partition(" ")
-        if key == name and value.strip().isdigit():
-            return int(value)
-    return 0
-
-
-def processor(proc: Path = PROC) -> tuple[str, set[str]]:
-    """The processor's name ("" if unknown) and its instruction sets as Linux names them."""
-    name, flags = "", set()
-    for line in read_system_file(proc / "cpuinfo").splitlines():
-        key, _, value = line.partition(":")
-        if key.strip() == "model name":
-            name = value.strip()
-        elif key.strip() in ("flags", "Features"):
-            flags = set(value.split())
-            break
-    return name, flags
+    """The number after a name, on a line of its own; 0 where there is none."""
+    match = re.search(rf"^{re.escape(name)}\s+(\d+)", text, re.M)
+    return int(match[1]) if match else 0
 
 
 def nvidia_devices() -> list[str]:
-    """The NVIDIA devices that the driver knows, as "name, driver version"; empty without one."""
+    """The NVIDIA devices that the driver sees, as "name, driver version"; empty without one."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return []

@@ -109,8 +109,10 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with 0, 1 (failure), 2 (the user's mistake) or 130 (Ctrl-C)."""
     words = sys.argv[1:] if arguments is None else arguments
     output.use_json("--json" in words)
+    output.use_command(words)
     if not processes.takes_part(words):
         sys.exit(0)
+    processes.prepare_process(words)
     try:
         register()
         code = app(args=arguments, standalone_mode=False)

@@ -5,12 +5,14 @@ stdout carries the result; progress, notes, warnings and errors go to stderr.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+import shlex
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -42,7 +44,23 @@ Precision = Annotated[
 ]
 Replicates = Annotated[int, typer.Option(min=10, help="Bootstrap replicates.")]
 
+Split = Annotated[
+    str | None,
+    typer.Option(
+        "--split",
+        "-s",
+        help="A split file, or a scheme: case, published, given, patch. "
+        "Default: STORE.split.csv where it exists, else case.",
+    ),
+]
+Fold = Annotated[int | None, typer.Option(help="Which fold of a split into folds to test on.")]
+MovedStore = Annotated[
+    Path | None, typer.Option("--store", help="Where the run's store is now, if it has moved.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace an existing run folder.")]
+
 _state = {"json": False, "hushed": False}
+_typed: list[str] = []
 #: Where several processes work together: whether this one prints why it ends.
 _turn: list[Callable[[], bool]] = []
 
@@ -50,6 +68,16 @@ _turn: list[Callable[[], bool]] = []
 def use_json(on: bool) -> None:
     """Remember that this command prints JSON, so that its errors are JSON too. Call it first."""
     _state["json"] = on
+
+
+def use_command(words: Sequence[str]) -> None:
+    """Remember what was typed after ``eosin``, for ``same_command``."""
+    _typed[:] = words
+
+
+def same_command() -> str:
+    """The command as it was typed, quoted, without --force and --json: what resumes a study."""
+    return shlex.join(["eosin", *(word for word in _typed if word not in ("--force", "--json"))])
 
 
 def hush() -> None:
@@ -172,6 +200,17 @@ def progress(*columns: ProgressColumn) -> Progress:
         transient=True,
         disable=not sys.stderr.isatty() or _state["hushed"],
     )
+
+
+@contextlib.contextmanager
+def replacing(folder: Path, kind: str, *, force: bool) -> Iterator[None]:
+    """Note at the end which files a replaced folder of this kind still contains."""
+    from eosin.folders import others
+
+    kept = others(folder, kind) if force else []
+    yield
+    if kept:
+        note(f"{folder}: kept {', '.join(kept)}, which eosin did not make")
 
 
 def fail(message: str, exit_code: int) -> NoReturn:

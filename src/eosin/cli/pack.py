@@ -67,7 +67,10 @@ def pack(
     workers: Annotated[
         int | None, typer.Option(min=1, max=64, help="Decoding threads; all cores by default.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing store.")] = False,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Replace a store; files that eosin did not make are kept."),
+    ] = False,
     json_: output.Json = False,
 ) -> None:
     """Pack labeled patches from an archive into one store.
@@ -87,10 +90,11 @@ def pack(
     if mpp is not None and not (math.isfinite(mpp) and mpp > 0):
         raise SourceError(f"--mpp {mpp} is not a size; use micrometers a pixel, such as 0.5")
     patch_size, allowed = parse_size(size), parse_share(max_rejects)
-    made, seconds = _pack(
-        source, store, layout=layout, size=patch_size, fit=fit, include=include,
-        max_rejects=allowed, max_pixels=max_pixels, mpp=mpp, force=force, workers=workers,
-    )  # fmt: skip
+    with output.replacing(store, "store", force=force):
+        made, seconds = _pack(
+            source, store, layout=layout, size=patch_size, fit=fit, include=include,
+            max_rejects=allowed, max_pixels=max_pixels, mpp=mpp, force=force, workers=workers,
+        )  # fmt: skip
     if json_:
         output.result(
             {"store": str(store), **made.info, "seconds": seconds, "rate": len(made) / seconds}
@@ -111,7 +115,7 @@ def pack_and_note(source: Path, store: Path) -> PatchStore:
     for text in info["notes"]:
         output.note(f"  {text}")
     if not made.cases_known:
-        output.warn("the source does not say which case a patch is of")
+        output.warn("the source does not give the case of every patch")
     return made
 
 

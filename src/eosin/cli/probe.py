@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ import typer
 from eosin.cli import output
 from eosin.cli.weights import Weights, found_weights
 from eosin.errors import UserError
+from eosin.stopping import asked_to_stop
 
 if TYPE_CHECKING:
     from eosin.probing.embeddings import Watcher
@@ -28,15 +28,7 @@ def probe(
     ],
     run: Annotated[Path, typer.Option("--output", "-o", help="The run folder to make.")],
     weights: Weights = None,
-    split: Annotated[
-        str | None,
-        typer.Option(
-            "--split",
-            "-s",
-            help="A split file, or a scheme: case, published, given, patch. "
-            "Default: STORE.split.csv where it exists, else case.",
-        ),
-    ] = None,
+    split: output.Split = None,
     head: Annotated[str, typer.Option(help="logistic, knn (cosine) or knn-euclidean.")] = (
         "logistic"
     ),
@@ -54,22 +46,21 @@ def probe(
         typer.Option(help="Folder for embeddings. Default: beside the store, STORE.embeddings."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of random weights and draws.")] = 0,
-    fold: Annotated[
-        int | None, typer.Option(help="Which fold of a split into folds to test on.")
-    ] = None,
+    fold: output.Fold = None,
     allow_leaks: Annotated[
-        bool, typer.Option("--allow-leaks", help="Probe on a leaking split; every output says so.")
+        bool,
+        typer.Option("--allow-leaks", help="Probe on a leaking split; all outputs are marked."),
     ] = False,
     evaluate: Annotated[
         bool, typer.Option("--evaluate/--no-evaluate", help="Evaluate when the head is fitted.")
     ] = True,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing run folder.")] = False,
+    force: output.Force = False,
     json_: output.Json = False,
 ) -> None:
     """Fit a head on the embeddings of a frozen encoder: logistic regression or nearest neighbors.
 
     Embeddings are computed once for an encoder and a store and kept beside it; stopped by Ctrl-C
-    or killed, the same command goes on with those that are there. The strength of the penalty, or
+    or killed, the same command resumes with those that are there. The strength of the penalty, or
     the number of neighbors, is chosen by log loss on validation. The result is a run as any other.
 
     Example: eosin probe idc.store --encoder uni2-h --split published -o probe
@@ -84,16 +75,16 @@ def probe(
     opened = PatchStore.open(store)
     for option, path in (("-o", run), ("--embeddings", embeddings)):
         if path is not None and path.resolve().is_relative_to(opened.path.resolve()):
-            raise UserError(f"{option} {path} lies inside the store; name another folder")
+            raise UserError(f"{option} {path} is inside the store; choose another folder")
     recipe, base = probe_recipe(
         opened, encoder, head=head, input_px=input_px, resize=resize, precision=precision, seed=seed
     )
     if base is not None and weights is not None:
         raise UserError(f"{base} brings its own weights; leave out --weights")
     chosen = split_for(opened, split)
-    found = None if base is not None else found_weights(recipe, weights)
+    result = None if base is not None else found_weights(recipe, weights)
     session = begin(
-        opened, chosen, recipe, run, base=base, weights=found,
+        opened, chosen, recipe, run, base=base, weights=result,
         fold=fold, allow_leaks=allow_leaks, force=force,
     )  # fmt: skip
     for mark in session.marks:
@@ -117,38 +108,26 @@ def watching() -> Iterator[Watcher]:
     """Show progress, and let Ctrl-C or a stop signal end the work after the batch."""
     from eosin.probing.embeddings import Watcher
 
-    asked = {"stop": False}
+    words = "stopping after this batch (once more to stop at once) ..."
+    with asked_to_stop(lambda: output.note(words)) as stop, output.progress() as bar:
+        task = bar.add_task("embeddings", total=None, rate="")
 
-    def ask(number: int, frame: object) -> None:
-        if asked["stop"]:
-            raise KeyboardInterrupt
-        asked["stop"] = True
-        output.note("stopping after this batch (once more to stop at once) ...")
+        def progress(done: int, total: int, rate: float) -> None:
+            bar.update(task, completed=done, total=total, rate=f"{rate:,.0f} patches/s")
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        with output.progress() as bar:
-            task = bar.add_task("embeddings", total=None, rate="")
-
-            def progress(done: int, total: int, rate: float) -> None:
-                bar.update(task, completed=done, total=total, rate=f"{rate:,.0f} patches/s")
-
-            def tried(row: dict[str, Any]) -> None:
-                name = "strength" if "strength" in row else "neighbors"
-                bar.update(task, description=f"{name} {row[name]:g}")
-                bar.console.print(
-                    f"{name} {row[name]:<8g} log loss {row['val_loss']:.4f}  AUROC "
-                    f"{row['val_auroc']:.4f}",
-                    markup=False,
-                )
-
-            yield Watcher(
-                progress=progress,
-                tried=tried,
-                said=output.note,
-                warned=output.warn,
-                stop=lambda: asked["stop"],
+        def tried(row: dict[str, Any]) -> None:
+            name = "strength" if "strength" in row else "neighbors"
+            bar.update(task, description=f"{name} {row[name]:g}")
+            bar.console.print(
+                f"{name} {row[name]:<8g} log loss {row['val_loss']:.4f}  AUROC "
+                f"{row['val_auroc']:.4f}",
+                markup=False,
             )
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+
+        yield Watcher(
+            progress=progress,
+            tried=tried,
+            note=output.note,
+            warned=output.warn,
+            stop=stop,
+        )

@@ -12,14 +12,32 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from eosin.cli import output
+from eosin.cores import usable_cores
 from eosin.errors import TrainingError
 
-#: torchrun kills after thirty seconds what has not ended by itself.
+#: Commands that pack, train or answer, for which freed memory is kept.
+BUSY = {
+    "demo", "pack", "train", "probe", "evaluate", "predict", "export", "explain", "ensemble",
+    "prune", "retrain", "crossval", "gap", "search",
+}  # fmt: skip
+#: torchrun kills after thirty seconds any process that has not ended.
 GRACE_SECONDS = 20.0
 
 if TYPE_CHECKING:
     from eosin.training.parallel import Team
     from eosin.training.session import Session
+
+
+def prepare_process(arguments: Sequence[str]) -> None:
+    """Make the settings of the process that the command of a command line needs.
+
+    The only place for them, as libraries and constructors must not change a process that others
+    use as well.
+    """
+    if BUSY & set(arguments[:1]):
+        from eosin.memory import keep_freed_memory
+
+        keep_freed_memory()
 
 
 def count() -> int:
@@ -29,20 +47,20 @@ def count() -> int:
     return int(os.environ["WORLD_SIZE"])
 
 
-def takes_part(given: Sequence[str]) -> bool:
+def takes_part(arguments: Sequence[str]) -> bool:
     """Whether this process has anything to do for a command line; the first one always has.
 
     All but the first are silent from here on.
     """
     if count() == 1:
         return True
-    helped = {"-h", "--help"} & set(given)
+    help_only = {"-h", "--help"} & set(arguments)
     if os.environ["RANK"] == "0":
-        if given and given[0] not in ("train", "--version") and not helped:
-            output.note(f"eosin {given[0]} works in one process; the others have nothing to do")
+        if arguments and arguments[0] not in ("train", "--version") and not help_only:
+            output.note(f"eosin {arguments[0]} works in one process; the others do nothing")
         return True
     output.hush()
-    return given[:1] == ["train"] and not helped
+    return arguments[:1] == ["train"] and not help_only
 
 
 @contextmanager
@@ -58,31 +76,32 @@ def team() -> Iterator[Team]:
         return
     output.take_turns(first_to_speak)
     before = signal.getsignal(signal.SIGTERM)
+    use_cores(int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
     try:
         met = join()
         if not met.main:
-            # They wait for the main process; if it ends, they notice and can say so.
+            # They wait for the main process; if it ends, they notice and report it.
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
         yield met
     except LostError as error:
-        raise TrainingError(f"{error}; give the same command again") from error
+        raise TrainingError(f"{error}; run the same command again") from error
     finally:
         signal.signal(signal.SIGTERM, before)
 
 
-def shared(team: Team, begin: Callable[[], Session]) -> Session:
-    """The session that ``begin`` makes, once, in the main process; the others open its folder."""
+def shared(team: Team, make: Callable[[], Session]) -> Session:
+    """The session that ``make`` makes, once, in the main process; the others open its folder."""
     if team.count == 1:
-        return begin()
+        return make()
     from eosin.training.session import reopen
 
     made: list[Session] = []
 
-    def make() -> tuple[str, str]:
-        made.append(begin())
+    def paths() -> tuple[str, str]:
+        made.append(make())
         return str(made[0].run.path), str(made[0].store.path.resolve())
 
-    path, store = team.once(make, patient=True)
+    path, store = team.once(paths, patient=True)
     return made[0] if made else reopen(path, store)
 
 
@@ -92,7 +111,7 @@ def last_words(sentence: str) -> Iterator[None]:
 
     A signal's handler waits until the main thread is back from what it does outside Python, and one
     that waits there for another process, or for a GPU that does, may never be. The launcher would
-    kill it after thirty seconds, without a word.
+    kill it after thirty seconds, without a message.
     """
     listening, writing = socket.socketpair()
     writing.setblocking(False)
@@ -123,13 +142,16 @@ def last_words(sentence: str) -> Iterator[None]:
 
 
 def leave(team: Team) -> None:
-    """The end of common work: the main process goes on alone, with all the cores."""
-    if team.count == 1:
-        return
-    import torch
+    """The end of common work: the main process continues alone, with all the cores."""
+    if team.count > 1:
+        team.leave()
+        use_cores(1)
 
-    from eosin.cores import usable_cores
 
-    team.leave()
-    if os.environ.get("OMP_NUM_THREADS", "1") == "1":
-        torch.set_num_threads(usable_cores()[0])
+def use_cores(processes: int) -> None:
+    """Let torch use this process's share of the cores, of so many ``processes`` on the machine."""
+    # torchrun sets one thread a process where the user has set nothing.
+    if os.environ.setdefault("OMP_NUM_THREADS", "1") == "1":
+        import torch
+
+        torch.set_num_threads(max(1, usable_cores()[0] // processes))

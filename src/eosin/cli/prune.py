@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eosin.cli import output
+from eosin.cli import output, studies
+
+if TYPE_CHECKING:
+    from eosin.studies.study import StudyResult
 
 
 def prune(
     run: Annotated[Path, typer.Argument(help="An evaluated run of compact, article or digits.")],
     folder: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder of the sizes and results; it goes on.")
+        Path,
+        typer.Option(
+            "--output", "-o", help="Folder of the sizes and results; an earlier one is resumed."
+        ),
     ],
     keep: Annotated[
         list[float] | None,
@@ -33,9 +39,7 @@ def prune(
     distill: Annotated[
         bool, typer.Option("--distill", help="Learn from the original's answers as well.")
     ] = False,
-    store: Annotated[
-        Path | None, typer.Option(help="Where the run's store is now, if it has moved.")
-    ] = None,
+    store: output.MovedStore = None,
     precision: Annotated[
         str, typer.Option(help="In which the speed is measured: fp32, bf16 or auto.")
     ] = "fp32",
@@ -43,65 +47,40 @@ def prune(
         int, typer.Option(min=0, help="Of the patches that channels are judged by, and bootstrap.")
     ] = 0,
     replicates: output.Replicates = 2000,
-    force: Annotated[
-        bool, typer.Option("--force", help="Start anew in a folder that was begun otherwise.")
-    ] = False,
+    force: studies.Force = False,
     json_: output.Json = False,
 ) -> None:
     """Prune a run: take out the least important channels, retrain, measure before and after.
 
     Each size becomes an ordinary run OUTPUT/keep-SHARE, which every command takes; the same network
-    before retraining lies beside it. Writes prune.json, prune.md and prune.png: parameters, size,
-    operations, measured speed, and quality with paired differences on the same cases. Said again,
-    the command goes on where it was; further --keep are added.
+    before retraining is beside it. Writes prune.json, prune.md and prune.png: parameters, size,
+    operations, measured speed, and quality with paired differences on the same cases. The same
+    command resumes where it was; further --keep are added.
 
     Example: eosin prune run --keep 0.75 --keep 0.5 -o pruned
     """
     output.use_json(json_)
-    import shlex
-
-    from eosin.cli.train import watching
-    from eosin.errors import StoppedError, UserError
-    from eosin.refining.prune import Wanted
+    from eosin.errors import UserError
+    from eosin.refining.prune import Pruning
     from eosin.refining.prune import prune as make
-    from eosin.refining.prune_page import table_rows
 
     if precision not in ("fp32", "bf16", "auto"):
         raise UserError(f"--precision {precision}: choose fp32, bf16 or auto")
-    keeps = keep or [0.5]
-    words = ["eosin", "prune", run, *(w for each in keeps for w in ("--keep", f"{each:g}"))]
-    words += ["--epochs", epochs, "--rate", f"{rate:g}", "--by", by]
-    words += ["--distill"] * distill + ["--seed", seed, "-o", folder]
-    again = shlex.join(map(str, words))
-    try:
-        found = make(
-            run,
-            folder,
-            keeps,
-            wanted=Wanted(epochs, rate, by, distill, seed),
-            store=None if store is None else str(store),
-            precision=precision,
-            replicates=replicates,
-            force=force,
-            again=again,
-            watch=watching,
-            said=output.note,
-        )
-    except KeyboardInterrupt:
-        raise StoppedError(
-            f"stopped by Ctrl-C; what is finished is kept; go on with: {again}"
-        ) from None
-    result = found.result
-    if json_:
-        output.result({**result, "folder": str(found.folder), "files": list(found.files)})
-    else:
-        for mark in result["marks"]:
-            output.warn(mark)
-        columns, rows = table_rows(result)
-        output.table("", columns, rows, right=columns[1:])
-        for text in result["sentences"]:
-            output.say(text)
-        output.say(f"written to {found.folder}: {', '.join(found.files)}")
-    if found.failed:
-        output.note(f"{len(found.failed)} failed ({', '.join(found.failed)})")
-        raise typer.Exit(1)
+    studies.show_study(
+        lambda: make(
+            run, folder, keep or [0.5], pruning=Pruning(epochs, rate, by, distill, seed),
+            store=None if store is None else str(store), precision=precision,
+            replicates=replicates, force=force, **studies.resumable(),
+        ),
+        _show,
+        json_=json_,
+    )  # fmt: skip
+
+
+def _show(study: StudyResult) -> None:
+    from eosin.refining.prune_page import table_rows
+
+    columns, rows = table_rows(study.result)
+    output.table("", columns, rows, right=columns[1:])
+    for text in study.result["sentences"]:
+        output.say(text)

@@ -1,4 +1,4 @@
-"""`eosin report`: the page that says what a run found, made anew; and as a PDF."""
+"""`eosin report`: write the report of an evaluated run again; also as a PDF."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ def report(
         typer.Option(help="Where the evaluated store is now, if it has moved; for the pictures."),
     ] = None,
     pdf: Annotated[
-        bool, typer.Option("--pdf", help="Print it to report.pdf as well; needs Chromium.")
+        bool, typer.Option("--pdf", help="Print the page to report.pdf; needs Chromium.")
     ] = False,
     json_: output.Json = False,
 ) -> None:
-    """Write report.html and MODEL_CARD.md anew from the files of an evaluated run.
+    """Write report.html and MODEL_CARD.md again from the files of an evaluated run.
 
     The page is one file that needs no network. `eosin train` and `eosin evaluate` make it as well.
-    A part whose data are missing is a sentence that says so. --pdf uses a Chromium on this machine,
-    or the program named in EOSIN_CHROMIUM.
+    Where the data of a part are missing, a sentence gives the reason. --pdf uses the Chromium of
+    this machine, or the program in EOSIN_CHROMIUM.
 
     Example: eosin report run --pdf
     """
@@ -35,7 +35,7 @@ def report(
     from eosin.reporting.browser import find_browser, print_pdf
     from eosin.reporting.report import write_report
 
-    # Before the work: without a browser there is nothing to wait for.
+    # Before the work: without a browser there is no PDF to wait for.
     browser = find_browser() if pdf else None
     written = write_report(run, store=store)
     for problem in written.problems:

@@ -7,77 +7,61 @@ from typing import Annotated
 
 import typer
 
-from eosin.cli import output
+from eosin.cli import output, studies
 
 
 def retrain(
     run: Annotated[Path, typer.Argument(help="The old run.")],
     store: Annotated[Path, typer.Option(help="The store with the new data.")],
     new: Annotated[Path, typer.Option("--output", "-o", help="The run folder to make.")],
-    split: Annotated[
-        str | None,
-        typer.Option(
-            "--split",
-            "-s",
-            help="A split file, or a scheme: case, published, given. "
-            "Default: STORE.split.csv where it exists, else case.",
-        ),
-    ] = None,
+    split: output.Split = None,
     from_weights: Annotated[
         bool,
         typer.Option(
             "--from-weights/--fresh",
-            help="Begin with the old run's weights, or with fresh ones.",
+            help="Start with the old run's weights, or with fresh ones.",
         ),
     ] = False,
     settings: output.Settings = None,
-    fold: Annotated[
-        int | None, typer.Option(help="Which fold of a split into folds to test on.")
-    ] = None,
+    fold: output.Fold = None,
     replicates: output.Replicates = 2000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
     allow_leaks: Annotated[
-        bool, typer.Option("--allow-leaks", help="Train on a leaking split; every output says so.")
+        bool,
+        typer.Option("--allow-leaks", help="Train on a leaking split; every output is marked."),
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing run folder.")] = False,
+    force: output.Force = False,
     json_: output.Json = False,
 ) -> None:
-    """Train an old run's recipe on new data, and say whether the new run should replace the old.
+    """Train an old run's recipe on new data, and show whether the new run should replace the old.
 
     Both are compared on those cases of the new test part that the old run has never seen, with
     paired intervals. The new run replaces the old one only if the interval of the difference in
-    AUROC excludes 0 in its favor and no other figure is worse beyond chance. Said again after
-    Ctrl-C or a crash, the command goes on. Writes retrain.json and retrain.md into the new run.
+    AUROC excludes 0 in its favor and no other figure is worse beyond chance. After Ctrl-C or a
+    crash, the same command resumes. Writes retrain.json and retrain.md into the new run.
 
     Example: eosin retrain run --store this-year.store -o run-this-year
     """
     output.use_json(json_)
-    from eosin.cli.train import split_for, watching
+    from eosin.cli.train import split_for
     from eosin.data.store import PatchStore
     from eosin.errors import StoppedError
     from eosin.refining.retrain import retrain as make
-    from eosin.refining.verdict import NEW, said_after, said_shared
+    from eosin.refining.verdict import NEW, notes_on, shared_cases
     from eosin.studies.compare import difference_rows
 
     opened = PatchStore.open(store)
+    options = studies.resumable()
     try:
         result = make(
-            run,
-            opened,
-            split_for(opened, split),
-            new,
-            settings=settings or [],
-            from_weights=from_weights,
-            fold=fold,
-            allow_leaks=allow_leaks,
-            force=force,
-            replicates=replicates,
-            seed=seed,
-            watch=watching,
-            said=output.note,
-        )
-    except (StoppedError, KeyboardInterrupt):
-        raise StoppedError("stopped; the state is saved; say the same command again") from None
+            run, opened, split_for(opened, split), new, settings=settings or [],
+            from_weights=from_weights, fold=fold, allow_leaks=allow_leaks, force=force,
+            replicates=replicates, seed=seed, **options,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        raise StoppedError(
+            f"stopped; the state is saved; resume with: {options['again']}"
+        ) from None
     if json_:
         output.result(result)
         return
@@ -90,8 +74,8 @@ def retrain(
             difference_rows(result)[NEW],
             right=["old", "new", "new less old", "p"],
         )
-        output.note(said_shared(result))
-    for text in said_after(result):
+        output.note(shared_cases(result))
+    for text in notes_on(result):
         output.note(f"note: {text}")
     output.say(result["sentence"])
     output.say(f"written to {new}: retrain.json, retrain.md; next: eosin report {new}")

@@ -21,22 +21,22 @@ def runs(
         str | None,
         typer.Option(help="Column or recipe key to order by; the better first.  [default: name]"),
     ] = None,
-    reverse: Annotated[bool, typer.Option("--reverse", help="The other way round.")] = False,
+    reverse: Annotated[bool, typer.Option("--reverse", help="The other order.")] = False,
     filter_: Annotated[
         list[str] | None,
         typer.Option(
             "--filter",
             "-f",
-            help="Only runs with, such as 'recipe=compact' or 'auroc>0.9'; "
+            help="Only runs with this, for example 'recipe=compact' or 'auroc>0.9'; "
             "repeatable. Signs: = != > >= < <= and ~ (contains).",
         ),
     ] = None,
     columns: Annotated[
-        str | None, typer.Option(help="Columns to show, such as name,auroc,f1,learning_rate.")
+        str | None, typer.Option(help="Columns to show, for example name,auroc,f1,learning_rate.")
     ] = None,
     best: Annotated[
         str | None,
-        typer.Option(help="The best run by a figure, such as auroc, and what it proves."),
+        typer.Option(help="The best run by a figure, for example auroc, and what that shows."),
     ] = None,
     diff: Annotated[
         tuple[str, str] | None,
@@ -59,10 +59,11 @@ def runs(
     from eosin.experiments.select import checked_key, columns_of, kept, ordered
 
     if diff is not None:
-        given = {"--sort": sort, "--filter": filter_, "--columns": columns, "--best": best}
-        said = [name for name, value in given.items() if value]
-        if said or curves is not None:
-            raise UserError(f"--diff stands alone; leave out {(said or ['--curves'])[0]}")
+        options = {"--sort": sort, "--filter": filter_, "--columns": columns, "--best": best}
+        others = [name for name, value in options.items() if value]
+        if others or curves is not None:
+            other = (others or ["--curves"])[0]
+            raise UserError(f"--diff cannot be combined with {other}; leave that out")
         _diff(folder, diff, json_)
         return
     shown = columns_of(columns)
@@ -78,9 +79,9 @@ def runs(
     chosen = _best(rows, best) if best is not None else None
     drawn = _curves(rows, curves) if curves is not None else None
     if json_:
-        found = [_plain(row) for row in rows]
+        result = [_plain(row) for row in rows]
         output.result(
-            {"folder": str(folder), "found": len(every), "runs": found, "best": chosen,
+            {"folder": str(folder), "found": len(every), "runs": result, "best": chosen,
              "curves": drawn, "problems": closed}
         )  # fmt: skip
         return
@@ -110,15 +111,15 @@ def _plain(row: RunRow) -> dict[str, Any]:
 
 
 def _table(
-    rows: Sequence[RunRow], found: int, folder: Path, columns: list[str], by: str, standard: bool
+    rows: Sequence[RunRow], result: int, folder: Path, columns: list[str], by: str, standard: bool
 ) -> None:
     from eosin.experiments.rows import COLUMNS, FIGURES
 
-    if not found:
+    if not result:
         output.say(f"no runs in {folder}; make one with: eosin train STORE -o RUN")
         return
     if not rows:
-        output.say(f"no run of {found:,} in {folder} fulfils every --filter")
+        output.say(f"no run of {result:,} in {folder} meets every --filter")
         return
     if standard and not any(row.figures.get("auroc") for row in rows):
         # More than two classes: the same figures as means over classes.
@@ -128,8 +129,8 @@ def _table(
     if by not in columns:
         columns = [*columns, by]
     with_interval = {"auroc", "macro_auroc", by} & set(FIGURES)
-    title = f"{len(rows):,} of {found:,} runs" if len(rows) < found else f"{found:,} runs"
-    title = title if found > 1 else "1 run"
+    title = f"{len(rows):,} of {result:,} runs" if len(rows) < result else f"{result:,} runs"
+    title = title if result > 1 else "1 run"
     output.table(
         f"{title} in {folder}",
         [name.replace("_", " ") for name in columns],
@@ -144,8 +145,8 @@ def _table(
     sets = {row.measured for row in rows if row.measured}
     if by in FIGURES and len(sets) > 1:
         output.note(
-            f"note: these figures are of {len(sets)} different sets of patches, so the order says "
-            f"nothing across them; --best {by} ranks each set by itself"
+            f"note: these figures are of {len(sets)} different sets of patches, so the order "
+            f"means nothing across them; --best {by} ranks each set by itself"
         )
 
 
@@ -153,22 +154,22 @@ def _cell(row: RunRow, name: str, interval: bool) -> str:
     from eosin.data.layouts import plainly
     from eosin.experiments.rows import FIGURES
 
-    found = row.value(name)
-    if found is None:
+    result = row.value(name)
+    if result is None:
         return "-"
     if name in FIGURES or name in ("val_auroc", "val_loss", "loss_now"):
-        text = output.value(found)
+        text = output.value(result)
         span = row.figures.get(name) or {}
         if interval and span.get("low") is not None and span.get("high") is not None:
             text += f" ({span['low']:.3f} to {span['high']:.3f})"
         return text
     if name == "epochs" and row.value("planned") is not None:
-        return f"{found} of {row.value('planned')}"
+        return f"{result} of {row.value('planned')}"
     if name == "seconds":
-        return f"{found:,.0f}"
-    if isinstance(found, int) and not isinstance(found, bool) and name != "seed":
-        return f"{found:,}"
-    return plainly(found, 60)
+        return f"{result:,.0f}"
+    if isinstance(result, int) and not isinstance(result, bool) and name != "seed":
+        return f"{result:,}"
+    return plainly(result, 60)
 
 
 def _best(rows: Sequence[RunRow], figure: str) -> dict[str, Any]:
@@ -177,11 +178,11 @@ def _best(rows: Sequence[RunRow], figure: str) -> dict[str, Any]:
     return best_runs(rows, figure)
 
 
-def _show_best(found: dict[str, Any]) -> None:
+def _show_best(result: dict[str, Any]) -> None:
     from eosin.evaluation.definitions import NAMES
 
-    words = NAMES.get(found["figure"], found["figure"])
-    for group in found["groups"]:
+    words = NAMES.get(result["figure"], result["figure"])
+    for group in result["groups"]:
         output.table(
             f"{group['measured_on']}, store {group['store']}",
             ["run", words, "95 % interval", "marks"],
@@ -193,7 +194,7 @@ def _show_best(found: dict[str, Any]) -> None:
         )
         for sentence in group["sentences"]:
             output.say(sentence)
-    for note in found["notes"]:
+    for note in result["notes"]:
         output.note(f"note: {note}")
 
 
@@ -216,15 +217,15 @@ def _diff(folder: Path, names: tuple[str, str], json_: bool) -> None:
     one, other = (_named(folder, name) for name in names)
     if one.path.resolve() == other.path.resolve():
         raise RunError(f"{names[0]} and {names[1]} are the same run")
-    found = differences(one, other)
+    result = differences(one, other)
     if json_:
-        output.result(found)
+        output.result(result)
         return
     for row in (one, other):
         if row.status == "damaged":
             output.warn(f"{row.name}: {row.remark}")
     for section in ("recipe", "environment", "results"):
-        rows = found[section]
+        rows = result[section]
         if rows:
             output.table(
                 section,
@@ -233,9 +234,9 @@ def _diff(folder: Path, names: tuple[str, str], json_: bool) -> None:
             )
         else:
             output.say(f"{section}: the same")
-    if found["same_patches"] is False:
+    if result["same_patches"] is False:
         output.say("The two were measured on different patches: their figures cannot be compared.")
-    elif found["same_patches"]:
+    elif result["same_patches"]:
         output.say(
             "Both were measured on the same patches; the difference with its interval: "
             f"eosin compare {one.path} {other.path}"

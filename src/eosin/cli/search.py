@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from eosin.cli import output
+from eosin.cli import output, studies
 from eosin.cli.weights import Weights
 from eosin.errors import UserError
 
 if TYPE_CHECKING:
-    from eosin.studies.series import Study
+    from eosin.studies.study import StudyResult
 
 
 def search(
@@ -32,7 +33,8 @@ def search(
         ),
     ] = None,
     folder: Annotated[
-        Path | None, typer.Option("--output", "-o", help="The folder to make.")
+        Path | None,
+        typer.Option("--output", "-o", help="Folder of the trials; an earlier one is resumed."),
     ] = None,
     split: Annotated[
         str | None,
@@ -62,51 +64,48 @@ def search(
         int | None, typer.Option(help="Which fold of a split into folds is left out as the test.")
     ] = None,
     resume: Annotated[
-        Path | None, typer.Option("--resume", help="Go on with the search in this folder.")
+        Path | None, typer.Option("--resume", help="Resume the search in this folder.")
     ] = None,
     weights: Weights = None,
     allow_leaks: Annotated[
-        bool, typer.Option("--allow-leaks", help="Search on a leaking split; outputs say so.")
+        bool,
+        typer.Option("--allow-leaks", help="Search on a leaking split; every output is marked."),
     ] = False,
+    force: studies.Force = False,
     json_: output.Json = False,
 ) -> None:
     """Search a recipe's settings; the best one becomes a recipe of its own.
 
-    Trials are judged on the validation part; test patches are left out before the first begins.
-    Poor trials end early. Stopped by Ctrl-C or killed at any moment, it goes on with --resume.
+    Trials are judged on the validation part; test patches are left out before the first starts.
+    Poor trials end early. Stopped by Ctrl-C or killed at any moment, it is resumed by --resume.
 
     Example: eosin search idc.store --recipe compact --trials 20 --split published -o search
     """
     output.use_json(json_)
-    from eosin.cli.train import watching
-
-    common: dict[str, Any] = {
-        "workers": workers, "confirm": confirm, "watch": watching, "said": output.note,
-    }  # fmt: skip
+    common: dict[str, Any] = {"workers": workers, "confirm": confirm, **studies.resumable()}
+    del common["again"]
     if resume is not None:
-        if any(given is not None for given in (folder, space, split, weights)) or settings:
+        if any(given is not None for given in (folder, space, split, weights)) or settings or force:
             raise UserError(
-                "--resume FOLDER goes on with the search as it was begun; leave out -o, --space, "
-                "--split, --set, --weights (only --trials, --workers and --confirm may differ)"
+                "--resume FOLDER resumes the search with its own settings; leave out -o, --space, "
+                "--split, --set, --weights, --force (only --trials, --workers and --confirm may "
+                "differ)"
             )
         from eosin.search import search as room
 
-        found = room.resume(resume, store_path=store, trials=trials, **common)
+        make = partial(room.resume, resume, store_path=store, trials=trials, **common)
     else:
         if store is None or folder is None:
-            raise UserError("say what to search on and where to: eosin search STORE -o FOLDER")
-        found = _begun(
-            store, recipe, settings or [], space, split, folder,
+            raise UserError("name the store and a folder: eosin search STORE -o FOLDER")
+        make = partial(
+            _started, store, recipe, settings or [], space, split, folder,
             trials=20 if trials is None else trials, metric=metric, seed=seed, fold=fold,
-            share=share, weights=weights, allow_leaks=allow_leaks, **common,
+            share=share, weights=weights, allow_leaks=allow_leaks, force=force, **common,
         )  # fmt: skip
-    if json_:
-        output.result({**found.result, "folder": str(found.folder), "files": list(found.files)})
-    else:
-        _show(found)
+    studies.show_study(make, _show, json_=json_)
 
 
-def _begun(
+def _started(
     store: Path,
     recipe: str,
     settings: list[str],
@@ -116,7 +115,7 @@ def _begun(
     *,
     weights: str | None,
     **options: Any,
-) -> Study:
+) -> StudyResult:
     from eosin.cli.train import split_for
     from eosin.cli.weights import found_weights
     from eosin.config import read_recipe
@@ -126,23 +125,21 @@ def _begun(
 
     chosen = read_recipe(recipe, settings)
     dimensions = None if space is None else read_space(space)
-    found = PatchStore.open(store)
+    opened = PatchStore.open(store)
     fold = options["fold"]
     words = ["--split", split] if split else []
     words += [] if fold is None else ["--fold", str(fold)]
     return room.search(
-        found, split_for(found, split), chosen, folder, space=dimensions, recipe_name=recipe,
+        opened, split_for(opened, split), chosen, folder, space=dimensions, recipe_name=recipe,
         space_origin="the built-in space" if space is None else str(space),
         split_words=tuple(words), weights=found_weights(chosen, weights), **options,
     )  # fmt: skip
 
 
-def _show(found: Study) -> None:
+def _show(study: StudyResult) -> None:
     from eosin.search.space import shown
 
-    result = found.result
-    for mark in result["marks"]:
-        output.warn(mark)
+    result = study.result
     keys, best = list(result["space"]), result["best"]["trial"]
     output.table(
         f"{len(result['rows'])} trials by {result['metric']}",
@@ -165,4 +162,3 @@ def _show(found: Study) -> None:
             output.warn(f"trial {row['trial']} failed: {row['reason']}")
     for text in result["sentences"]:
         output.say(text)
-    output.say(f"written to {found.folder}: {', '.join(found.files)}")

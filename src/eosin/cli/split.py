@@ -1,4 +1,4 @@
-"""`eosin split`: share a store out to training, validation and test."""
+"""`eosin split`: divide a store into training, validation and test."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from eosin.cli import output
+from eosin.cli.targets import check_file
 from eosin.errors import SplitError, closest
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def split(
         str | None,
         typer.Option(
             metavar="out|train",
-            help="For --by published: what becomes of cases in no list; train is marked in every "
+            help="For --by published: where cases in no list go; train is marked in every "
             "later output.  [default: out]",
         ),
     ] = None,
@@ -53,30 +54,32 @@ def split(
         Path | None,
         typer.Option("--output", "-o", help="The CSV to write.  [default: STORE.split.csv]"),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file of that name.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a split of that name.")] = False,
     json_: output.Json = False,
 ) -> None:
-    """Share a store out to training, validation and test.
+    """Divide a store into training, validation and test.
 
-    Cases stay whole wherever they are known. The split is a CSV that can be read and edited; its
-    header says scheme, seed, store and whether it is known to leak. Nothing ties a case to a
+    No case is divided, where cases are known. The split is a CSV that can be read and edited; its
+    header has scheme, seed, store and whether it is known to leak. Nothing ties a case to a
     patient: parts are disjoint by case, not by patient.
 
     Example: eosin split idc.store --by case
     """
     output.use_json(json_)
     from eosin.data.store import PatchStore
-    from eosin.splitting.split_file import read_split, write_split
+    from eosin.splitting.split_file import is_split, read_split, write_split
     from eosin.splitting.split_summary import missing_classes
 
     opened = PatchStore.open(store)
     target = out or opened.path.with_name(f"{opened.path.resolve().name}.split.csv")
-    _check_target(target, opened, force)
+    check_file(
+        target, "a split", is_split, force=force, store=opened, inputs={"--file": file}
+    )  # fmt: skip
     made = _make(
         opened, by, fractions=fractions, k=k, unlisted=unlisted, file=file, seed=seed
     )  # fmt: skip
     write_split(made, target)
-    # What a later command will read is what is shown.
+    # What is shown is what a later command will read.
     made = read_split(target)
     for sentence in missing_classes(made, opened):
         output.warn(sentence)
@@ -86,15 +89,6 @@ def split(
         output.result(_plain(made, opened, target))
     else:
         _show(made, opened, target)
-
-
-def _check_target(target: Path, store: PatchStore, force: bool) -> None:
-    if target.is_dir():
-        raise SplitError(f"{target} is a folder; name a file with -o FILE")
-    if target.resolve().is_relative_to(store.path.resolve()):
-        raise SplitError(f"{target} lies inside the store; a split stands beside it")
-    if target.exists() and not force:
-        raise SplitError(f"{target} exists already; say --force, or name another with -o FILE")
 
 
 def _make(
@@ -107,14 +101,14 @@ def _make(
     file: Path | None,
     seed: int,
 ) -> Split:
-    """The split asked for; an option that belongs to another scheme is refused, not ignored."""
+    """The requested split; an option of another scheme is refused, not ignored."""
     from eosin.splitting import splits
 
     if by not in SCHEMES:
-        raise SplitError(f"--by {by!r} is no way to split; {closest(by, SCHEMES)}")
-    said = {"--fractions": fractions, "--folds": k, "--unlisted": unlisted, "--file": file}
+        raise SplitError(f"--by {by!r} is not a way to split; {closest(by, SCHEMES)}")
+    options = {"--fractions": fractions, "--folds": k, "--unlisted": unlisted, "--file": file}
     owner = {"--fractions": "case", "--folds": "folds", "--unlisted": "published", "--file": "file"}
-    for name, value in said.items():
+    for name, value in options.items():
         if value is not None and owner[name] != by:
             raise SplitError(f"{name} belongs to --by {owner[name]}, not to --by {by}")
     match by:
@@ -141,7 +135,7 @@ def _show(split: Split, store: PatchStore, target: Path) -> None:
 
     classes = [plainly(name, 40) for name in store.classes]
     shown = classes if len(classes) <= _SHOWN_CLASSES else []
-    # Of two classes the share of the second says it all; of more, every class has its own.
+    # Of two classes the share of the second is enough; of more, every class has its own.
     shares = [1] if len(classes) == 2 else range(len(shown))
     columns = ["part", "cases", "patches", *shown, *(f"{classes[label]} %" for label in shares)]
     rows = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from eosin.cli import output
 from eosin.errors import EosinError, RunError, StoppedError, UserError
 
 if TYPE_CHECKING:
+    from eosin.runs import RunFolder
     from eosin.tracking.tracker import Tracker
     from eosin.training.loop import Reporter
     from eosin.training.session import Session
@@ -131,15 +133,50 @@ def finish(tracker: Tracker, session: Session) -> list[str]:
     from eosin.tracking import words
 
     if not tracker.names:
-        # What was dropped at the last moment is still said.
+        # A tracker that was dropped at the last moment is still reported.
         return tracker.finished({})
-    pictures, others = words.files(session.run)
-    for path in pictures:
-        tracker.figure(path)
-    for path, kind in others:
-        tracker.artifact(path, kind)
-    evaluated = (session.run / "evaluation.json").is_file()
-    return tracker.finished(session.run.read_json("evaluation.json") if evaluated else {})
+    with tempfile.TemporaryDirectory() as folder:
+        shared = for_others(session, Path(folder))
+        pictures, others = words.files(shared)
+        for path in pictures:
+            tracker.figure(path)
+        for path, kind in others:
+            tracker.artifact(path, kind)
+        evaluated = (shared / "evaluation.json").is_file()
+        return tracker.finished(shared.read_json("evaluation.json") if evaluated else {})
+
+
+def for_others(session: Session, folder: Path) -> RunFolder:
+    """A copy of a run for others: its report and figures are made again from what they may see."""
+    from eosin.figures.charts import draw_all
+    from eosin.reporting.blocks import MissingPart
+    from eosin.reporting.material import read
+    from eosin.reporting.report import write_report
+    from eosin.splitting.seen import case_names
+    from eosin.tracking import words
+
+    run, store = session.run, session.store
+    cases = case_names(run) | set(store.cases.tolist())
+    shared = words.share(run, folder, key=store.digest, cases=cases)
+    if not (shared / "evaluation.json").is_file():
+        return shared
+    evaluation = shared.read_json("evaluation.json")
+    # No store is looked for under a relative name, so no patch and no name of its file is shown.
+    hidden = {**evaluation, "store": {**evaluation.get("store", {}), "path": "(not sent)"}}
+    try:
+        shared.write_json("evaluation.json", hidden)
+        if (run / "report.html").is_file():
+            write_report(shared.path)
+        material = read(shared.path)
+        try:
+            curves = material.curves
+        except MissingPart:
+            curves = None
+        draw_all(shared.path, material.evaluation, curves, metrics=material.metrics)
+    except (EosinError, OSError, ValueError) as error:
+        output.warn(f"tracking: report or figures could not be made for others ({error})")
+    shared.write_json("evaluation.json", evaluation)
+    return shared
 
 
 def _opened(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -55,7 +56,7 @@ def train(
     ] = None,
     base: Annotated[
         Path | None,
-        typer.Option("--from", help="Begin with the weights of this run (other cases or classes)."),
+        typer.Option("--from", help="Start with the weights of this run (other cases or classes)."),
     ] = None,
     teacher: Annotated[
         Path | None,
@@ -63,41 +64,46 @@ def train(
     ] = None,
     weights: Weights = None,
     resume: Annotated[
-        Path | None, typer.Option("--resume", help="Go on with the unfinished run in this folder.")
+        Path | None, typer.Option("--resume", help="Resume the unfinished run in this folder.")
     ] = None,
     allow_leaks: Annotated[
-        bool, typer.Option("--allow-leaks", help="Train on a leaking split; every output says so.")
+        bool,
+        typer.Option("--allow-leaks", help="Train on a leaking split; every output is marked."),
     ] = False,
     evaluate: Annotated[
-        bool, typer.Option("--evaluate/--no-evaluate", help="Evaluate when training is done.")
+        bool, typer.Option("--evaluate/--no-evaluate", help="Evaluate after training.")
     ] = True,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing run folder.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a run; files that eosin did not make are kept.")
+    ] = False,
     track: tracking.Track = None,
     track_to: tracking.TrackTo = None,
     track_project: tracking.TrackProject = None,
     json_: output.Json = False,
 ) -> None:
-    """Train a classifier, audit its split first, evaluate it afterwards.
+    """Train a classifier: audit its split first, evaluate it afterwards.
 
-    Stopped by Ctrl-C or killed at any moment, it goes on with --resume where it was. Neither the
-    run of --from nor that of --teacher may have seen a case that is to be measured on.
+    Stopped by Ctrl-C or killed at any moment, it continues with --resume. Neither the run of --from
+    nor that of --teacher may have seen a case that is used for measuring.
 
     Example: eosin train idc.store --recipe compact --split published -o run
     """
     output.use_json(json_)
+    from eosin.locks import working_on
+
     tracking.check(track, track_to)
     if resume is not None:
         others = (run, split, settings, base, teacher, weights)
         if any(other is not None for other in others):
             raise UserError(
-                "--resume RUN goes on with the run as it was; leave out -o, --split, --set, "
-                "--from, --teacher, --weights"
+                "--resume RUN continues the run with its own settings; leave out -o, --split, "
+                "--set, --from, --teacher, --weights"
             )
-        begin = partial(_resumed, resume, source)
+        open_session = partial(_resumed, resume, source)
     else:
         if source is None or run is None:
-            raise UserError("say what to train on and where to: eosin train STORE -o RUN")
-        begin = partial(
+            raise UserError("name a source and a run folder: eosin train STORE -o RUN")
+        open_session = partial(
             _started,
             source,
             recipe,
@@ -111,8 +117,15 @@ def train(
             teacher=teacher,
             weights=weights,
         )
-    with processes.team() as team:
-        session = processes.shared(team, begin)
+    with ExitStack() as stack:
+
+        def locked() -> Session:
+            session = open_session()
+            stack.enter_context(working_on(session.run.path, "eosin train"))
+            return session
+
+        team = stack.enter_context(processes.team())
+        session = processes.shared(team, locked)
         tracked = (
             tracking.tracked(session, track, track_to, track_project)
             if team.main
@@ -131,31 +144,31 @@ def _go(
     evaluate: bool,
     json_: bool,
 ) -> None:
-    """Train, or go on training, and evaluate."""
+    """Train, or resume training, and evaluate."""
     from eosin.training.session import fit
 
     for mark in session.marks:
         output.warn(mark)
     if resume is not None and session.run.finished:
-        output.note(f"{resume} is finished already")
+        output.note(f"{resume} is already finished")
         from eosin.records.model import ModelFacts
 
         facts = ModelFacts.of_run(session.run.path)
     else:
-        # Killed before its first checkpoint, a run begins again: to the same weights.
-        going_on = resume is not None and (session.run / "resume.pt").exists()
-        if resume is not None and not going_on:
-            output.note(f"{resume} has no checkpoint yet; it begins again from the start")
+        # Killed before its first checkpoint, a run starts again: to the same weights.
+        resuming = resume is not None and (session.run / "resume.pt").exists()
+        if resume is not None and not resuming:
+            output.note(f"{resume} has no checkpoint yet; it starts again from the beginning")
         silent = (
             processes.last_words(
                 f"stopped while another process did not answer; {session.run.path} has the last "
-                f"checkpoint: go on with --resume {session.run.path}"
+                f"checkpoint: resume with --resume {shlex.quote(str(session.run.path))}"
             )
             if team.count > 1
             else nullcontext()
         )
         with silent, watching(session, processes=team.count) as reporter:
-            facts = fit(session, reporter=follow(reporter), resume=going_on, team=team)
+            facts = fit(session, reporter=follow(reporter), resume=resuming, team=team)
     processes.leave(team)
     if not team.main:
         return
@@ -166,7 +179,7 @@ def _go(
         if json_:
             output.result({"run": str(session.run.path), "model": facts.to_json()})
         else:
-            output.say(f"next: eosin evaluate {session.run.path}")
+            output.say(f"next: eosin evaluate {shlex.quote(str(session.run.path))}")
         return
     from eosin.cli.evaluate import assess_and_show
 
@@ -180,7 +193,9 @@ def _started(
     split: str | None,
     run: Path,
     *,
+    force: bool,
     base: Path | None,
+    teacher: Path | None,
     weights: str | None,
     **options: Any,
 ) -> Session:
@@ -188,19 +203,26 @@ def _started(
     from eosin.runs import RunFolder
     from eosin.training.session import start
 
+    if base is not None and weights is not None:
+        raise UserError("--from RUN brings its own weights; leave out --weights")
     name = recipe or "compact"
     if base is not None and recipe is None:
         name = str((RunFolder.open(base) / "recipe.toml").resolve())
     chosen = read_recipe(name, settings)
-    if base is not None and weights is not None:
-        raise UserError("--from RUN brings its own weights; leave out --weights")
+    inputs = {"the source": source, "--from": base, "--teacher": teacher, "--weights": weights}
+    inputs |= {"--recipe": name if name.endswith(".toml") else None, "--split": split}
+    RunFolder(run).check(force=force, inputs=inputs)
     store = _store(source, run)
-    parted = split_for(store, split)
+    split_of_store = split_for(store, split)
     pretrained = found_weights(chosen, weights) if base is None else None
-    session, _ = start(store, parted, chosen, run, base=base, weights=pretrained, **options)
+    with output.replacing(run, "run", force=force):
+        session, _ = start(
+            store, split_of_store, chosen, run,
+            base=base, teacher=teacher, weights=pretrained, force=force, **options,
+        )  # fmt: skip
     if base is not None and chosen.network in ("compact", "encoder") and not chosen.freeze_norm:
         output.note(
-            "batch norm will take on the statistics of the new cases; with few of them say "
+            "batch norm will adapt to the statistics of the new cases; with few of them add "
             "--set freeze_norm=true"
         )
     return session
@@ -213,24 +235,28 @@ def _resumed(folder: Path, source: Path | None) -> Session:
 
 
 def _store(source: Path, run: Path) -> PatchStore:
-    """The store itself, or the one packed from the source beside the run folder."""
+    """The store itself, or the one packed from the source, beside the run folder."""
     from eosin.data.store import PatchStore
 
     if (source / "store.json").exists() or not source.exists():
         return PatchStore.open(source)
-    path = run.parent / f"{source.stem}.store"
-    if path.exists():
-        opened = PatchStore.open(path)
-        if opened.info.get("source") != source.name:
-            raise UserError(
-                f"{path} was packed from {opened.info.get('source')}, not from {source.name}; "
-                "move it away, or pack by hand with: eosin pack"
-            )
-        output.note(f"using {path}, packed before")
-        return opened
     from eosin.cli.pack import pack_and_note
+    from eosin.data.identity import packed_before
 
-    return pack_and_note(source, path)
+    first = run.parent / f"{source.stem}.store"
+    path, store = packed_before(source, first)
+    if store is None:
+        if path != first:
+            output.note(f"{first} was packed from something else; packing into {path}")
+        try:
+            return pack_and_note(source, path)
+        except UserError:
+            # Another process may have packed the same source meanwhile.
+            path, store = packed_before(source, first)
+            if store is None:
+                raise
+    output.note(f"using {path}, packed earlier from the same source")
+    return store
 
 
 def split_for(store: PatchStore, wanted: str | None) -> Split:
@@ -263,8 +289,8 @@ def split_for(store: PatchStore, wanted: str | None) -> Split:
 def watching(session: Session, *, processes: int = 1) -> Iterator[Reporter]:
     """Show progress, and turn Ctrl-C or a stop signal into a checkpoint after the step.
 
-    processes: how many train together; the signal then comes from their launcher, which ends by
-    itself what does not end in time.
+    processes: how many train together; the signal then comes from their launcher, which itself
+    ends what does not end in time.
     """
     from eosin.training.loop import Reporter
 
@@ -286,16 +312,16 @@ def watching(session: Session, *, processes: int = 1) -> Iterator[Reporter]:
             task = bar.add_task("", total=None, rate="")
             state: dict[str, Any] = {"steps": 1}
 
-            def started(facts: dict[str, Any]) -> None:
-                state.update(facts)
+            def started(plan: dict[str, Any]) -> None:
+                state.update(plan)
                 console.print(
-                    f"{session.recipe.name}: {facts['parameters']:,} parameters, "
-                    f"{facts['patches']:,} training patches, {facts['epochs']} epochs of "
-                    f"{facts['steps']} steps on {facts['machine']}",
+                    f"{session.recipe.name}: {plan['parameters']:,} parameters, "
+                    f"{plan['patches']:,} training patches, {plan['epochs']} epochs of "
+                    f"{plan['steps']} steps on {plan['machine']}",
                     markup=False,
                 )
-                done = facts["epoch"] * facts["steps"] + facts["step"]
-                bar.update(task, total=facts["epochs"] * facts["steps"], completed=done)
+                done = plan["epoch"] * plan["steps"] + plan["step"]
+                bar.update(task, total=plan["epochs"] * plan["steps"], completed=done)
 
             def taught(done: int, total: int) -> None:
                 bar.update(task, total=total, completed=done, description="asking the teacher")

@@ -1,4 +1,4 @@
-"""What `--weights` says: an encoder's published weights, a file of the user's, or chance."""
+"""`--weights`: an encoder's published weights, a file of the user's, or random ones."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def found_weights(recipe: Recipe, given: str | None) -> dict[str, Any] | None:
         if given is not None:
             raise UserError(
                 f"--weights is for encoders; recipe {recipe.name} trains network {recipe.network}. "
-                "To begin with the weights of an earlier run say --from RUN"
+                "To start with the weights of an earlier run, use --from RUN"
             )
         return None
     from eosin.cli.transfers import bar, stopped, watcher
@@ -42,7 +42,7 @@ def found_weights(recipe: Recipe, given: str | None) -> dict[str, Any] | None:
 
     spec = find_encoder(str(recipe.arguments.get("encoder", "")))
     if given == "random":
-        output.warn(f"{spec.title} begins with random weights: nothing is pretrained")
+        output.warn(f"{spec.title} starts with random weights: nothing is pretrained")
         return None
     try:
         with bar() as shown:

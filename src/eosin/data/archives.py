@@ -106,7 +106,7 @@ class ZipFiles(Files):
             raise
 
     def _list(self) -> None:
-        start, size, count, shift = self._find_directory()
+        start, size, count, shift = zip_directory(self._fd, self.path)
         directory = os.pread(self._fd, size, start)
         if len(directory) != size:
             raise SourceError(_damaged(self.path, "its directory is cut off"))
@@ -143,36 +143,6 @@ class ZipFiles(Files):
             self._crcs.append(crc)
             self._methods.append(method)
             self._flags.append(flags)
-
-    def _find_directory(self) -> tuple[int, int, int, int]:
-        """(start, bytes, entries, shift of all offsets by the bytes before the zip)."""
-        total = os.fstat(self._fd).st_size
-        tail_start = max(0, total - 65_557)
-        tail = os.pread(self._fd, total - tail_start, tail_start)
-        at = tail.rfind(b"PK\x05\x06")
-        if at < 0 or len(tail) - at < 22:
-            raise SourceError(_damaged(self.path, "the directory at its end is missing"))
-        fields = _END.unpack_from(tail, at)
-        disk, entries, size, offset = fields[1], fields[4], fields[5], fields[6]
-        end = tail_start + at
-        if disk not in (0, 0xFFFF):
-            raise SourceError(f"{self.path} is one part of a zip in several parts; join them first")
-        locator = os.pread(self._fd, 20, max(0, end - 20))
-        if locator[:4] == b"PK\x06\x07":
-            at = struct.unpack_from("<Q", locator, 8)[0] & (2**63 - 1)
-            record = os.pread(self._fd, 56, at)
-            if record[:4] != b"PK\x06\x06":
-                # There are bytes before the zip: the record is just before its locator.
-                record = os.pread(self._fd, 56, max(0, end - 76))
-            large = _END64.unpack(record) if len(record) == 56 else None
-            if large is None or large[0] != b"PK\x06\x06":
-                raise SourceError(_damaged(self.path, "its large directory is missing"))
-            entries, size, offset = large[7], large[8], large[9]
-            end -= 76
-        start = end - size
-        if start < 0 or size < entries * 46:
-            raise SourceError(_damaged(self.path, "its directory does not fit its size"))
-        return start, size, entries, start - offset
 
     def read(self, i: int) -> bytes:
         """The bytes of member i, checked against the directory's size and checksum."""
@@ -272,6 +242,37 @@ class ZipFiles(Files):
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def zip_directory(descriptor: int, path: Path) -> tuple[int, int, int, int]:
+    """(start, bytes, entries, shift of all offsets by what is before the zip) of its directory."""
+    total = os.fstat(descriptor).st_size
+    tail_start = max(0, total - 65_557)
+    tail = os.pread(descriptor, total - tail_start, tail_start)
+    at = tail.rfind(b"PK\x05\x06")
+    if at < 0 or len(tail) - at < 22:
+        raise SourceError(_damaged(path, "the directory at its end is missing"))
+    fields = _END.unpack_from(tail, at)
+    disk, entries, size, offset = fields[1], fields[4], fields[5], fields[6]
+    end = tail_start + at
+    if disk not in (0, 0xFFFF):
+        raise SourceError(f"{path} is one part of a zip in several parts; join them first")
+    locator = os.pread(descriptor, 20, max(0, end - 20))
+    if locator[:4] == b"PK\x06\x07":
+        at = struct.unpack_from("<Q", locator, 8)[0] & (2**63 - 1)
+        record = os.pread(descriptor, 56, at)
+        if record[:4] != b"PK\x06\x06":
+            # Something is before the zip: the record is just before its locator.
+            record = os.pread(descriptor, 56, max(0, end - 76))
+        large = _END64.unpack(record) if len(record) == 56 else None
+        if large is None or large[0] != b"PK\x06\x06":
+            raise SourceError(_damaged(path, "its large directory is missing"))
+        entries, size, offset = large[7], large[8], large[9]
+        end -= 76
+    start = end - size
+    if start < 0 or size < entries * 46:
+        raise SourceError(_damaged(path, "its directory does not fit its size"))
+    return start, size, entries, start - offset
 
 
 def _damaged(path: Path, what: str) -> str:

@@ -36,7 +36,7 @@ class Chunk:
 
     seen: int
     patches: npt.NDArray[np.uint8]
-    #: Of a block of an array all index columns; of images those that decoding tells.
+    #: Of a block of an array all index columns; of images those that decoding gives.
     columns: dict[str, Any]
     #: Number of each patch among the candidates of a plan; empty for a block of an array.
     numbers: list[int]
@@ -87,14 +87,14 @@ def _decode(plan: Plan, start: int, stop: int, rule: PictureRule) -> Chunk:
     rows = _usual_rows(plan, start, stop, rule)
     unusual: list[int] = []
     # Groups of 32 stay in the cache; larger ones are no faster.
-    usual = [slot for slot, found in enumerate(rows) if found is not None]
+    usual = [slot for slot, data in enumerate(rows) if data is not None]
     for first in range(0, len(usual), 32):
         group = usual[first : first + 32]
         try:
             patches[group] = unfilter([rows[slot] or b"" for slot in group], height, width)
         except ImageError:
             unusual += group
-    unusual += [slot for slot, found in enumerate(rows) if found is None]
+    unusual += [slot for slot, data in enumerate(rows) if data is None]
     del rows
     dropped = set()
     for slot in unusual:
@@ -131,8 +131,8 @@ def _usual_rows(plan: Plan, start: int, stop: int, rule: PictureRule) -> list[by
     # Twins are most often copies, which are not decoded at all.
     slots = [slot for slot in range(stop - start) if start + slot not in plan.twins]
     for run in plan.files.runs([plan.members[start + slot] for slot in slots]):
-        for k, found in zip(run.slots, quick_rows(run, height, width), strict=True):
-            rows[slots[k]] = found
+        for k, data in zip(run.slots, quick_rows(run, height, width), strict=True):
+            rows[slots[k]] = data
     return rows
 
 

@@ -59,10 +59,10 @@ _ADAM7 = (
     (0, 1, 1, 2),
 )  # fmt: skip
 _VALID_FILTERS = bytes(range(5))
-_END = b"\0\0\0\0IEND\xaeB`\x82"
+END = b"\0\0\0\0IEND\xaeB`\x82"
 _HEADER = struct.Struct(">II5B")
-_CHUNK = struct.Struct(">I4s")
-_NUMBER = struct.Struct(">I")
+CHUNK = struct.Struct(">I4s")
+NUMBER = struct.Struct(">I")
 
 
 class Scanlines(NamedTuple):
@@ -148,12 +148,12 @@ def read_png(data: bytes, max_pixels: int = MAX_PIXELS) -> Scanlines:
     while True:
         if position + 12 > end:
             raise ImageError(f"truncated: PNG ends after {end} bytes without its end mark")
-        length, kind = _CHUNK.unpack_from(data, position)
+        length, kind = CHUNK.unpack_from(data, position)
         stop = position + 12 + length
         if stop > end:
             name = kind.decode("latin-1")
             raise ImageError(f"truncated: PNG ends inside its chunk {name!a}")
-        if crc32(view[position + 4 : stop - 4]) != _NUMBER.unpack_from(data, stop - 4)[0]:
+        if crc32(view[position + 4 : stop - 4]) != NUMBER.unpack_from(data, stop - 4)[0]:
             raise ImageError(f"corrupt: wrong checksum in PNG chunk {kind.decode('latin-1')!a}")
         if kind == b"IDAT":
             parts.append(view[position + 8 : stop - 4])
@@ -175,7 +175,7 @@ def read_png(data: bytes, max_pixels: int = MAX_PIXELS) -> Scanlines:
     if not interlaced and not valid_filters(rows[:: 1 + (width * bits + 7) // 8]):
         raise ImageError("corrupt: unknown PNG row filter")
     plain = color == 2 and depth == 8 and not interlaced and len(kept) == 1
-    clean = data if plain else b"".join([*kept, _chunk(b"IDAT", bytes(packed)), _END])
+    clean = data if plain else b"".join([*kept, _chunk(b"IDAT", bytes(packed)), END])
     return Scanlines(height, width, rows, plain, clean)
 
 
@@ -243,14 +243,14 @@ def _expected_bytes(height: int, width: int, bits: int, interlaced: int) -> int:
 
 
 def _chunk(kind: bytes, body: bytes) -> bytes:
-    return _CHUNK.pack(len(body), kind) + body + crc32(body, crc32(kind)).to_bytes(4, "big")
+    return CHUNK.pack(len(body), kind) + body + crc32(body, crc32(kind)).to_bytes(4, "big")
 
 
 def unfilter(rows: Sequence[bytes], height: int, width: int) -> npt.NDArray[np.uint8]:
     """Filtered rows of n plain RGB PNGs of one size -> uint8 [n, height, width, 3].
 
     They are stacked in one PNG and decoded in one call. An unfiltered black row
-    between two images stands for the zeros that the specification puts above a first row, so the
+    between two images replaces the zeros that the specification puts above a first row, so the
     pixels are those of n single calls. Raises ImageError for a row filter that PNG does not have.
 
     >>> unfilter([bytes([0, 1, 2, 3])], 1, 1).tolist()
@@ -261,7 +261,7 @@ def unfilter(rows: Sequence[bytes], height: int, width: int) -> npt.NDArray[np.u
     joined = blank.join([*rows, b""])
     if not valid_filters(joined[:: len(blank)]):
         raise ImageError("corrupt: unknown PNG row filter")
-    png = b"".join([png_header(total, width), _chunk(b"IDAT", stored(joined)), _END])
+    png = b"".join([png_header(total, width), _chunk(b"IDAT", stored(joined)), END])
     image = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR_RGB)
     patches = np.asarray(image, dtype=np.uint8).reshape(len(rows), height + 1, width, 3)
     return np.asarray(patches[:, :height])

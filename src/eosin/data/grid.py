@@ -1,4 +1,4 @@
-"""Where patches lie on their slide: the step of their grid, and the picture inside its padding."""
+"""The places of patches on their slide: the step of their grid, and the part without padding."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MAX_STEP = 16
 
 
 def content_sizes(store: PatchStore, rows: Rows) -> tuple[Rows, Rows]:
-    """Height and width in pixels of the picture inside each patch, its padding left away.
+    """Height and width in pixels of the picture inside each patch, without its padding.
 
     rows: int64 [n] -> int64 [n], int64 [n].
     """

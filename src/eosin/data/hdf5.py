@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import gzip
-import os
 import shutil
 import tempfile
 import zlib
@@ -27,6 +26,7 @@ from eosin.data.arrays import (
 )
 from eosin.data.layouts import plainly
 from eosin.errors import MissingExtraError, SourceError, first_line
+from eosin.folders import scratch_file
 
 
 def pcam_parts(source: Path, scratch: Path | None) -> list[Part]:
@@ -88,12 +88,12 @@ def _dataset(path: Path, name: str, scratch: Path | None) -> Iterator[Any]:
         plain = path
         try:
             if path.suffix == ".gz":
-                handle, temporary = tempfile.mkstemp(".partial", f".{path.name}.", scratch)
-                stack.callback(os.unlink, temporary)
-                with os.fdopen(handle, "wb") as target, gzip.open(path, "rb") as packed:
+                beside = Path(scratch or tempfile.gettempdir()) / path.name
+                plain = stack.enter_context(scratch_file(beside))
+                with open(plain, "wb") as target, gzip.open(path, "rb") as packed:
                     shutil.copyfileobj(packed, target, 1 << 20)
-                plain = Path(temporary)
-            file = stack.enter_context(h5py.File(plain, "r"))
+            # It is only read, and an unpacked one is locked by this process.
+            file = stack.enter_context(h5py.File(plain, "r", locking=False))
             # A link could lead into another file of this machine.
             link = file.get(name, getlink=True)
             if not isinstance(link, h5py.HardLink) or not isinstance(file[name], h5py.Dataset):

@@ -1,8 +1,8 @@
 """Inflating and checksums at the speed of libdeflate, where it is installed.
 
-The fast way is only asked whether a stream holds exactly the bytes it should. Where it says no, or
-where it is not installed, the caller asks zlib, which is the reference and gives the reason; so
-what is refused, and with which words, does not depend on the library.
+The fast way only accepts a stream that has exactly the expected bytes. Where it refuses, or is not
+installed, the caller uses zlib, which is the reference and gives the reason. So the library
+decides neither what is refused nor the words.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ def crc32(data: bytes | memoryview, value: int = 0) -> int:
 
 
 def zlib_exactly(packed: bytes | memoryview, size: int) -> bytes | None:
-    """The ``size`` bytes of a zlib stream; None where it is damaged or holds more or fewer.
+    """The ``size`` bytes of a zlib stream; None where it is damaged or has more or fewer.
 
-    None does not say why: ask zlib. Nothing more than ``size`` bytes is ever allocated.
+    None has no reason: use zlib for it. Never more than ``size`` bytes are allocated.
 
     >>> zlib_exactly(zlib.compress(b"abc"), 2) is None
     True
@@ -57,7 +57,7 @@ def deflate_exactly(packed: bytes | memoryview, size: int) -> bytes | None:
 def _exactly(
     function: Callable[[Any, int], bytes], packed: bytes | memoryview, size: int
 ) -> bytes | None:
-    # A lie about the size is known before anything is allocated for it.
+    # An impossible size is refused before anything is allocated for it.
     if not 0 < size <= _MOST_RATIO * len(packed):
         return None
     try:
@@ -68,7 +68,7 @@ def _exactly(
 
 
 def stored(data: bytes) -> bytes:
-    """A zlib stream that holds the data as they are, for a reader that wants one.
+    """A zlib stream of uncompressed data, for a reader that needs one.
 
     >>> zlib.decompress(stored(b"abc"))
     b'abc'

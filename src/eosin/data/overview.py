@@ -1,4 +1,4 @@
-"""What a store holds, counted: patches by case and class, odd sizes."""
+"""Counts of a store: patches by case and class, odd sizes."""
 
 from __future__ import annotations
 
@@ -57,5 +57,5 @@ def quantiles(values: Sequence[float]) -> list[float]:
     >>> quantiles([1, 2, 3])
     [1.0, 1.1, 1.5, 2.0, 2.5, 2.9, 3.0]
     """
-    found: list[float] = np.quantile(values, [0, 0.05, 0.25, 0.5, 0.75, 0.95, 1]).tolist()
-    return found
+    values_at: list[float] = np.quantile(values, [0, 0.05, 0.25, 0.5, 0.75, 0.95, 1]).tolist()
+    return values_at

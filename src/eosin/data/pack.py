@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,11 @@ from eosin.data.arrays import ArrayPlan
 from eosin.data.chunks import Chunk, in_order, tasks_of
 from eosin.data.decode import MAX_PIXELS, STRICT, image_size
 from eosin.data.fit import FITS, PictureRule
+from eosin.data.identity import origin_of
 from eosin.data.layouts import plainly
 from eosin.data.sources import Plan, open_source
 from eosin.data.store import INDEX_SCHEMA, PatchStore, StoreWriter
 from eosin.errors import ImageError, RejectsError, SourceError
-from eosin.memory import keep_freed_memory
 
 Progress = Callable[[int, int], None]
 
@@ -56,7 +56,7 @@ def pack(
     patterns of members to keep. force: replace a store. workers: threads, all cores by default.
     progress: called with (images done, images in all).
 
-    Raises SourceError when the source cannot be read or holds nothing usable, RejectsError when
+    Raises SourceError when the source cannot be read or has nothing usable, RejectsError when
     too much of it is unusable, StoreError when the store cannot be written. Nothing is left then.
 
     >>> import tempfile
@@ -73,11 +73,12 @@ def pack(
         raise SourceError(f"unknown --fit {fit!r}; known: {', '.join(FITS)}")
     source, target = Path(source), Path(store)
     patterns = [include] if isinstance(include, str) else list(include or ())
-    StoreWriter.check(target, replace=force)
+    StoreWriter.check(target, replace=force, inputs={"SOURCE": source})
+    # Before it is read: a source that changes meanwhile is not taken for the one that was packed.
+    origin = origin_of(source) if source.exists() else {}
     # OpenCV's own threads would compete with ours.
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
-    keep_freed_memory()
     try:
         with (
             STRICT,
@@ -85,7 +86,9 @@ def pack(
         ):
             chosen = size or _common_size(source, plan, max_pixels)
             rule = PictureRule(chosen, fit, max_pixels)
-            return _write(source, target, plan, rule, max_rejects, mpp, force, workers, progress)
+            return _write(
+                source, origin, target, plan, rule, max_rejects, mpp, force, workers, progress
+            )
     finally:
         cv2.setNumThreads(threads)
 
@@ -105,6 +108,7 @@ def _plan(
 
 def _write(
     source: Path,
+    origin: Mapping[str, Any],
     target: Path,
     plan: Plan | ArrayPlan,
     rule: PictureRule,
@@ -171,13 +175,14 @@ def _write(
         notes = list(plan.notes)
         if not (table["case"] != "").all():
             notes.append(
-                "the source does not say which case a patch is of: no split of this store can "
+                "the source does not give the case of every patch: no split of this store can "
                 "guarantee disjoint cases"
             )
         rejects.sort()
         writer.info.update(
             layout=plan.layout.name,
             source=source.name,
+            origin=origin,
             fit=rule.fit,
             nested_copies=nested,
             nested_differing=differing,
@@ -229,9 +234,9 @@ def _repeated(table: pl.DataFrame, classes: Sequence[str]) -> dict[str, Any]:
     listed = [
         [
             {"row": row, "label": classes[label], "source": name}
-            for row, label, name in zip(found["row"], found["label"], found["source"], strict=True)
+            for row, label, name in zip(*columns, strict=True)
         ]
-        for found in conflicts.head(LISTED_CONFLICTS).to_dicts()
+        for _, *columns in conflicts.head(LISTED_CONFLICTS).rows()
     ]
     return {
         "duplicates": table.height - table["digest"].n_unique(),

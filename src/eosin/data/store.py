@@ -1,12 +1,12 @@
 """PatchStore: a folder with all patches of a data set as one memory-mapped array.
 
-The folder holds
+The folder contains
 
 - ``patches.npy``     uint8 [N, H, W, 3], RGB, memory-mapped on opening;
 - ``index.parquet``   one row a patch, in the same order (columns: ``INDEX_SCHEMA``);
 - ``store.json``      format version, class names, patch size, mpp, counts, rejects, digest.
 
-It is written under a temporary name and renamed when complete: it is there whole or not at all.
+It is written under a temporary name and renamed when complete: it is there complete or not at all.
 """
 
 from __future__ import annotations
@@ -14,10 +14,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import secrets
-import shutil
-import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +27,7 @@ import polars as pl
 
 from eosin.data.digests import pixel_digests, table_digest
 from eosin.errors import StoreError, first_line
+from eosin.folders import Inputs, check_target, whole_folder
 
 FORMAT = 1
 
@@ -75,7 +73,7 @@ class PatchStore:
 
     def __init__(self, path: Path, info: Mapping[str, Any]) -> None:
         self.path = path
-        #: The whole of store.json.
+        #: All of store.json.
         self.info = dict(info)
 
     @classmethod
@@ -121,7 +119,7 @@ class PatchStore:
             ) from None
         if shape != expected or rows != expected[0]:
             raise StoreError(
-                f"{self.path} is damaged: store.json says {expected}, patches.npy holds {shape}, "
+                f"{self.path} is damaged: store.json has {expected}, patches.npy {shape}, "
                 f"index.parquet {rows} rows; pack again"
             )
         if rows and not 0 <= int(self.labels.min()) <= int(self.labels.max()) < len(classes):
@@ -149,7 +147,7 @@ class PatchStore:
                     return np.asarray(array, dtype=np.uint8)
             raise StoreError(f"{path} cannot be read ({error}); pack again") from None
         if array.dtype != np.uint8 or array.ndim != 4:
-            raise StoreError(f"{path} holds {array.dtype} {array.shape}, not uint8 [N, H, W, 3]")
+            raise StoreError(f"{path} contains {array.dtype} {array.shape}, not uint8 [N, H, W, 3]")
         return np.asanyarray(array)
 
     @cached_property
@@ -169,7 +167,7 @@ class PatchStore:
 
     @cached_property
     def cases(self) -> npt.NDArray[np.str_]:
-        """str [N]; "" where the source does not know the case."""
+        """str [N]; "" where the source does not give the case."""
         return np.asarray(self.index["case"].to_list(), dtype=np.str_)
 
     @property
@@ -196,26 +194,28 @@ class PatchStore:
 
     @property
     def digest(self) -> str:
-        """The identity of the whole: pixels, labels, cases and positions in order."""
+        """The identity of the store: pixels, labels, cases and positions in order."""
         return str(self.info["digest"])
 
     @property
     def cases_known(self) -> bool:
-        """Whether every patch names its case; without it no split can promise disjoint cases."""
+        """Whether every patch has its case; without it no split can guarantee disjoint cases."""
         return bool(self.info["cases_known"])
 
     @property
     def made_up(self) -> bool:
-        """Whether the patches are synthetic; every output then says so."""
+        """Whether the patches are synthetic; every output is then marked."""
         return bool(self.info.get("made_up", False))
 
 
 class StoreWriter:
     """Writes a store under a temporary name; ``close`` renames it, an error removes it.
 
-    path: the store to make; must not exist unless ``replace``.
-    patch_size: (height_px, width_px) of every patch.
+    path: the store to make; replace: one that is there may be replaced, of which files that eosin
+    did not make are kept. patch_size: (height_px, width_px) of every patch.
     info: further keys for store.json (layout, rejects, made_up, ...); may be filled until closing.
+    Raises UserError when a store may not be made at this path, StoreError when it cannot be
+    written.
     """
 
     def __init__(
@@ -229,7 +229,6 @@ class StoreWriter:
         replace: bool = False,
     ) -> None:
         self.path = Path(path)
-        self.check(self.path, replace=replace)
         self.classes = list(classes)
         self.patch_size = patch_size
         self.mpp = mpp
@@ -239,25 +238,25 @@ class StoreWriter:
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="disk")
         self._waits: list[Future[None]] = []
         self._unsynchronized = 0
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            name = f".{self.path.name}.{secrets.token_hex(4)}.partial"
-            self._folder = self.path.parent / name
-            # Told before the folder is there: Ctrl-C may come between any two lines.
-            self._removal = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
-            self._folder.mkdir(mode=0o700)
-            self._file = open(self._folder / "patches.npy", "wb")  # noqa: SIM115
+        # Forgotten, or stopped by Ctrl-C between any two lines, the stack removes the folder.
+        self._stack = contextlib.ExitStack()
+        with self._writing():
+            writer = whole_folder(self.path, "store", force=replace)
+            self._folder = self._stack.enter_context(writer)
+            self._file = self._stack.enter_context(open(self._folder / "patches.npy", "wb"))  # noqa: SIM115
             self._file.write(b"\0" * _HEADER_BYTES)
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
-            raise StoreError(f"{self.path} cannot be written: {error}") from None
+            raise StoreError(f"{self.path} cannot be written: {error.strerror or error}") from None
 
     @staticmethod
-    def check(path: Path, *, replace: bool = False) -> None:
-        """Raise StoreError when a store may not be made at this path."""
-        if path.exists() and not replace:
-            raise StoreError(f"{path} exists already; choose another name or say --force")
-        if path.exists() and not (path / "store.json").exists():
-            raise StoreError(f"{path} exists and is not a store; it is left as it is")
+    def check(path: Path, *, replace: bool = False, inputs: Inputs | None = None) -> None:
+        """Raise UserError when a store may not be made at this path."""
+        check_target(path, "store", force=replace, inputs=inputs)
 
     def append(
         self,
@@ -275,10 +274,8 @@ class StoreWriter:
         table = None if rows is None else self._columns(patches, rows)
         if table is not None and table.height != len(patches):
             raise ValueError(f"{len(patches)} patches but {table.height} rows")
-        try:
+        with self._writing():
             self._file.write(np.ascontiguousarray(patches).data)
-        except OSError as error:
-            raise StoreError(f"{self.path} cannot be written: {error.strerror}") from None
         if table is not None:
             self._tables.append(table)
         self.count += len(patches)
@@ -337,16 +334,7 @@ class StoreWriter:
         for wait in self._waits:
             wait.result()
         self._disk.shutdown()
-        self._file.close()
-        os.chmod(self._folder, 0o755)
-        if self.path.exists():
-            old = self._folder.with_suffix(".old")
-            os.replace(self.path, old)
-            os.replace(self._folder, self.path)
-            shutil.rmtree(old)
-        else:
-            os.replace(self._folder, self.path)
-        self._removal.detach()
+        self._stack.close()
         return PatchStore.open(self.path)
 
     def _describe(self, table: pl.DataFrame) -> None:
@@ -370,12 +358,13 @@ class StoreWriter:
             json.dumps(info, indent=1, ensure_ascii=False) + "\n", "utf-8"
         )
 
-    def abort(self) -> None:
+    def abort(self, error: BaseException | None = None) -> None:
         """Remove what was written."""
         self._disk.shutdown(wait=True, cancel_futures=True)
-        with contextlib.suppress(OSError):  # a full disk also fails the last flush
-            self._file.close()
-        self._removal()
+        error = error or StoreError(f"writing {self.path} was given up")
+        # A full disk also fails the last flush.
+        with contextlib.suppress(OSError, type(error)):
+            self._stack.__exit__(type(error), error, error.__traceback__)
 
     def __enter__(self) -> StoreWriter:
         return self
@@ -386,14 +375,12 @@ class StoreWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if kind is not None:
-            self.abort()
+        if error is not None:
+            self.abort(error)
             return
         try:
-            self.close()
-        except OSError as failed:
-            self.abort()
-            raise StoreError(f"{self.path} cannot be written: {failed.strerror}") from None
-        except BaseException:
-            self.abort()
+            with self._writing():
+                self.close()
+        except BaseException as failed:
+            self.abort(failed)
             raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
@@ -10,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from eosin.cores import usable_cores
 from eosin.evaluation.definitions import Ints
 
 Features = npt.NDArray[np.float32]
@@ -90,5 +90,5 @@ def features_of(patches: Patches, rows: Ints, maker: Maker) -> Features:
         return maker(np.asarray(patches[rows[start : start + BLOCK]]))
 
     starts = range(0, max(1, len(rows)), BLOCK)
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(4, usable_cores()[0])) as pool:
         return np.concatenate(list(pool.map(block, starts)))

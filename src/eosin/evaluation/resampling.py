@@ -14,7 +14,6 @@ sums. Both give what scikit-learn gives on the resampled patches, which the test
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
@@ -22,6 +21,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from eosin.cores import usable_cores
 from eosin.evaluation.definitions import Floats, Ints, figure_names
 from eosin.evaluation.metrics import predicted, rates, ratio, squared_errors
 from eosin.evaluation.ranking import ranked_counts
@@ -243,7 +243,7 @@ def replicate_figures(
             result[name if classes == 2 else f"macro_{name}"] = _mean_defined(values)
         return result
 
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(4, usable_cores()[0])) as pool:
         blocks = list(pool.map(one, _blocks(count, replicates, seed)))
     return {
         name: np.concatenate([block[name] for block in blocks]) for name in figure_names(y_prob)

@@ -1,4 +1,4 @@
-"""The best run by a figure, among runs measured on the same patches, and what may be said of it."""
+"""The best run by a figure, among runs measured on the same patches, and what that shows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def checked_figure(name: str) -> str:
     """
     key = SHORT.get(name.strip().lower(), name.strip().lower())
     if key not in FIGURES:
-        raise UserError(f"--best: there is no figure {name!r}; {closest(key, FIGURES)}")
+        raise UserError(f"--best: unknown figure {name!r}; {closest(key, FIGURES)}")
     return key
 
 
@@ -45,21 +45,21 @@ def best_runs(rows: Sequence[RunRow], figure: str) -> dict[str, Any]:
             if rows
             else "there are no runs to choose from"
         )
-    found = [_group(group, figure) for group in groups.values()]
-    found.sort(key=lambda group: (-group["runs"], group["best"]["name"]))
+    result = [_group(group, figure) for group in groups.values()]
+    result.sort(key=lambda group: (-group["runs"], group["best"]["name"]))
     notes = []
-    if len(found) > 1:
+    if len(result) > 1:
         notes.append(
-            f"The runs were measured on {len(found)} different sets of patches; figures of "
+            f"The runs were measured on {len(result)} different sets of patches; figures of "
             "different patches say nothing about which run is better, so each set has its own best."
         )
-    left_out = len(rows) - sum(group["runs"] for group in found)
+    left_out = len(rows) - sum(group["runs"] for group in result)
     if left_out:
         notes.append(
             f"{left_out} {'run has' if left_out == 1 else 'runs have'} no {_WORDS[figure]} and "
             f"{'is' if left_out == 1 else 'are'} left out."
         )
-    return {"figure": figure, "groups": found, "notes": notes}
+    return {"figure": figure, "groups": result, "notes": notes}
 
 
 def _value(row: RunRow, figure: str) -> float | None:
@@ -102,16 +102,16 @@ def _apart(best: RunRow, second: RunRow, figure: str) -> bool | None:
 
 def _sentences(ranked: Sequence[RunRow], figure: str, where: str) -> list[str]:
     best, words = ranked[0], _WORDS[figure]
-    said = [f"Best of {len(ranked)} by {words}: {best.name}, {_span(best, figure)} ({where})."]
+    texts = [f"Best of {len(ranked)} by {words}: {best.name}, {_span(best, figure)} ({where})."]
     if len(ranked) == 1:
-        said[0] = f"The only run measured there is {best.name}: {words} {_span(best, figure)}."
+        texts[0] = f"The only run measured there is {best.name}: {words} {_span(best, figure)}."
     else:
         second = ranked[1]
         apart = _apart(best, second, figure)
         paired = f"eosin compare {best.path} {second.path}"
         text = f"The second, {second.name}, has {_span(second, figure)}; "
         if apart is None:
-            text += f"without intervals nothing can be said about the difference: {paired}"
+            text += f"without intervals nothing is known about the difference: {paired}"
         elif apart:
             text += f"the intervals do not overlap. The difference with its interval: {paired}"
         else:
@@ -119,21 +119,21 @@ def _sentences(ranked: Sequence[RunRow], figure: str, where: str) -> list[str]:
                 "the intervals overlap, so these figures do not show that the best is better. Both "
                 f"are of the same patches, and the difference between them is sharper: {paired}"
             )
-        said.append(text)
-        said.append(
-            f"It was chosen as the best of {len(ranked)} on the very patches that its figure is "
-            "of, so the figure is somewhat too good; measure it once on cases that took no part "
+        texts.append(text)
+        texts.append(
+            f"It was chosen as the best of {len(ranked)} on the same patches that its figure is "
+            "of, so the figure is somewhat too good; measure it once on cases that had no part "
             "in the choice."
         )
     if best.part == "val":
-        said.append("These are validation patches: thresholds were chosen on them as well.")
+        texts.append("These are validation patches: thresholds were chosen on them as well.")
     if best.marks:
-        said.append(f"Its outputs are marked: {'; '.join(best.marks)}")
-    return said
+        texts.append(f"Its outputs are marked: {'; '.join(best.marks)}")
+    return texts
 
 
 def _span(row: RunRow, figure: str) -> str:
-    found = row.figures[figure]
-    if found["low"] is None or found["high"] is None:
-        return f"{found['value']:.4f} (no interval)"
-    return f"{found['value']:.4f} ({found['low']:.4f} to {found['high']:.4f})"
+    result = row.figures[figure]
+    if result["low"] is None or result["high"] is None:
+        return f"{result['value']:.4f} (no interval)"
+    return f"{result['value']:.4f} ({result['low']:.4f} to {result['high']:.4f})"

@@ -1,8 +1,8 @@
-"""The facts of a data card: counted from the store, or said by its owner, never guessed.
+"""The content of a data card: counted from the store, or stated by its owner, never guessed.
 
 The questions are those of Gebru et al. 2021, "Datasheets for Datasets", Communications of the ACM
 64(12), and of Pushkarna et al. 2022, "Data Cards", FAccT, as far as a store can answer them; what
-only the owner knows is asked for by name.
+only the owner knows is asked for.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ QUESTIONS = {
     "population": "Of which patients are the specimens: age, sex, disease, how selected?",
     "equipment": "Which stain protocol and which scanner, at which magnification?",
     "labels": "Who labeled the patches, by which rule, and how often do two people agree?",
-    "contact": "Who answers questions about the data, and who is told of an error?",
+    "contact": "Who answers questions about the data, and who receives reports of errors?",
 }
 #: What is known of the Kaggle archive breast-histopathology-images, with its sources.
 ARCHIVE = {
@@ -62,9 +62,9 @@ _NAMED = 10
 
 
 def read_statements(path: Path) -> dict[str, str]:
-    """What the owner says, from a TOML file with keys of ``QUESTIONS``.
+    """What the owner states, from a TOML file with keys of ``QUESTIONS``.
 
-    Raises UserError where it cannot be read, or a key is unknown or holds no text.
+    Raises UserError where it cannot be read, or a key is unknown or has no text.
     """
     try:
         given = tomllib.loads(path.read_text("utf-8"))
@@ -81,34 +81,34 @@ def checked_statements(given: Mapping[str, Any], origin: str) -> dict[str, str]:
     >>> checked_statements({"origin": " Lab A ", "contact": ""}, "card.toml")
     {'origin': 'Lab A'}
     """
-    said = {}
+    statements = {}
     for key, value in given.items():
         if key not in QUESTIONS:
             raise UserError(f"{origin}: unknown key {key!r}; {closest(key, QUESTIONS)}")
         if not isinstance(value, str):
             raise UserError(f"{origin}: {key} must be text, not {type(value).__name__}")
         if value.strip():
-            said[key] = " ".join(value.split())
-    return said
+            statements[key] = " ".join(value.split())
+    return statements
 
 
 def card_facts(
     store: PatchStore,
-    said: Mapping[str, str],
+    stated: Mapping[str, str],
     *,
     split: Split | None = None,
     split_name: str = "",
 ) -> dict[str, Any]:
-    """Everything that the card says, as plain values.
+    """Everything in the card, as plain values.
 
-    said: the owner's statements, by the keys of ``QUESTIONS``; split: audited where it is given.
+    stated: the owner's statements, by the keys of ``QUESTIONS``; split: audited where it is given.
     """
     info = store.info
     counts = case_counts(store)
     archive = recognized(store, counts)
     known = {key: ARCHIVE[key] for key in QUESTIONS if key in ARCHIVE} if archive else {}
     statements = {
-        key: {"text": said.get(key) or known.get(key), "by": _by(key, said, known)}
+        key: {"text": stated.get(key) or known.get(key), "by": _by(key, stated, known)}
         for key in QUESTIONS
     }
     placed = int(positions(store)[2].sum())
@@ -156,12 +156,12 @@ def card_facts(
     }  # fmt: skip
 
 
-def _by(key: str, said: Mapping[str, str], known: Mapping[str, Any]) -> str | None:
-    return "owner" if said.get(key) else "published" if known.get(key) else None
+def _by(key: str, texts: Mapping[str, str], known: Mapping[str, Any]) -> str | None:
+    return "owner" if texts.get(key) else "published" if known.get(key) else None
 
 
 def recognized(store: PatchStore, counts: Sequence[CaseCounts]) -> dict[str, Any] | None:
-    """What of the public Kaggle archive a store holds; None where it is not of that archive.
+    """What part of the public Kaggle archive a store is; None where it is not of that archive.
 
     It is taken to be of it where the layout is the archive's and every case is one of its cases.
     """
@@ -199,9 +199,9 @@ def _classes(store: PatchStore) -> list[dict[str, Any]]:
 
 def _counted(store: PatchStore, column: str) -> dict[str, int]:
     names, numbers = np.unique(store.index[column].to_numpy().astype(str), return_counts=True)
-    found = dict(zip(names.tolist(), numbers.tolist(), strict=True))
-    found.pop("", None)
-    return found
+    result = dict(zip(names.tolist(), numbers.tolist(), strict=True))
+    result.pop("", None)
+    return result
 
 
 def _cases(store: PatchStore, counts: Sequence[CaseCounts]) -> dict[str, Any]:
@@ -234,11 +234,11 @@ def _first(counts: Sequence[CaseCounts]) -> list[str]:
 def _split(store: PatchStore, split: Split, name: str) -> dict[str, Any]:
     """The parts of a split, and what its audit found; of folds, each against the others."""
     facts: dict[str, Any] = {"file": name, "scheme": split.scheme, "marks": list(split.marks)}
-    found = audit(store, split, fold=0 if split.folds else None)
+    result = audit(store, split, fold=0 if split.folds else None)
     return facts | {
         "folds": split.folds,
         "parts": _parts(store, split),
-        "audit": found.to_dict(),
+        "audit": result.to_dict(),
     }
 
 

@@ -15,7 +15,7 @@ _SAID_ELSEWHERE = frozenset(("audit", "marks", "command", "store.path"))
 def differences(one: RunRow, other: RunRow) -> dict[str, Any]:
     """Everything in which two runs differ: section -> key -> [of one, of the other].
 
-    A recipe key that a run does not hold has the default of this version, as on reading. Sections:
+    A recipe key that a run does not have gets the default of this version, as on reading. Sections:
     recipe, environment (versions, machine, store, start), results; and whether both were measured
     on the same patches (None where one was not measured).
     """

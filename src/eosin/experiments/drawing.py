@@ -31,7 +31,7 @@ MOST_IN_COLOR = len(CYCLE)
 def baselines_figure(path: PathLike, result: Mapping[str, Any]) -> Path:
     """A row a baseline, best at the top, with its interval: the headline figure and the next.
 
-    result: what ``hurdles.measure`` gives.
+    result: what ``baselines.measure`` gives.
     """
     methods = result["baselines"]
     key = result["figure"]
@@ -59,15 +59,15 @@ def baselines_figure(path: PathLike, result: Mapping[str, Any]) -> Path:
         for height, each in enumerate(order):
             if each not in known:
                 continue
-            found = methods[each][name]
-            if found["low"] is not None:
+            values = methods[each][name]
+            if values["low"] is not None:
                 axes.plot(
-                    [found["low"], found["high"]], [height] * 2, color=BLUE, linewidth=2.2,
+                    [values["low"], values["high"]], [height] * 2, color=BLUE, linewidth=2.2,
                     alpha=0.55, solid_capstyle="round",
                 )  # fmt: skip
-            axes.plot(found["value"], height, "o", color=BLUE, markersize=8)
+            axes.plot(values["value"], height, "o", color=BLUE, markersize=8)
             axes.annotate(
-                f"{found['value']:.3f}", (found["value"], height), xytext=(0, 9),
+                f"{values['value']:.3f}", (values["value"], height), xytext=(0, 9),
                 textcoords="offset points", ha="center", color=INK, fontsize=10,
                 bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.2},
             )  # fmt: skip
@@ -86,8 +86,8 @@ def baselines_figure(path: PathLike, result: Mapping[str, Any]) -> Path:
     return save(figure, path)
 
 
-def _ends(found: Mapping[str, Any]) -> list[float]:
-    return [found[end] for end in ("value", "low") if found[end] is not None]
+def _ends(result: Mapping[str, Any]) -> list[float]:
+    return [result[end] for end in ("value", "low") if result[end] is not None]
 
 
 def _prevalence(result: Mapping[str, Any], name: str) -> float | None:

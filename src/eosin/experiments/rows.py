@@ -36,7 +36,7 @@ FIGURES = (*NAMES, "precision")
 
 @dataclass(frozen=True)
 class RunRow:
-    """What a table says of one run; None is what it does not know."""
+    """What a table shows of one run; None where it is unknown."""
 
     #: The path below the folder that was searched.
     name: str
@@ -64,10 +64,10 @@ class RunRow:
         """The content of a column, or of a recipe key ("arguments.width"); None if unknown."""
         if key in COLUMNS:
             return COLUMNS[key].of(self)
-        found: Any = self.recipe
+        result: Any = self.recipe
         for piece in key.split("."):
-            found = found.get(piece) if isinstance(found, Mapping) else None
-        return found
+            result = result.get(piece) if isinstance(result, Mapping) else None
+        return result
 
 
 @dataclass(frozen=True)
@@ -139,22 +139,22 @@ COLUMNS: dict[str, Column] = {
 
 
 def _store(row: RunRow) -> Mapping[str, Any]:
-    found = row.environment.get("store")
-    return found if isinstance(found, Mapping) else {}
+    result = row.environment.get("store")
+    return result if isinstance(result, Mapping) else {}
 
 
 def _epochs(row: RunRow) -> int | None:
     if row.metrics:
         return len(row.metrics)
-    found = row.model.get("epochs")
-    return found if isinstance(found, int) else (None if row.status == "damaged" else 0)
+    result = row.model.get("epochs")
+    return result if isinstance(result, int) else (None if row.status == "damaged" else 0)
 
 
 def _seconds(row: RunRow) -> float | None:
-    found = row.model.get("train_seconds")
-    if found is None and row.metrics:
-        found = row.metrics[-1].get("seconds")
-    return float(found) if _finite(found) else None
+    result = row.model.get("train_seconds")
+    if result is None and row.metrics:
+        result = row.metrics[-1].get("seconds")
+    return float(result) if _finite(result) else None
 
 
 def find_runs(folder: str | os.PathLike[str]) -> tuple[list[Path], list[str]]:
@@ -164,8 +164,10 @@ def find_runs(folder: str | os.PathLike[str]) -> tuple[list[Path], list[str]]:
     """
     root = Path(folder)
     if not root.is_dir():
-        raise RunError(f"{root}: no such folder; name one with runs in it, such as: eosin runs .")
-    found: list[Path] = []
+        raise RunError(
+            f"{root}: no such folder; give one with runs in it, for example: eosin runs ."
+        )
+    result: list[Path] = []
     closed: list[str] = []
 
     def refused(error: OSError) -> None:
@@ -178,8 +180,8 @@ def find_runs(folder: str | os.PathLike[str]) -> tuple[list[Path], list[str]]:
             continue
         folders[:] = [name for name in folders if not name.startswith(".") and name not in _SKIPPED]
         if len(names & _TRACES) > 1:
-            found.append(Path(path))
-    return sorted(found), closed
+            result.append(Path(path))
+    return sorted(result), closed
 
 
 def read_rows(folder: str | os.PathLike[str]) -> tuple[list[RunRow], list[str]]:
@@ -196,7 +198,7 @@ def _name(path: Path, root: Path) -> str:
 
 
 def read_row(path: str | os.PathLike[str], *, name: str | None = None) -> RunRow:
-    """The row of one run folder; whatever is wrong with it stands in ``status`` and ``remark``."""
+    """The row of one run folder; whatever is wrong with it is in ``status`` and ``remark``."""
     run = RunFolder(path)
     facts: dict[str, Any] = {"name": name or run.path.name, "path": run.path}
     problems: list[str] = []
@@ -224,12 +226,12 @@ def _try(problems: list[str], read: Callable[[], Any], instead: Any) -> Any:
     except RunError as error:
         problems.append(str(error))
     except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
-        problems.append(f"its files hold something unexpected ({type(error).__name__}: {error})")
+        problems.append(f"its files contain something unexpected ({type(error).__name__}: {error})")
     return instead
 
 
 def _recipe(run: RunFolder) -> dict[str, Any]:
-    """The recipe as it stands: one of another version may have keys that this one lacks."""
+    """The recipe as written: one of another version may have keys that this one lacks."""
     try:
         return tomllib.loads((run / "recipe.toml").read_text("utf-8"))
     except FileNotFoundError:
@@ -244,31 +246,33 @@ def _rows_of_metrics(run: RunFolder) -> list[dict[str, Any]]:
     except (OSError, ValueError) as error:
         raise RunError(f"{run / 'metrics.jsonl'} cannot be read ({error})") from None
     if not all(isinstance(row, dict) for row in rows):
-        raise RunError(f"{run / 'metrics.jsonl'} holds lines that are no JSON objects")
+        raise RunError(f"{run / 'metrics.jsonl'} has lines that are not JSON objects")
     return rows
 
 
 def _measured(run: RunFolder) -> dict[str, Any]:
-    """What evaluation.json says: part, figures, and which patches these are of."""
-    found = run.read_json("evaluation.json")
-    store = found.get("store") or {}
+    """From evaluation.json: part, figures, and which patches these are of."""
+    result = run.read_json("evaluation.json")
+    store = result.get("store") or {}
     figures = {
-        name: {end: found[name].get(end) for end in ("value", "low", "high")}
+        name: {end: result[name].get(end) for end in ("value", "low", "high")}
         for name in FIGURES
-        if isinstance(found.get(name), dict)
+        if isinstance(result.get(name), dict)
     }
-    cases = [(str(row["case"]), row["n"], row.get("positives")) for row in found.get("cases") or []]
+    cases = [
+        (str(row["case"]), row["n"], row.get("positives")) for row in result.get("cases") or []
+    ]
     same = json.dumps(
-        [store.get("digest"), found["part"], found["n_patches"], found.get("prevalence"),
+        [store.get("digest"), result["part"], result["n_patches"], result.get("prevalence"),
          sorted(cases, key=str)]
     )  # fmt: skip
     return {
         "figures": figures,
-        "part": str(found["part"]),
+        "part": str(result["part"]),
         "measured": hashlib.blake2b(same.encode(), digest_size=8).hexdigest(),
-        "n_patches": int(found["n_patches"]),
-        "n_cases": found.get("n_cases"),
-        "marks": tuple(str(mark) for mark in found.get("marks") or ()),
+        "n_patches": int(result["n_patches"]),
+        "n_cases": result.get("n_cases"),
+        "marks": tuple(str(mark) for mark in result.get("marks") or ()),
     }
 
 
@@ -283,7 +287,7 @@ def _status(run: RunFolder, facts: Mapping[str, Any]) -> tuple[str, str]:
         return "finished", "" if facts.get(
             "part"
         ) else f"measure it with: eosin evaluate {run.path}"
-    again = f"go on with: eosin train --resume {run.path}"
+    again = f"resume it with: eosin train --resume {run.path}"
     if (run / "failed.json").exists():
         return "failed", str(run.read_json("failed.json").get("sentence"))
     changed = max(

@@ -32,13 +32,13 @@ def checked_key(name: str, option: str) -> str:
     ('average_precision', 'arguments.width')
     >>> checked_key("aurok", "--sort")
     Traceback (most recent call last):
-    eosin.errors.UserError: --sort: there is no 'aurok'; did you mean auroc or marks?
+    eosin.errors.UserError: --sort: unknown key 'aurok'; did you mean auroc or marks?
     """
     key = SHORT.get(name.strip().lower(), name.strip())
     known = {*COLUMNS, *Recipe.model_fields}
     if key in known or key.split(".")[0] in Recipe.model_fields:
         return key
-    raise UserError(f"{option}: there is no {name.strip()!r}; {closest(key, known)}")
+    raise UserError(f"{option}: unknown key {name.strip()!r}; {closest(key, known)}")
 
 
 def columns_of(text: str | None) -> list[str]:
@@ -50,15 +50,15 @@ def columns_of(text: str | None) -> list[str]:
         return list(STANDARD)
     names = [checked_key(name, "--columns") for name in text.split(",") if name.strip()]
     if not names:
-        raise UserError(f"--columns {text!r} names none; such as: --columns name,auroc,seed")
+        raise UserError(f"--columns {text!r} lists none; for example: --columns name,auroc,seed")
     return list(dict.fromkeys(names))
 
 
 def kept(rows: Iterable[RunRow], conditions: Sequence[str]) -> list[RunRow]:
     """The rows for which every condition holds: ``auroc>0.9``, ``recipe=compact``, ``name~fold``.
 
-    = and != compare words without regard to case and know * and ?; ~ asks whether it is contained.
-    What a run does not know fulfils no condition. Raises UserError for a condition that is none.
+    = and != compare words without regard to case and accept * and ?; ~ means that it is contained.
+    An unknown value meets no condition. Raises UserError for a condition that is not valid.
     """
     tests = [_test(text) for text in conditions]
     return [row for row in rows if all(test(row) for test in tests)]
@@ -68,7 +68,7 @@ def _test(text: str) -> Callable[[RunRow], bool]:
     match = _CONDITION.fullmatch(text)
     if match is None:
         raise UserError(
-            f"--filter {text!r}: write key, sign and value, such as 'recipe=compact' or "
+            f"--filter {text!r}: write key, sign and value, for example 'recipe=compact' or "
             "'auroc>0.9' (signs: = != > >= < <= ~)"
         )
     name, sign, wanted = match.groups()
@@ -76,21 +76,21 @@ def _test(text: str) -> Callable[[RunRow], bool]:
     sign = "=" if sign == "==" else sign
     number = _number(wanted)
     if sign in (">", ">=", "<", "<=") and number is None and COLUMNS.get(key, _ANY).number:
-        raise UserError(f"--filter {text!r}: {wanted!r} is no number")
+        raise UserError(f"--filter {text!r}: {wanted!r} is not a number")
 
     def holds(row: RunRow) -> bool:
-        found = row.value(key)
-        if found is None:
+        result = row.value(key)
+        if result is None:
             return False
         if sign == "~":
-            return wanted.lower() in _word(found)
-        value = _number(found)
+            return wanted.lower() in _word(result)
+        value = _number(result)
         if value is not None and number is not None:
             return _COMPARE[sign](value, number)
         if sign in ("=", "!="):
-            return fnmatch.fnmatchcase(_word(found), wanted.lower()) == (sign == "=")
+            return fnmatch.fnmatchcase(_word(result), wanted.lower()) == (sign == "=")
         # Days and names have an order as well.
-        return _COMPARE[sign](_word(found), wanted.lower())
+        return _COMPARE[sign](_word(result), wanted.lower())
 
     return holds
 
@@ -117,7 +117,7 @@ def _word(value: object) -> str:
 def ordered(rows: Sequence[RunRow], key: str, *, reverse: bool = False) -> list[RunRow]:
     """The rows by a column or recipe key: the better first where there is a better, else ascending.
 
-    What does not know it comes last, whichever way. reverse: the other way round.
+    Runs without it come last in either direction. reverse: the other order.
     """
     falling = bool(COLUMNS[key].larger) if key in COLUMNS else False
     known = [row for row in rows if row.value(key) is not None]

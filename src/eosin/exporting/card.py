@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from eosin.records.decision import Decision
 from eosin.records.export import ExportFacts, Parity
 from eosin.records.model import INTENDED_USE, ModelFacts
-from eosin.records.shared import shared_text
 from eosin.reporting.blocks import Card
 from eosin.reporting.blocks import plain_card as card
 from eosin.reporting.markdown import as_markdown
@@ -23,10 +22,10 @@ _PARTS = {
 def export_card(result: ExportFacts, facts: ModelFacts) -> str:
     """The card of an export as Markdown that hostile names cannot break.
 
-    result: the content of export.json; facts: the exported model.
+    result: the content of export.json; facts: the exported model, as others may see it.
     """
     refused = [f"{each.file} was not written: {each.why}." for each in result.refused]
-    marks = [sentence(shared_text(str(mark))) for mark in facts.all_marks]
+    marks = [sentence(str(mark)) for mark in facts.all_marks]
     parts = [
         _what(result, facts),
         card("Intended use", [INTENDED_USE, _not_for(facts)]),

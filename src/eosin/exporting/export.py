@@ -26,9 +26,9 @@ from eosin.exporting.torch_file import save_program
 from eosin.folders import check_target, whole_folder
 from eosin.inference.torch_predictor import TorchPredictor, load_run
 from eosin.records.export import ExportedFile, ExportFacts, FileFacts, RefusedFile
-from eosin.records.shared import shared_model_json, shared_text
+from eosin.records.shared import shared_model, shared_model_json, shared_text
 from eosin.runs import RunFolder
-from eosin.splitting.seen import SEEN, Seen
+from eosin.splitting.seen import SEEN, Seen, case_names
 from eosin.training.session import Session, reopen
 
 CARD, RESULT = "EXPORT_CARD.md", "export.json"
@@ -93,7 +93,7 @@ def export(
         key = predictor.facts.store_digest
         seen = Seen.of_run(run) if (run / SEEN).exists() else Seen.of_cases({})
         shared = seen.for_others(key)
-        names = {name for cases in seen.cases_by_part().values() for name in cases}
+        names = case_names(run)
         info = FileFacts(
             run=run.path.resolve().name,
             classes=predictor.classes,
@@ -120,7 +120,7 @@ def export(
             exported_with=info.exported_with,
         )
         RunFolder(made).write_json(RESULT, result.model_dump(mode="json"))
-        RunFolder(made).write_text(CARD, export_card(result, predictor.facts))
+        RunFolder(made).write_text(CARD, export_card(result, shared_model(predictor.facts, names)))
     return result
 
 

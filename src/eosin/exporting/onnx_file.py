@@ -16,7 +16,7 @@ import torch
 from eosin import __version__
 from eosin.errors import MissingExtraError, UserError
 from eosin.exporting.graph import INPUT, ExportGraph
-from eosin.files import whole
+from eosin.folders import whole_file
 
 if TYPE_CHECKING:
     import onnx
@@ -107,7 +107,7 @@ def save_onnx(
         entry = model.metadata_props.add()
         entry.key, entry.value = key, value
     model.doc_string = doc
-    with whole(path) as temporary:
+    with whole_file(path) as temporary:
         temporary.write_bytes(model.SerializeToString())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -54,18 +55,26 @@ class Fetched:
 def fetch_idc(target: Path, *, force: bool = False, watcher: Watcher | None = None) -> Fetched:
     """Download the Kaggle archive to ``target``, as the zip that it is.
 
-    A complete zip that exists already is kept, unless ``force``; nothing but a zip is replaced.
+    A complete zip that exists already is kept, unless ``force``, which replaces this archive, even
+    an incomplete one, and nothing else.
 
     Raises MissingExtraError without the Kaggle client, CredentialsError without a token that is
-    accepted, UserError where ``target`` is not a zip, DownloadError otherwise.
+    accepted, UserError where ``target`` is something else, DownloadError otherwise.
     """
-    if target.exists() and not (force and _is_zip(target)):
+    if target.exists():
+        ours = _is_archive(target)
         try:
             check_zip(target)
         except DownloadError as error:
-            advice = "use --force to replace it, or " if _is_zip(target) else ""
-            raise UserError(f"{error}; {advice}choose another name with -o") from None
-        return Fetched(target, target.stat().st_size, new=False)
+            if not (force and ours):
+                advice = "use --force to replace it, or " if ours else ""
+                raise UserError(f"{error}; {advice}choose another name with -o") from None
+        if not force:
+            return Fetched(target, target.stat().st_size, new=False)
+        if not ours:
+            raise UserError(
+                f"{target} is another zip than the archive; choose another name with -o"
+            )
     opener = kaggle.open_dataset(IDC, kaggle.require_credentials())
     download(opener, target, check=check_zip, watcher=watcher)
     return Fetched(target, target.stat().st_size, new=True)
@@ -80,10 +89,11 @@ def fetch_mnist(
 ) -> list[Fetched]:
     """Download the four MNIST files to ``folder``; the mirrors are tried in turn.
 
-    A file with the right checksum is kept, unless ``force``; a wrong one is replaced.
+    A file with the right checksum is kept, unless ``force``.
 
-    Raises UserError for a mirror that is not a web address, DownloadError with the reason of each
-    file and mirror that failed; the correct files stay.
+    Raises UserError for a mirror that is not a web address, or where another file has the name of
+    a published one; DownloadError with the reason of each file and mirror that failed; the files
+    that are right stay.
     """
     for mirror in mirrors:
         if urlsplit(mirror).scheme not in ("http", "https") or not urlsplit(mirror).netloc:
@@ -94,11 +104,15 @@ def fetch_mnist(
     usable = list(mirrors)
     for name, md5 in MNIST.items():
         target = folder / name
-        if target.exists() and not force and md5_of(target) == md5:
-            fetched.append(Fetched(target, target.stat().st_size, new=False))
-            continue
-        if target.exists() and not force:
-            watcher.note(f"{target} is not the published file (checksum); fetching it again")
+        if target.exists():
+            if md5_of(target) != md5:
+                raise UserError(
+                    f"{target} is not the published file (checksum); move it away, or choose "
+                    "another folder with -o"
+                )
+            if not force:
+                fetched.append(Fetched(target, target.stat().st_size, new=False))
+                continue
         reasons = _from_mirrors(usable, name, target, md5, watcher)
         failed += reasons or ()
         if reasons is None:
@@ -153,10 +167,16 @@ _END64 = struct.Struct("<4sQ2H2L4Q")
 _LONGEST_COMMENT = 0xFFFF
 
 
-def _is_zip(path: Path) -> bool:
-    """Whether the first bytes are those of a zip, complete or not."""
+#: The archive's first member: case/class/name.
+_MEMBER = re.compile(r"(.*/)?\d+/[01]/[^/]+\.png")
+
+
+def _is_archive(path: Path) -> bool:
+    """Whether the first member is one of this archive, complete or not; APPNOTE, 4.3.7."""
     with path.open("rb") as file:
-        return file.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
+        head = file.read(30)
+        name = file.read(int.from_bytes(head[26:28], "little")).decode("utf-8", "replace")
+    return head[:4] == b"PK\x03\x04" and bool(_MEMBER.fullmatch(name))
 
 
 def check_zip(path: Path) -> int:
@@ -165,9 +185,9 @@ def check_zip(path: Path) -> int:
     Raises DownloadError when it is something else, or when its end is missing.
     """
     size = path.stat().st_size
-    if not _is_zip(path):
-        raise DownloadError(f"{path} is not a zip but {looks_like(path)}")
     with path.open("rb") as file:
+        if file.read(4) not in (b"PK\x03\x04", b"PK\x05\x06"):
+            raise DownloadError(f"{path} is not a zip but {looks_like(path)}")
         tail_start = max(0, size - _END.size - _LONGEST_COMMENT - _END64_LOCATOR.size)
         file.seek(tail_start)
         tail = file.read()

@@ -9,22 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
-from eosin.data.tints import PROBABILITY_COLORS, rgb
+from eosin.data.tints import Image, probability_colors
 
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
     from PIL.ImageFont import FreeTypeFont
-
-Image = npt.NDArray[np.uint8]
 
 INK, QUIET, EDGE = "#1d2430", "#4d5766", "#9aa3ad"
 
 #: Widths of the picture's parts in pixels. Letters are large: on a phone the picture is shown at
 #: about a quarter of this size.
 PANEL_PX = 780
-_GAP, _TITLE, _LETTERS, _LINE, _SWATCH = 40, 46, 40, 56, 36
+_GAP, _TITLE, _LETTERS, _LINE, _SWATCH, _RAMP = 40, 46, 40, 56, 36, 320
 
 
 @dataclass(frozen=True)
@@ -67,7 +64,7 @@ def compose(panels: Sequence[Panel], *, columns: int = 2) -> Image:
         raise ValueError(f"panels of one size are needed, not {sorted(sizes)}")
     high, wide = panels[0].image.shape[:2]
     scale = min(PANEL_PX / wide, 1.3 * PANEL_PX / high)
-    drawn = [_scaled(panel.image, scale) for panel in panels]
+    drawn = [resized(panel.image, scale) for panel in panels]
     tall = drawn[0].shape[0]
     head = _TITLE + 22
     rows = [range(k, min(k + columns, len(panels))) for k in range(0, len(panels), columns)]
@@ -101,10 +98,10 @@ def _foot(draw: ImageDraw, panel: Panel, left: int, top: int, scale: float) -> i
     if panel.ramp:
         low, high = panel.ramp
         at = left + draw.textlength(low, letters) + 14
-        end = at + 320
-        for x in range(int(at), int(end)):
-            share = (x - int(at)) / (end - at)
-            draw.line((x, middle - 15, x, middle + 15), fill=_ramp_color(share))
+        end = at + _RAMP
+        colors = probability_colors(np.arange(_RAMP) / _RAMP).round().astype(int).tolist()
+        for x, color in enumerate(colors, int(at)):
+            draw.line((x, middle - 15, x, middle + 15), fill=tuple(color))
         draw.text((left, middle), low, INK, letters, anchor="lm")
         draw.text((end + 14, middle), high, INK, letters, anchor="lm")
         top += _LINE
@@ -135,12 +132,15 @@ def _stripes(draw: ImageDraw, box: tuple[float, float, float, float], color: str
                 draw.point((x, y), fill=color)
 
 
-def _scaled(image: Image, scale: float) -> Image:
+def resized(image: Image, scale: float) -> Image:
+    """The picture with its sides times ``scale``, at least one pixel: uint8 [H, W, 3]."""
     import cv2
 
-    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+    height, width = (max(1, round(side * scale)) for side in image.shape[:2])
+    if (height, width) == image.shape[:2]:
+        return image
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(image, size, interpolation=how), np.uint8)
+    return np.asarray(cv2.resize(image, (width, height), interpolation=how), np.uint8)
 
 
 def cut(draw: ImageDraw, text: str, font: FreeTypeFont, room: float) -> str:
@@ -150,13 +150,6 @@ def cut(draw: ImageDraw, text: str, font: FreeTypeFont, room: float) -> str:
     while text and draw.textlength(text + "…", font) > room:
         text = text[:-1]
     return text + "…"
-
-
-def _ramp_color(share: float) -> tuple[int, int, int]:
-    stops = np.array([rgb(color) for color in PROBABILITY_COLORS])
-    at = np.linspace(0, 1, len(stops))
-    red, green, blue = (round(float(np.interp(share, at, stops[:, k]))) for k in range(3))
-    return red, green, blue
 
 
 @cache

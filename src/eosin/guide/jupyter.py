@@ -15,6 +15,8 @@ from eosin.folders import whole_file
 from eosin.guide.catalog import Lesson, exercises_of
 from eosin.guide.exercises import Choice, Code, Exercise
 
+#: In the first cell of every lesson.
+_OPENING = "of eosin's guide"
 _ASKS = re.compile(r"^(answer_\d+)\s*=\s*ask\(", re.MULTILINE)
 
 
@@ -64,16 +66,24 @@ def write_notebook(lesson: Lesson, path: Path, *, force: bool = False) -> Path:
     """Write a lesson as a Jupyter notebook, complete or not at all; returns the path.
 
     Texts become Markdown cells; code and figures code cells; each exercise a cell to write in,
-    whose verdict appears when it runs. Raises UserError where the file exists and not force.
+    whose verdict appears when it is run. force: replace a lesson that is there, with its answers.
+    Raises UserError where the file is there and not force, or is not a lesson.
     """
     if path.suffix != ".ipynb":
-        raise UserError(f"{path} does not end in .ipynb, which Jupyter needs")
-    if path.exists() and not force:
-        raise UserError(f"{path} exists and may contain answers; choose another file")
+        raise UserError(f"{path} must end in .ipynb, as Jupyter notebooks do")
+    if path.exists() and not (force and _is_lesson(path)):
+        raise UserError(f"{path} already exists and may contain answers; name another file")
     text = json.dumps(notebook_of(lesson), ensure_ascii=False, indent=1) + "\n"
     with whole_file(path) as temporary:
         temporary.write_text(text, "utf-8")
     return path
+
+
+def _is_lesson(path: Path) -> bool:
+    try:
+        return _OPENING in str(json.loads(path.read_text("utf-8"))["cells"][0]["source"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
 
 
 def notebook_of(lesson: Lesson) -> dict[str, Any]:
@@ -81,7 +91,7 @@ def notebook_of(lesson: Lesson) -> dict[str, Any]:
     exercises = iter(exercises_of(lesson.number, lesson.path.parent))
     cells = [
         _markdown(
-            f"*Lesson {lesson.number} of eosin's guide. Run the cells from top to bottom "
+            f"*Lesson {lesson.number} {_OPENING}. Run the cells from top to bottom "
             "(Run, Run All Cells). Sliders do not move in Jupyter: change the number after "
             f"`value=` and run the cells below again. With sliders: `eosin learn {lesson.number}`.*"
         )

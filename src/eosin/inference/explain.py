@@ -19,6 +19,7 @@ from torch.nn import functional
 from eosin.errors import UserError
 from eosin.inference.maps import CAVEAT, METHODS, Maps, Method, overlay, scaled_maps, why_empty
 from eosin.models.classifier import Classifier
+from eosin.runtime.exported import check_patches
 
 __all__ = ["CAVEAT", "METHODS", "Method", "explain", "feature_layer", "occlusion_windows",
            "overlay", "why_empty"]  # fmt: skip
@@ -55,7 +56,7 @@ def explain(
 
     The score is the log odds of the target against all other classes: for one logit z it is z or
     -z, it does not saturate as a probability does, and a constant added to all logits leaves it.
-    A model that answers the same whatever it sees gives maps of 0; ``why_empty`` says so. The
+    A model that gives the same answer to every image gives maps of 0; ``why_empty`` explains. The
     model's mode, gradients and device stay as they were.
 
     Grad-CAM: Selvaraju et al. 2017, ICCV; occlusion: Zeiler and Fergus 2014, ECCV.
@@ -68,8 +69,7 @@ def explain(
     >>> explain(model, patches, target=1, method="occlusion").shape
     (2, 40, 40)
     """
-    if patches.dtype != np.uint8 or patches.ndim != 4 or patches.shape[3] != 3:
-        raise ValueError(f"patches are {patches.dtype} {patches.shape}, not uint8 [N, H, W, 3]")
+    check_patches(patches)
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}; known: {', '.join(METHODS)}")
     classes = len(model.classes)
@@ -87,18 +87,18 @@ def explain(
             images = model.prepare(block)
             if targets is None:
                 with torch.no_grad():
-                    wanted = _logits(model, images).nan_to_num().argmax(1)
+                    chosen = _logits(model, images).nan_to_num().argmax(1)
             else:
-                wanted = torch.from_numpy(np.array(targets[start : start + step], np.int64))
-            found = (
-                _occlusion(model, images, wanted.to(images.device))
+                chosen = torch.tensor(targets[start : start + step], device=images.device)
+            raw = (
+                _occlusion(model, images, chosen)
                 if layer is None
-                else _grad_cam(model, layer, images, wanted.to(images.device))
+                else _grad_cam(model, layer, images, chosen)
             )
-            found = functional.interpolate(
-                found.nan_to_num(0.0, 0.0, 0.0), size=size, mode="bilinear", align_corners=False
+            raw = functional.interpolate(
+                raw.nan_to_num(0.0, 0.0, 0.0), size=size, mode="bilinear", align_corners=False
             )
-            maps[start : start + len(block)] = found[:, 0].float().cpu().numpy()
+            maps[start : start + len(block)] = raw[:, 0].float().cpu().numpy()
     highest = np.abs(maps).max((1, 2), initial=0.0)
     maps[highest < _FLOOR[method]] = 0.0
     return scaled_maps(maps) if scaled else maps
@@ -108,7 +108,7 @@ def feature_layer(model: Classifier) -> tuple[nn.Module, tuple[int, int]]:
     """The last module that gives a feature map with a side above 1, and the map's (height, width).
 
     It is found by a pass of an empty patch. A map that tokens come after (a vision transformer), or
-    whose channels stand last, is none: its mean gradients would mean nothing.
+    whose channels come last, does not count: its mean gradients would mean nothing.
     Raises UserError where there is none.
 
     >>> model = Classifier.build("article", classes=["negative", "positive"], patch_size=(50, 50))
@@ -148,13 +148,13 @@ def feature_layer(model: Classifier) -> tuple[nn.Module, tuple[int, int]]:
                 break
             return module, (shape[2], shape[3])
     raise UserError(
-        f"the network {model.architecture!r} has no feature map that lies on the patch, so "
+        f"the network {model.architecture!r} has no feature map of the patch's shape, so "
         "Grad-CAM cannot explain it; use occlusion"
     )
 
 
 def _same_form(found: tuple[int, ...], patch: tuple[int, int]) -> bool:
-    """Whether height to width is the patch's, as far as so few cells can say."""
+    """Whether height to width is the patch's, as far as so few cells can show."""
     ratio = found[0] * patch[1] / (found[1] * patch[0])
     return found[0] <= patch[0] and found[1] <= patch[1] and 0.5 <= ratio <= 2.0
 
@@ -190,7 +190,7 @@ def _occlusion(model: Classifier, images: Tensor, targets: Tensor) -> Tensor:
             baselines=0.0,
             perturbations_per_eval=max(1, _BATCH_PIXELS // pixels),
         )
-    # A window covers all channels at once, so every channel holds the same.
+    # A window covers all channels at once, so every channel has the same values.
     return found[:, :1]
 
 

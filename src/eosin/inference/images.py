@@ -64,7 +64,7 @@ class ImagePrediction:
 
 def recorded_fit(predictor: Predictor) -> str:
     """How images of another size became the model's training patches: pad, resize or reject."""
-    return predictor.facts.fit or FITS[0]
+    return predictor.facts.fit
 
 
 def picture_rule(

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 
 from eosin.inference.predictor import finished_run
-from eosin.memory import forget_pages
+from eosin.memory import LargestBatch, forget_pages
 from eosin.models.classifier import Classifier, load_classifier
 from eosin.records.model import ModelFacts
 from eosin.runtime.exported import check_patches
@@ -37,21 +37,24 @@ class TorchPredictor:
         self.facts = facts
         self.classes = model.classes
         self.patch_size = model.patch_size
-        self.batch_size = batch_size
+        #: Patches through the network at once.
+        self.batch = LargestBatch(batch_size)
 
     @torch.inference_mode()
     def predict(self, patches: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """patches: uint8 [N, H, W, 3], any H and W. Returns probabilities float32 [N, K]."""
         check_patches(patches)
-        found = np.empty((len(patches), len(self.classes)), np.float32)
-        for start in range(0, len(patches), self.batch_size):
-            stop = start + self.batch_size
-            block = torch.from_numpy(np.array(patches[start:stop])).to(self.machine.device)
+        probabilities = np.empty((len(patches), len(self.classes)), np.float32)
+
+        def classify(part: slice) -> torch.Tensor:
+            block = torch.from_numpy(np.array(patches[part])).to(self.machine.device)
             # Without the texture of the out-of-scope check, which takes half of the time in bf16.
             with self.machine.autocast():
-                logits = self.model(block)
-            found[start:stop] = torch.softmax(logits.float(), 1).cpu().numpy()
-        return found
+                return torch.softmax(self.model(block).float(), 1).cpu()
+
+        for part, block in self.batch.parts(len(patches), classify):
+            probabilities[part] = block.numpy()
+        return probabilities
 
     def examine(
         self, patches: npt.NDArray[np.uint8]
@@ -82,16 +85,17 @@ class TorchPredictor:
         """
         logits = np.empty((len(rows), len(self.classes)), np.float32)
         textures = []
-        for start in range(0, max(1, len(rows)), self.batch_size):
-            chosen = rows[start : start + self.batch_size]
-            block = torch.from_numpy(np.array(patches[chosen])).to(self.machine.device)
-            if len(chosen):
-                with self.machine.autocast():
-                    found, texture = self.model.examine(block)
-                logits[start : start + len(chosen)] = found.float().cpu().numpy()
-                textures.append(texture.float().cpu().numpy())
+
+        def examine(part: slice) -> list[npt.NDArray[np.float32]]:
+            block = torch.from_numpy(np.array(patches[rows[part]])).to(self.machine.device)
+            with self.machine.autocast():
+                return [each.float().cpu().numpy() for each in self.model.examine(block)]
+
+        for part, (block, texture) in self.batch.parts(len(rows), examine):
+            logits[part] = block
+            textures.append(texture)
             forget_pages(patches)
-            progress(len(chosen))
+            progress(part.stop - part.start)
         return logits, np.concatenate(textures) if textures else np.empty((0, 0), np.float32)
 
     @torch.inference_mode()

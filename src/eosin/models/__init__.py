@@ -1,1 +1,1 @@
-"""Networks only; they know nothing of files of patches or of training."""
+"""Networks only; independent of patch files and of training."""

@@ -8,15 +8,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from eosin.models.staged import StagedNetwork
 
-class ArticleNetwork(nn.Module):
+
+class ArticleNetwork(StagedNetwork):
     """Three 3x3 convolutions, three linear layers, ONE output: the logit of the positive class.
 
     For 50x50 patches: 3 -> 64 -> 128 -> 256 channels, each followed by ReLU and 2x2 max pooling,
     then 4096 -> 1024 -> 512 -> 1. 5,091,457 parameters, 136.5 MFLOP forward a patch.
 
-    width: channels of the first convolution, which all others follow; widths: instead of it, what
-    the five layers before the last give, as `eosin prune` leaves them.
+    width: channels of the first convolution, which all others follow; widths: instead of it, the
+    outputs of the five layers before the last, as `eosin prune` leaves them.
 
     >>> network = ArticleNetwork()
     >>> sum(p.numel() for p in network.parameters())
@@ -31,21 +33,21 @@ class ArticleNetwork(nn.Module):
         widths: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
-        given = [width * times for times in (1, 2, 4, 16, 8)] if widths is None else list(widths)
-        if len(given) != 5:
-            raise ValueError(f"widths {given} are not five numbers, one a layer before the last")
-        self.conv1 = nn.Conv2d(3, given[0], 3)
-        self.conv2 = nn.Conv2d(given[0], given[1], 3)
-        self.conv3 = nn.Conv2d(given[1], given[2], 3)
+        outputs = [width * times for times in (1, 2, 4, 16, 8)] if widths is None else list(widths)
+        if len(outputs) != 5:
+            raise ValueError(f"widths {outputs} are not five numbers, one a layer before the last")
+        self.conv1 = nn.Conv2d(3, outputs[0], 3)
+        self.conv2 = nn.Conv2d(outputs[0], outputs[1], 3)
+        self.conv3 = nn.Conv2d(outputs[1], outputs[2], 3)
         height, breadth = (_after_pooling(side) for side in patch_size)
-        self.fc1 = nn.Linear(given[2] * height * breadth, given[3])
-        self.fc2 = nn.Linear(given[3], given[4])
-        self.fc3 = nn.Linear(given[4], 1)
+        self.fc1 = nn.Linear(outputs[2] * height * breadth, outputs[3])
+        self.fc2 = nn.Linear(outputs[3], outputs[4])
+        self.fc3 = nn.Linear(outputs[4], 1)
 
     def forward(self, images: Tensor) -> Tensor:
         """images: float [N, 3, H, W], scaled. Returns logits float [N, 1]."""
         if not self.training:
-            return self.late(self.early(images))
+            return super().forward(images)
         # The largest of four is the same before and after ReLU, and so is the gradient; after
         # pooling a quarter of the work is left.
         hidden = images

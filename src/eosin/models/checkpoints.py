@@ -27,7 +27,7 @@ INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 ENDINGS = (".safetensors", ".bin", ".pth", ".pt", ".torch")
 #: Where training programs put the weights inside a file.
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "teacher")
-#: What a published file may hold beside the encoder: classifiers, poolers, parts of the training.
+#: What a published file may contain besides the encoder: classifiers, poolers, training parts.
 _LEFT_OUT = re.compile(
     r"(^|\.)(head|heads|head_dist|fc|classifier|pooler|mask_token|num_batches_tracked|"
     r"dino_head|ibot_head|logit_scale)(\.|$)|^rope\."
@@ -35,59 +35,56 @@ _LEFT_OUT = re.compile(
 
 
 def weights_files(path: Path, names: Sequence[str]) -> list[Path]:
-    """The file, or the files in a folder, that hold the weights.
+    """The file, or the files in a folder, that contain the weights.
 
     names: of weights files in the publisher's repository, best first; a list of parts (sharded
     checkpoint) stands for its parts.
 
     Raises RunError when there is none, or when a part is missing.
     """
-    if path.is_file() and path.name not in INDEXES:
-        return [path]
     if path.is_file():
         return _parts(path)
     if not path.is_dir():
         raise RunError(f"{path}: no such file or folder; --weights takes a weights file or folder")
-    for name in names:
-        if (path / name).is_file():
-            return [path / name]
-        if (path / f"{name}.index.json").is_file():
-            return _parts(path / f"{name}.index.json")
-    for name in INDEXES:
+    likely = [each for name in names for each in (name, f"{name}.index.json")]
+    for name in (*likely, *INDEXES):
         if (path / name).is_file():
             return _parts(path / name)
-    found = sorted(file for file in path.iterdir() if file.suffix in ENDINGS)
-    if len(found) == 1:
-        return found
-    many = f"{len(found)} weights files ({', '.join(file.name for file in found[:5])})"
+    files = sorted(file for file in path.iterdir() if file.suffix in ENDINGS)
+    if len(files) == 1:
+        return files
+    many = f"{len(files)} weights files ({', '.join(file.name for file in files[:5])})"
     raise RunError(
-        f"{path} holds {many if found else 'no weights file'}; expected {' or '.join(names)}"
-        + ("; name one of them" if found else "")
+        f"{path} contains {many if files else 'no weights file'}; expected {' or '.join(names)}"
+        + ("; give the path of one of them" if files else "")
     )
 
 
-def _parts(index: Path) -> list[Path]:
+def _parts(file: Path) -> list[Path]:
+    """The file itself, or the parts that it lists."""
+    if not file.name.endswith(".index.json"):
+        return [file]
     try:
-        names = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
+        names = sorted(set(json.loads(file.read_text("utf-8"))["weight_map"].values()))
         # A list of parts must not lead out of its folder.
-        parts = [index.parent / Path(name).name for name in names]
+        parts = [file.parent / Path(name).name for name in names]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RunError(f"{index} is not a list of parts ({error})") from None
+        raise RunError(f"{file} is not a list of parts ({error})") from None
     if missing := [part.name for part in parts if not part.is_file()]:
-        raise RunError(f"{index} names parts that are not there: {', '.join(missing)}")
+        raise RunError(f"{file} lists parts that are missing: {', '.join(missing)}")
     return parts
 
 
 def read_weights(files: Sequence[Path]) -> dict[str, Tensor]:
     """All tensors of the files by the names that they have there, on the CPU.
 
-    Raises RunError for a file that is damaged, or that holds more than tensors.
+    Raises RunError for a file that is damaged, or that contains more than tensors.
     """
     tensors: dict[str, Tensor] = {}
     for file in files:
         tensors |= _read(file)
     if not tensors:
-        raise RunError(f"{files[0]} holds no tensors")
+        raise RunError(f"{files[0]} contains no tensors")
     return tensors
 
 
@@ -96,28 +93,28 @@ def _read(file: Path) -> dict[str, Tensor]:
         if file.suffix == ".safetensors":
             loaded: dict[str, Tensor] = load_file(file)
             return loaded
-        held = torch.load(file, map_location="cpu", weights_only=True)
+        content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise RunError(
-            f"{file} holds more than tensors, and reading it could run its code; ask for a "
+            f"{file} contains more than tensors, and reading it could run its code; get a "
             "safetensors file"
         ) from None
     except (SafetensorError, OSError, RuntimeError, ValueError, EOFError, KeyError) as error:
         reason = str(error).partition("\n")[0]
-        raise RunError(f"{file} is damaged or no weights file ({reason})") from None
-    return _tensors(held, file)
+        raise RunError(f"{file} is damaged or not a weights file ({reason})") from None
+    return _tensors(content, file)
 
 
-def _tensors(held: Any, file: Path) -> dict[str, Tensor]:
-    """The tensors of what a torch file holds, also where they are wrapped."""
-    if isinstance(held, Mapping):
-        found = {str(name): value for name, value in held.items() if isinstance(value, Tensor)}
-        if found:
-            return found
+def _tensors(content: Any, file: Path) -> dict[str, Tensor]:
+    """The tensors in the content of a torch file, also where they are wrapped."""
+    if isinstance(content, Mapping):
+        tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+        if tensors:
+            return tensors
         for name in _WRAPPERS:
-            if isinstance(held.get(name), Mapping):
-                return _tensors(held[name], file)
-    raise RunError(f"{file} holds no tensors by name, but {type(held).__name__}")
+            if isinstance(content.get(name), Mapping):
+                return _tensors(content[name], file)
+    raise RunError(f"{file} contains no tensors by name, but {type(content).__name__}")
 
 
 def digest(files: Iterable[Path]) -> str:
@@ -137,12 +134,12 @@ def without_prefix(tensors: Mapping[str, Tensor], expected: Iterable[str]) -> di
     ...                ["norm.bias"])
     {'norm.bias': tensor([0.])}
     """
-    wanted = set(expected)
+    names = set(expected)
     counts: Counter[str] = Counter()
     for name in tensors:
         parts = name.split(".")
         for depth in range(min(4, len(parts))):
-            if ".".join(parts[depth:]) in wanted:
+            if ".".join(parts[depth:]) in names:
                 counts[".".join(parts[:depth])] += 1
     prefix = counts.most_common(1)[0][0] if counts else ""
     if not prefix:
@@ -224,7 +221,7 @@ def resample_positions(
     front, places = positions[:, :tokens], positions[:, tokens:].float()
     side = round(places.shape[1] ** 0.5)
     if side * side != places.shape[1]:
-        raise ValueError(f"{places.shape[1]} positions are no square")
+        raise ValueError(f"{places.shape[1]} positions are not a square")
     maps = places.reshape(1, side, side, -1).permute(0, 3, 1, 2)
     maps = functional.interpolate(maps, size=grid, mode="bicubic", antialias=antialias)
     moved = maps.permute(0, 2, 3, 1).flatten(1, 2).to(positions.dtype)
@@ -232,7 +229,7 @@ def resample_positions(
 
 
 def may_be_left_out(name: str) -> bool:
-    """Whether a tensor of the file is no part of the encoder: a head, a pooler, a mask token.
+    """Whether a tensor of the file is not part of the encoder: a head, a pooler, a mask token.
 
     >>> may_be_left_out("head.weight"), may_be_left_out("blocks.3.norm1.weight")
     (True, False)

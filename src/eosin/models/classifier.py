@@ -20,7 +20,7 @@ from eosin.errors import RecipeError, RunError
 from eosin.folders import whole_file, whole_files
 from eosin.models.networks import build_network
 from eosin.models.resize import prepare
-from eosin.models.symmetry import symmetries, turn
+from eosin.models.symmetry import views_of
 from eosin.records.model import FITTED, MODEL, Fitted, ModelFacts, read_object
 from eosin.records.weights import SCOPE_TENSORS, WEIGHTS, tensors_digest, weights_digest
 
@@ -100,7 +100,7 @@ class Classifier(nn.Module):
 
     def forward(self, patches: Tensor) -> Tensor:
         """patches: uint8 [N, H, W, 3]. Returns logits float32 [N, K]."""
-        outputs = [self.network(self.prepare(view)) for view in self._views(patches)]
+        outputs = [self.network(self.prepare(view)) for view in views_of(patches, self.views)]
         return self.scaled(*outputs)
 
     def prepare(self, patches: Tensor) -> Tensor:
@@ -116,13 +116,6 @@ class Classifier(nn.Module):
         logits = views[0] if len(views) == 1 else mean_answer(torch.stack(views))
         return logits / self.temperature
 
-    def _views(self, patches: Tensor) -> list[Tensor]:
-        """The patches as they are, and turned and flipped where the classifier averages so."""
-        if self.views == 1:
-            return [patches]
-        kinds = symmetries(patches.shape[1], patches.shape[2])
-        return [turn(patches, which) for which in range(min(self.views, kinds))]
-
     def examine(self, patches: Tensor) -> tuple[Tensor, Tensor]:
         """Logits and texture in one pass: float32 [N, K] and [N, 3 C].
 
@@ -131,7 +124,7 @@ class Classifier(nn.Module):
         deviation and that of the mean difference between neighbors. Early maps still know of
         sharpness and stain; the last ones were trained to forget both (measured: docs/log.md).
         """
-        views = self._views(patches)
+        views = views_of(patches, self.views)
         early = self.network.early(self.prepare(views[0]))  # type: ignore[operator]
         outputs = [self.network.late(early)]  # type: ignore[operator]
         outputs += [self.network(self.prepare(view)) for view in views[1:]]
@@ -187,7 +180,7 @@ def mean_answer(logits: Tensor) -> Tensor:
     return torch.logsumexp(logits.log_softmax(-1), 0) - math.log(len(logits))
 
 
-#: Below it a deviation is no longer told from none; pixels scaled to about 1 differ by more.
+#: Smaller deviations do not count as texture; pixels scaled to about 1 differ by more.
 _FLOOR = 1e-3
 
 

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from eosin.models.knn import make_head
+from eosin.models.staged import StagedNetwork
 
 
-class CompactNetwork(nn.Module):
+class CompactNetwork(StagedNetwork):
     """A residual network whose convolutions are all dense 3x3 with channels in multiples of 16.
 
     Each stage widens the channels and halves the side (3x3 convolution, then 2x2 max pooling), so
@@ -71,10 +72,10 @@ class CompactNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """images: float [N, 3, H, W], scaled. Returns logits float [N, K]."""
-        if self.training:
-            logits: Tensor = self.head(self.dropout(self._learning(images).mean((2, 3))))
-            return logits
-        return self.late(self.early(images))
+        if not self.training:
+            return super().forward(images)
+        logits: Tensor = self.head(self.dropout(self._learning(images).mean((2, 3))))
+        return logits
 
     def _learning(self, images: Tensor) -> Tensor:
         """The last feature map; ReLU comes after each pooling, where a quarter is left to do.

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional
 
+from eosin.models.staged import StagedNetwork
 
-class DigitsNetwork(nn.Module):
+
+class DigitsNetwork(StagedNetwork):
     """Two 5x5 convolutions (1 -> 16 -> 32), pooling, 512 -> 120 -> 10, for 28x28 images.
 
     widths: what the two convolutions and the first linear layer give, smaller after `eosin prune`.
@@ -34,12 +36,8 @@ class DigitsNetwork(nn.Module):
         self.fc1 = nn.Linear(second * height * width, third)
         self.fc2 = nn.Linear(third, classes)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """images: float [N, 3, H, W]; their mean over channels is used. Returns logits [N, K]."""
-        return self.late(self.early(images))
-
     def early(self, images: Tensor) -> Tensor:
-        """The first feature map, before pooling: [N, C, H - 4, W - 4]."""
+        """The first map, of the mean over channels, before pooling: [N, C, H - 4, W - 4]."""
         return functional.relu(self.conv1(images.mean(1, keepdim=True)))
 
     def late(self, maps: Tensor) -> Tensor:

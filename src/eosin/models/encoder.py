@@ -1,7 +1,7 @@
 """EncoderNetwork: a pretrained backbone from the table, its pooling, and a head.
 
 Building it never downloads: it starts with random weights, and load_encoder_weights puts published
-ones in. So a run folder, which holds all weights, is read without the original file.
+ones in. So a run folder, which contains all weights, is read without the original file.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from eosin.models.knn import make_head
 from eosin.models.matching import check_config, match
 from eosin.models.pretrained import EncoderSpec, find_encoder, input_size
 from eosin.models.resize import resize
+from eosin.models.staged import StagedNetwork
 
 
-class EncoderNetwork(nn.Module):
+class EncoderNetwork(StagedNetwork):
     """Images at the store's size in, logits out; resize, backbone, pooling and head are inside.
 
     encoder: a name of the table. patch_size: (h, w) of the images in pixels. input_px: the longer
@@ -78,17 +79,9 @@ class EncoderNetwork(nn.Module):
             head, self.spec.width, classes, neighbors=neighbors, points=points, distance=distance
         )
 
-    def forward(self, images: Tensor) -> Tensor:
-        """images: float [N, channels, h, w], scaled. Returns logits float [N, K]."""
-        return self.late(self.early(images))
-
-    def early(self, images: Tensor) -> Tensor:
-        """What the out-of-scope check looks at: the images themselves, [N, channels, h, w]."""
-        return images
-
-    def late(self, images: Tensor) -> Tensor:
-        """From ``early`` to logits float [N, K]."""
-        logits: Tensor = self.head(self.dropout(self.embed(images)))
+    def late(self, maps: Tensor) -> Tensor:
+        """From images float [N, channels, h, w], scaled, to logits float [N, K]."""
+        logits: Tensor = self.head(self.dropout(self.embed(maps)))
         return logits
 
     def embed(self, images: Tensor) -> Tensor:
@@ -121,9 +114,9 @@ class EncoderNetwork(nn.Module):
         matcher = self.backbone.group_matcher(coarse=False)  # type: ignore[operator]
         groups: dict[int, list[str]] = group_parameters(self.backbone, matcher)
         named = dict(self.backbone.named_parameters())
-        found = [[named[name] for name in groups[depth]] for depth in sorted(groups)]
+        blocks = [[named[name] for name in groups[depth]] for depth in sorted(groups)]
         after = [self.head] if self.pool is None else [self.pool, self.head]
-        return [*found, *(list(part.parameters()) for part in after)]
+        return [*blocks, *(list(part.parameters()) for part in after)]
 
 
 class AttentionPool(nn.Module):
@@ -177,7 +170,7 @@ def build_backbone(
         for key, value in spec.arguments.items()
     }
     if spec.pooling != "avg":
-        # All tokens are wanted, normalized; the pooling is done by EncoderNetwork.
+        # All tokens are needed, normalized; EncoderNetwork pools them.
         arguments |= {"global_pool": "", "img_size": size or spec.grid_px}
     backbone: nn.Module = timm.create_model(
         spec.architecture,
@@ -195,7 +188,7 @@ def load_encoder_weights(network: EncoderNetwork, path: Path) -> dict[str, Any]:
 
     path: a weights file, a list of parts, or a folder with one; names as timm or as Hugging Face
     writes them. Position embeddings of another grid are resampled and the first convolution is
-    fitted to another number of channels, as timm does both. Returns facts: encoder, path, files,
+    fitted to another number of channels, as timm does both. Returns a record: encoder, path, files,
     digest (SHA-256 of the files), format, tensors, resampled, adapted, left_out.
 
     Raises RunError when the file is damaged or does not fit: which tensor, expected, found.

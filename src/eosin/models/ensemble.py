@@ -8,13 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from eosin.models.symmetry import symmetries, turn
+from eosin.models.staged import StagedNetwork
+from eosin.models.symmetry import views_of
 
-#: What an ensemble must know of a member besides its weights; the rest it has in common with all.
+#: What an ensemble records of a member besides its weights; all members share the rest.
 OF_A_MEMBER = ("architecture", "arguments", "mean", "deviation", "temperature", "views")
 
 
-class EnsembleNetwork(nn.Module):
+class EnsembleNetwork(StagedNetwork):
     """The mean of the members' probabilities, each member with its own scaling inside.
 
     members: for each a mapping with the keys of ``OF_A_MEMBER``, as ``Classifier.description``
@@ -47,7 +48,7 @@ class EnsembleNetwork(nn.Module):
                 "eosin ensemble RUN RUN -o RUN"
             )
         if any(member["architecture"] == "ensemble" for member in members):
-            raise ValueError("an ensemble cannot be a member of another; name its members")
+            raise ValueError("an ensemble cannot be a member of another; give its members")
         # Here, because a classifier is built from networks and this network from classifiers.
         from eosin.models.classifier import Classifier
 
@@ -61,29 +62,17 @@ class EnsembleNetwork(nn.Module):
             for member in members
         )
 
-    def forward(self, images: Tensor) -> Tensor:
-        """images: float [N, 3, H, W] from 0 to 1. Returns logits float [N, K]."""
-        return self.late(self.early(images))
-
-    def early(self, images: Tensor) -> Tensor:
-        """What the out-of-scope check looks at: the images themselves, [N, 3, H, W]."""
-        return images
-
-    def late(self, images: Tensor) -> Tensor:
-        """From ``early`` to logits float [N, K]: logarithms of mean probabilities."""
+    def late(self, maps: Tensor) -> Tensor:
+        """From images float [N, 3, H, W], 0 to 1, to logits [N, K]: logs of mean probabilities."""
         from eosin.models.classifier import mean_answer
 
-        return mean_answer(torch.stack([self._answer(m, images) for m in self.members]))
+        return mean_answer(torch.stack([self._answer(m, maps) for m in self.members]))
 
     @staticmethod
     def _answer(member: nn.Module, images: Tensor) -> Tensor:
         """Logits float [N, K] of one member, as it would give them alone."""
         scaled = (images - member.mean[:, None, None]) / member.deviation[:, None, None]  # type: ignore[index]
-        if member.views == 1:
-            views = [scaled]
-        else:
-            last = scaled.permute(0, 2, 3, 1)
-            kinds = symmetries(images.shape[2], images.shape[3])
-            views = [turn(last, which).permute(0, 3, 1, 2) for which in range(kinds)]
-        logits: Tensor = member.scaled(*(member.network(view) for view in views))  # type: ignore[operator]
+        views = views_of(scaled.permute(0, 2, 3, 1), member.views)  # type: ignore[arg-type]
+        outputs = [member.network(view.permute(0, 3, 1, 2)) for view in views]  # type: ignore[operator]
+        logits: Tensor = member.scaled(*outputs)  # type: ignore[operator]
         return logits

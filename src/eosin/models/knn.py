@@ -1,4 +1,4 @@
-"""A head that asks the nearest training embeddings: nothing is trained, they are its buffers."""
+"""A head of nearest training embeddings: nothing is trained, they are its buffers."""
 
 from __future__ import annotations
 
@@ -51,18 +51,18 @@ class NearestHead(nn.Module):
 
     def fill(self, embeddings: Tensor, labels: Tensor) -> None:
         """Take labeled embeddings float [P, D], int64 [P], in place of those before."""
-        given = embeddings.float()
-        self.center.copy_(given.mean(0))
+        points = embeddings.float()
+        self.center.copy_(points.mean(0))
         if self.distance == "euclidean":
-            deviation = given.std(0, correction=0)
-            # A dimension that never changes says nothing; it must not become infinite.
+            deviation = points.std(0, correction=0)
+            # A dimension that never changes carries no information; it must not become infinite.
             self.scale.copy_(torch.where(deviation > 1e-6, deviation, torch.ones_like(deviation)))
-        self.embeddings.copy_(self.placed(given))
+        self.embeddings.copy_(self.placed(points))
         self.votes.copy_(torch.eye(self.votes.shape[1], device=labels.device)[labels])
         self.prior.copy_(self.votes.mean(0))
 
     def placed(self, embeddings: Tensor) -> Tensor:
-        """Where embeddings float [N, D] lie, so that near is by the plain distance: float32."""
+        """Embeddings float [N, D] scaled so that near is by the plain distance: float32."""
         moved = (embeddings.float() - self.center) / self.scale
         if self.distance == "cosine":
             return torch.nn.functional.normalize(moved, dim=1)

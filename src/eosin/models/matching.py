@@ -1,4 +1,4 @@
-"""Tensors of a weights file matched to those of an encoder: which fits, which must be fitted."""
+"""Tensors of a weights file matched to those of an encoder: which fit, which must be adapted."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _PATCHES = "embeddings.patch_embeddings.projection.weight"
 
 @dataclass
 class Matched:
-    """Tensors under the network's own names, and what had to be done for it."""
+    """Tensors under the network's own names, and what was changed for it."""
 
     tensors: dict[str, Tensor]
     format: str  #: whose names the file has: "timm" or "Hugging Face"
@@ -41,7 +41,7 @@ class Matched:
 def match(
     spec: EncoderSpec,
     backbone: nn.Module,
-    found: Mapping[str, Tensor],
+    tensors: Mapping[str, Tensor],
     target: Mapping[str, Tensor],
     where: str,
 ) -> Matched:
@@ -52,32 +52,33 @@ def match(
 
     Raises RunError when tensors are missing, of another shape, or have no place.
     """
-    named = "Hugging Face" if hugging_face_named(found) else "timm"
-    renamed = _renamed(found, target, named)
+    named = "Hugging Face" if hugging_face_named(tensors) else "timm"
+    renamed = _renamed(tensors, target, named)
     matched = Matched({}, named)
     wrong, missing = [], []
-    for name, wanted in target.items():
+    for name, expected in target.items():
         tensor = renamed.pop(name, None)
         if tensor is None:
             # A count of training steps; files that were converted leave it out.
             if name.endswith("num_batches_tracked"):
-                matched.tensors[name] = wanted
+                matched.tensors[name] = expected
             else:
                 missing.append(name)
             continue
-        if tensor.shape != wanted.shape:
-            fitted = _fitted(name, tensor, wanted, backbone, matched)
-            if fitted is None:
-                wrong.append(f"{name} expected {tuple(wanted.shape)}, found {tuple(tensor.shape)}")
+        if tensor.shape != expected.shape:
+            adapted = _adapted(name, tensor, expected, backbone, matched)
+            if adapted is None:
+                shapes = f"expected {tuple(expected.shape)}, found {tuple(tensor.shape)}"
+                wrong.append(f"{name} {shapes}")
                 continue
-            tensor = fitted
+            tensor = adapted
         matched.tensors[name] = tensor
-    homeless = [name for name in renamed if not may_be_left_out(name)]
+    unknown = [name for name in renamed if not may_be_left_out(name)]
     matched.left_out = sorted(name for name in renamed if may_be_left_out(name))
     for problem, names in (
         ("tensors of other shapes", wrong),
         ("tensors that are missing", missing),
-        ("tensors that have no place in it", homeless),
+        ("tensors that have no place in it", unknown),
     ):
         if names:
             raise RunError(
@@ -88,31 +89,31 @@ def match(
 
 
 def _renamed(
-    found: Mapping[str, Tensor], target: Mapping[str, Tensor], named: str
+    tensors: Mapping[str, Tensor], target: Mapping[str, Tensor], named: str
 ) -> dict[str, Tensor]:
     if named == "Hugging Face":
-        start = next(name for name in found if name.endswith(_PATCHES)).removesuffix(_PATCHES)
+        start = next(name for name in tensors if name.endswith(_PATCHES)).removesuffix(_PATCHES)
         return from_hugging_face(
-            {name.removeprefix(start): t for name, t in found.items() if name.startswith(start)}
+            {name.removeprefix(start): t for name, t in tensors.items() if name.startswith(start)}
         )
     pools: dict[str, Tensor] = {}
     if any(name.startswith("pool.") for name in target):
-        for name, tensor in found.items():
+        for name, tensor in tensors.items():
             for pattern, start in _POOLS:
                 if part := pattern.search(name):
                     pools[start + part[1]] = tensor
-    rest = {name: t for name, t in found.items() if not any(p.search(name) for p, _ in _POOLS)}
+    rest = {name: t for name, t in tensors.items() if not any(p.search(name) for p, _ in _POOLS)}
     return without_prefix(rest, (n for n in target if not n.startswith("pool."))) | pools
 
 
-def _fitted(
-    name: str, tensor: Tensor, wanted: Tensor, backbone: nn.Module, matched: Matched
+def _adapted(
+    name: str, tensor: Tensor, expected: Tensor, backbone: nn.Module, matched: Matched
 ) -> Tensor | None:
-    """The tensor in the shape that is wanted, where there is a way; else None."""
+    """The tensor in the expected shape, where there is a way; else None."""
     patches = getattr(backbone, "patch_embed", None)
-    if name == "pos_embed" and tensor.ndim == 3 and tensor.shape[2] == wanted.shape[2]:
+    if name == "pos_embed" and tensor.ndim == 3 and tensor.shape[2] == expected.shape[2]:
         rows, columns = (int(n) for n in patches.grid_size)  # type: ignore[union-attr]
-        front = wanted.shape[1] - rows * columns
+        front = expected.shape[1] - rows * columns
         side = round(max(tensor.shape[1] - front, 0) ** 0.5)
         if not side or front + side * side != tensor.shape[1]:
             return None
@@ -120,7 +121,7 @@ def _fitted(
         return resample_positions(
             tensor, front, (rows, columns), antialias=matched.format == "timm"
         )
-    one, other = tuple(tensor.shape), tuple(wanted.shape)
+    one, other = tuple(tensor.shape), tuple(expected.shape)
     if len(one) == 4 and one[:1] + one[2:] == other[:1] + other[2:] and one[1] == 3:
         from timm.models import adapt_input_conv
 
@@ -139,10 +140,10 @@ def _some(names: Sequence[str], most: int = 4) -> str:
 def check_config(spec: EncoderSpec, backbone: nn.Module, path: Path) -> None:
     """Compare the config.json that transformers writes beside weights with the network.
 
-    It says what no tensor's shape tells, such as the number of heads. No file, or one of another
-    library, is no fault.
+    It has what no tensor's shape shows, for example the number of heads. A missing file, or one of
+    another library, is not an error.
 
-    Raises RunError when the file is damaged or says something else.
+    Raises RunError when the file is damaged or differs from the network.
     """
     if not path.is_file():
         return
@@ -168,4 +169,4 @@ def check_config(spec: EncoderSpec, backbone: nn.Module, path: Path) -> None:
         if key in config and config[key] != value
     ]
     if differing:
-        raise RunError(f"{path} is not of {spec.title}: {_some(differing)}")
+        raise RunError(f"{path} does not belong to {spec.title}: {_some(differing)}")

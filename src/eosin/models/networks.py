@@ -14,8 +14,8 @@ from eosin.models.digits import DigitsNetwork
 from eosin.models.encoder import EncoderNetwork
 from eosin.models.ensemble import EnsembleNetwork
 
-#: Name -> (class, whether it is told the number of classes, whether it is told the patch size).
-#: A network that is not told the number of classes has one logit and serves two classes.
+#: Name -> (class, whether it takes the number of classes, whether it takes the patch size).
+#: A network that does not take the number of classes has one logit and serves two classes.
 NETWORKS: dict[str, tuple[type[nn.Module], bool, bool]] = {
     "article": (ArticleNetwork, False, True),
     "article-verbatim": (ArticleVerbatimNetwork, False, True),
@@ -41,15 +41,15 @@ def build_network(
     if name not in NETWORKS:
         raise RecipeError(f"unknown network {name!r}; {closest(name, NETWORKS)}")
     kind, takes_classes, takes_size = NETWORKS[name]
-    known = dict(arguments or {})
+    options = dict(arguments or {})
     if takes_classes:
-        known["classes"] = classes
+        options["classes"] = classes
     elif classes != 2:
         raise RecipeError(f"network {name!r} has one logit and serves two classes, not {classes}")
     if takes_size:
-        known["patch_size"] = patch_size
+        options["patch_size"] = patch_size
     try:
-        return kind(**known)
+        return kind(**options)
     except (TypeError, ValueError, RuntimeError) as error:
         text = str(error).replace(f"{kind.__name__}.__init__() ", "")
         raise RecipeError(

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections import UserDict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import resources
@@ -30,9 +31,9 @@ RESIZES = ("pixels", "mpp")
 MOST_ENLARGED = 2
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EncoderSpec:
-    """What is known of one encoder.
+    """The facts about one encoder; what has a default may be left out of the table.
 
     >>> find_encoder("resnet18").width
     512
@@ -40,24 +41,28 @@ class EncoderSpec:
 
     name: str  #: what the user types
     title: str
-    family: str  #: "timm" or "transformers": which library's names the published tensors have
+    family: str = (
+        "timm"  #: "timm" or "transformers": which library's names the published tensors have
+    )
     architecture: str  #: timm's name of the network
-    arguments: Mapping[str, Any]  #: what timm.create_model is told besides the name
+    #: What timm.create_model gets besides the name.
+    arguments: Mapping[str, Any] = field(default_factory=dict)
     hub: str  #: "owner/name" on the Hugging Face hub
-    revision: str  #: commit of the weights; "" where not known: resolved at download and recorded
-    files: tuple[str, ...]  #: names of the weights file in that repository, best first
+    revision: str = ""  #: commit of the weights; "" where unknown: resolved at download, recorded
+    #: Names of the weights file in that repository, best first.
+    files: tuple[str, ...] = ("model.safetensors", "pytorch_model.bin")
     parameters: int  #: of the network without a head, at grid_px
     input_px: int  #: side of the square that the encoder is fed
     grid_px: int  #: side for which the published position embeddings were made; often input_px
-    mpp: float | None  #: micrometers a pixel of the training images; None for photographs
-    mean: tuple[float, float, float]
-    deviation: tuple[float, float, float]
+    mpp: float | None = None  #: micrometers a pixel of the training images; None for photographs
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    deviation: tuple[float, float, float] = IMAGENET_DEVIATION
     width: int  #: length of the embedding after pooling
     pooling: str  #: one of POOLINGS
     licence: str
-    gated: bool  #: the weights must be asked for on the model's page
+    gated: bool = False  #: the weights must be requested on the model's page
     commercial: bool  #: whether the license allows commercial use
-    pathology: bool  #: trained on histology
+    pathology: bool = False  #: trained on histology
     trained_on: str
     source: str  #: where the facts of this row come from
     #: Published with code of its own, which transformers would run; here timm builds the network.
@@ -73,8 +78,8 @@ class EncoderSpec:
         """The input's sides must be multiples of it (ViTs: the patch; CNNs: any side, so 1)."""
         if "patch_size" in self.arguments:
             return int(self.arguments["patch_size"])
-        found = re.search(r"_patch(\d+)", self.architecture)
-        return int(found[1]) if found else 1
+        stride = re.search(r"_patch(\d+)", self.architecture)
+        return int(stride[1]) if stride else 1
 
 
 def read_encoders(text: str) -> dict[str, EncoderSpec]:
@@ -84,12 +89,10 @@ def read_encoders(text: str) -> dict[str, EncoderSpec]:
     """
     specs = {}
     for name, row in tomllib.loads(text).items():
-        row = {"mpp": None, "pathology": False, "gated": False, "revision": "", **row}
-        row = {"family": "timm", "arguments": {}, "grid_px": row.get("input_px"), **row}
-        row = {"mean": IMAGENET_MEAN, "deviation": IMAGENET_DEVIATION, **row}
-        row.setdefault("files", ["model.safetensors", "pytorch_model.bin"])
-        for key in ("mean", "deviation", "files"):
-            row[key] = tuple(row[key])
+        row = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in row.items()
+        }
+        row.setdefault("grid_px", row.get("input_px"))
         try:
             spec = EncoderSpec(name=name, **row)
         except TypeError as error:
@@ -100,32 +103,17 @@ def read_encoders(text: str) -> dict[str, EncoderSpec]:
     return specs
 
 
-@dataclass
-class EncoderTable(MutableMapping[str, EncoderSpec]):
-    """Name -> spec, read from encoders.toml when it is first asked."""
+class EncoderTable(UserDict[str, EncoderSpec]):
+    """Name -> spec, read from encoders.toml at the first access."""
 
-    more: dict[str, EncoderSpec] = field(default_factory=dict)
+    def __init__(self) -> None:
+        """Reads nothing yet."""
 
     @cached_property
-    def rows(self) -> dict[str, EncoderSpec]:
-        """The rows of the table, then those that were added in this process."""
+    def data(self) -> dict[str, EncoderSpec]:  # type: ignore[override]
+        """The rows of the table, then those that this process has added."""
         path = resources.files("eosin.models") / "encoders.toml"
-        return {**read_encoders(path.read_text("utf-8")), **self.more}
-
-    def __getitem__(self, name: str) -> EncoderSpec:
-        return self.rows[name]
-
-    def __setitem__(self, name: str, spec: EncoderSpec) -> None:
-        self.rows[name] = spec
-
-    def __delitem__(self, name: str) -> None:
-        del self.rows[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.rows)
-
-    def __len__(self) -> int:
-        return len(self.rows)
+        return read_encoders(path.read_text("utf-8"))
 
 
 #: All known encoders by name.
@@ -160,7 +148,7 @@ def input_size(
     patch is kept; sides are rounded to the encoder's stride, enlarged to at most MOST_ENLARGED
     times its own input.
 
-    Raises RecipeError when the policy cannot be carried out.
+    Raises RecipeError when the policy cannot be applied.
 
     >>> spec = find_encoder("resnet18")
     >>> input_size(spec, (50, 50)), input_size(spec, (50, 25))
@@ -171,7 +159,7 @@ def input_size(
         raise RecipeError(f"resize {resize!r}; {closest(resize, RESIZES)}")
     if resize == "mpp":
         if input_px:
-            raise RecipeError('resize = "mpp" sets the pixels by itself; leave out input_px')
+            raise RecipeError('resize = "mpp" sets the pixels automatically; leave out input_px')
         if spec.mpp is None:
             raise RecipeError(
                 f'{spec.title} was trained on photographs, which have no mpp; use resize = "pixels"'
@@ -231,7 +219,7 @@ def built_on(
     mpp: float | None,
     start: Origin | None = None,
 ) -> list[str]:
-    """What a model card says of the encoder in a network: where from, its license, its input.
+    """Sentences for a model card on the encoder in a network: its source, license and input.
 
     arguments: of the network "encoder". patch_size: (h, w) in pixels; mpp: um a pixel, or None.
     start: where its first weights came from, as model.json records it. Empty for an encoder
@@ -259,7 +247,7 @@ patches is not known.
     except RecipeError as error:
         policy = f"How patches reach it is not known ({error})"
     if start and start.kind == "random":
-        return [f"The network is that of {spec.title}, begun with random weights.", f"{policy}."]
+        return [f"The network is that of {spec.title}, started with random weights.", f"{policy}."]
     return [
         f"Built on {spec.title}, trained on {spec.trained_on}.",
         f"The license of its weights, {spec.licence}, {use}; it binds what is made of them.",

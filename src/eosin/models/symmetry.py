@@ -20,6 +20,15 @@ def turn(patches: Tensor, which: int) -> Tensor:
     return patches.flip(axes) if axes else patches
 
 
+def views_of(patches: Tensor, most: int) -> list[Tensor]:
+    """At most so many views of patches [N, H, W, C]: as they are, turned and flipped.
+
+    Only turns that keep the size.
+    """
+    kinds = min(most, symmetries(patches.shape[1], patches.shape[2]))
+    return [turn(patches, which) for which in range(kinds)]
+
+
 def symmetries(height_px: int, width_px: int) -> int:
     """How many of them keep the size: 8 for a square, 4 for any other rectangle."""
     return 8 if height_px == width_px else 4

@@ -20,8 +20,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from eosin.errors import FailureError, RunError
-from eosin.files import whole
+from eosin.errors import BusyError, FailureError
+from eosin.folders import whole_file
+from eosin.locks import Lock
 
 Rows = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
@@ -56,11 +57,11 @@ class Cache:
         return self.folder / "embeddings.json"
 
     def values(self) -> npt.NDArray[np.floating[Any]]:
-        """The memory-mapped array, float [N, D]; rows of blocks not done hold nothing."""
-        found: npt.NDArray[np.floating[Any]] = np.load(
+        """The memory-mapped array, float [N, D]; rows of blocks not done are empty."""
+        result: npt.NDArray[np.floating[Any]] = np.load(
             self.array_path, mmap_mode="r", allow_pickle=False
         )
-        return found
+        return result
 
     def rows(self, rows: Rows) -> Floats:
         """Embeddings of some rows in their order: float32 [n, D]."""
@@ -78,9 +79,9 @@ class Cache:
     def problem(self) -> str:
         """What is wrong with the folder as a whole, "" where nothing is; reads its checksums."""
         try:
-            found = json.loads(self.facts_path.read_text("utf-8"))
-            facts, sums = dict(found["facts"]), list(found["checksums"])
-            recorded = (int(found["format"]), tuple(found["shape"]), str(found["dtype"]))
+            result = json.loads(self.facts_path.read_text("utf-8"))
+            facts, sums = dict(result["facts"]), list(result["checksums"])
+            recorded = (int(result["format"]), tuple(result["shape"]), str(result["dtype"]))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             return f"embeddings.json cannot be read ({type(error).__name__}: {error})"
         if facts != dict(self.facts):
@@ -88,15 +89,15 @@ class Cache:
             return f"they are of another {', '.join(other)}"
         blocks = -(-self.shape[0] // BLOCK)
         if recorded != (FORMAT, self.shape, self.dtype) or len(sums) != blocks:
-            return f"embeddings.json says {recorded}, not {(FORMAT, self.shape, self.dtype)}"
+            return f"embeddings.json has {recorded}, not {(FORMAT, self.shape, self.dtype)}"
         if not all(known is None or isinstance(known, str) for known in sums):
-            return "the checksums in embeddings.json are no checksums"
+            return "the checksums in embeddings.json are not valid"
         try:
             values = self.values()
         except (OSError, ValueError, EOFError) as error:
             return f"embeddings.npy cannot be read ({str(error).partition(chr(10))[0]})"
         if values.shape != self.shape or values.dtype != np.dtype(self.dtype):
-            return f"embeddings.npy holds {values.dtype} {values.shape}, not {self.shape}"
+            return f"embeddings.npy has {values.dtype} {values.shape}, not {self.shape}"
         self.checksums = sums
         return ""
 
@@ -144,9 +145,9 @@ class Cache:
             values = found.astype(self.dtype)
         if not np.isfinite(values).all():
             why = (
-                "values beyond what float16 holds; say --precision fp32"
+                "values too large for float16; use --precision fp32"
                 if np.isfinite(found).all()
-                else "values that are no numbers: the weights are damaged or the precision is too "
+                else "values that are not numbers: the weights are damaged or the precision is too "
                 "low; try --precision fp32"
             )
             raise FailureError(f"the encoder gives {why}")
@@ -162,14 +163,14 @@ class Cache:
             self._mark()
         except OSError as error:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-            remedy = "make room" if full else "mend that"
+            remedy = "make room" if full else "fix that"
             raise FailureError(
-                f"{self.folder} cannot be written ({error.strerror or error}); {remedy} and give "
+                f"{self.folder} cannot be written ({error.strerror or error}); {remedy} and run "
                 "the same command again: the blocks before are kept"
             ) from None
 
     def _mark(self) -> None:
-        found = {
+        result = {
             "format": FORMAT,
             "facts": dict(self.facts),
             "shape": list(self.shape),
@@ -179,8 +180,8 @@ class Cache:
             "block_rows": BLOCK,
             "checksums": self.checksums,
         }
-        with whole(self.facts_path, durable=True) as temporary:
-            temporary.write_text(json.dumps(found) + "\n", "utf-8")
+        with whole_file(self.facts_path, durable=True) as temporary:
+            temporary.write_text(json.dumps(result) + "\n", "utf-8")
 
 
 def _checksum(values: npt.NDArray[np.floating[Any]]) -> str:
@@ -189,29 +190,23 @@ def _checksum(values: npt.NDArray[np.floating[Any]]) -> str:
 
 @contextlib.contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """No other process writes this cache meanwhile; a killed one holds no lock.
+    """Be the only process that writes this cache; a killed one has no lock.
 
-    Raises RunError where another one does.
+    Raises BusyError where another process writes it.
     """
-    try:
-        import fcntl
-    except ImportError:  # not on Windows
-        yield
-        return
     path = folder.with_name(f".{folder.name}.lock")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = open(path, "wb")  # noqa: SIM115
+        lock = Lock.take(path)
     except OSError as error:
         raise FailureError(
             f"{path.parent} cannot be written ({error.strerror or error}); keep embeddings "
             "elsewhere with --embeddings FOLDER"
         ) from None
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise RunError(
-                f"another process computes {folder}; wait for it, then give the same command again"
-            ) from None
+    if lock is None:
+        raise BusyError(
+            f"another process computes {folder}; wait for it, then run the same command again"
+        )
+    try:
         yield
+    finally:
+        lock.release()

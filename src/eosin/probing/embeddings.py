@@ -16,12 +16,13 @@ import torch
 
 from eosin.data.store import PatchStore
 from eosin.errors import StoppedError
+from eosin.memory import LargestBatch
 from eosin.models.classifier import Classifier
 from eosin.probing.cache import BLOCK, Cache, Floats, Rows, alone
 from eosin.training.batches import take
-from eosin.training.machine import Machine, out_of_memory
+from eosin.training.machine import Machine
 
-#: Patches through the network at once; halved by itself where memory runs out.
+#: Patches through the network at once; halved automatically where memory runs out.
 BATCH = 64
 #: An embedding that the network gives now may differ by so much from the kept one (bf16, devices).
 _DRIFT = 0.05
@@ -31,13 +32,13 @@ HEAD_ARGUMENTS = ("head", "neighbors", "points", "distance", "dropout", "drop_pa
 
 @dataclass
 class Watcher:
-    """Whom the work tells what happens; every callback may be left out."""
+    """Callbacks that show what happens; each may be left out."""
 
     #: Rows done, rows wanted, rows a second in this process.
     progress: Callable[[int, int, float], None] = lambda done, total, rate: None
     #: A row of metrics.jsonl, as soon as it is known.
     tried: Callable[[dict[str, Any]], None] = lambda row: None
-    said: Callable[[str], None] = lambda sentence: None
+    note: Callable[[str], None] = lambda sentence: None
     warned: Callable[[str], None] = lambda sentence: None
     #: Asked between batches; True ends the work, and what is done is kept.
     stop: Callable[[], bool] = lambda: False
@@ -55,118 +56,113 @@ def embeddings_of(
     """The embeddings of a store's rows, from the disk where they are there and sound.
 
     model: its network has ``embed``. rows: int64 [n], whose blocks are completed. folder: where
-    caches lie, by default beside the store (STORE.embeddings). Every block that is used is read
-    and checked once; what is damaged is computed again, and watcher.warned says so.
+    caches are, by default beside the store (STORE.embeddings). Every block that is used is read
+    and checked once; what is damaged is computed again, with a warning.
     Raises StoppedError when the watcher asks to stop, FailureError where they cannot be kept.
     """
     watch = watcher or Watcher()
     model = model.eval().to(machine.device)
-    with torch.inference_mode():
-        width = int(_embed(model, np.zeros((1, *model.patch_size, 3), np.uint8), machine).shape[1])
+    width = _embed(model, np.zeros((1, *model.patch_size, 3), np.uint8), machine).shape[1]
     facts = facts_of(model, store, machine)
     home = folder or store.path.with_name(store.path.name + ".embeddings")
     cache = Cache(
         home / name_of(facts), facts, (len(store), width),
         "float32" if machine.precision == "fp32" else "float16",
     )  # fmt: skip
-    needed = np.unique(rows // BLOCK).tolist()
     with alone(cache.folder):
-        _prepare(cache, needed, model, store, machine, watch)
-        _complete(cache, needed, model, store, machine, watch)
+        work = _Work(cache, np.unique(rows // BLOCK).tolist(), model, store, machine, watch)
+        work.prepare()
+        work.complete()
     return cache
 
 
-def _prepare(
-    cache: Cache,
-    needed: list[int],
-    model: Classifier,
-    store: PatchStore,
-    machine: Machine,
-    watch: Watcher,
-) -> None:
-    """Make the cache, or find out what of it can be used."""
-    if not cache.folder.exists():
-        cache.create()
-        return
-    if problem := cache.problem():
-        watch.warned(f"{cache.folder}: {problem}; all embeddings are computed again")
-        cache.create()
-        return
-    if damaged := cache.damaged(needed):
-        watch.warned(
-            f"{cache.folder}: {len(damaged)} of {len(needed)} blocks have changed on the disk; "
-            "they are computed again"
-        )
-        for block in damaged:
-            cache.checksums[block] = None
-    known = [block for block in needed if cache.checksums[block]]
-    if not known:
-        return
-    # A checksum cannot see that the code or a library computes something else by now.
-    some = np.arange(BLOCK)[:4] + known[0] * BLOCK
-    some = some[some < cache.shape[0]]
-    with torch.inference_mode():
-        now, kept = _embed(model, take(store.patches, some).numpy(), machine), cache.rows(some)
-    if not np.linalg.norm(now - kept) <= _DRIFT * np.linalg.norm(now):
-        watch.warned(
-            f"{cache.folder}: the encoder gives other values now; all embeddings are computed again"
-        )
-        cache.create()
+@dataclass(frozen=True)
+class _Work:
+    """The needed blocks of a cache, and what computes them."""
+
+    cache: Cache
+    needed: list[int]
+    model: Classifier
+    store: PatchStore
+    machine: Machine
+    watch: Watcher
+
+    def prepare(self) -> None:
+        """Make the cache, or find out what of it can be used."""
+        cache, folder, needed = self.cache, self.cache.folder, self.needed
+        if not folder.exists():
+            cache.create()
+            return
+        if problem := cache.problem():
+            self.watch.warned(f"{folder}: {problem}; all embeddings are computed again")
+            cache.create()
+            return
+        if damaged := cache.damaged(needed):
+            self.watch.warned(
+                f"{folder}: {len(damaged)} of {len(needed)} blocks have changed on the disk; "
+                "they are computed again"
+            )
+            for block in damaged:
+                cache.checksums[block] = None
+        known = [block for block in needed if cache.checksums[block]]
+        if not known:
+            return
+        # A checksum cannot see that the code or a library computes something else by now.
+        some = np.arange(BLOCK)[:4] + known[0] * BLOCK
+        some = some[some < cache.shape[0]]
+        now, kept = self.embed(take(self.store.patches, some).numpy()), cache.rows(some)
+        if not np.linalg.norm(now - kept) <= _DRIFT * np.linalg.norm(now):
+            self.watch.warned(
+                f"{folder}: the encoder gives other values now; all embeddings are computed again"
+            )
+            cache.create()
+
+    def complete(self) -> None:
+        """Compute what is missing of the needed blocks."""
+        cache, watch = self.cache, self.watch
+        extents = {block: cache.extent(block) for block in self.needed}
+        sizes = {block: extent.stop - extent.start for block, extent in extents.items()}
+        missing = [block for block in self.needed if cache.checksums[block] is None]
+        total, left = sum(sizes.values()), sum(sizes[block] for block in missing)
+        made, started = 0, time.perf_counter()
+        batch = LargestBatch(BATCH, watch.warned)
+        if total > left:
+            watch.note(f"{total - left:,} of {total:,} embeddings are there ({cache.folder.name})")
+        for block in missing:
+            rows = np.arange(extents[block].start, extents[block].stop)
+            patches = take(self.store.patches, rows).numpy()
+
+            def embed(part: slice, patches: npt.NDArray[np.uint8] = patches) -> Floats:
+                if watch.stop():
+                    raise StoppedError(
+                        f"stopped; {cache.done():,} of {cache.shape[0]:,} embeddings are kept, and "
+                        "the same command resumes with them"
+                    )
+                return self.embed(patches[part])
+
+            parts = []
+            for _, embeddings in batch.parts(len(patches), embed):
+                parts.append(embeddings)
+                made += len(embeddings)
+                rate = made / (time.perf_counter() - started)
+                watch.progress(total - left + made, total, rate)
+            cache.write(block, np.concatenate(parts))
+        if missing:
+            seconds = time.perf_counter() - started
+            watch.note(f"{left:,} embeddings in {seconds:.0f} s, {left / seconds:,.0f} patches/s")
+
+    def embed(self, patches: npt.NDArray[np.uint8]) -> Floats:
+        """Embeddings float32 [n, D] of patches uint8 [n, H, W, 3]."""
+        return _embed(self.model, patches, self.machine)
 
 
-def _complete(
-    cache: Cache,
-    needed: list[int],
-    model: Classifier,
-    store: PatchStore,
-    machine: Machine,
-    watch: Watcher,
-) -> None:
-    """Compute what is missing of the needed blocks."""
-
-    def size(blocks: list[int]) -> int:
-        return sum(cache.extent(b).stop - cache.extent(b).start for b in blocks)
-
-    missing = [block for block in needed if cache.checksums[block] is None]
-    total, left = size(needed), size(missing)
-    before, made, batch, started = total - left, 0, BATCH, time.perf_counter()
-    if before:
-        watch.said(f"{before:,} of {total:,} embeddings are there ({cache.folder.name})")
-    for block in missing:
-        extent = cache.extent(block)
-        numbers = np.arange(extent.start, extent.stop)
-        patches, found = take(store.patches, numbers).numpy(), []
-        done = 0
-        while done < len(numbers):
-            if watch.stop():
-                raise StoppedError(
-                    f"stopped; {cache.done():,} of {cache.shape[0]:,} embeddings are kept, and the "
-                    "same command goes on with them"
-                )
-            try:
-                with torch.inference_mode():
-                    found.append(_embed(model, patches[done : done + batch], machine))
-            except (RuntimeError, MemoryError) as error:
-                if not out_of_memory(error) or batch == 1:
-                    raise
-                batch //= 2
-                watch.warned(f"memory ran out; going on with {batch} patches at once")
-                continue
-            done += len(found[-1])
-            made += len(found[-1])
-            watch.progress(before + made, total, made / (time.perf_counter() - started))
-        cache.write(block, np.concatenate(found))
-    if missing:
-        seconds = time.perf_counter() - started
-        watch.said(f"{left:,} embeddings in {seconds:.0f} s, {left / seconds:,.0f} patches/s")
-
-
+@torch.inference_mode()
 def _embed(model: Classifier, patches: npt.NDArray[np.uint8], machine: Machine) -> Floats:
     """Embeddings float32 [n, D] of patches uint8 [n, H, W, 3]."""
     with machine.autocast():
         images = model.prepare(torch.from_numpy(patches).to(machine.device))
-        found = model.network.embed(images)  # type: ignore[operator]
-    result: Floats = found.float().cpu().numpy()
+        values = model.network.embed(images)  # type: ignore[operator]
+    result: Floats = values.float().cpu().numpy()
     return result
 
 
@@ -189,12 +185,12 @@ def facts_of(model: Classifier, store: PatchStore, machine: Machine) -> dict[str
 
 def weights_digest(model: Classifier) -> str:
     """SHA-256 of all tensors of the network but its head's, by name."""
-    found = hashlib.sha256()
+    result = hashlib.sha256()
     for name, value in sorted(model.network.state_dict().items()):
         if not name.startswith("head."):
-            found.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-            found.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-    return found.hexdigest()
+            result.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+            result.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return result.hexdigest()
 
 
 def name_of(facts: Mapping[str, Any]) -> str:

@@ -90,7 +90,7 @@ def fit_logistic(
     The strength is that with the least log loss on validation; without validation patches, in a
     cross-validation over the training cases, after which all of them are fitted. It is fitted by
     scikit-learn (lbfgs) on the training part alone; its standardization is folded into the layer.
-    Raises StoppedError when ``stop`` says so.
+    Raises StoppedError when ``stop`` is true.
     """
     whole = _path(train, strengths, classes)
     if len(val):
@@ -109,17 +109,17 @@ def fit_logistic(
     for number, strength in enumerate(strengths):
         if stop():
             raise _stopped()
-        found = [next(path) for path, _ in judged]
+        result = [next(path) for path, _ in judged]
         logits = torch.cat([
-            each.logits(part.embeddings) for each, (_, part) in zip(found, judged, strict=True)
+            each.logits(part.embeddings) for each, (_, part) in zip(result, judged, strict=True)
         ])  # fmt: skip
         rows.append({
             "strength": strength, **validation_figures(logits, labels)[0],
-            "converged": all(each.converged for each in found),
+            "converged": all(each.converged for each in result),
             "seconds": time.perf_counter() - started,
         })  # fmt: skip
         tried(rows[-1])
-        fitted.append(found[0])
+        fitted.append(result[0])
         if rows[-1]["val_loss"] < least:
             best, least = number, rows[-1]["val_loss"]
         if number - best >= _WORSE:
@@ -183,14 +183,14 @@ def _folds(train: Part, seed: int) -> list[tuple[Ints, Ints]]:
         # A class with fewer patches than folds is missing in some; the others judge it.
         warnings.simplefilter("ignore")
         pairs = list(splitter.split(train.labels, train.labels, units))
-    found = [
+    result = [
         (learn, rest)
         for learn, rest in pairs
         if len(rest) and len(np.unique(train.labels[learn])) > 1
     ]
     # Where each class has a case of its own, no fold can learn both: the fit judges itself.
     every = np.arange(len(train))
-    return found or [(every, every)]
+    return result or [(every, every)]
 
 
 def fit_nearest(
@@ -208,7 +208,7 @@ def fit_nearest(
     """A head of the k nearest training embeddings; k has the least log loss on validation.
 
     Without validation patches each training patch is judged by those of other cases. At most
-    ``most`` embeddings are kept, drawn with the seed. Raises StoppedError when ``stop`` says so.
+    ``most`` embeddings are kept, drawn with the seed. Raises StoppedError when ``stop`` is true.
     """
     notes, points = [], train
     if len(train) > most:
@@ -250,16 +250,16 @@ def _nearest(
 
     own: int64 [P]; where given, the asked are the points and those of the same number are left out.
     """
-    found = []
+    result = []
     for start in range(0, len(asked), 1024):
         if stop():
             raise _stopped()
         near = head.nearness(asked[start : start + 1024])
         if own is not None:
             near[own[start : start + 1024, None] == own[None]] = -torch.inf
-        found.append(near.topk(most, dim=1).indices)
-    return torch.cat(found)
+        result.append(near.topk(most, dim=1).indices)
+    return torch.cat(result)
 
 
 def _stopped() -> StoppedError:
-    return StoppedError("stopped; the embeddings are kept, and the same command goes on with them")
+    return StoppedError("stopped; the embeddings are kept, and the same command resumes with them")

@@ -25,8 +25,8 @@ from eosin.runs import RunFolder
 from eosin.splitting.splits import Split
 from eosin.training.batches import mixed_seed
 from eosin.training.facts import facts_of
-from eosin.training.machine import choose_machine, keep_freed_memory
-from eosin.training.origin import weights_of
+from eosin.training.machine import choose_machine
+from eosin.training.origin import initializer
 from eosin.training.session import Session, start
 
 #: What may be fitted on embeddings -> in words.
@@ -74,7 +74,7 @@ def probe_recipe(
             )
         if model.arguments.get("head", "linear") != "linear":
             raise RecipeError(
-                f"{base} has a head of nearest neighbors; name its encoder instead of the run"
+                f"{base} has a head of nearest neighbors; use its encoder instead of the run"
             )
         chosen |= {"network": model.architecture, "arguments": dict(model.arguments)}
         chosen |= {"normalize": run.recipe().normalize}
@@ -106,7 +106,7 @@ def begin(
 ) -> Session:
     """Audit the split and make the run folder; one that an earlier probe left unfinished gives way.
 
-    weights: where an encoder's weights lie, as for `training.session.start`, which raises what this
+    weights: where an encoder's weights are, as for `training.session.start`, which raises what this
     raises; base: an earlier run. options: fold, allow_leaks.
     """
     _trainable(store, split.parts(store, options.get("fold"))["train"])
@@ -115,7 +115,7 @@ def begin(
 
 
 def _unfinished(run: RunFolder) -> bool:
-    """Whether the folder holds a probe that was stopped; its embeddings lie elsewhere."""
+    """Whether the folder has a probe that was stopped; its embeddings are elsewhere."""
     if not (run / "recipe.toml").is_file() or run.finished:
         return False
     try:
@@ -126,9 +126,9 @@ def _unfinished(run: RunFolder) -> bool:
 
 def _trainable(store: PatchStore, rows: npt.NDArray[np.int64]) -> None:
     if len(np.unique(store.labels[rows])) < 2:
-        found = sorted({store.classes[label] for label in store.labels[rows].tolist()})
+        result = sorted({store.classes[label] for label in store.labels[rows].tolist()})
         raise SplitError(
-            f"the training part holds {'one class only, ' + found[0] if found else 'no patches'}; "
+            f"the training part has {'one class only, ' + result[0] if result else 'no patches'}; "
             "a classifier needs at least two: make another split"
         )
 
@@ -144,7 +144,6 @@ def fit_probe(
     watch = watcher or Watcher()
     store, parts, recipe, run = session.store, session.parts, session.recipe, session.run
     _trainable(store, parts["train"])
-    keep_freed_memory()
     started = time.perf_counter()
     machine = choose_machine(recipe.precision)
     model = frozen(session)
@@ -171,7 +170,7 @@ def fit_probe(
     for note in fitted.notes:
         watch.warned(note)
     kept = {k: v for k, v in model.arguments.items() if k not in HEAD_ARGUMENTS}
-    # Dropout and stochastic depth say nothing in a frozen network, but a run may begin from it.
+    # Dropout and stochastic depth say nothing in a frozen network, but a run may start from it.
     kept |= {k: v for k, v in model.arguments.items() if k in ("dropout", "drop_path")}
     model.arguments = {**kept, **arguments}
     model.network.head = fitted.head
@@ -193,7 +192,7 @@ def fit_probe(
 
 
 def frozen(session: Session) -> Classifier:
-    """The classifier with the weights that the session begins with; its head is not fitted yet."""
+    """The classifier with the weights that the session starts with; its head is not fitted yet."""
     recipe, store = session.recipe, session.store
     torch.manual_seed(mixed_seed(recipe.seed, 1))
     scaling: dict[str, Any] = {}
@@ -207,8 +206,7 @@ def frozen(session: Session) -> Classifier:
         arguments=recipe.arguments,
         **scaling,
     )
-    if (put := weights_of(session.origin, resumed=False)) is not None:
-        put(model)
+    initializer(session.origin, resume=False)(model)
     return model.eval()
 
 
@@ -217,7 +215,7 @@ def _part(cache: Cache, store: PatchStore, rows: npt.NDArray[np.int64]) -> Part:
 
 
 def _summary(head: str, fitted: Fitted, cache: Cache) -> dict[str, Any]:
-    """What model.json says of the probe."""
+    """What model.json records of the probe."""
     (name, value), tried = next(iter(fitted.chosen.items())), fitted.tried
     best = next(row for row in tried if row[name] == value)
     loss = f"log loss {best['val_loss']:.4f} on {fitted.chosen_on}"

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from eosin.records.points import OUTSIDE, REFER, OperatingPoint
+from eosin.records.points import OUTSIDE as OUTSIDE
+from eosin.records.points import REFER, OperatingPoint
 
 REFERRED = "refer"
 OUT_OF_SCOPE = "out of scope"

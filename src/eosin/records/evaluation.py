@@ -236,6 +236,11 @@ class Evaluation(FigureSet):
         """Whether there is a mark of any of these kinds."""
         return any(mark.kind in kinds for mark in self.marks)
 
+    def wrong_by_class(self) -> dict[str, float]:
+        """The share of each true class that is called another class, all patches being answered."""
+        rows = enumerate(zip(self.classes, self.confusion or (), strict=False))
+        return {name: 1 - row[k] / sum(row) for k, (name, row) in rows if sum(row)}
+
     def case_figure(self) -> str:
         """The figure to show by case: balanced accuracy, or accuracy where most cases lack it.
 

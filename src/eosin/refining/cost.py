@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 
 from eosin.models.classifier import Classifier
-from eosin.training.machine import choose_machine, keep_freed_memory
+from eosin.training.machine import choose_machine
 
 ROUNDS = 5
 _BATCH = 256
@@ -48,7 +48,6 @@ def speeds(
     patches: uint8 [N, H, W, 3], N >= 1, repeated to a batch of 256. In one process and turn by
     turn, so that whatever else the machine does meets all of them alike.
     """
-    keep_freed_memory()
     machine = choose_machine(precision)
     batch = torch.from_numpy(np.resize(patches, (_BATCH, *patches.shape[1:]))).to(machine.device)
     ready = {name: model.eval().to(machine.device) for name, model in models.items()}
@@ -61,14 +60,14 @@ def speeds(
         _wait(machine.device)
         return time.perf_counter() - begun
 
-    found: dict[str, list[float]] = {name: [] for name in ready}
+    result: dict[str, list[float]] = {name: [] for name in ready}
     with torch.inference_mode(), machine.autocast():
         first = {name: seconds(model, 1) and seconds(model, 1) for name, model in ready.items()}
         times = {name: max(1, round(_SECONDS / max(spent, 1e-6))) for name, spent in first.items()}
         for _ in range(ROUNDS):
             for name, model in ready.items():
-                found[name].append(_BATCH * times[name] / seconds(model, times[name]))
-    return {name: statistics.median(each) for name, each in found.items()}
+                result[name].append(_BATCH * times[name] / seconds(model, times[name]))
+    return {name: statistics.median(each) for name, each in result.items()}
 
 
 def _wait(device: torch.device) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from eosin.config import Recipe, make_recipe
 from eosin.errors import LeakError, RunError, UserError
+from eosin.folders import check_target
 from eosin.models.classifier import Classifier, load_classifier
 from eosin.models.ensemble import OF_A_MEMBER
 from eosin.records.origin import Member, Origin
@@ -40,27 +41,27 @@ def ensemble(
     LeakError where a member has seen what the ensemble is measured on, unless ``allow_leaks``.
     """
     if len(paths) < 2:
-        raise UserError("name at least two runs: eosin ensemble RUN RUN -o RUN")
-    if Path(output).resolve() in [path.resolve() for path in paths]:
-        raise UserError(f"{output} is one of the members; name another folder with -o")
+        raise UserError("give at least two runs: eosin ensemble RUN RUN -o RUN")
+    inputs = {f"member {number}": path for number, path in enumerate(paths, 1)}
+    check_target(Path(output), "run", force=force, inputs=inputs)
     sessions = [finished_session(path, store, "a member of an ensemble") for path in paths]
     models = [load_classifier(path) for path in paths]
     for path, (_, facts) in zip(paths, models, strict=True):
         if facts.architecture == "ensemble":
             names = " ".join(each.path for each in facts.start.members) if facts.start else ""
-            raise RunError(f"{path} is an ensemble itself; name its members instead: {names}")
+            raise RunError(f"{path} is an ensemble itself; use its members instead: {names}")
     _refuse_twins(paths)
     _same_ground(paths, sessions, [model for model, _ in models])
     first = sessions[0]
     seen = [
-        said
+        texts
         for path, session in zip(paths, sessions, strict=True)
-        for said in refuse_seen("the member", RunFolder(path), session.store, first.parts)
+        for texts in refuse_seen("the member", RunFolder(path), session.store, first.parts)
     ]
     if seen and not allow_leaks:
         raise LeakError(
             f"{'; '.join(seen)}: figures of the ensemble there would be too good. Leave that run "
-            "out, or say --allow-leaks, and every output will say so"
+            "out, or add --allow-leaks to join it anyway and mark every output"
         )
     members = [
         Member.of(
@@ -89,6 +90,7 @@ def ensemble(
                 for each in facts.diagnoses
             ],
         },
+        inputs=inputs,
         force=force,
     )
 
@@ -124,15 +126,15 @@ def joined(models: Sequence[Classifier]) -> Classifier:
 
 def _refuse_twins(paths: Sequence[Path]) -> None:
     """The same weights twice would count double and look like agreement."""
-    found: dict[str, Path] = {}
+    result: dict[str, Path] = {}
     for path in paths:
         digest = weights_digest(path)
-        if digest in found:
+        if digest in result:
             raise UserError(
-                f"{path} and {found[digest]} have the same weights; train another seed with: "
+                f"{path} and {result[digest]} have the same weights; train another seed with: "
                 "eosin train STORE --set seed=1 -o RUN"
             )
-        found[digest] = path
+        result[digest] = path
 
 
 def _same_ground(
@@ -142,8 +144,8 @@ def _same_ground(
     for path, session, model in zip(paths[1:], sessions[1:], models[1:], strict=True):
         if model.classes != models[0].classes:
             raise RunError(
-                f"{path} knows the classes {', '.join(model.classes)}, {paths[0]} "
-                f"{', '.join(models[0].classes)}; members must know the same"
+                f"{path} has the classes {', '.join(model.classes)}, {paths[0]} "
+                f"{', '.join(models[0].classes)}; members must have the same"
             )
         if session.store.digest != first.store.digest:
             raise RunError(
@@ -154,7 +156,7 @@ def _same_ground(
             if not np.array_equal(rows, session.parts[part]):
                 raise RunError(
                     f"{path} has another {part} part than {paths[0]}; members must share their "
-                    "split, so that no one has learned from what another is measured on"
+                    "split, so that none has learned from what another is measured on"
                 )
 
 

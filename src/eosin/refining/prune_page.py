@@ -19,6 +19,7 @@ from eosin.figures.canvas import (
     nothing,
     save,
 )
+from eosin.studies import markdown
 
 Result = Mapping[str, Any]
 
@@ -50,77 +51,70 @@ def table_rows(result: Result) -> tuple[list[str], list[list[str]]]:
                 f"{row['mflop']:.1f}",
                 f"{row['patches_per_second']:,.0f}",
                 f"{row['times_as_fast']:.2f}",
-                _cell(before),
-                _spanned(first),
-                *(_cell(each["value"]) for each in others),
-                _spanned((row["differences"] or {}).get(key), "+"),
+                markdown.number(before),
+                markdown.with_span(first),
+                *(markdown.number(each["value"]) for each in others),
+                markdown.with_span((row["differences"] or {}).get(key), "+"),
             ]
         )
     return columns, rows
 
 
-def _cell(value: float | None, sign: str = "") -> str:
-    return "-" if value is None else f"{value:{sign}.4f}"
-
-
-def _spanned(found: Mapping[str, Any] | None, sign: str = "") -> str:
-    if found is None:
-        return "-"
-    text = _cell(found["value"], sign)
-    if found["low"] is None:
-        return text
-    return f"{text} ({_cell(found['low'], sign)} to {_cell(found['high'], sign)})"
-
-
 def sentences(result: Result, compared: Sequence[str]) -> list[str]:
-    """One for each size: what it costs less, and what may be said of its quality; no more.
+    """One for each size: what it saves, and what is shown of its quality; no more.
 
     compared: those of the comparison, in the order of the sizes.
     """
     original, *sizes = result["rows"]
     key = headline(result)
-    said = []
+    texts = []
     for row, text in zip(sizes, compared, strict=True):
         share = row["parameters"] / original["parameters"]
         times = row["times_as_fast"]
         speed = f"{times:.2f} times as fast" if times >= 1 else f"slower ({times:.2f} of the speed)"
-        said.append(f"{row['name']} has {share:.0%} of the parameters and is {speed}. {text}")
+        texts.append(f"{row['name']} has {share:.0%} of the parameters and is {speed}. {text}")
         low = ((row["differences"] or {}).get(key) or {"low": None})["low"]
         high = ((row["differences"] or {}).get(key) or {"high": None})["high"]
         if low is not None and low < 0 <= high:
-            said[-1] += (
-                f" That is no proof that nothing was lost: {NAMES[key]} may be lower by "
+            texts[-1] += (
+                f" This does not prove that nothing was lost: {NAMES[key]} may be lower by "
                 f"{-low:.3f}, the interval's end."
             )
     epochs = result["settings"]["epochs"]
-    said.append(
+    texts.append(
         f"Every size had {epochs} epoch{'s' * (epochs != 1)} of retraining from the original's "
-        "weights, so what differs is the cut and the retraining together. The speed was measured "
-        "here, as the median of five rounds in turn; other machines give other ratios."
+        "weights, so the difference is that of the cut and the retraining together. The speed was "
+        "measured here, as the median of five rounds in turn; other machines give other ratios."
     )
-    return said
+    return texts
 
 
 def page(result: Result) -> str:
     """prune.md: sentences, table, curve and what to bear in mind."""
     columns, rows = table_rows(result)
-    lines = ["# A run pruned", ""]
-    for mark in result["marks"]:
-        lines += [f"> **{mark}**", ""]
-    lines += [line for text in result["sentences"] for line in (text, "")]
-    lines += [
-        f"| {' | '.join(columns)} |",
-        f"| --- |{' --: |' * (len(columns) - 1)}",
-        *(f"| {' | '.join(row)} |" for row in rows),
-        "",
-        "![Quality and cost by the share of channels kept](prune.png)",
-        "",
+    curve = "![Quality and cost by the share of channels kept](prune.png)"
+    lines = [
+        *markdown.paragraphs(result["sentences"]),
+        *markdown.table(columns, rows),
+        *markdown.paragraphs([curve]),
         *(f"- {text}" for text in result["warnings"]),
-        "",
-        result["intended_use"],
-        "",
     ]
-    return "\n".join(lines)
+    return markdown.page("A run pruned", result, lines)
+
+
+def cost_shares(rows: Sequence[Result]) -> dict[str, list[float]]:
+    """Percent of the original's cost for every size; the rows start with the original.
+
+    >>> row = {"parameters": 10, "mflop": 4, "times_as_fast": 1}
+    >>> cost_shares([row, {**row, "parameters": 5, "times_as_fast": 2}])["time a patch, measured"]
+    [100.0, 50.0]
+    """
+    first = rows[0]
+    return {
+        "parameters": [100 * row["parameters"] / first["parameters"] for row in rows],
+        "operations a patch": [100 * row["mflop"] / first["mflop"] for row in rows],
+        "time a patch, measured": [100 / row["times_as_fast"] for row in rows],
+    }
 
 
 def draw(path: Path, result: Result) -> Path:
@@ -163,14 +157,14 @@ def _quality(axes: Any, rows: Sequence[Result], key: str) -> None:
     axes.plot([r["keep"] for r in rows], [r["figures"][key]["value"] for r in rows], color=BLUE,
               linewidth=1.6, zorder=2)  # fmt: skip
     for row in rows:
-        found = row["figures"][key]
-        if found["low"] is not None:
-            axes.plot([row["keep"]] * 2, [found["low"], found["high"]], color=BLUE, linewidth=2.2,
+        result = row["figures"][key]
+        if result["low"] is not None:
+            axes.plot([row["keep"]] * 2, [result["low"], result["high"]], color=BLUE, linewidth=2.2,
                       alpha=0.55, solid_capstyle="round")  # fmt: skip
-        axes.plot(row["keep"], found["value"], "o", color=BLUE, markersize=9,
+        axes.plot(row["keep"], result["value"], "o", color=BLUE, markersize=9,
                   markeredgecolor=PAPER, markeredgewidth=1.3, zorder=3)  # fmt: skip
         axes.annotate(
-            f"{found['value']:.3f}", (row["keep"], found["value"]), xytext=(9, 5),
+            f"{result['value']:.3f}", (row["keep"], result["value"]), xytext=(9, 5),
             textcoords="offset points", color=INK, fontsize=10,
             bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.8, "alpha": 0.8}, zorder=4,
         )  # fmt: skip
@@ -179,16 +173,10 @@ def _quality(axes: Any, rows: Sequence[Result], key: str) -> None:
 
 
 def _cost(axes: Any, rows: Sequence[Result]) -> None:
-    """Percent of the original; the rows begin with it."""
     keeps = [row["keep"] for row in rows]
-    first = rows[0]
-    series = (
-        ("parameters", ORANGE, [row["parameters"] / first["parameters"] for row in rows]),
-        ("operations a patch", PURPLE, [row["mflop"] / first["mflop"] for row in rows]),
-        ("time a patch, measured", GREEN, [1 / row["times_as_fast"] for row in rows]),
-    )
-    for name, color, values in series:
-        axes.plot(keeps, [100 * v for v in values], "o-", color=color, linewidth=1.8,
+    colors = (ORANGE, PURPLE, GREEN)
+    for (name, values), color in zip(cost_shares(rows).items(), colors, strict=True):
+        axes.plot(keeps, values, "o-", color=color, linewidth=1.8,
                   markersize=7, markeredgecolor=PAPER, markeredgewidth=1.2, label=name)  # fmt: skip
     axes.axhline(100, color=QUIET, linewidth=1.0, linestyle=(0, (4, 4)), zorder=1)
     axes.set_ylim(bottom=0)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ import numpy.typing as npt
 
 from eosin.config import Recipe, read_recipe
 from eosin.data.store import PatchStore
-from eosin.errors import RunError, UserError
+from eosin.errors import RunError, StoppedError
 from eosin.evaluation.intervals import LEVEL, resampling_units
 from eosin.evaluation.paired import Paired, paired_differences
 from eosin.evaluation.summary import FEW_CASES
+from eosin.folders import refuse_overlap
 from eosin.inference.assess import assess
 from eosin.inference.predictor import predict_rows
 from eosin.inference.torch_predictor import TorchPredictor, load_run
@@ -25,20 +27,29 @@ from eosin.records.weights import weights_digest
 from eosin.refining.verdict import NEW, OLD, page, verdict
 from eosin.runs import RunFolder
 from eosin.splitting.seen import Seen
-from eosin.splitting.splits import Split
+from eosin.splitting.split_file import Split, split_text
 from eosin.studies.compare import P_VALUE
-from eosin.studies.series import Watch, unwatched
-from eosin.training.session import Session, fit, reopen, start
+from eosin.studies.plan import PLAN, Plan, identity, refuse_other
+from eosin.studies.study import (
+    INTENDED_USE,
+    Note,
+    PlannedRun,
+    Watch,
+    open_run,
+    silent,
+    train,
+    unwatched,
+)
+from eosin.training.session import Session, start
 from eosin.trust.calibration import measure_calibration
 
 Rows = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 FORMAT = 1
-RESULT = "retrain.json"
 NO_TEST = (
     "the split has no test part, and on the validation part the new run chose its threshold, so a "
-    "comparison there would favor it; say --split with a split that has one"
+    "comparison there would favor it; use --split with a split that has one"
 )
 
 
@@ -56,7 +67,7 @@ def check_old(path: Path, store: PatchStore, settings: Sequence[str] = ()) -> Re
         )
     if predictor.classes != store.classes:
         raise RunError(
-            f"{path} knows the classes {', '.join(predictor.classes)}, {store.path} has "
+            f"{path} has the classes {', '.join(predictor.classes)}, {store.path} has "
             f"{', '.join(store.classes)}; a run on other classes cannot take its place. Train it "
             f"with: eosin train {store.path} --from {path} -o RUN"
         )
@@ -76,49 +87,50 @@ def retrain(
     force: bool = False,
     replicates: int = 2000,
     seed: int = 0,
+    again: str = "eosin retrain",
     watch: Watch = unwatched,
-    said: Callable[[str], None] = lambda text: None,
+    note: Note = silent,
 ) -> dict[str, Any]:
     """Train the old run's recipe on a new store, evaluate it, and compare both on the same cases.
 
-    path: the old run, finished; from_weights: begin with its weights, which refuses a split that
-    measures on what it was trained on. A retraining that was stopped goes on. Writes retrain.json
-    and retrain.md into the new run, whose content the first is.
-    Raises what ``training.session.start`` raises, and RunError where the runs cannot be compared
-    or the folder was begun otherwise.
+    path: the old run, finished; from_weights: start with its weights, which refuses a split that
+    measures on what it was trained on. A retraining that was stopped is resumed; again: the command
+    for that. Writes plan.json, retrain.json (which is returned) and retrain.md into the new run.
+    Raises what ``training.session.start`` raises, RunError where the runs cannot be compared,
+    UserError where the folder was started with other settings, StoppedError at Ctrl-C.
     """
-    if Path(output).resolve() == path.resolve():
-        raise UserError(f"{output} is the old run; name another folder with -o")
+    refuse_overlap(output, {"RUN": path, "--store": store.path})
     recipe, run = check_old(path, store, settings), RunFolder(output)
-    plan = {
-        "version": FORMAT,
-        "study": "retrain",
-        "old": {"path": str(path.resolve()), "digest": weights_digest(path)},
-        "verdict": None,
-        "sentence": "The new run has not been compared yet; say the same command again.",
+    plan = Plan(
+        "retrain",
+        identity(store),
+        recipe,
+        {
+            "old_run": weights_digest(path)[:12],
+            "split": hashlib.sha256(split_text(split).encode()).hexdigest()[:12],
+            "fold": fold,
+            "from_weights": from_weights,
+        },
+    )
+    options: dict[str, Any] = {
+        "allow_leaks": allow_leaks,
+        "force": force,
+        "base": path if from_weights else None,
+        "weights": None if from_weights else _encoder_weights(path, recipe),
     }
-    going_on = not force and (run / RESULT).is_file()
-    if going_on:
-        session = reopen(run.path, str(store.path))
-        _refuse_other(run, plan, session, recipe, split.parts(store, fold), from_weights)
+    resume = False
+    if not force and (run / PLAN).is_file():
+        refuse_other(run, plan)
+        planned = PlannedRun(run.path.name, split, recipe, fold, options)
+        session, resume = open_run(store, planned, run.path)
     else:
-        session, _ = start(
-            store,
-            split,
-            recipe,
-            output,
-            fold=fold,
-            allow_leaks=allow_leaks,
-            force=force,
-            base=path if from_weights else None,
-            weights=None if from_weights else _encoder_weights(path, recipe),
-        )
-        run.write_json(RESULT, plan)
-    if not run.finished:
-        with watch(session) as reporter:
-            resume = going_on and (run / "resume.pt").is_file()
-            fit(session, reporter=reporter, resume=resume)
-    return judge(path, session, replicates=replicates, seed=seed, said=said)
+        session, _ = start(store, split, recipe, output, fold=fold, **options)
+    run.write_json(PLAN, plan.to_dict())
+    try:
+        train(session, resume=resume, watch=watch)
+    except StoppedError:
+        raise StoppedError(f"stopped; the state is saved; resume with: {again}") from None
+    return judge(path, session, replicates=replicates, seed=seed, note=note)
 
 
 def _encoder_weights(path: Path, recipe: Recipe) -> dict[str, Any] | None:
@@ -133,33 +145,10 @@ def _encoder_weights(path: Path, recipe: Recipe) -> dict[str, Any] | None:
         return None
     if origin.get("kind") != "encoder":
         raise RunError(
-            f"{path} began with the weights of {origin.get('path')}, not with an encoder's own; "
-            "say --from-weights"
+            f"{path} started with the weights of {origin.get('path')}, not with an encoder's own; "
+            "use --from-weights"
         )
     return {key: value for key, value in origin.items() if key not in ("kind", "encoder", "digest")}
-
-
-def _refuse_other(
-    run: RunFolder,
-    plan: Mapping[str, Any],
-    session: Session,
-    recipe: Recipe,
-    parts: Mapping[str, Rows],
-    from_weights: bool,
-) -> None:
-    """Raise RunError where a folder was begun with another run, recipe, split or start."""
-    before = run.read_json(RESULT).get("old") or {}
-    same = {
-        "old run": before.get("digest") == plan["old"]["digest"],
-        "recipe": session.recipe == recipe,
-        "split": all(np.array_equal(rows, session.parts[name]) for name, rows in parts.items()),
-        "start": (session.origin.kind == "run") == from_weights,
-    }
-    if other := [name for name, equal in same.items() if not equal]:
-        raise RunError(
-            f"{run.path} was begun with another {' and '.join(other)}; say the same command again, "
-            "name another folder with -o, or start anew with --force"
-        )
 
 
 def judge(
@@ -168,7 +157,7 @@ def judge(
     *,
     replicates: int = 2000,
     seed: int = 0,
-    said: Callable[[str], None] = lambda text: None,
+    note: Note = silent,
 ) -> dict[str, Any]:
     """Evaluate a finished new run and compare the old one with it; returns retrain.json.
 
@@ -176,8 +165,8 @@ def judge(
     never seen, each with its own temperature and threshold.
     """
     run, store = session.run, session.store
-    said("evaluating the new run")
-    found = assess(session, with_baselines=False, replicates=replicates, seed=seed)
+    note("evaluating the new run")
+    values = assess(session, with_baselines=False, replicates=replicates, seed=seed)
     old = RunFolder.open(path)
     test = session.parts["test"]
     kept, shared = unseen_rows(old, store, test)
@@ -193,7 +182,7 @@ def judge(
         },
         "new": {"path": str(run.path), "start": session.origin.kind},
         "store": {"path": str(store.path), "digest": store.digest},
-        "marks": [mark["sentence"] for mark in found.evaluation["marks"]],
+        "marks": [mark["sentence"] for mark in values.evaluation["marks"]],
         "notes": _notes(predictor, ModelFacts.of_run(run.path), store),
         "shared": shared,
         "common": {
@@ -204,13 +193,13 @@ def judge(
     }
     why = _why_not(test, kept, store, shared)
     if not why:
-        said(f"comparing on {len(kept):,} patches")
+        note(f"comparing on {len(kept):,} patches")
         result |= _compared(predictor, run, store, kept, replicates=replicates, seed=seed)
     result["why_not"] = why or None
     result |= verdict(result)
-    result["intended_use"] = "Research and education only, not for diagnosis."
+    result["intended_use"] = INTENDED_USE
     run.write_text("retrain.md", page(result))
-    run.write_json(RESULT, result)
+    run.write_json("retrain.json", result)
     return result
 
 
@@ -241,7 +230,7 @@ def _why_not(test: Rows, kept: Rows, store: PatchStore, shared: Mapping[str, Any
     units = resampling_units(store.cases[kept], len(kept))
     if units.kind == "cases" and units.count < FEW_CASES:
         cases = f"{units.count} case{'s' * (units.count != 1)}"
-        return f"{left}, of {cases}; fewer than {FEW_CASES} say too little about other cases"
+        return f"{left}, of {cases}; fewer than {FEW_CASES} are too few to conclude on other cases"
     return ""
 
 
@@ -267,7 +256,7 @@ def _compared(
     scores = {name: each[:, 1] if two else each for name, each in answers.items()}
     truth = store.labels[rows]
     units = resampling_units(store.cases[rows], len(rows))
-    found: Paired = paired_differences(
+    result: Paired = paired_differences(
         truth, scores, units, thresholds, replicates=replicates, seed=seed
     )
     scored = Scored(truth, answers[OLD], store.cases[rows])
@@ -278,12 +267,14 @@ def _compared(
         "runs": [
             {
                 "name": name,
-                "figures": {key: each.as_dict() for key, each in found.figures[name].items()},
+                "figures": {key: each.as_dict() for key, each in result.figures[name].items()},
                 "calibration": {"ece": calibrated[name]["ece"], "note": calibrated[name]["note"]},
             }
             for name in (OLD, NEW)
         ],
-        "differences": {NEW: {key: each.as_dict() for key, each in found.differences[NEW].items()}},
+        "differences": {
+            NEW: {key: each.as_dict() for key, each in result.differences[NEW].items()}
+        },
         "interval": {
             "method": f"percentile bootstrap over {units.kind}, the same draws for both runs",
             "kind": units.kind,
@@ -297,24 +288,24 @@ def _compared(
 
 def _notes(predictor: TorchPredictor, new: ModelFacts, store: PatchStore) -> list[str]:
     """What makes the comparison less than even."""
-    facts, said = predictor.facts, []
+    facts, texts = predictor.facts, []
     if len(store.classes) == 2 and not (facts.fitted and facts.fitted.points):
-        said.append(
+        texts.append(
             "The old run was never evaluated, so it has no temperature and no threshold of its "
             "own: it is cut at 0.5, to its disadvantage in all figures but the ranking."
         )
     before, now = facts.mpp, store.mpp
     if before and now and abs(before - now) > 0.1 * before:
-        said.append(
+        texts.append(
             f"The old run was trained at {before:g} micrometers a pixel, the new data are at "
             f"{now:g}: it sees tissue at another size than it learned."
         )
     if facts.teacher:
-        said.append("The old run learned from a teacher's answers as well; the new one did not.")
+        texts.append("The old run learned from a teacher's answers as well; the new one did not.")
     count, earlier = new.train_patches, facts.train_patches
     if count and earlier:
-        said.append(
+        texts.append(
             f"The new run was trained on {count:,} patches, the old one on {earlier:,}; both are "
             "one training run, and another seed would give slightly other figures."
         )
-    return said
+    return texts

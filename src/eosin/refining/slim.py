@@ -129,7 +129,7 @@ def _taylor(
 
 
 def _rebuilt(model: Classifier, network: nn.Module) -> Classifier:
-    """The pruned network, built anew from its arguments."""
+    """The pruned network, built again from its arguments."""
     given, widths = model.arguments, _WIDTHS[model.architecture](network)
     arguments = {name: value for name, value in given.items() if name != "width"} | widths
     made = Classifier.build(

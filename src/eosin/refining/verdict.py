@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from eosin.evaluation.definitions import NAMES
+from eosin.studies import markdown
 from eosin.studies.compare import difference_rows
 
 OLD, NEW = "old", "new"
@@ -57,14 +58,14 @@ def verdict(result: Result) -> dict[str, Any]:
         kind = "look"
         text = (
             f"Do not replace the old run yet: on {on} the new one ranks better ({ranking}), but it "
-            f"is worse in {_list(losses, rows)}. Look whether another threshold mends that (eosin "
+            f"is worse in {_list(losses, rows)}. See whether another threshold helps (eosin "
             "evaluate shows the operating points), and let a person decide."
         )
     else:
         kind = "replace"
         text = (
             f"Replace the old run: on {on}, which neither has learned from, the new one is better "
-            f"({ranking}), and no other compared figure is worse beyond chance."
+            f"({ranking}), and no other compared figure is worse with an interval that excludes 0."
         )
     return {"verdict": kind, "sentence": text, "losses": losses, "gains": gains}
 
@@ -87,8 +88,8 @@ def _words(name: str, row: Mapping[str, Any]) -> str:
 
 
 def _list(names: list[str], rows: Mapping[str, Any]) -> str:
-    said = [_words(name, rows[name]) for name in names]
-    return said[0] if len(said) == 1 else f"{'; '.join(said[:-1])}; and {said[-1]}"
+    texts = [_words(name, rows[name]) for name in names]
+    return texts[0] if len(texts) == 1 else f"{'; '.join(texts[:-1])}; and {texts[-1]}"
 
 
 def _on(result: Result) -> str:
@@ -99,24 +100,20 @@ def _on(result: Result) -> str:
 
 def page(result: Result) -> str:
     """retrain.md: the sentence, what was compared on, the table, and what to bear in mind."""
-    lines = ["# Replace the old run?", "", f"**{result['sentence']}**", ""]
-    for mark in result["marks"]:
-        lines += [f"> **{mark}**", ""]
-    lines += [f"Old: `{result['old']['path']}`  ", f"New: `{result['new']['path']}`", ""]
-    lines += [said_shared(result), ""]
+    lines = [
+        *markdown.paragraphs([f"**{result['sentence']}**"]),
+        f"Old: `{result['old']['path']}`  ",
+        *markdown.paragraphs([f"New: `{result['new']['path']}`", shared_cases(result)]),
+    ]
     if not result["why_not"]:
-        lines += [
-            "| figure | old | new | new less old | 95 % interval | p |",
-            "| --- | --: | --: | --: | --: | --: |",
-            *(f"| {' | '.join(row)} |" for row in difference_rows(dict(result))[NEW]),
-            "",
-        ]
-    lines += [f"- {text}" for text in said_after(result)]
-    return "\n".join([*lines, "", result["intended_use"], ""])
+        columns = ["figure", "old", "new", "new less old", "95 % interval", "p"]
+        lines += markdown.table(columns, difference_rows(dict(result))[NEW])
+    lines += [f"- {text}" for text in notes_on(result)]
+    return markdown.page("Replace the old run?", result, lines)
 
 
-def said_shared(result: Result) -> str:
-    """Which test patches both may be measured on."""
+def shared_cases(result: Result) -> str:
+    """The test patches that both can be measured on."""
     shared = result["shared"]
     if not shared["patches"]:
         return (
@@ -130,17 +127,17 @@ def said_shared(result: Result) -> str:
     )
 
 
-def said_after(result: Result) -> list[str]:
+def notes_on(result: Result) -> list[str]:
     """What to bear in mind."""
-    said = list(result["notes"])
+    texts = list(result["notes"])
     if result["why_not"]:
-        return said
+        return texts
     for row in result["runs"]:
         ece = row["calibration"]["ece"]
         if ece["value"] is not None:
-            said.append(
+            texts.append(
                 f"Calibration of the {row['name']} run: expected error {ece['value']:.3f}"
                 + (f" ({ece['low']:.3f} to {ece['high']:.3f})." if ece["low"] is not None else ".")
             )
-    said.append("Each run is cut at its own threshold, chosen on its own validation part.")
-    return [*said, f"{result['interval']['p']}."]
+    texts.append("Each run is cut at its own threshold, chosen on its own validation part.")
+    return [*texts, f"{result['interval']['p']}."]

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from eosin.reporting.words import sentence
+
 if TYPE_CHECKING:
     from markupsafe import Markup
 
@@ -237,6 +239,15 @@ def plain_card(
     if lines:
         blocks.append(Code("", lines))
     return Card("", title, "", blocks)
+
+
+def notes(*texts: str) -> list[Block]:
+    """Quiet paragraphs, those that are not empty.
+
+    >>> [block.text for block in notes("few cases", "")]
+    ['Few cases.']
+    """
+    return [Text(sentence(text), quiet=True) for text in texts if text]
 
 
 class MissingPart(Exception):

@@ -14,30 +14,28 @@ from eosin.files import whole
 
 #: Names to look for on the path; $EOSIN_CHROMIUM goes first.
 NAMES = (
-    "chromium",
-    "chromium-browser",
-    "google-chrome",
-    "google-chrome-stable",
-    "chrome",
+    "chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome",
     "microsoft-edge",
-)
+)  # fmt: skip
 VARIABLE = "EOSIN_CHROMIUM"
 TIMEOUT_S = 120.0
+_NULL = subprocess.DEVNULL
+_OPTIONS = (
+    "--headless", "--disable-gpu", "--disable-dev-shm-usage", "--disable-extensions",
+    "--no-first-run", "--no-default-browser-check", "--no-pdf-header-footer",
+)  # fmt: skip
 
 
 def find_browser() -> Path:
     """The program that prints; raises UserError that says what to install where there is none."""
-    named = os.environ.get(VARIABLE, "")
-    if named:
-        found = shutil.which(named)
-        if found is None:
-            raise UserError(f"{VARIABLE} is {named}, which is no program that can be run")
-        return Path(found)
-    for name in NAMES:
-        if found := shutil.which(name):
-            return Path(found)
+    if named := os.environ.get(VARIABLE):
+        if program := shutil.which(named):
+            return Path(program)
+        raise UserError(f"{VARIABLE} is {named}, which is not a program that can be run")
+    if program := next(filter(None, map(shutil.which, NAMES)), None):
+        return Path(program)
     raise UserError(
-        "a PDF needs Chromium, and none was found; install it (Debian and Ubuntu: apt install "
+        "a PDF needs Chromium, which is not installed; install it (Debian and Ubuntu: apt install "
         f"chromium; macOS and Windows: Chrome), or name the program in {VARIABLE}. Any browser "
         "can also print report.html"
     )
@@ -46,7 +44,7 @@ def find_browser() -> Path:
 def print_pdf(
     page: Path, pdf: Path, *, browser: Path | None = None, timeout_s: float = TIMEOUT_S
 ) -> Path:
-    """Print an HTML file to a PDF, whole or not at all; returns its path.
+    """Print an HTML file to a PDF, complete or not at all; returns its path.
 
     page: the file; pdf: what to write; browser: by default ``find_browser()``.
     Raises UserError where there is no browser, FailureError where it fails or takes too long.
@@ -57,13 +55,7 @@ def print_pdf(
         printed = Path(folder) / "page.pdf"
         command = [
             str(program),
-            "--headless",
-            "--disable-gpu",
-            "--disable-dev-shm-usage",
-            "--disable-extensions",
-            "--no-first-run",
-            "--no-default-browser-check",
-            "--no-pdf-header-footer",
+            *_OPTIONS,
             f"--user-data-dir={folder}/profile",
             f"--print-to-pdf={printed}",
             page.resolve().as_uri(),
@@ -71,9 +63,9 @@ def print_pdf(
         # Chromium refuses to sandbox the administrator, which containers run as.
         if hasattr(os, "geteuid") and os.geteuid() == 0:
             command.insert(1, "--no-sandbox")
-        said = _run(command, timeout_s)
+        errors = _run(command, timeout_s)
         if not printed.is_file() or printed.stat().st_size == 0:
-            last = said.strip().splitlines()[-1:] or ["it said nothing"]
+            last = errors.strip().splitlines()[-1:] or ["it gave no reason"]
             raise FailureError(f"{program} printed no PDF of {page}: {last[0]}")
         with whole(pdf) as temporary:
             shutil.copyfile(printed, temporary)
@@ -81,17 +73,12 @@ def print_pdf(
 
 
 def _run(command: list[str], timeout_s: float) -> str:
-    """Run to the end; what it says on stderr. The browser's helpers end with it."""
+    """Run to the end; returns what it writes to stderr. The browser's helpers end with it."""
     try:
         process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        )
+            command, stdin=_NULL, stdout=_NULL, stderr=subprocess.PIPE, text=True,
+            errors="replace", start_new_session=True,
+        )  # fmt: skip
     except OSError as error:
         raise FailureError(f"{command[0]} cannot be started ({error})") from None
     try:

@@ -11,20 +11,8 @@ from dataclasses import replace
 
 from eosin.models.pretrained import built_on
 from eosin.records.model import ModelFacts
-from eosin.reporting import charts
-from eosin.reporting.blocks import (
-    Block,
-    Card,
-    Code,
-    Facts,
-    Figures,
-    Heading,
-    List,
-    MissingPart,
-    More,
-    Table,
-    Text,
-)
+from eosin.reporting import blocks, charts
+from eosin.reporting.blocks import Block, Card, MissingPart
 from eosin.reporting.limits import known_limits
 from eosin.reporting.material import Material
 from eosin.reporting.words import INTENDED_USE, answered_by, count, integer, listed, sentence
@@ -46,18 +34,18 @@ def model(material: Material) -> Card:
     what = _what(material, facts) if facts else [
         "The run has no usable model.json, so the model cannot be described."
     ]  # fmt: skip
-    blocks: list[Block] = [
-        Heading("What it is"),
-        *(Text(text) for text in what if text),
-        Heading("Intended use"),
-        Text(INTENDED_USE),
-        Heading("Uses out of scope"),
-        List(uses_out),
-        Heading("Known limits"),
-        List(known_limits(evaluation, facts, material.environment)),
+    parts: list[Block] = [
+        blocks.Heading("What it is"),
+        *(blocks.Text(text) for text in what if text),
+        blocks.Heading("Intended use"),
+        blocks.Text(INTENDED_USE),
+        blocks.Heading("Uses out of scope"),
+        blocks.List(uses_out),
+        blocks.Heading("Known limits"),
+        blocks.List(known_limits(evaluation, facts, material.environment)),
     ]
     lead = "What this model is for, and what it is not for."
-    return Card("card", "Limits and intended use", lead, blocks)
+    return Card("card", "Limits and intended use", lead, parts)
 
 
 def _what(material: Material, facts: ModelFacts) -> list[str]:
@@ -82,33 +70,33 @@ def training(material: Material) -> Card:
     """The course of training, and what was trained."""
     if material.evaluation.exported:
         raise MissingPart("The course of training stays with the run: a file does not carry it.")
-    blocks: list[Block] = []
+    parts: list[Block] = []
     facts = material.model
     if facts:
         named = {"weights": facts.parameters, "training patches": facts.train_patches,
                  "epochs": facts.epochs}  # fmt: skip
         shown = [(f"{number:,}", name) for name, number in named.items() if number]
-        blocks += [Facts(shown)] if shown else []
+        parts += [blocks.Facts(shown)] if shown else []
     try:
         drawing = charts.training(material)
         lead = drawing.caption
-        blocks.append(Figures([replace(drawing, caption="")]))
+        parts.append(blocks.Figures([replace(drawing, caption="")]))
     except MissingPart as missing:
         if facts is None:
             raise
         lead = str(missing)
-    blocks.append(More("How it was trained", [_trained(material, facts)]))
+    parts.append(blocks.More("How it was trained", [_trained(material, facts)]))
     probe = (facts.model_extra or {}).get("probe") if facts else None
     if isinstance(probe, dict):
         text = f"A head was fitted on frozen embeddings: {probe.get('sentence', '')}"
         notes = [sentence(str(note)) for note in probe.get("notes") or []]
-        blocks += [Text(sentence(text)), *([List(notes)] if notes else [])]
+        parts += [blocks.Text(sentence(text)), *([blocks.List(notes)] if notes else [])]
     if facts and facts.diagnoses:
-        blocks.append(List([sentence(each.sentence) for each in facts.diagnoses]))
-    return Card("training", "Training", lead, blocks)
+        parts.append(blocks.List([sentence(each.sentence) for each in facts.diagnoses]))
+    return Card("training", "Training", lead, parts)
 
 
-def _trained(material: Material, facts: ModelFacts | None) -> Table:
+def _trained(material: Material, facts: ModelFacts | None) -> blocks.Table:
     recipe = material.recipe
     rows = [("recipe", str(recipe.get("name") or (facts and facts.recipe) or "not recorded"))]
     if facts:
@@ -120,7 +108,7 @@ def _trained(material: Material, facts: ModelFacts | None) -> Table:
         rows.append(("machine", facts.machine or "not recorded"))
     keys = ("network", "loss", "optimizer", "learning_rate", "batch_size", "seed")
     rows += [(key.replace("_", " "), str(recipe[key])) for key in keys if key in recipe]
-    return Table("", ["fact", "value"], rows, frozenset({1}))
+    return blocks.Table("", ["fact", "value"], rows, frozenset({1}))
 
 
 def reproduce(material: Material) -> Card:
@@ -142,23 +130,23 @@ def reproduce(material: Material) -> Card:
     # Of an exported file the recorded command is that of the evaluation itself.
     lines += [] if exported else [f"eosin evaluate {run}{other}"]
     lines.append(f"eosin report {folder}")
-    blocks: list[Block] = [Text(answered_by(exported))] if exported else []
-    blocks += [
-        Code("The commands", lines),
-        Table("Versions and machine", ["", "recorded"], rows, words=frozenset({1})),
+    parts: list[Block] = [blocks.Text(answered_by(exported))] if exported else []
+    parts += [
+        blocks.Code("The commands", lines),
+        blocks.Table("Versions and machine", ["", "recorded"], rows, words=frozenset({1})),
     ]
     if material.recipe_text:
-        code = Code("recipe.toml", material.recipe_text.splitlines())
-        blocks.append(More("The recipe", [code]))
+        code = blocks.Code("recipe.toml", material.recipe_text.splitlines())
+        parts.append(blocks.More("The recipe", [code]))
     if material.problems:
-        problems = [Text(sentence(problem)) for problem in material.problems]
-        blocks.append(More("What could not be made in this report", problems, opened=True))
+        problems = [blocks.Text(sentence(problem)) for problem in material.problems]
+        parts.append(blocks.More("What could not be made in this report", problems, opened=True))
     lead = (
         "The figures can be made again from the file and the store."
         if exported
         else "The same store, recipe, split and seed give the same run; all are in the run folder."
     )
-    return Card("reproduce", "How to make it again", f"{lead} {_seeds(material)}".strip(), blocks)
+    return Card("reproduce", "How to make it again", f"{lead} {_seeds(material)}".strip(), parts)
 
 
 def _seeds(material: Material) -> str:

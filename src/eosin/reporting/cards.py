@@ -9,20 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from eosin.records.trust import Calibration, Suspects
-from eosin.reporting import card, charts, decisions, forest, measured
-from eosin.reporting.blocks import (
-    Block,
-    Card,
-    Cell,
-    Drawing,
-    Figures,
-    List,
-    MissingPart,
-    More,
-    Pictures,
-    Table,
-    Text,
-)
+from eosin.reporting import blocks, card, charts, decisions, forest, measured
+from eosin.reporting.blocks import Block, Card, Cell, MissingPart
 from eosin.reporting.material import Material
 from eosin.reporting.pictures import Gallery
 from eosin.reporting.verdict import Verdict
@@ -64,16 +52,16 @@ def verdict_card(verdict: Verdict) -> Card:
     figure += (
         f", {verdict.interval} ({verdict.basis})" if verdict.interval else f" ({verdict.basis})"
     )
-    blocks: list[Block] = [Text(f"{figure}.")] if verdict.value else []
+    parts: list[Block] = [blocks.Text(f"{figure}.")] if verdict.value else []
     if verdict.cautions:
-        blocks.append(Text("Before quoting this figure:"))
-        blocks.append(List([f"{caution.head}: {caution.text}" for caution in verdict.cautions]))
-    return Card("verdict", "Verdict", verdict.sentence, blocks)
+        items = [f"{each.head}: {each.text}" for each in verdict.cautions]
+        parts += [blocks.Text("Before quoting this figure:"), blocks.List(items)]
+    return Card("verdict", "Verdict", verdict.sentence, parts)
 
 
 def curves(material: Material) -> Card:
     """Six figures side by side, and calibration before and after."""
-    items: list[Drawing | tuple[str, str]] = []
+    items: list[blocks.Drawing | tuple[str, str]] = []
     for name, chart in charts.CURVES.items():
         try:
             items.append(chart.drawing(name, material))
@@ -82,21 +70,21 @@ def curves(material: Material) -> Card:
         except Exception as error:
             # As in build: a figure that fails must not take its neighbors with it.
             items.append((chart.title, material.failed(f"The figure {chart.title}", error)))
-    reasons = [item[1] for item in items if not isinstance(item, Drawing)]
+    reasons = [item[1] for item in items if not isinstance(item, blocks.Drawing)]
     if len(reasons) == len(items):
         raise MissingPart(" ".join(dict.fromkeys(reasons)))
     lead = (
         "How well the probabilities order the patches, whether they mean what they say, and where "
         "acting on them helps."
     )
-    blocks: list[Block] = [Figures(items)]
+    parts: list[Block] = [blocks.Figures(items)]
     calibration = material.evaluation.calibration
     if calibration and calibration.methods:
-        blocks.append(More("Calibration in numbers", [_calibration(calibration)]))
-    return Card("curves", "Curves", lead, blocks)
+        parts.append(blocks.More("Calibration in numbers", [_calibration(calibration)]))
+    return Card("curves", "Curves", lead, parts)
 
 
-def _calibration(calibration: Calibration) -> Table:
+def _calibration(calibration: Calibration) -> blocks.Table:
     names = {"before": "as trained", "temperature": "temperature (used)", "isotonic": "isotonic"}
     parts = ("reliability", "resolution", "uncertainty", "within_bin")
     rows: list[list[Cell]] = [
@@ -114,7 +102,7 @@ def _calibration(calibration: Calibration) -> Table:
         "+ uncertainty + what is lost within the groups; low reliability and high resolution are "
         "good. Isotonic regression is fitted for comparison and not used."
     )
-    return Table("Calibration, before and after", columns, rows, note=note)
+    return blocks.Table("Calibration, before and after", columns, rows, note=note)
 
 
 def mosaics(material: Material) -> Card:
@@ -144,10 +132,10 @@ def errors(material: Material) -> Card:
     return Card("errors", "Confident errors", lead, [_pictures(gallery)])
 
 
-def _pictures(gallery: Gallery) -> Pictures:
+def _pictures(gallery: Gallery) -> blocks.Pictures:
     if not gallery.items:
         raise MissingPart(sentence(gallery.note or "There is nothing to show"))
-    return Pictures(gallery.items, gallery.columns, gallery.note)
+    return blocks.Pictures(gallery.items, gallery.columns, gallery.note)
 
 
 def suspects(material: Material) -> Card:
@@ -173,15 +161,15 @@ def suspects(material: Material) -> Card:
         gallery = suspect_gallery(material.needed_store(), section, material.network)
         shown = _pictures(gallery)
     except MissingPart as missing:
-        shown = Text(str(missing), quiet=True)
+        shown = blocks.Text(str(missing), quiet=True)
     except Exception as error:
         # The table below is made without its pictures.
-        shown = Text(material.failed("The gallery of label suspects", error), quiet=True)
-    more = More("As a table", [_suspects(section)])
+        shown = blocks.Text(material.failed("The gallery of label suspects", error), quiet=True)
+    more = blocks.More("As a table", [_suspects(section)])
     return Card("suspects", "Label suspects", lead, [shown, more])
 
 
-def _suspects(section: Suspects) -> Table:
+def _suspects(section: Suspects) -> blocks.Table:
     rows: list[list[Cell]] = [
         [
             row.case or "unknown",
@@ -195,7 +183,7 @@ def _suspects(section: Suspects) -> Table:
         f" The first {len(rows)} of {len(section.rows)}." if len(rows) < len(section.rows) else ""
     )
     note = f"{sentence(section.method)}{more}"
-    return Table("Label suspects", columns, rows, frozenset({1, 2, 3}), note=note)
+    return blocks.Table("Label suspects", columns, rows, frozenset({1, 2, 3}), note=note)
 
 
 #: Name in the page -> the card; this is the order of the report.

@@ -200,7 +200,7 @@ def training(material: Material) -> Drawing:
     rows = material.metrics
     if not rows:
         missing = "The run has no metrics.jsonl, so its course is unknown."
-        raise MissingPart(material.gone.get("metrics", missing))
+        raise MissingPart(material.gone.get("metrics.jsonl", missing))
     along = "epoch" if "epoch" in rows[0] else "choice tried"
     chart = Chart(
         f"Loss, and validation figures, by {along}",

@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-from eosin.evaluation.curves import row_shares
 from eosin.records.evaluation import Evaluation
 from eosin.records.figures import Threshold
 from eosin.records.referral import RefersBetween
 from eosin.records.trust import MeasuredPoint
-from eosin.reporting.blocks import (
-    Block,
-    Card,
-    Cell,
-    Facts,
-    Heading,
-    MissingPart,
-    Point,
-    Points,
-    Share,
-    Table,
-    Text,
-)
+from eosin.reporting import blocks
+from eosin.reporting.blocks import Block, Card, Cell, MissingPart
 from eosin.reporting.material import Material
 from eosin.reporting.words import (
     FIGURES,
@@ -57,44 +45,34 @@ def operating(material: Material) -> Card:
             raise MissingPart(lead)
         return Card(name, title, lead, referred)
     points, deciding = evaluation.operating_points, evaluation.deciding
-    blocks: list[Block] = []
+    parts: list[Block] = []
     if points:
-        blocks.append(Points([_point(point, point is deciding) for point in points]))
-        crossed = evaluation.fitting.cross_fitted
-        how = (
-            "each case judged by what was chosen on other cases"
-            if crossed
-            else "chosen beforehand on validation patches and applied unchanged"
-        )
+        parts.append(blocks.Points([_point(point, point is deciding) for point in points]))
+        how = "chosen beforehand on validation patches and applied unchanged"
+        if evaluation.fitting.cross_fitted:
+            how = "each case judged by what was chosen on other cases"
+            kept = "The thresholds written are those that the model keeps, chosen on all cases."
+            parts += blocks.notes(kept)
         lead = (
             f"{count(len(points), 'threshold')}, {how}: what each finds, what it misses, and what "
             "it costs in false alarms."
         )
-        if crossed:
-            text = "The thresholds written are those that the model keeps, chosen on all cases."
-            blocks.append(Text(text, quiet=True))
     else:
         cut = evaluation.threshold or Threshold()
         lead = (
             f"One threshold, {number(cut.value)} ({rule(cut.rule)}, chosen on {cut.chosen_on}); "
             "this evaluation has no other operating points."
         )
-        figures = {name: evaluation.figure(name) for name in _FIGURES[:3]}
-        blocks.append(
-            Facts(
-                [
-                    (number(f.value), f"{FIGURES[name].lower()}, {span(f) or 'no interval'}")
-                    for name, f in figures.items()
-                ]
-            )
-        )
+        figures = ((FIGURES[name].lower(), evaluation.figure(name)) for name in _FIGURES[:3])
+        facts = [(number(f.value), f"{name}, {span(f) or 'no interval'}") for name, f in figures]
+        parts.append(blocks.Facts(facts))
     if deciding and deciding.sentence:
         text = sentence(deciding.sentence)
         lead += f" At the default one, {text[0].lower()}{text[1:]}"
-    return Card(name, title, lead, [*blocks, *referred])
+    return Card(name, title, lead, [*parts, *referred])
 
 
-def _point(point: MeasuredPoint, default: bool) -> Point:
+def _point(point: MeasuredPoint, default: bool) -> blocks.Point:
     notes = [sentence(text) for text in dict.fromkeys((point.note, point.threshold.note)) if text]
     missed = point.per_case.missed_positive
     if missed.median is not None:
@@ -111,8 +89,8 @@ def _point(point: MeasuredPoint, default: bool) -> Point:
         )
     label = point.label or point.name
     figures = point.figures.figures()
-    parts = {key: getattr(point.per_1000, key) for key in _SHARES}
-    return Point(
+    shares = [(getattr(point.per_1000, key), *look) for key, look in _SHARES.items()]
+    return blocks.Point(
         title=label[:1].upper() + label[1:],
         threshold=number(point.threshold.value),
         sentence=sentence(point.sentence),
@@ -121,7 +99,7 @@ def _point(point: MeasuredPoint, default: bool) -> Point:
             for name in _FIGURES
             if name in figures
         ],
-        shares=[Share(_SHARES[k][0], n, _SHARES[k][1]) for k, n in parts.items() if n is not None],
+        shares=[blocks.Share(name, n, tone) for n, name, tone in shares if n is not None],
         notes=notes,
         default=default,
     )
@@ -138,12 +116,12 @@ def _referral(evaluation: Evaluation) -> list[Block]:
     referral = evaluation.referral
     if referral is None:
         return []
-    blocks: list[Block] = [Heading("Refer to a person")]
+    parts: list[Block] = [blocks.Heading("Refer to a person")]
     band, achieved = referral.band, referral.achieved
     if band is None:
         # No promise and no referral: numbers here would suggest one.
-        why = sentence(referral.note.removeprefix("no band: "))
-        return [*blocks, Text(sentence(NO_BAND)), *([Text(why, quiet=True)] if why else [])]
+        why = blocks.notes(referral.note.removeprefix("no band: "))
+        return [*parts, blocks.Text(sentence(NO_BAND)), *why]
     where = "largest probability at which" if band.low is None else "probability inside which"
     facts = [(_band(band), f"{where} the model refers")]
     if referral.level is not None:
@@ -156,17 +134,15 @@ def _referral(evaluation: Evaluation) -> list[Block]:
         facts.append((percent(error.value), f"error measured here: the promise is {held}"))
     if coverage.value is not None:
         facts.append((percent(coverage.value), "of the patches are answered"))
-    blocks += [Text(sentence(referral.sentence))] if referral.sentence else []
-    blocks.append(Facts(facts))
+    parts += [blocks.Text(sentence(referral.sentence))] if referral.sentence else []
+    parts.append(blocks.Facts(facts))
     if error.value is not None:
         text = (
             f"Error among answered patches {in_words(error)}, share answered {in_words(coverage)}, "
             f"on {count(achieved.patches, 'patch', 'patches')} of {count(achieved.cases, 'case')}."
         )
-        blocks.append(Text(text, quiet=True))
-    blocks += _by_class(evaluation)
-    notes = (referral.assumption, referral.note)
-    return [*blocks, *(Text(sentence(text), quiet=True) for text in notes if text)]
+        parts += blocks.notes(text)
+    return [*parts, *_by_class(evaluation), *blocks.notes(referral.assumption, referral.note)]
 
 
 def _by_class(evaluation: Evaluation) -> list[Block]:
@@ -175,30 +151,25 @@ def _by_class(evaluation: Evaluation) -> list[Block]:
     classes = (decided and decided.classes) or (referral.achieved.classes if referral else ())
     if not classes:
         return []
-    shares = row_shares(evaluation.confusion or ())
-    wrong = (
-        dict(zip(evaluation.classes, 1 - shares.diagonal(), strict=False)) if len(shares) else {}
-    )
+    wrong = evaluation.wrong_by_class()
     rows: list[list[Cell]] = [
-        [
-            each.name,
-            f"{each.patches:,}",
-            percent(None if each.referred is None else 1 - each.referred),
-            percent(each.error),
-            percent(wrong.get(each.name)),
-        ]
-        for each in classes
-    ]
+        [row.name, f"{row.patches:,}", _rest(row.referred), percent(row.error),
+         percent(wrong.get(row.name))]
+        for row in classes
+    ]  # fmt: skip
     if decided:
-        right = evaluation.figure("accuracy").value
-        answered = None if decided.referred is None else 1 - decided.referred
-        without = None if right is None else 1 - right
         total = integer(decided.patches or evaluation.n_patches)
-        shown = (percent(share) for share in (answered, decided.error, without))
+        right = evaluation.figure("accuracy").value
+        shown = (_rest(decided.referred), percent(decided.error), _rest(right))
         rows.append(["all patches", total, *shown])
     columns = ["truly", "patches", "answered with the band", "wrong among the answered",
                "wrong without the band"]  # fmt: skip
-    return [Table("With the band and without it, for each class", columns, rows)]
+    return [blocks.Table("With the band and without it, for each class", columns, rows)]
+
+
+def _rest(share: float | None) -> str:
+    """What is left of a share, in percent."""
+    return percent(None if share is None else 1 - share)
 
 
 def scope(material: Material) -> Card:
@@ -222,13 +193,11 @@ def scope(material: Material) -> Card:
         [(probe.name, probe.what), integer(probe.n), number(probe.auroc), percent(probe.flagged)]
         for probe in check.probes
     ]
-    blocks: list[Block] = []
+    parts: list[Block] = []
     if rows:
         columns = ["foreign input", "patches", "AUROC against real patches", "marked"]
-        blocks.append(Table("What the check notices", columns, rows))
+        parts.append(blocks.Table("What the check notices", columns, rows))
     if check.method:
         text = f"{sentence(check.method)} The threshold is {number(check.threshold, 2)}."
-        blocks.append(Text(text, quiet=True))
-    if check.note:
-        blocks.append(Text(sentence(check.note), quiet=True))
-    return Card("scope", "Out of scope", f"{lead}.", blocks)
+        parts += blocks.notes(text)
+    return Card("scope", "Out of scope", f"{lead}.", [*parts, *blocks.notes(check.note)])

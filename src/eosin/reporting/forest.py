@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from eosin.evaluation.intervals import WITHIN_CASE
 from eosin.records.figures import CaseRow, Figure
-from eosin.reporting.blocks import Bar, Block, Card, Forest, MissingPart, More
+from eosin.reporting import blocks
+from eosin.reporting.blocks import Block, Card, MissingPart
 from eosin.reporting.material import Material
 from eosin.reporting.words import FIGURES, count, in_words, number, sentence, span
 
@@ -14,10 +15,10 @@ OPENED = 3
 _MANY_CASES = 60
 
 
-def bar_of(name: str, figure: Figure, *, strong: bool = False) -> Bar:
+def bar_of(name: str, figure: Figure, *, strong: bool = False) -> blocks.Bar:
     """A row of a forest."""
     value, text = figure.value, number(figure.value)
-    return Bar(name, value, figure.low, figure.high, text, span(figure), strong=strong)
+    return blocks.Bar(name, value, figure.low, figure.high, text, span(figure), strong=strong)
 
 
 def cases(material: Material) -> Card:
@@ -50,26 +51,30 @@ def cases(material: Material) -> Card:
     if left_out := len(rows) - len(defined):
         notes.append(f"{left_out} of {len(rows)} cases do not define it, for want of one class.")
     note = " ".join(filter(None, notes))
-    blocks = _forests(FIGURES[name], bars, begin, overall.bounds, note)
-    return Card("cases", "Case by case", f"{lead}.", blocks)
+    parts = _forests(FIGURES[name], bars, begin, overall.bounds, note)
+    return Card("cases", "Case by case", f"{lead}.", parts)
 
 
 def _forests(
-    label: str, bars: list[Bar], begin: float, band: tuple[float, float, float] | None, note: str
+    label: str,
+    bars: list[blocks.Bar],
+    begin: float,
+    band: tuple[float, float, float] | None,
+    note: str,
 ) -> list[Block]:
     """One forest or, of very many cases, the ends and the middle to open."""
     if len(bars) <= _MANY_CASES:
-        return [Forest(label, bars, begin, 1.0, band, note)]
+        return [blocks.Forest(label, bars, begin, 1.0, band, note)]
     end = _MANY_CASES // 3
-    middle = Forest(label, bars[end:-end], begin, 1.0, band)
+    middle = blocks.Forest(label, bars[end:-end], begin, 1.0, band)
     return [
-        Forest(f"{label}, the lowest", bars[:end], begin, 1.0, band),
-        More(f"{len(bars) - 2 * end} cases between", [middle]),
-        Forest(f"{label}, the highest", bars[-end:], begin, 1.0, band, note),
+        blocks.Forest(f"{label}, the lowest", bars[:end], begin, 1.0, band),
+        blocks.More(f"{len(bars) - 2 * end} cases between", [middle]),
+        blocks.Forest(f"{label}, the highest", bars[-end:], begin, 1.0, band, note),
     ]
 
 
-def _case(row: CaseRow, name: str, opened: bool) -> Bar:
+def _case(row: CaseRow, name: str, opened: bool) -> blocks.Bar:
     figure = row.figure(name)
     details = [("patches", f"{row.n:,}"), (FIGURES[name], in_words(figure))]
     if row.positives is not None:
@@ -83,4 +88,4 @@ def _case(row: CaseRow, name: str, opened: bool) -> Bar:
     details += [("note", sentence(note)) for note in notes]
     beside = count(row.n, "patch", "patches")
     value, low, high, text = figure.value, figure.low, figure.high, number(figure.value)
-    return Bar(row.case, value, low, high, text, beside, details=details, opened=opened)
+    return blocks.Bar(row.case, value, low, high, text, beside, details=details, opened=opened)

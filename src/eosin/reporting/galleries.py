@@ -7,7 +7,7 @@ surroundings, framed; a field of 50 pixels alone can hardly be judged.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -17,8 +17,10 @@ from eosin.data.mosaic import EMPTY
 from eosin.data.store import PatchStore
 from eosin.data.tints import shortened
 from eosin.errors import UserError
+from eosin.figures.panels import resized
 from eosin.records.trust import Suspects
-from eosin.reporting.pictures import GALLERY_BYTES, MADE_UP, Draft, Gallery, Image, within
+from eosin.reporting.pictures import GALLERY_BYTES, Draft, Gallery, Image, gallery_of
+from eosin.reporting.predictions import Predictions
 
 if TYPE_CHECKING:
     from eosin.inference.maps import Method
@@ -58,26 +60,22 @@ def error_gallery(
     that answers the same whatever it sees, there are none and the note says so.
     Raises ValueError where the table has rows that the store lacks.
     """
-    if not table.height:
+    predictions = Predictions.of(store, table)
+    if not len(predictions):
         return Gallery([], "There are no predictions to draw.", COLUMNS)
-    patches = _checked(store, table["patch"].to_numpy().astype(np.int64))
-    chosen, calls, sure, total = _worst(store, table, most)
-    if not len(chosen):
+    places, total = _worst(store, predictions, most)
+    if not len(places):
         return Gallery([], "Among the patches that the model called there is no error.", COLUMNS)
-    rows = patches[chosen]
+    worst = predictions[places]
     captions = [
-        f"called {_class(store, call)} ({p:.2f}), labeled {_class(store, store.labels[row])}"
-        for row, call, p in zip(rows.tolist(), calls.tolist(), sure.tolist(), strict=True)
+        f"called {_class(store, call)} ({values[call]:.2f}), labeled {_class(store, label)}"
+        for call, label, values in zip(worst.calls, worst.labels, worst.probabilities, strict=True)
     ]
-    among = (
-        " among the patches that were answered"
-        if (~table["decision"].is_in(list(store.classes))).any()
-        else ""
-    )
+    among = " among the patches that were answered" if (predictions.calls < 0).any() else ""
     first = f"The most confident of {total:,} errors{among}, at most {PER_CASE} a case."
-    if total <= len(rows):
+    if total <= len(places):
         first = f"All {total:,} errors{among}." if total > 1 else f"The only error{among}."
-    return _gallery(store, rows, calls, captions, model, first, budget_bytes)
+    return _gallery(store, worst.rows, worst.calls, captions, model, first, budget_bytes)
 
 
 def suspect_gallery(
@@ -113,31 +111,25 @@ def suspect_gallery(
     return _gallery(store, rows, targets, captions, model, first, budget_bytes)
 
 
-def _worst(store: PatchStore, table: pl.DataFrame, most: int) -> tuple[Rows, Rows, Any, int]:
-    """Places in the table, called classes, their probabilities, and how many errors there are."""
-    codes = {name: k for k, name in reversed(list(enumerate(store.classes)))}
-    calls = np.array([codes.get(word, -1) for word in table["decision"].to_list()], np.int64)
-    labels = store.labels[table["patch"].to_numpy()]
-    columns = [pl.col(f"p_{name}").cast(pl.Float64) for name in store.classes]
-    values = table.select(columns).to_numpy()
+def _worst(store: PatchStore, predictions: Predictions, most: int) -> tuple[Rows, int]:
+    """Places of the wrong calls that the model was surest of, and how many errors there are."""
+    calls, values = predictions.calls, predictions.probabilities
     sure = values[np.arange(len(calls)), np.maximum(calls, 0)]
-    wrong = np.flatnonzero((calls >= 0) & (calls != labels) & np.isfinite(sure))
+    wrong = np.flatnonzero((calls >= 0) & (calls != predictions.labels) & np.isfinite(sure))
     order = wrong[np.argsort(-sure[wrong], kind="stable")]
-    cases = store.cases[table["patch"].to_numpy()]
+
+    def few(places: Rows) -> list[int]:
+        cases = store.cases[predictions.rows[places]].astype(str).tolist()
+        kept: list[int] = places[_few_a_case(cases, most)].tolist()
+        return kept
+
+    picked = few(order)
     if len(store.classes) == 2:
-        sides = [order[calls[order] == kind] for kind in (1, 0)]
-        found = [
-            side[_few_a_case([str(case) for case in cases[side]], most)].tolist() for side in sides
-        ]
+        alarms, missed = (few(order[calls[order] == kind]) for kind in (1, 0))
         # Half each; where one side has fewer, the other may have more.
-        half = most // 2
-        left = max(half, most - len(found[1]))
-        picked = found[0][:left]
-        picked += found[1][: most - len(picked)]
-    else:
-        picked = order[_few_a_case([str(case) for case in cases[order]], most)].tolist()
-    chosen = np.array(picked, np.int64)
-    return chosen, calls[chosen], sure[chosen], len(wrong)
+        picked = alarms[: max(most // 2, most - len(missed))]
+        picked += missed[: most - len(picked)]
+    return np.array(picked, np.int64), len(wrong)
 
 
 def _few_a_case(cases: Sequence[str], most: int) -> list[int]:
@@ -180,11 +172,8 @@ def _gallery(
         alt = f"Side by side: {'; '.join(shown)}."
         image = _row([_tile(store, tile) for tile in tiles])
         drafts.append(Draft(image, where, f"{where}, {caption}. {alt}", f"{where}: {caption}"))
-    pictures, left_out = within(drafts, budget_bytes)
     note = f"{first} From left to right: {'; '.join(shown)}." if len(shown) > 1 else first
-    made_up = MADE_UP if store.made_up else ""
-    parts = [part for part in (made_up, note, why, left_out) if part]
-    return Gallery(pictures, " ".join(parts), COLUMNS)
+    return gallery_of(store, drafts, COLUMNS, [note, why], budget_bytes)
 
 
 def _overlays(
@@ -276,8 +265,7 @@ def _framed(image: Image, box: tuple[int, int, int, int]) -> Image:
     import cv2
 
     scale = max(2, -(-TILE_PX // image.shape[0]))
-    size = (image.shape[1] * scale, image.shape[0] * scale)
-    out = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_CUBIC), np.uint8)
+    out = resized(image, scale)
     left, top, right, bottom = (side * scale for side in box)
     thin = max(1, round(out.shape[0] / 100))
     for color, thickness in ((_CASING, 3 * thin), (_FRAME, thin)):
@@ -298,16 +286,13 @@ def _tile_size(store: PatchStore) -> tuple[int, int]:
 
 def _tile(store: PatchStore, image: Image) -> Image:
     """The picture as large as fits a tile, in its middle: smooth upward, averaged downward."""
-    import cv2
-
     height, width = _tile_size(store)
     scale = min(height / image.shape[0], width / image.shape[1])
-    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
-    how = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA
-    drawn = cv2.resize(np.ascontiguousarray(image), size, interpolation=how)
+    drawn = resized(np.ascontiguousarray(image), scale)
+    tall, wide = drawn.shape[:2]
     out = np.full((height, width, 3), EMPTY, np.uint8)
-    top, left = (height - size[1]) // 2, (width - size[0]) // 2
-    out[top : top + size[1], left : left + size[0]] = drawn
+    top, left = (height - tall) // 2, (width - wide) // 2
+    out[top : top + tall, left : left + wide] = drawn
     return out
 
 
@@ -320,13 +305,7 @@ def _row(tiles: Sequence[Image]) -> Image:
     return out
 
 
-def _checked(store: PatchStore, patches: Rows) -> Rows:
-    if not 0 <= patches.min() <= patches.max() < len(store):
-        raise ValueError(f"predictions of rows up to {patches.max()}, the store has {len(store)}")
-    return patches
-
-
-def _class(store: PatchStore, number: int) -> str:
+def _class(store: PatchStore, number: np.int64) -> str:
     return shortened(store.classes[int(number)], 40)
 
 

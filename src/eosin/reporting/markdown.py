@@ -5,29 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from eosin.reporting.blocks import (
-    Block,
-    Card,
-    Cell,
-    Code,
-    Drawing,
-    Facts,
-    Figures,
-    Findings,
-    Heading,
-    List,
-    More,
-    Point,
-    Points,
-    Table,
-    Text,
-)
+from eosin.reporting import blocks
+from eosin.reporting.blocks import Block, Card, Cell
 
 
 def as_markdown(title: str, cards: Sequence[Card]) -> str:
     """A title and cards as Markdown; pictures and forests are left to the HTML page.
 
-    >>> print(as_markdown("A|b", [Card("x", "Heading", "Text.", [List(["one"])])]))
+    >>> print(as_markdown("A|b", [Card("x", "Heading", "Text.", [blocks.List(["one"])])]))
     # A\\|b
     <BLANKLINE>
     ## Heading
@@ -47,34 +32,34 @@ def as_markdown(title: str, cards: Sequence[Card]) -> str:
 
 def _block(block: Block) -> Iterator[str]:
     match block:
-        case Text(text):
+        case blocks.Text(text):
             yield paragraph(text)
-        case Heading(text):
+        case blocks.Heading(text):
             yield f"### {escaped(text)}"
-        case Facts(rows):
+        case blocks.Facts(rows):
             yield table(("fact", "value"), [(name, value) for value, name in rows])
-        case Table():
+        case blocks.Table():
             yield paragraph(block.caption and f"{block.caption}:")
             yield table(block.columns, [[_cell(cell) for cell in row] for row in block.rows])
             yield paragraph(block.note)
-        case List(items):
+        case blocks.List(items):
             yield "\n".join(f"- {paragraph(text)}" for text in items)
-        case Findings(items):
+        case blocks.Findings(items):
             yield "\n".join(f"- {paragraph(f'{grade}: {text}')}" for grade, text in items)
-        case Code(_, lines):
+        case blocks.Code(_, lines):
             yield code(lines)
-        case Points(items):
+        case blocks.Points(items):
             yield from _points(items)
-        case Figures(items):
-            named = ((x.title, x.caption) if isinstance(x, Drawing) else x for x in items)
+        case blocks.Figures(items):
+            named = ((x.title, x.caption) if isinstance(x, blocks.Drawing) else x for x in items)
             yield "\n".join(f"- {paragraph(f'{title}: {text}')}" for title, text in named if text)
-        case More(summary, blocks):
+        case blocks.More(summary, parts):
             yield f"### {escaped(summary)}"
-            for inner in blocks:
+            for inner in parts:
                 yield from _block(inner)
 
 
-def _points(points: Sequence[Point]) -> Iterator[str]:
+def _points(points: Sequence[blocks.Point]) -> Iterator[str]:
     """A row a point: every figure and every part of 1,000 patches is a column."""
     names = list(dict.fromkeys(name for point in points for name, *_ in point.figures))
     parts = list(dict.fromkeys(share.name for point in points for share in point.shares))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import polars as pl
@@ -24,6 +25,8 @@ from eosin.runs import RunFolder
 
 if TYPE_CHECKING:
     from eosin.models.classifier import Classifier
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Material:
     #: Predictions of the measured part, a row a patch.
     table: pl.DataFrame | None = None
     store: PatchStore | None = None
-    #: Why a thing is missing: "store", "table", "metrics".
+    #: Why a thing is missing: "store", "table", or the name of a file.
     gone: dict[str, str] = field(default_factory=dict)
     #: What could not be made, in sentences; grows while the report is made.
     problems: list[str] = field(default_factory=list)
@@ -137,14 +140,24 @@ def read(path: str | os.PathLike[str], store: PatchStore | str | Path | None = N
     places = [folder, folder.resolve().parent, recorded(evaluation.run, folder, evaluation)]
     run = next((place for place in places if (place / "recipe.toml").is_file()), folder)
     gone: dict[str, str] = {}
+    files = RunFolder(run)
     return Material(
         folder=folder,
         run=run,
         evaluation=evaluation,
-        model=_model(run),
-        environment=_environment(run),
-        recipe_text=_text(run / "recipe.toml"),
-        metrics=_metrics(run, gone),
+        model=_tried(
+            lambda: ModelFacts.read(files.read_json("model.json")), None, gone, "model.json"
+        ),
+        environment=_tried(
+            lambda: RunEnvironment.model_validate(files.read_json("environment.json")),
+            RunEnvironment(),
+            gone,
+            "environment.json",
+        ),
+        recipe_text=_tried(
+            lambda: (run / "recipe.toml").read_text("utf-8"), "", gone, "recipe.toml"
+        ),
+        metrics=_tried(files.metrics, [], gone, "metrics.jsonl"),
         table=_table(folder, evaluation.part, gone),
         store=_store(folder, evaluation, store, gone),
         gone=gone,
@@ -171,33 +184,13 @@ def _ends(base: Path, run: Path) -> bool:
     return len(base.parents) >= len(run.parts) and base.parts[-len(run.parts) :] == run.parts
 
 
-def _model(run: Path) -> ModelFacts | None:
+def _tried(read: Callable[[], T], otherwise: T, gone: dict[str, str], name: str) -> T:
+    """What a file says, or ``otherwise`` where it is missing or damaged, with the reason."""
     try:
-        return ModelFacts.of_run(run)
-    except EosinError:
-        return None
-
-
-def _environment(run: Path) -> RunEnvironment:
-    try:
-        return RunEnvironment.model_validate(RunFolder(run).read_json("environment.json"))
-    except (EosinError, ValueError):
-        return RunEnvironment()
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text("utf-8")
-    except (OSError, ValueError):
-        return ""
-
-
-def _metrics(run: Path, gone: dict[str, str]) -> list[dict[str, Any]]:
-    try:
-        return RunFolder(run).metrics()
+        return read()
     except (EosinError, OSError, ValueError) as error:
-        gone["metrics"] = f"metrics.jsonl cannot be read: {error}."
-        return []
+        gone[name] = f"{name} cannot be read: {error}."
+        return otherwise
 
 
 def _table(folder: Path, part: str, gone: dict[str, str]) -> pl.DataFrame | None:

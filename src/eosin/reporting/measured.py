@@ -7,19 +7,8 @@ from collections.abc import Sequence
 from eosin.evaluation.curves import row_shares
 from eosin.records.evaluation import Audit, Evaluation, Published
 from eosin.records.figures import ClassRow
-from eosin.reporting.blocks import (
-    Block,
-    Card,
-    Cell,
-    Facts,
-    Findings,
-    Forest,
-    Heading,
-    List,
-    More,
-    Table,
-    Text,
-)
+from eosin.reporting import blocks
+from eosin.reporting.blocks import Block, Card, Cell
 from eosin.reporting.forest import bar_of
 from eosin.reporting.material import Material
 from eosin.reporting.verdict import against_simple_methods
@@ -88,22 +77,22 @@ def data(material: Material) -> Card:
         for name, size in (audit.compared if audit else {}).items()
         if name != part
     ]
-    blocks: list[Block] = [Facts(facts)]
+    parts: list[Block] = [blocks.Facts(facts)]
     if isinstance(prevalence, dict):
         shares = [[name, percent(share)] for name, share in prevalence.items()]
-        blocks.append(Table("Share of each class", ["class", "share"], shares))
-    blocks += _audit_blocks(audit)
+        parts.append(blocks.Table("Share of each class", ["class", "share"], shares))
+    parts += _audit_blocks(audit)
     if evaluation.fitting.sentence:
         text = sentence(evaluation.fitting.sentence)
-        blocks += [Heading("What was fitted on what"), Text(text)]
+        parts += [blocks.Heading("What was fitted on what"), blocks.Text(text)]
     if evaluation.warnings:
-        blocks.append(Heading("Notes of the evaluation"))
-        blocks += [Text(sentence(text)) for text in evaluation.warnings]
-    blocks.append(More("The store", [_store(material)]))
-    return Card("data", "The data and the split", lead, blocks)
+        parts.append(blocks.Heading("Notes of the evaluation"))
+        parts += [blocks.Text(sentence(text)) for text in evaluation.warnings]
+    parts.append(blocks.More("The store", [_store(material)]))
+    return Card("data", "The data and the split", lead, parts)
 
 
-def _store(material: Material) -> Table:
+def _store(material: Material) -> blocks.Table:
     measured_on, trained_on = material.evaluation.store, material.environment.store
     model = material.model
     rows = [
@@ -114,7 +103,7 @@ def _store(material: Material) -> Table:
         ("patches trained on", integer(model.train_patches if model else None)),
         ("digest of the store trained on", (model and model.store_digest) or "not recorded"),
     ]
-    return Table("", ["fact", "value"], rows, frozenset({1}))
+    return blocks.Table("", ["fact", "value"], rows, frozenset({1}))
 
 
 def _compared_with_training(evaluation: Evaluation) -> str:
@@ -139,14 +128,14 @@ def _audit_blocks(audit: Audit | None) -> list[Block]:
         patches = count(sum(audit.compared.values()), "patch", "patches")
         text = f"In two parts: no case, copy, near copy or touching neighbor ({patches})."
         items.insert(0, ("fine", text))
-    more = More("What the audit looks for", [Text(_AUDITED)])
-    return [Heading("The audit"), Findings(items), more]
+    more = blocks.More("What the audit looks for", [blocks.Text(_AUDITED)])
+    return [blocks.Heading("The audit"), blocks.Findings(items), more]
 
 
 def headline(material: Material) -> Card:
     """The figures of the model beside simple baselines and published results."""
     evaluation = material.evaluation
-    blocks: list[Block] = [] if evaluation.ranking.value is None else [_beside(evaluation)]
+    parts: list[Block] = [] if evaluation.ranking.value is None else [_beside(evaluation)]
     others = evaluation.baselines
     columns = ["", "model", *(BASELINES.get(name, name) for name in others)]
     rows: list[list[Cell]] = [
@@ -165,22 +154,22 @@ def headline(material: Material) -> Card:
             f"{cut.chosen_on})."
         )
     title = "Figures of the model and of simple methods"
-    blocks.append(Table(title, columns, rows, note=note, stress=True))
+    parts.append(blocks.Table(title, columns, rows, note=note, stress=True))
     if evaluation.confusion:
-        blocks.append(_confusion(evaluation.confusion, evaluation.classes))
+        parts.append(_confusion(evaluation.confusion, evaluation.classes))
     if evaluation.per_class:
-        blocks.append(_per_class(evaluation.per_class))
+        parts.append(_per_class(evaluation.per_class))
     if evaluation.published:
-        blocks += _published(evaluation.published, evaluation)
-    blocks += [
-        Text(f"{FIGURES.get(name, name)}: {sentence(why)}", quiet=True)
-        for name, why in evaluation.undefined.items()
-    ]
+        parts += _published(evaluation.published, evaluation)
+    undefined = evaluation.undefined.items()
+    parts += blocks.notes(
+        *(f"{FIGURES.get(name, name)}: {sentence(why)}" for name, why in undefined)
+    )
     lead = against_simple_methods(evaluation)
-    return Card("headline", "Beside simple methods and published results", lead, blocks)
+    return Card("headline", "Beside simple methods and published results", lead, parts)
 
 
-def _beside(evaluation: Evaluation) -> Forest:
+def _beside(evaluation: Evaluation) -> blocks.Forest:
     key = evaluation.ranking_name
     rest = [bar_of(BASELINES.get(n, n), row.figure(key)) for n, row in evaluation.baselines.items()]
     bars = [bar_of("the model", evaluation.ranking, strong=True)]
@@ -189,12 +178,12 @@ def _beside(evaluation: Evaluation) -> Forest:
     begin = min([0.5, *(low for low in lows if low is not None)])
     begin = max(0.0, int(begin * 20) / 20)
     note = "Guessing is at 0.5, perfect order at 1." if begin == 0.5 else ""
-    return Forest(FIGURES[key], bars, begin, 1.0, note=note)
+    return blocks.Forest(FIGURES[key], bars, begin, 1.0, note=note)
 
 
-def _confusion(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> Table:
+def _confusion(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> blocks.Table:
     shares = row_shares(counts).tolist()
-    return Table(
+    return blocks.Table(
         "Patches by true class (rows) and called class (columns)",
         ["truly", *(f"called {name}" for name in classes)],
         [
@@ -205,9 +194,9 @@ def _confusion(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> Table
     )
 
 
-def _per_class(rows: Sequence[ClassRow]) -> Table:
+def _per_class(rows: Sequence[ClassRow]) -> blocks.Table:
     names = ("auroc", "average_precision", "sensitivity", "specificity", "precision", "f1")
-    return Table(
+    return blocks.Table(
         "Each class against the rest",
         ["class", "patches", *(FIGURES[name] for name in names)],
         [[row.name, f"{row.n:,}", *(number(getattr(row, n)) for n in names)] for row in rows],
@@ -225,20 +214,19 @@ def _published(published: Published, evaluation: Evaluation) -> list[Block]:
     if published.comparable:
         own = (measured(evaluation.figure(name)) for name in names.values())
         rows.insert(0, ["this run", *own, ""])
-    blocks: list[Block] = [Heading("Published results")]
+    parts: list[Block] = [blocks.Heading("Published results")]
     if published.reason:
-        blocks.append(Text(sentence(published.reason)))
+        parts.append(blocks.Text(sentence(published.reason)))
     absent, patches = published.missing.cases, published.missing.patches
     if absent or patches:
         text = f"Missing of the published cases: {count(len(absent), 'case')}"
         text += f" ({listed(absent)})" if absent else ""
-        blocks.append(Text(f"{text}, {count(patches, 'patch', 'patches')}."))
-    if published.note:
-        blocks.append(Text(sentence(published.note), quiet=True))
+        parts.append(blocks.Text(f"{text}, {count(patches, 'patch', 'patches')}."))
+    parts += blocks.notes(published.note)
     if rows:
         caption = "Beside this run" if published.comparable else "Published on the same task"
         columns = ["", *(FIGURES[name] for name in names.values()), "measured on"]
         strong = frozenset({0} if published.comparable else ())
-        blocks.append(Table(caption, columns, rows, words=frozenset({5}), strong=strong))
+        parts.append(blocks.Table(caption, columns, rows, words=frozenset({5}), strong=strong))
     sources = [sentence(f"{row.name}: {row.source}") for row in published.rows if row.source]
-    return [*blocks, More("Sources", [List(sources)])] if sources else blocks
+    return [*parts, blocks.More("Sources", [blocks.List(sources)])] if sources else parts

@@ -7,11 +7,17 @@ galleries each get a share, and are drawn smaller and coarser, step by step, unt
 from __future__ import annotations
 
 import base64
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import accumulate
 
 import numpy as np
 import numpy.typing as npt
+
+from eosin.data.store import PatchStore
+from eosin.figures.panels import resized
 
 Image = npt.NDArray[np.uint8]
 
@@ -67,42 +73,25 @@ class Draft:
     note: str = ""
 
 
-def encode(image: Image, *, quality: int | None = 80) -> tuple[str, bytes]:
-    """A picture as a data address, and the bytes of the file in it.
+def encode(image: Image, *, quality: int = 80) -> str:
+    """A picture as a data address: WebP or JPEG, whichever is smaller.
 
-    image: uint8 [H, W, 3], RGB; quality: 1 to 100 for tissue (WebP or JPEG, whichever is smaller),
-    None for flat colors (PNG, exact).
+    image: uint8 [H, W, 3], RGB; quality: 1 to 100.
     Raises ValueError for an empty picture or another shape.
 
-    >>> uri, data = encode(np.zeros((2, 3, 3), np.uint8), quality=None)
-    >>> uri[:22], data[1:4]
-    ('data:image/png;base64,', b'PNG')
+    >>> encode(np.zeros((2, 3, 3), np.uint8)).partition(";")[2][:7]
+    'base64,'
     """
     import cv2
 
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
         raise ValueError(f"the picture is {image.dtype} {image.shape}, not uint8 [H, W, 3]")
     bgr = np.ascontiguousarray(image[:, :, ::-1])
-    if quality is None:
-        found = [("png", bytes(cv2.imencode(".png", bgr, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1]))]
-    else:
-        found = [("jpeg", bytes(cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]))]
-        if max(image.shape[:2]) <= _MOST_PX:
-            webp = cv2.imencode(".webp", bgr, [cv2.IMWRITE_WEBP_QUALITY, quality])[1]
-            found.append(("webp", bytes(webp)))
-    kind, data = min(found, key=lambda each: len(each[1]))
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}", data
-
-
-def resized(image: Image, scale: float) -> Image:
-    """The picture with its sides times ``scale``, at least one pixel: uint8 [H, W, 3]."""
-    import cv2
-
-    height, width = (max(1, round(side * scale)) for side in image.shape[:2])
-    if (height, width) == image.shape[:2]:
-        return image
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(image, (width, height), interpolation=how), np.uint8)
+    files = {"jpeg": cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]}
+    if max(image.shape[:2]) <= _MOST_PX:
+        files["webp"] = cv2.imencode(".webp", bgr, [cv2.IMWRITE_WEBP_QUALITY, quality])[1]
+    kind = min(files, key=lambda each: len(files[each]))
+    return f"data:image/{kind};base64,{base64.b64encode(bytes(files[kind])).decode('ascii')}"
 
 
 def within(drafts: Sequence[Draft], budget_bytes: int) -> tuple[list[Picture], str]:
@@ -117,36 +106,35 @@ def within(drafts: Sequence[Draft], budget_bytes: int) -> tuple[list[Picture], s
     >>> len(pictures), pictures[0].width_px, note
     (2, 8, '')
     """
+
+    @cache
+    def drawn(step: int) -> list[Picture]:
+        return [_encoded(draft, *STEPS[step]) for draft in drafts]
+
+    def fits(step: int) -> bool:
+        return sum(len(each.data_uri) for each in drawn(step)) <= budget_bytes
+
     # Pictures shrink from step to step, so the first step that fits is found by halving.
-    low, high = 0, len(STEPS) - 1
-    pictures = [_encoded(draft, *STEPS[0]) for draft in drafts]
-    if _bytes(pictures) <= budget_bytes:
-        return pictures, ""
-    found: list[Picture] | None = None
-    while low < high:
-        middle = (low + 1 + high) // 2
-        pictures = [_encoded(draft, *STEPS[middle]) for draft in drafts]
-        if _bytes(pictures) <= budget_bytes:
-            found, high = pictures, middle - 1
-        else:
-            low = middle
-    if found is not None:
-        return found, ""
-    kept, used = [], 0
-    for picture in pictures:
-        used += len(picture.data_uri)
-        if used > budget_bytes:
-            break
-        kept.append(picture)
-    return kept, f"{len(pictures) - len(kept)} more would make the page too large."
+    step = 0 if fits(0) else bisect_left(range(len(STEPS)), True, lo=1, key=fits)
+    if step < len(STEPS):
+        return drawn(step), ""
+    pictures = drawn(len(STEPS) - 1)
+    used = accumulate(len(each.data_uri) for each in pictures)
+    kept = sum(bytes_so_far <= budget_bytes for bytes_so_far in used)
+    return pictures[:kept], f"{len(pictures) - kept} more would make the page too large."
 
 
-def _bytes(pictures: Sequence[Picture]) -> int:
-    return sum(len(each.data_uri) for each in pictures)
+def gallery_of(
+    store: PatchStore, drafts: Sequence[Draft], columns: int, notes: Sequence[str], budget: int
+) -> Gallery:
+    """Drafts encoded to a gallery; its note begins with the mark of made-up data."""
+    pictures, left_out = within(drafts, budget)
+    parts = [MADE_UP if store.made_up else "", *notes, left_out]
+    return Gallery(pictures, " ".join(filter(None, parts)), columns)
 
 
 def _encoded(draft: Draft, scale: float, quality: int) -> Picture:
     image = resized(draft.image, scale)
-    uri, _ = encode(image, quality=quality)
     height, width = image.shape[:2]
+    uri = encode(image, quality=quality)
     return Picture(draft.title, draft.alt, draft.caption, uri, width, height, draft.note)

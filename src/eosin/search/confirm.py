@@ -7,94 +7,62 @@ picked, so their difference is not.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from eosin.config import Recipe
-from eosin.data.store import PatchStore
-from eosin.errors import EosinError, StoppedError
+from eosin.folders import set_mark
 from eosin.runs import RunFolder
-from eosin.search.outcome import Row
-from eosin.search.plan import Plan
-from eosin.search.study import trial_recipe
-from eosin.search.trials import Watch, kept_value, session_of, trial_name, unwatched
-from eosin.splitting.split_file import Split
-from eosin.training.session import fit
+from eosin.search.plan import Search
+from eosin.search.storage import Row, trial_name, trial_recipe
+from eosin.search.trials import kept_value, open_trial
+from eosin.studies.study import Job, train
 
 FOLDER = "confirm"
 
 
-def confirm(
-    folder: Path,
-    plan: Plan,
-    store: PatchStore,
-    split: Split,
-    best: Row,
-    *,
-    seeds: int,
-    again: str,
-    watch: Watch = unwatched,
-    said: Callable[[str], None] = lambda text: None,
-) -> dict[str, Any]:
+def confirm(search: Search, best: Row, seeds: int) -> dict[str, Any]:
     """Train the best and trial 0 with ``seeds`` further seeds; what is trained already is kept.
 
-    Raises StoppedError at Ctrl-C; a run that fails is left out and named.
+    Raises StoppedError at Ctrl-C; a run that fails is left out and listed.
     """
+    plan = search.plan
     numbers = sorted({0, best.number})
     seeds_used = [plan.recipe.seed + 1 + k for k in range(seeds)]
-    found: dict[int, dict[int, float]] = {number: {} for number in numbers}
-    failed: dict[str, str] = {}
-    for seed in seeds_used:
-        for number in numbers:
-            values = best.values if number else {}
-            recipe = trial_recipe(plan, number, values).changed(seed=seed)
-            run = RunFolder(folder / FOLDER / f"{trial_name(number)}-seed{seed}")
-            try:
-                value = _trained(run, store, split, recipe, plan, watch, said)
-            except StoppedError:
-                raise StoppedError(
-                    f"stopped in trial {number} with seed {seed}, its state is saved; "
-                    f"go on with: {again}"
-                ) from None
-            except (EosinError, RuntimeError, ValueError, MemoryError) as error:
-                failed[run.path.name] = str(error)
-                said(f"{run.path.name} failed: {error}")
-                continue
-            if value is not None:
-                found[number][seed] = value
+    names = {(n, s): f"{FOLDER}/{trial_name(n)}-seed{s}" for s in seeds_used for n in numbers}
+
+    def value(name: str, number: int, seed: int) -> float | None:
+        recipe = trial_recipe(plan, number, best.values if number else {}).changed(seed=seed)
+        run = RunFolder(search.folder / name)
+        session, resume = open_trial(search, run, recipe)
+        train(session, resume=resume, watch=search.study.watch)
+        (run / "resume.pt").unlink(missing_ok=True)
+        return kept_value(run, plan.metric)
+
+    (search.folder / FOLDER).mkdir(exist_ok=True)
+    set_mark(search.folder / FOLDER, "study")
+    done = search.study.do(
+        Job(name, f"trial {number} with seed {seed}", partial(value, name, number, seed))
+        for (number, seed), name in names.items()
+    )
+    values: dict[int, dict[int, float]] = {number: {} for number in numbers}
+    for (number, seed), name in names.items():
+        if (one := done.finished.get(name)) is not None:
+            values[number][seed] = one
     result: dict[str, Any] = {
         "seeds": seeds_used,
-        "given": _summary(found[0]),
-        "best": _summary(found[best.number]) if best.number else None,
+        "given": _summary(values[0]),
+        "best": _summary(values[best.number]) if best.number else None,
         "difference": None,
-        "failed": failed,
+        "failed": {name.removeprefix(f"{FOLDER}/"): why for name, why in done.failed.items()},
     }
     if best.number:
-        both = [seed for seed in seeds_used if seed in found[0] and seed in found[best.number]]
-        result["difference"] = _summary({s: found[best.number][s] - found[0][s] for s in both})
+        given, better = values[0], values[best.number]
+        both = [seed for seed in seeds_used if seed in given and seed in better]
+        result["difference"] = _summary({seed: better[seed] - given[seed] for seed in both})
     return result
-
-
-def _trained(
-    run: RunFolder,
-    store: PatchStore,
-    split: Split,
-    recipe: Recipe,
-    plan: Plan,
-    watch: Watch,
-    said: Callable[[str], None],
-) -> float | None:
-    """The metric of one run, trained or gone on with where it is not finished."""
-    session, going_on = session_of(run, store, split, recipe, plan)
-    if not run.finished:
-        said(f"{run.path.name}: {recipe.name} with seed {recipe.seed}")
-        with watch(session) as reporter:
-            fit(session, reporter=reporter, resume=going_on)
-    (run / "resume.pt").unlink(missing_ok=True)
-    return kept_value(run, plan.metric)
 
 
 def _summary(values: dict[int, float]) -> dict[str, Any]:
@@ -111,24 +79,24 @@ def _summary(values: dict[int, float]) -> dict[str, Any]:
     }
 
 
-def words_of(found: dict[str, Any] | None, *, higher_is_better: bool, best: Row) -> list[str]:
-    """What the further seeds say, or that nobody asked them."""
-    if found is None:
+def words_of(seeds: dict[str, Any] | None, *, higher_is_better: bool, best: Row) -> list[str]:
+    """What the further seeds show, or how to train some."""
+    if seeds is None:
         if not best.number:
             return []
         return [
-            "How much one training seed differs from the next is not known here, so neither is "
-            "whether the lead is more than luck: measure it with --confirm 3."
+            "How much results differ between training seeds is not known here, so the lead may be "
+            "luck: measure it with --confirm 3."
         ]
-    sentences = [f"Seed run {name} failed: {why}" for name, why in found["failed"].items()]
-    given, difference = found["given"], found["difference"]
+    sentences = [f"Seed run {name} failed: {why}" for name, why in seeds["failed"].items()]
+    given, difference = seeds["given"], seeds["difference"]
     if given["sd"] is not None:
         sentences.append(
             f"With {len(given['values'])} further seeds the recipe as given has "
             f"{given['mean']:.4f} ± {given['sd']:.4f} (standard deviation over seeds)."
         )
     if difference and difference["mean"] is not None:
-        sentences.append(_verdict(difference, found["best"], higher_is_better))
+        sentences.append(_verdict(difference, seeds["best"], higher_is_better))
     return sentences
 
 
@@ -143,7 +111,7 @@ def _verdict(difference: dict[str, Any], best: dict[str, Any], higher_is_better:
     )
     if difference["sd"] is None:
         return text + " One seed shows no spread."
-    # Twice the standard error: a rule of thumb, said as one.
+    # Twice the standard error: a rule of thumb.
     error = difference["sd"] / len(values) ** 0.5
     lead = sign * difference["mean"]
     beyond = lead > 2 * error and better == len(values)

@@ -9,53 +9,21 @@ from typing import Any
 import numpy as np
 
 from eosin.figures.canvas import BLUE, INK, ORANGE, PAPER, QUIET, canvas, legend, save
-from eosin.search.outcome import ENOUGH_FOR_IMPORTANCE, Row, best_of
-from eosin.search.plan import METRICS, Plan
+from eosin.search.outcome import ENOUGH_FOR_IMPORTANCE, best_of, running_best
+from eosin.search.plan import SearchPlan
 from eosin.search.space import Dimension, shown
+from eosin.search.storage import Row
 
-#: Each figure is drawn for looking at and for pages.
-_KINDS = (".png", ".svg")
 _GRAY = "#8b95a3"
 
 
-def draw_all(
-    folder: Path,
-    plan: Plan,
-    rows: Sequence[Row],
-    shares: Mapping[str, float],
-    marks: Sequence[str] = (),
-) -> list[str]:
-    """Draw what there is to draw; returns the names of the files.
-
-    A figure of an earlier call that can no longer be drawn is removed.
-    """
-    drawn = []
-    for kind in _KINDS:
-        for name, wanted in (
-            ("history", True),
-            ("parallel", sum(row.state == "complete" for row in rows) > 1),
-            ("importance", bool(shares)),
-        ):
-            path = folder / f"{name}{kind}"
-            if not wanted:
-                path.unlink(missing_ok=True)
-                continue
-            drawn.append(path.name)
-            if name == "history":
-                history(path, plan, rows, marks=marks)
-            elif name == "parallel":
-                parallel(path, plan, rows, marks=marks)
-            else:
-                complete = sum(row.state == "complete" for row in rows)
-                importance_bars(path, shares, complete=complete, marks=marks)
-    return sorted(drawn)
-
-
-def history(path: Path, plan: Plan, rows: Sequence[Row], *, marks: Sequence[str] = ()) -> Path:
+def history(
+    path: Path, plan: SearchPlan, rows: Sequence[Row], *, marks: Sequence[str] = ()
+) -> Path:
     """Value by trial: complete, pruned (at its last epoch) and failed, and the best so far."""
     from matplotlib.ticker import MaxNLocator
 
-    words = METRICS[plan.metric][0]
+    words = plan.words
     counts = ", ".join(
         f"{n} {state}"
         for state in ("complete", "pruned", "failed")
@@ -74,10 +42,10 @@ def history(path: Path, plan: Plan, rows: Sequence[Row], *, marks: Sequence[str]
     if complete:
         numbers = [row.number for row in complete]
         values = np.array([row.value for row in complete], float)
-        running = np.maximum.accumulate if plan.higher_is_better else np.minimum.accumulate
+        steps = running_best(rows, plan)
+        last = (max(row.number for row in rows) + 0.4, steps[-1][1])
         axes.step(
-            [*numbers, max(row.number for row in rows) + 0.4],
-            [*running(values), running(values)[-1]],
+            *zip(*steps, last, strict=True),
             where="post", color=BLUE, linewidth=1.8, alpha=0.55, label="best so far",
         )  # fmt: skip
         axes.plot(numbers, values, "o", color=BLUE, markersize=9, label="complete", **dots)
@@ -122,10 +90,10 @@ def history(path: Path, plan: Plan, rows: Sequence[Row], *, marks: Sequence[str]
 
 
 def importance_bars(
-    path: Path, shares: Mapping[str, float], *, complete: int, marks: Sequence[str] = ()
+    path: Path, shares: Mapping[str, float], *, rows: Sequence[Row], marks: Sequence[str] = ()
 ) -> Path:
     """Share of the spread between complete trials that each key explains, longest first."""
-    names = list(shares)
+    names, complete = list(shares), sum(row.state == "complete" for row in rows)
     widest = max(len(name) for name in names)
     hint = "" if complete >= ENOUGH_FOR_IMPORTANCE else "; so few trials give a hint at most"
     figure, (axes,) = canvas(
@@ -149,13 +117,15 @@ def importance_bars(
     return save(figure, path)
 
 
-def parallel(path: Path, plan: Plan, rows: Sequence[Row], *, marks: Sequence[str] = ()) -> Path:
+def parallel(
+    path: Path, plan: SearchPlan, rows: Sequence[Row], *, marks: Sequence[str] = ()
+) -> Path:
     """A line a trial through all it tried, to its value; the best on top."""
     from matplotlib.colors import LinearSegmentedColormap, Normalize
 
     complete = [row for row in rows if row.state == "complete" and row.value is not None]
     known = [d for d in plan.space if all(d.key in row.values for row in complete)]
-    words = METRICS[plan.metric][0]
+    words = plan.words
     figure, (axes,) = canvas(
         "What was tried, and what came of it",
         f"{len(complete)} complete trials; the darker a line the better its {words}",
@@ -219,7 +189,7 @@ def _axis(axes: Any, column: int, dimension: Dimension) -> None:
 
 
 def _height(dimension: Dimension, value: Any) -> float:
-    """Between 0 and 1; the recipe's own value may lie outside the range, at its edge."""
+    """Between 0 and 1; the recipe's own value may be outside the range, shown at its edge."""
     if dimension.kind == "choice" and not dimension.holds(value):
         return 0.0
     if dimension.log and (not isinstance(value, int | float) or value <= 0):

@@ -5,87 +5,40 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from eosin.config import Recipe
-from eosin.search.plan import METRICS, Plan
+from eosin.search.plan import SearchPlan
 from eosin.search.space import outside, shown
-from eosin.search.study import optuna, trial_recipe
-from eosin.search.trials import trial_name
+from eosin.search.storage import Row, optuna, trial_recipe
 
-#: Complete trials below which nothing is said about which setting decides.
+#: Complete trials below which no importance is given.
 LEAST_FOR_IMPORTANCE = 6
-#: Complete trials below which what is said about it is a hint at most.
+#: Complete trials below which an importance is a hint at most.
 ENOUGH_FOR_IMPORTANCE = 30
 #: Share of a range at either end in which a best value asks for a wider range.
 _AT_THE_END = 0.05
 
-STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running"}
 
-
-@dataclass(frozen=True)
-class Row:
-    """One trial."""
-
-    number: int
-    #: complete, pruned, failed or running.
-    state: str
-    #: The metric: of a complete trial as kept, of a pruned one after its last epoch.
-    value: float | None
-    epochs: int
-    seconds: float
-    #: What was tried, by key.
-    values: dict[str, Any]
-    reason: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """The same as plain values, for JSON."""
-        return {
-            "trial": self.number,
-            "state": self.state,
-            "value": self.value,
-            "epochs": self.epochs,
-            "seconds": self.seconds,
-            "values": self.values,
-            "folder": trial_name(self.number),
-            **({"reason": self.reason} if self.reason else {}),
-        }
-
-
-def rows_of(study: Any) -> list[Row]:
-    """All trials that have begun, in their order."""
-    found = []
-    for trial in study.get_trials(deepcopy=False):
-        if trial.state.name not in STATES:
-            continue
-        attributes = trial.user_attrs
-        value = trial.value
-        if trial.state.name == "PRUNED" and trial.intermediate_values:
-            value = trial.intermediate_values[max(trial.intermediate_values)]
-        found.append(
-            Row(
-                trial.number,
-                STATES[trial.state.name],
-                float(value) if value is not None and math.isfinite(value) else None,
-                int(attributes.get("epochs", len(trial.intermediate_values))),
-                float(attributes.get("seconds", 0.0)),
-                dict(attributes.get("values", {})),
-                str(attributes.get("reason", "")),
-            )
-        )
-    return found
-
-
-def best_of(rows: Sequence[Row], plan: Plan) -> Row | None:
+def best_of(rows: Sequence[Row], plan: SearchPlan) -> Row | None:
     """The complete trial with the best value; of equals the first, so the recipe as given wins."""
     complete = [row for row in rows if row.state == "complete" and row.value is not None]
     sign = -1 if plan.higher_is_better else 1
     return min(complete, key=lambda row: (sign * (row.value or 0.0), row.number), default=None)
 
 
-def importance(study: Any, plan: Plan) -> dict[str, float]:
+def running_best(rows: Sequence[Row], plan: SearchPlan) -> list[tuple[int, float]]:
+    """For every complete trial its number and the best value so far."""
+    better = max if plan.higher_is_better else min
+    best: list[tuple[int, float]] = []
+    for row in rows:
+        if row.state == "complete" and row.value is not None:
+            best.append((row.number, better([row.value, *(value for _, value in best[-1:])])))
+    return best
+
+
+def importance(study: Any, plan: SearchPlan) -> dict[str, float]:
     """Share of the spread between complete trials that each key explains; none where too few.
 
     fANOVA over a random forest (Hutter et al., An Efficient Approach for Assessing Hyperparameter
@@ -100,47 +53,47 @@ def importance(study: Any, plan: Plan) -> dict[str, float]:
     kept = library.create_study(direction=study.direction)
     kept.add_trials(usable)
     evaluator = library.importance.FanovaImportanceEvaluator(seed=plan.seed)
-    found = library.importance.get_param_importances(kept, evaluator=evaluator)
-    return {key: float(share) for key, share in found.items() if math.isfinite(share)}
+    result = library.importance.get_param_importances(kept, evaluator=evaluator)
+    return {key: float(share) for key, share in result.items() if math.isfinite(share)}
 
 
-def sentences(plan: Plan, rows: Sequence[Row], best: Row, folder: Path) -> list[str]:
-    """What may be said of the result, and what not."""
-    words = METRICS[plan.metric][0]
+def sentences(plan: SearchPlan, rows: Sequence[Row], best: Row, folder: Path) -> list[str]:
+    """What the result shows, and what it does not."""
+    words = plan.words
     given = next((row for row in rows if row.number == 0 and row.state == "complete"), None)
     assert best.value is not None
-    found = []
+    result = []
     if best.number == 0:
-        found.append(
+        result.append(
             f"No trial was better than the recipe as given (trial 0, {words} {best.value:.4f})."
         )
     elif given is None or given.value is None:
         why = next((row.reason for row in rows if row.number == 0), "")
-        found.append(
+        result.append(
             f"The best is trial {best.number} with {words} {best.value:.4f}; the recipe as given "
             f"(trial 0) did not finish{f' ({why})' if why else ''}, so there is nothing to compare."
         )
     else:
-        found.append(
+        result.append(
             f"The best is trial {best.number} with {words} {best.value:.4f}; the recipe as given "
             f"(trial 0) has {given.value:.4f}, a difference of {best.value - given.value:+.4f}."
         )
     complete = sum(row.state == "complete" for row in rows)
     if complete > 1:
         way = "high" if plan.higher_is_better else "low"
-        found.append(
+        result.append(
             f"It was picked as the best of {complete} complete trials on the very patches that "
             f"measured it, so {best.value:.4f} is too {way}. No test patch was read."
         )
     if plan.share < 1:
-        found.append(
+        result.append(
             f"Trials learned from {plan.share:.0%} of the training cases; with all of them other "
             "settings may be best, above all less regularization."
         )
     if keys := outside(plan.space, plan.recipe):
-        found.append(
-            f"The recipe's own {', '.join(keys)} lies outside the space: trial 0 was run with it "
-            "and taught the search nothing about it."
+        result.append(
+            f"The recipe's own {', '.join(keys)} is outside the space: trial 0 used it, and the "
+            "search learned nothing from it."
         )
     for dimension in plan.space:
         if best.number == 0 or dimension.kind == "choice":
@@ -148,15 +101,17 @@ def sentences(plan: Plan, rows: Sequence[Row], best: Row, folder: Path) -> list[
         place = dimension.place(best.values[dimension.key])
         if place < _AT_THE_END or place > 1 - _AT_THE_END:
             end = dimension.low if place < 0.5 else dimension.high
-            found.append(
-                f"The best {dimension.key} ({shown(best.values[dimension.key])}) lies at the end "
-                f"of its range ({end:g}): a wider range may hold a better one."
+            result.append(
+                f"The best {dimension.key} ({shown(best.values[dimension.key])}) is at the end "
+                f"of its range ({end:g}): a wider range may contain a better one."
             )
     failed = [row for row in rows if row.state == "failed"]
     if failed:
         names = ", ".join(str(row.number) for row in failed)
-        found.append(f"{len(failed)} of {len(rows)} trials failed ({names}); trials.csv says why.")
-    return found
+        result.append(
+            f"{len(failed)} of {len(rows)} trials failed ({names}); trials.csv has the reasons."
+        )
+    return result
 
 
 def importance_sentence(shares: dict[str, float], rows: Sequence[Row]) -> str:
@@ -164,7 +119,7 @@ def importance_sentence(shares: dict[str, float], rows: Sequence[Row]) -> str:
     complete = sum(row.state == "complete" for row in rows)
     if not shares:
         return (
-            f"{complete} complete trials are too few to say which setting decides "
+            f"{complete} complete trials are too few to show which setting decides "
             f"(at least {LEAST_FOR_IMPORTANCE} that differ)."
         )
     first = next(iter(shares))
@@ -175,30 +130,30 @@ def importance_sentence(shares: dict[str, float], rows: Sequence[Row]) -> str:
     )
 
 
-def train_command(plan: Plan, folder: Path) -> str:
-    """How the best recipe is trained anew."""
+def train_command(plan: SearchPlan, folder: Path) -> str:
+    """The command that trains the best recipe."""
     import shlex
 
-    words = ["eosin", "train", plan.store_path, "--recipe", str(folder / "best.toml")]
+    words = ["eosin", "train", plan.store["path"], "--recipe", str(folder / "best.toml")]
     return shlex.join([*words, *plan.split_words, "-o", "RUN"])
 
 
 def best_toml(
-    plan: Plan, best: Row, rows: Sequence[Row], folder: Path, marks: Sequence[str]
+    plan: SearchPlan, best: Row, rows: Sequence[Row], folder: Path, marks: Sequence[str]
 ) -> str:
     """The best recipe, complete, under a comment that says where it comes from."""
     recipe: Recipe = trial_recipe(plan, best.number, best.values)
-    words = METRICS[plan.metric][0]
+    words = plan.words
     complete = sum(row.state == "complete" for row in rows)
     lines = [
         f"Trial {best.number} of a search with {len(rows)} trials ({complete} complete) from the "
         f"recipe {plan.recipe_name},",
-        f"on the store {Path(plan.store_path).name} ({plan.store_digest[:12]}): "
+        f"on the store {Path(plan.store['path']).name} ({plan.store['digest'][:12]}): "
         f"{words} {best.value:.4f}.",
         "It was picked on the validation part, so that figure is too good; no test patch was read.",
         *[f"Searched: {dimension.sentence()}." for dimension in plan.space],
         *[f"Mark: {mark}" for mark in marks],
-        f"Train it anew with: {train_command(plan, folder)}",
+        f"Train it with: {train_command(plan, folder)}",
     ]
     if best.number:
         recipe = recipe.changed(
@@ -210,7 +165,7 @@ def best_toml(
     return comment + recipe.to_toml()
 
 
-def trials_csv(rows: Sequence[Row], plan: Plan) -> str:
+def trials_csv(rows: Sequence[Row], plan: SearchPlan) -> str:
     """The table of all trials as CSV text, one row a trial in their order."""
     import csv
 

@@ -3,33 +3,50 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+import shlex
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from eosin import __version__
 from eosin.config import Recipe
 from eosin.data.store import MADE_UP, PatchStore
-from eosin.errors import FailureError, LeakError, StoppedError, UserError
+from eosin.errors import BusyError, FailureError, LeakError, StoppedError, UserError
 from eosin.records.model import ModelFacts
-from eosin.runs import RunFolder, environment
-from eosin.search import outcome
+from eosin.search import drawings, outcome
 from eosin.search.confirm import confirm as confirm_seeds
 from eosin.search.confirm import words_of
-from eosin.search.drawings import draw_all
-from eosin.search.plan import Plan, begin, check_metric, grown, reopen, without_test
+from eosin.search.plan import Search, SearchPlan, check_metric, without_test
 from eosin.search.space import Dimension, built_in_space, check_space
-from eosin.search.study import is_free, opened, optuna, under_way
-from eosin.search.trials import Watch, again, unwatched, work
+from eosin.search.storage import (
+    Row,
+    in_use,
+    is_free,
+    opened,
+    optuna,
+    rows_of,
+    trial_name,
+    under_way,
+)
+from eosin.search.trials import work
 from eosin.search.workers import run_workers
 from eosin.splitting.audit import audit
-from eosin.splitting.split_file import Split
-from eosin.studies.plan import check_classes
-from eosin.studies.series import Study
+from eosin.splitting.split_file import Split, split_text
+from eosin.studies.plan import FORMAT, PLAN, identity
+from eosin.studies.study import (
+    Note,
+    Study,
+    StudyResult,
+    Watch,
+    check_classes,
+    silent,
+    unwatched,
+)
 
-FORMAT = 1
 _WAIT_SECONDS = 0.2
-
-Said = Callable[[str], None]
 
 
 def search(
@@ -51,9 +68,10 @@ def search(
     weights: Mapping[str, Any] | None = None,
     workers: int = 1,
     confirm: int = 0,
+    force: bool = False,
     watch: Watch = unwatched,
-    said: Said = lambda text: None,
-) -> Study:
+    note: Note = silent,
+) -> StudyResult:
     """Try settings of a recipe and judge each on the validation part; test patches are left out.
 
     trials: in all, the recipe as given among them (number 0); space: what is tried, by default the
@@ -78,29 +96,25 @@ def search(
         )
     reduced = without_test(split, store, fold=fold, share=share, seed=seed)
     check_metric(metric, store, reduced)
-    found = audit(store, reduced)
-    if found.leaking and split.scheme != "patch" and not allow_leaks:
+    audited = audit(store, reduced)
+    if audited.leaking and split.scheme != "patch" and not allow_leaks:
         raise LeakError(
-            f"training and validation part leak: {'; '.join(found.marks)}. Search on them all the "
-            "same with --allow-leaks, and every output will say so"
+            f"training and validation part leak: {'; '.join(audited.marks)}. Search on them "
+            "anyway with --allow-leaks, and every output will carry a mark"
         )
-    plan = Plan(
-        store_path=str(store.path.resolve()),
-        store_digest=store.digest,
-        recipe=recipe,
-        recipe_name=recipe_name or recipe.name,
-        space=own,
-        space_origin=space_origin,
-        metric=metric,
-        seed=seed,
-        trials=trials,
-        allow_leaks=allow_leaks,
-        share=share,
-        split_words=split_words,
-        weights=weights,
-    )
-    run = begin(folder, plan, reduced)
-    return _go_on(run, plan, store, reduced, workers, confirm, watch, said)
+    plan = SearchPlan(
+        identity(store), recipe, recipe_name or recipe.name, own, space_origin, metric, seed,
+        trials, allow_leaks, share, split_words, weights,
+    )  # fmt: skip
+    if force and in_use(Path(folder)):
+        raise BusyError(f"{folder} is in use by another search; wait until it has finished")
+    study = Study.open(
+        folder, store, plan.plan(), force=force,
+        inputs={"--weights": None if weights is None else Path(weights["path"])},
+        files={"split.csv": split_text(reduced)},
+        again=_again(folder, workers, confirm), watch=watch, note=note,
+    )  # fmt: skip
+    return _run(Search(study, plan, reduced), workers, confirm)
 
 
 def resume(
@@ -111,23 +125,39 @@ def resume(
     workers: int = 1,
     confirm: int = 0,
     watch: Watch = unwatched,
-    said: Said = lambda text: None,
-) -> Study:
-    """Go on with a search until it has ``trials`` in all (by default as many as it was begun for).
+    note: Note = silent,
+) -> StudyResult:
+    """Resume a search until it has ``trials`` in all, by default as many as it was started for.
 
-    A trial that was under way goes on from its checkpoint. Raises UserError where the folder holds
-    no search, or the store is gone or another one; otherwise as `search`.
+    A trial that was under way is resumed from its checkpoint. Raises UserError where the folder has
+    no search, or the store is missing or another one; otherwise as `search`.
     """
     optuna()
-    run, plan, store, split = reopen(folder, store_path)
+    again = _again(folder, workers, confirm, store_path)
+    search = Search.reopen(folder, store_path, again=again, watch=watch, note=note)
+    plan = replace(search.plan, trials=trials or search.plan.trials)
     _check_numbers(plan.trials if trials is None else trials, workers, plan.share, confirm)
-    with opened(run.path, plan) as study:
-        begun = len(outcome.rows_of(study))
-    if trials is not None and trials < begun:
+    if plan.trials < (started := len(rows_of(opened(search.folder, plan)))):
         raise UserError(
-            f"--trials {trials}: {run.path} has {begun} trials already; say at least so many"
+            f"--trials {trials}: {search.folder} has {started} trials already; ask for at least "
+            "as many"
         )
-    return _go_on(run, grown(run, plan, trials), store, split, workers, confirm, watch, said)
+    if plan != search.plan:
+        search.study.folder.write_json(PLAN, plan.plan().to_dict())
+    return _run(replace(search, plan=plan), workers, confirm)
+
+
+def _again(
+    folder: str | os.PathLike[str],
+    workers: int,
+    confirm: int,
+    store: str | os.PathLike[str] | None = None,
+) -> str:
+    """The command that resumes a search as it was called."""
+    words: list[Any] = ["eosin", "search", *([store] if store else []), "--resume", folder]
+    words += ["--workers", workers] if workers > 1 else []
+    words += ["--confirm", confirm] if confirm else []
+    return shlex.join(map(str, words))
 
 
 def _check_numbers(trials: int, workers: int, share: float, confirm: int) -> None:
@@ -139,142 +169,106 @@ def _check_numbers(trials: int, workers: int, share: float, confirm: int) -> Non
         raise UserError(f"--share {share:g}: a share of the training cases, above 0 and up to 1")
 
 
-def _go_on(
-    run: RunFolder,
-    plan: Plan,
-    store: PatchStore,
-    split: Split,
-    workers: int,
-    confirm: int,
-    watch: Watch,
-    said: Said,
-) -> Study:
-    folder = run.path
-    sizes = {name: len(rows) for name, rows in split.parts(store).items()}
-    said(
-        f"search in {folder}: {plan.trials} trials of {plan.recipe_name} on {sizes['train']:,} "
-        f"training and {sizes['val']:,} validation patches, {plan.space_origin}: "
-        f"{'; '.join(dimension.sentence() for dimension in plan.space)}"
+def _run(search: Search, workers: int, confirm: int) -> StudyResult:
+    plan, study = search.plan, search.study
+    sizes = {name: len(rows) for name, rows in search.split.parts(study.store).items()}
+    study.note(
+        f"search in {search.folder}: {plan.trials} trials of {plan.recipe_name} on "
+        f"{sizes['train']:,} training and {sizes['val']:,} validation patches, "
+        f"{plan.space_origin}: {'; '.join(dimension.sentence() for dimension in plan.space)}"
     )
     try:
-        with opened(folder, plan) as study:
-            _all_trials(study, run, plan, store, split, workers, watch, said)
-            rows = outcome.rows_of(study)
-            shares = outcome.importance(study, plan)
+        journal = opened(search.folder, plan)
+        _all_trials(search, journal, workers)
+        rows, shares = rows_of(journal), outcome.importance(journal, plan)
         best = outcome.best_of(rows, plan)
         if best is None:
             first = next((row.reason for row in rows if row.reason), "no reason is known")
             raise FailureError(f"not one of {len(rows)} trials finished; the first failed: {first}")
-        found = _finished(run, plan, store, split, rows, best, shares, None)
+        result = _finish(search, rows, best, shares, None)
         if confirm:
-            # The result stands by now; the further seeds are only added to it.
-            seeds = confirm_seeds(
-                folder, plan, store, split, best, seeds=confirm, watch=watch, said=said,
-                again=f"eosin search --resume {folder} --confirm {confirm}",
-            )  # fmt: skip
-            found = _finished(run, plan, store, split, rows, best, shares, seeds)
+            # The result is written by now; the further seeds are only added to it.
+            result = _finish(search, rows, best, shares, confirm_seeds(search, best, confirm))
+        return result
     except KeyboardInterrupt:
-        raise StoppedError(f"stopped by Ctrl-C; what is done is kept; {again(folder)}") from None
-    return found
+        raise StoppedError(
+            f"stopped by Ctrl-C; what is done is kept; resume with: {study.again}"
+        ) from None
 
 
-def _finished(
-    run: RunFolder,
-    plan: Plan,
-    store: PatchStore,
-    split: Split,
-    rows: list[outcome.Row],
-    best: outcome.Row,
-    shares: dict[str, float],
-    seeds: dict[str, Any] | None,
-) -> Study:
-    """The result in words and numbers, written to the folder."""
-    folder = run.path
-    marks = _marks(store, split, run, best)
-    words = [
-        *outcome.sentences(plan, rows, best, folder),
-        *words_of(seeds, higher_is_better=plan.higher_is_better, best=best),
-        outcome.importance_sentence(shares, rows),
-        f"Train it anew with: {outcome.train_command(plan, folder)}",
-    ]
-    result = {
-        "version": FORMAT,
-        **plan.to_dict(),
-        "best": best.to_dict(),
-        "given": rows[0].to_dict(),
-        "rows": [row.to_dict() for row in rows],
-        "patches": {name: len(part) for name, part in split.parts(store).items()},
-        "importance": shares,
-        "confirm": seeds,
-        "marks": marks,
-        "sentences": words,
-        "environment": environment(),
-        "intended_use": "Research and education only, not for diagnosis.",
-    }
-    return Study(result, folder, _write(run, plan, rows, best, shares, result), {})
-
-
-def _all_trials(
-    study: Any,
-    run: RunFolder,
-    plan: Plan,
-    store: PatchStore,
-    split: Split,
-    workers: int,
-    watch: Watch,
-    said: Said,
-) -> None:
+def _all_trials(search: Search, journal: Any, workers: int) -> None:
     """Run trials until all have ended, also those that other processes work on or left."""
-    import time
-
     waiting = False
     while True:
-        missing = plan.trials - len(outcome.rows_of(study))
-        left = [number for number in under_way(study) if is_free(run.path, number)]
-        if missing > 0 or left:
+        running = under_way(journal)
+        missing = max(0, search.plan.trials - len(rows_of(journal)))
+        left = [number for number in running if is_free(search.folder, number)]
+        if missing or left:
             # No more processes than trials.
-            several = min(workers, max(missing, 0) + len(left))
+            several = min(workers, missing + len(left))
             if several > 1:
-                run_workers(run.path, store.path, several, said)
+                run_workers(search, several)
             else:
-                work(study, plan, run.path, store, split, watch=watch, said=said)
+                work(search, journal)
             continue
-        if not (held := under_way(study)):
+        if not running:
             return
         if not waiting:
             waiting = True
-            said(f"waiting for trial {', '.join(map(str, held))} in another process")
+            numbers = ", ".join(map(str, running))
+            search.study.note(f"waiting for trial {numbers} in another process")
         time.sleep(_WAIT_SECONDS)
 
 
-def _marks(store: PatchStore, split: Split, run: RunFolder, best: outcome.Row) -> list[str]:
-    """What every output must carry: made-up data, leaks, a winner that learned nothing."""
-    from eosin.search.trials import trial_name
-
-    facts = ModelFacts.of_run(run / trial_name(best.number))
-    found = [*([MADE_UP] if store.made_up else []), *split.marks, *map(str, facts.all_marks)]
-    return list(dict.fromkeys(found))
-
-
-def _write(
-    run: RunFolder,
-    plan: Plan,
-    rows: list[outcome.Row],
-    best: outcome.Row,
+def _finish(
+    search: Search,
+    rows: list[Row],
+    best: Row,
     shares: dict[str, float],
-    result: dict[str, Any],
-) -> tuple[str, ...]:
-    """best.toml, trials.csv, the figures, and search.json last."""
-    folder: Path = run.path
-    marks = result["marks"]
-    try:
-        run.write_text("best.toml", outcome.best_toml(plan, best, rows, folder, marks))
-        run.write_text("trials.csv", outcome.trials_csv(rows, plan))
-        figures = draw_all(folder, plan, rows, shares, marks)
-        run.write_json("search.json", result)
-    except OSError as error:
-        raise FailureError(
-            f"{folder} cannot be written: {error.strerror or error}; the trials are kept, so make "
-            f"room and {again(folder)}"
-        ) from None
-    return ("best.toml", "search.json", "trials.csv", *figures)
+    seeds: dict[str, Any] | None,
+) -> StudyResult:
+    """The result in words and numbers, written to the folder, search.json last."""
+    folder, plan, split = search.folder, search.plan, search.split
+    store = search.study.store
+    trial = ModelFacts.of_run(folder / trial_name(best.number))
+    marks = [*([MADE_UP] if store.made_up else []), *split.marks, *map(str, trial.all_marks)]
+    marks = list(dict.fromkeys(marks))
+    result = search.study.result(
+        marks,
+        {},
+        format=FORMAT,
+        eosin=__version__,
+        trials=plan.trials,
+        **plan.settings(),
+        best=best.to_dict(),
+        given=rows[0].to_dict(),
+        rows=[row.to_dict() for row in rows],
+        patches={name: len(part) for name, part in split.parts(store).items()},
+        importance=shares,
+        confirm=seeds,
+        sentences=[
+            *outcome.sentences(plan, rows, best, folder),
+            *words_of(seeds, higher_is_better=plan.higher_is_better, best=best),
+            outcome.importance_sentence(shares, rows),
+            f"Train it with: {outcome.train_command(plan, folder)}",
+        ],
+    )
+    figures = {
+        "history": partial(drawings.history, plan=plan, rows=rows, marks=marks),
+        "parallel": partial(drawings.parallel, plan=plan, rows=rows, marks=marks)
+        if sum(row.state == "complete" for row in rows) > 1
+        else None,
+        "importance": partial(drawings.importance_bars, shares=shares, rows=rows, marks=marks)
+        if shares
+        else None,
+    }
+    return search.study.write(
+        result,
+        {
+            "best.toml": outcome.best_toml(plan, best, rows, folder, marks),
+            "trials.csv": outcome.trials_csv(rows, plan),
+            **{
+                f"{name}{kind}": draw for name, draw in figures.items() for kind in (".png", ".svg")
+            },
+        },
+    )

@@ -52,18 +52,18 @@ class Dimension:
         return f"{self.key} from {self.low:g} to {self.high:g}{more}"
 
     def tested(self) -> tuple[Any, ...]:
-        """The values that stand for all: both ends, or every choice."""
+        """The values that represent all: both ends, or every choice."""
         if self.kind == "choice":
             return self.choices
         ends = (self.low, self.high)
         return tuple(int(end) for end in ends) if self.kind == "int" else ends
 
     def labels(self) -> list[str]:
-        """The choices as the storage holds them: as JSON, which also writes lists."""
+        """The choices as the storage has them: as JSON, which also writes lists."""
         return [json.dumps(choice) for choice in self.choices]
 
     def holds(self, value: Any) -> bool:
-        """Whether a value lies in the range (on its grid where it has steps) or is a choice."""
+        """Whether a value is in the range (on its grid where it has steps) or is a choice."""
         if self.kind == "choice":
             return json.dumps(value) in self.labels()
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -76,7 +76,7 @@ class Dimension:
         return math.isclose(steps, round(steps), abs_tol=1e-9)
 
     def place(self, value: Any) -> float:
-        """Where a value lies between the ends, from 0 to 1, for drawing.
+        """The place of a value between the ends, from 0 to 1, for drawing.
 
         >>> Dimension("learning_rate", "float", low=1e-4, high=1e-2, log=True).place(1e-3)
         0.5
@@ -93,14 +93,14 @@ class Dimension:
         if self.kind == "choice":
             return {"choices": list(self.choices)}
         whole = self.kind == "int"
-        found: dict[str, Any] = {
+        result: dict[str, Any] = {
             "low": int(self.low) if whole else self.low,
             "high": int(self.high) if whole else self.high,
         }
-        found |= {"log": True} if self.log else {}
+        result |= {"log": True} if self.log else {}
         if self.step:
-            found["step"] = int(self.step) if whole else self.step
-        return found
+            result["step"] = int(self.step) if whole else self.step
+        return result
 
 
 def shown(value: Any) -> str:
@@ -117,7 +117,7 @@ def shown(value: Any) -> str:
 
 
 def value_of(recipe: Recipe, key: str) -> Any:
-    """What a recipe says for a key; None for an argument that it does not name.
+    """The value of a recipe's key; None for an argument that it does not have.
 
     >>> value_of(Recipe(arguments={"dropout": 0.2}), "arguments.dropout")
     0.2
@@ -143,7 +143,7 @@ def recipe_with(recipe: Recipe, values: Mapping[str, Any], **more: Any) -> Recip
 
 
 def built_in_space(recipe: Recipe) -> tuple[Dimension, ...]:
-    """What is worth trying first for the recipe's optimizer; the recipe's own values lie inside.
+    """What is worth trying first for the recipe's optimizer; the recipe's own values are inside.
 
     Ranges are orders of magnitude around common values of small networks trained from random
     weights, wide enough to be wrong at both ends.
@@ -172,14 +172,14 @@ def built_in_space(recipe: Recipe) -> tuple[Dimension, ...]:
     wanted = list(by_optimizer[recipe.optimizer])
     if "dropout" in recipe.arguments:
         wanted.append(("arguments.dropout", 0.0, 0.5, False))
-    found = []
+    result = []
     for key, low, high, log in wanted:
         own = float(value_of(recipe, key))
-        found.append(Dimension(key, "float", min(low, own), max(high, own), log))
+        result.append(Dimension(key, "float", min(low, own), max(high, own), log))
     if recipe.optimizer == "sgd":
         sizes = sorted({32, 64, 128, 256, recipe.batch_size})
-        found.append(Dimension("batch_size", "choice", choices=tuple(sizes)))
-    return tuple(found)
+        result.append(Dimension("batch_size", "choice", choices=tuple(sizes)))
+    return tuple(result)
 
 
 def check_space(
@@ -216,5 +216,5 @@ def check_space(
 
 
 def outside(space: Iterable[Dimension], recipe: Recipe) -> list[str]:
-    """Keys whose value in the recipe lies outside what is searched."""
+    """Keys whose value in the recipe is outside what is searched."""
     return [d.key for d in space if not d.holds(value_of(recipe, d.key))]

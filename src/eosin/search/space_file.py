@@ -37,7 +37,7 @@ def read_space(path: str | os.PathLike[str]) -> tuple[Dimension, ...]:
     """The dimensions of a space file, in its order.
 
     Raises RecipeError for a file that cannot be read, an unknown key or word, and a range or list
-    that is none.
+    that is not valid.
     """
     source = Path(path)
     try:
@@ -62,13 +62,13 @@ def parse_space(tables: Mapping[str, Any], *, origin: str = "space") -> tuple[Di
     flat: dict[str, Any] = {}
     for key, table in tables.items():
         if key == "arguments" and isinstance(table, dict) and not set(table) & set(_WORDS):
-            # [arguments.dropout] says the same as ["arguments.dropout"].
+            # [arguments.dropout] is the same as ["arguments.dropout"].
             flat |= {f"arguments.{name}": inner for name, inner in table.items()}
         else:
             flat[key] = table
     if not flat:
         raise RecipeError(
-            f"{origin} names nothing to search; give each recipe key a table, for example "
+            f"{origin} lists nothing to search; give each recipe key a table, for example "
             "[learning_rate] with low = 1e-4, high = 1e-1, log = true"
         )
     return tuple(_dimension(key, table, origin) for key, table in flat.items())
@@ -82,17 +82,19 @@ def _dimension(key: str, table: Any, origin: str) -> Dimension:
         raise RecipeError(f"{origin}: {head} is not searched: {NOT_SEARCHED[head]}")
     if (head == "arguments") != bool(tail):
         raise RecipeError(
-            f"{origin}: {key} is no single value; "
-            + ("name one argument, as in [arguments.dropout]" if not tail else f"use [{head}]")
+            f"{origin}: {key} is not a single value; "
+            + ("use one argument, as in [arguments.dropout]" if not tail else f"use [{head}]")
         )
     where = f"{origin}, [{key}]"
     if not isinstance(table, dict):
-        raise RecipeError(f"{where}: {table!r} is no table; {_HOW}")
+        raise RecipeError(f"{where}: {table!r} is not a table; {_HOW}")
     if unknown := [word for word in table if word not in _WORDS]:
         raise RecipeError(f"{where}: unknown word {unknown[0]!r}; {closest(unknown[0], _WORDS)}")
     if "choices" in table:
         if len(table) > 1:
-            raise RecipeError(f"{where}: choices stand alone, without {', '.join(_others(table))}")
+            raise RecipeError(
+                f"{where}: choices cannot be combined with {', '.join(_others(table))}"
+            )
         return Dimension(key, "choice", choices=_choices(table["choices"], where))
     return _range(key, table, where)
 
@@ -113,7 +115,7 @@ def _choices(given: Any, where: str) -> tuple[Any, ...]:
     if len(labels) < 2:
         raise RecipeError(f"{where}: {len(labels)} choices; at least 2 are something to search")
     if doubled := [label for label in labels if labels.count(label) > 1]:
-        raise RecipeError(f"{where}: {doubled[0]} stands in choices twice")
+        raise RecipeError(f"{where}: {doubled[0]} is in choices twice")
     return tuple(given)
 
 
@@ -136,7 +138,7 @@ def _range(key: str, table: Mapping[str, Any], where: str) -> Dimension:
     if low >= high:
         raise RecipeError(f"{where}: low = {low:g} is not below high = {high:g}")
     if log and low <= 0:
-        raise RecipeError(f"{where}: a log range begins above 0, not at low = {low:g}")
+        raise RecipeError(f"{where}: a log range starts above 0, not at low = {low:g}")
     if step is not None:
         _check_step(low, high, step, log, where)
     return Dimension(key, kind, low, high, log, step)

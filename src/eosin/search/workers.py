@@ -1,183 +1,176 @@
-"""Several worker processes on one search: started, listened to, replaced when killed, stopped."""
+"""Equal processes on one search, each `python -m eosin.search.workers FOLDER STORE PARENT`.
+
+All take trials from the same journal. A process prints what happens, and as its last line, where it
+fails, a JSON object. It ends, with its state saved, after the step in which it is asked to
+(SIGTERM) or in which the process that started it has ended. One that is killed is replaced.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
-import threading
+import tempfile
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from eosin import errors
+from eosin.cores import usable_cores
 from eosin.errors import EosinError, FailureError, StoppedError
-from eosin.search.trials import again
+from eosin.memory import keep_freed_memory
+from eosin.search.plan import Search
+from eosin.search.storage import opened
+from eosin.search.trials import work
+from eosin.stopping import asked_to_stop
+from eosin.studies.study import Note
+from eosin.training.loop import Reporter
+from eosin.training.session import Session
 
-#: Workers that may die in a row without having said that they stand.
-_MOST_DEAF = 3
+#: Processes that may be killed in a row before they print anything.
+_MOST_SILENT = 3
 
 
 class _Worker:
-    """A process and what it says."""
+    """A process and what it prints."""
 
-    def __init__(self, name: str, folder: Path, store: Path, threads: int) -> None:
-        self.name = name
-        self.ready = False
-        self.error: dict[str, Any] = {}
-        #: What it says that is no message of ours: kept for the sentence of a sudden end.
-        self.tail: deque[str] = deque(maxlen=5)
-        self.news: deque[str] = deque()
-        environment = {"OMP_NUM_THREADS": str(threads), **os.environ}
-        self.process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "eosin.search.worker",
-                str(folder),
-                str(store),
-                str(os.getpid()),
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            env=environment,
-            start_new_session=True,
-        )
-        self.listener = threading.Thread(target=self._listen, daemon=True)
-        self.listener.start()
+    def __init__(self, number: int, search: Search, threads: int, logs: str) -> None:
+        self.name = f"worker {number}"
+        self.last = "it printed nothing"
+        self.error: EosinError | None = None
+        log = Path(logs) / str(number)
+        words = [str(search.folder), str(search.study.store.path), str(os.getpid())]
+        with open(log, "wb") as file:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "eosin.search.workers", *words],
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                env={"OMP_NUM_THREADS": str(threads), **os.environ},
+                start_new_session=True,
+            )
+        self._log = open(log, encoding="utf-8", errors="replace")  # noqa: SIM115
 
-    def _listen(self) -> None:
-        assert self.process.stdout is not None
-        with self.process.stdout as lines:
-            for line in lines:
-                self._heard(line.strip())
+    def pass_on(self, note: Note) -> None:
+        """Show the lines that are new."""
+        for line in filter(None, map(str.strip, iter(self._log.readline, ""))):
+            self.last = line
+            if line.startswith('{"error"'):
+                self.error = _error(line)
+            else:
+                note(f"{self.name}: {line}")
 
-    def _heard(self, line: str) -> None:
-        try:
-            facts = json.loads(line)
-        except ValueError:
-            facts = None
-        if not isinstance(facts, dict):
-            self.tail.append(line)
-            return
-        self.ready = self.ready or "ready" in facts
-        if "said" in facts:
-            self.news.append(f"{self.name}: {facts['said']}")
-        if "error" in facts:
-            self.error = facts
+    def end(self) -> None:
+        """Ask the process to stop after its step, and wait for it."""
+        self.process.terminate()
+        self.process.wait()
+        self._log.close()
+
+
+def _error(line: str) -> EosinError | None:
+    """The error that a worker printed, of its own kind where that takes one sentence."""
+    with suppress(ValueError, KeyError):
+        result = json.loads(line)
+        kind = getattr(errors, str(result.get("kind")), FailureError)
+        if kind is errors.MissingExtraError:
+            return errors.MissingExtraError("search", "eosin search")
+        known = isinstance(kind, type) and issubclass(kind, EosinError)
+        error: EosinError = (kind if known else FailureError)(str(result["error"]))
+        return error
+    return None
 
 
 def threads_each(workers: int) -> int:
-    """Threads of a worker, so that all together use the machine's cores once.
+    """Threads of a worker, so that all together use the cores of this process once.
 
     >>> threads_each(10_000)
     1
     """
-    affinity = getattr(os, "sched_getaffinity", None)
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    return max(1, cores // workers)
+    return max(1, usable_cores()[0] // workers)
 
 
-def run_workers(
-    folder: Path, store: Path, workers: int, said: Callable[[str], None] = lambda text: None
-) -> None:
+def run_workers(search: Search, count: int) -> None:
     """Let so many processes work until no trial is left.
 
-    A worker that is killed is replaced, and its trial taken up from its checkpoint. Raises
-    StoppedError at Ctrl-C, when every worker has saved its state, and the error of a worker that
-    would meet all.
+    A killed one is replaced, and its trial taken over from its checkpoint. Raises StoppedError at
+    Ctrl-C, when every process has saved its state, and the error of one that would meet all.
     """
+    again, note = search.study.again, search.study.note
     running: list[_Worker] = []
-    deaf = 0
-    names = iter(range(1, sys.maxsize))
-
-    def begin() -> None:
-        running.append(_Worker(f"worker {next(names)}", folder, store, threads_each(workers)))
-
-    with _asked_to_stop(said) as asked:
+    started = silent = 0
+    words = "stopping all workers after their step (once more to stop at once) ..."
+    with asked_to_stop(lambda: note(words)) as asked, tempfile.TemporaryDirectory() as logs:
         try:
-            for _ in range(workers):
-                begin()
-            told = False
-            while running:
-                if asked() and not told:
-                    told = True
-                    _terminate(running)
-                for worker in list(running):
-                    _pass_on(worker, said)
-                    code = worker.process.poll()
-                    if code is None:
-                        continue
-                    worker.listener.join()
-                    _pass_on(worker, said)
+            missing = count
+            while missing or running:
+                for _ in range(missing):
+                    started += 1
+                    running.append(_Worker(started, search, threads_each(count), logs))
+                missing = 0
+                if asked():
+                    break
+                time.sleep(0.02)
+                for worker in [each for each in running if each.process.poll() is not None]:
+                    code = worker.process.returncode
+                    worker.pass_on(note)
+                    worker.end()
                     running.remove(worker)
-                    if code == 0 or asked():
+                    if code == 0:
                         continue
                     if worker.error:
-                        raise _raised(worker.error)
+                        raise worker.error
                     how = f"by signal {-code}" if code < 0 else f"with code {code}"
-                    deaf = 0 if worker.ready else deaf + 1
-                    if deaf >= _MOST_DEAF or code > 0:
-                        last = " | ".join(worker.tail) or "it said nothing"
-                        raise FailureError(f"{worker.name} ended {how}: {last}; {again(folder)}")
-                    said(f"{worker.name} ended {how}; another takes up its trial")
-                    begin()
-                time.sleep(0.02)
+                    silent = silent + 1 if worker.last == "it printed nothing" else 0
+                    if code > 0 or silent >= _MOST_SILENT:
+                        raise FailureError(
+                            f"{worker.name} ended {how}: {worker.last}; resume with: {again}"
+                        )
+                    note(f"{worker.name} ended {how}; another one takes over its trial")
+                    missing += 1
+                for worker in running:
+                    worker.pass_on(note)
         finally:
-            _terminate(running)
             for worker in running:
-                worker.process.wait()
-                worker.listener.join()
+                worker.process.terminate()
+            for worker in running:
+                worker.end()
         if asked():
-            raise StoppedError(f"stopped; every worker has saved its state; {again(folder)}")
+            raise StoppedError(f"stopped; every worker has saved its state; resume with: {again}")
 
 
-def _pass_on(worker: _Worker, said: Callable[[str], None]) -> None:
-    while worker.news:
-        said(worker.news.popleft())
-
-
-def _raised(facts: dict[str, Any]) -> EosinError:
-    """The error that a worker named, of its own kind where that takes one sentence."""
-    kind = getattr(errors, str(facts.get("kind")), FailureError)
-    if not (isinstance(kind, type) and issubclass(kind, EosinError)):
-        kind = FailureError
-    if kind is errors.MissingExtraError:
-        return errors.MissingExtraError("search", "eosin search")
-    return kind(str(facts["error"]))
-
-
-def _terminate(running: list[_Worker]) -> None:
-    for worker in running:
-        with contextlib.suppress(ProcessLookupError):
-            worker.process.terminate()
-
-
-@contextlib.contextmanager
-def _asked_to_stop(said: Callable[[str], None]) -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C or a stop signal has come; the second Ctrl-C ends at once."""
-    state = {"asked": False}
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
+def main(folder: str, store: str, parent: int) -> int:
+    """Work until no trial is left; returns the exit code."""
+    asked = {"stop": False}
 
     def ask(number: int, frame: object) -> None:
-        if state["asked"]:
-            raise KeyboardInterrupt
-        state["asked"] = True
-        said("stopping all workers after their step (once more to stop at once) ...")
+        asked["stop"] = True
 
-    before = {n: signal.signal(n, ask) for n in (signal.SIGINT, signal.SIGTERM)}
+    def stop() -> bool:
+        return asked["stop"] or os.getppid() != parent
+
+    def say(text: str) -> None:
+        print(text, flush=True)
+
+    @contextmanager
+    def watch(session: Session) -> Iterator[Reporter]:
+        yield Reporter(warned=lambda text: say(f"{session.recipe.name}: {text}"), stop=stop)
+
+    signal.signal(signal.SIGTERM, ask)
+    # Ctrl-C reaches the whole group of processes; the one that started this one decides.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    keep_freed_memory()
     try:
-        yield lambda: state["asked"]
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        again = f"eosin search --resume {folder}"
+        search = Search.reopen(folder, store, again=again, watch=watch, note=say)
+        work(search, opened(search.folder, search.plan), stop)
+    except EosinError as error:
+        say(json.dumps({"error": str(error), "kind": type(error).__name__}))
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))

@@ -6,7 +6,6 @@ Only the picture itself is looked at: the white that pads an edge patch is left 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from eosin.cores import usable_cores
 from eosin.data.grid import Rows, content_sizes
 from eosin.data.store import PatchStore
 from eosin.memory import forget_pages
@@ -70,7 +70,7 @@ def fingerprints(store: PatchStore, rows: Rows) -> Fingerprints:
         sparse[at] = flat[at] | (empty > 0.5) | small
         forget_pages(store.patches)
 
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(4, usable_cores()[0])) as pool:
         for _ in pool.map(look, _blocks(store, rows)):
             pass
     return Fingerprints(rows, keys, codes, flat, sparse)
@@ -136,7 +136,7 @@ def same_pictures(store: PatchStore, prints: Fingerprints) -> list[Rows]:
     def digest(at: int) -> bytes:
         return canonical_digest(store.patches[rows[at], : heights[at], : widths[at]])
 
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(4, usable_cores()[0])) as pool:
         digests = list(pool.map(digest, range(len(rows)), chunksize=64))
     groups: dict[bytes, list[int]] = {}
     for row, name in zip(rows.tolist(), digests, strict=True):

@@ -22,6 +22,7 @@ from eosin.folders import whole_file
 from eosin.records.marks import Mark
 from eosin.records.shared import case_digest as case_digest
 from eosin.runs import RunFolder
+from eosin.splitting.split_file import read_split
 
 #: The file in a run folder, and beside an exported model.
 SEEN = "seen.parquet"
@@ -182,6 +183,13 @@ class Seen:
                 "carries a mark"
             )
         return [Mark("seen", f"seen in training: {shared.counts} of {store.path.name}")]
+
+
+def case_names(run: RunFolder) -> set[str]:
+    """Names of the cases of a run, as far as its files list them: what is not sent to others."""
+    seen = Seen.of_run(run) if (run / SEEN).exists() else Seen.of_cases({})
+    split = read_split(run / "split.csv").names if (run / "split.csv").exists() else ()
+    return {*split, *seen.table.filter(pl.col("key") == "")["case"].to_list()} - {""}
 
 
 def seen_table(run: RunFolder) -> pl.DataFrame:

@@ -31,7 +31,7 @@ import numpy.typing as npt
 
 from eosin.data.store import PatchStore
 from eosin.errors import SplitError, closest
-from eosin.files import whole
+from eosin.folders import whole_file
 
 FORMAT = 1
 PARTS = ("train", "val", "test")
@@ -134,14 +134,14 @@ def by_name(cases: npt.NDArray[np.str_], codes: Mapping[str, int]) -> npt.NDArra
 
 
 def write_split(split: Split, path: str | os.PathLike[str]) -> None:
-    """Write the CSV under a temporary name and put it in its place.
+    """Write the CSV, complete or not at all.
 
     Raises SplitError when the file cannot be written.
     """
     target = Path(path)
     text = split_text(split)
     try:
-        with whole(target) as temporary:
+        with whole_file(target) as temporary:
             temporary.write_text(text, "utf-8", newline="")
     except OSError as error:
         raise SplitError(f"{target} cannot be written: {error.strerror or error}") from None
@@ -168,6 +168,12 @@ def split_text(split: Split) -> str:
         word = ("out" if code == OUT else str(code)) if split.folds else words[code]
         writer.writerow([name, word])
     return out.getvalue()
+
+
+def is_split(path: Path) -> bool:
+    """Whether a file starts as ``write_split`` starts one."""
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return file.readline().startswith("# eosin split ")
 
 
 def read_split(path: str | os.PathLike[str]) -> Split:

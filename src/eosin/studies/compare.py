@@ -1,4 +1,4 @@
-"""Runs compared on the same patches: matched, checked for leaks, and what may then be said."""
+"""Runs compared on the same patches: matched, checked for leaks, with honest sentences."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from eosin.evaluation.paired import Paired, paired_differences, sentence
 from eosin.evaluation.summary import FEW_CASES
 from eosin.runs import RunFolder
 from eosin.splitting.split_file import first_names
+from eosin.studies import markdown
 from eosin.studies.entries import Entry, pixels_of, read_entries
 
 Rows = npt.NDArray[np.int64]
@@ -44,7 +45,7 @@ def compare(
     patch, or, unless ``allow_seen``, a run that has learned from the cases or pixels compared on.
     """
     if len(paths) < 2:
-        raise UserError("name at least two runs: eosin compare RUN RUN")
+        raise UserError("give at least two runs: eosin compare RUN RUN")
     entries = read_entries(paths)
     _same_classes(entries)
     rows, digests = _matched(entries)
@@ -53,7 +54,7 @@ def compare(
     _same_labels(entries, rows, truth)
     marks = _marks(entries, rows, digests, allow_seen)
     units = resampling_units(first["case"].to_list(), len(truth))
-    found = paired_differences(
+    values = paired_differences(
         truth,
         {e.name: e.probabilities(r) for e, r in zip(entries, rows, strict=True)},
         units,
@@ -81,21 +82,21 @@ def compare(
                 "kind": entry.kind,
                 "training": entry.training,
                 "left_out": len(entry.table) - len(truth),
-                "figures": {n: i.as_dict() for n, i in found.figures[entry.name].items()},
+                "figures": {n: i.as_dict() for n, i in values.figures[entry.name].items()},
             }
             for entry in entries
         ],
         "reference": entries[0].name,
         "differences": {
             name: {figure: each.as_dict() for figure, each in row.items()}
-            for name, row in found.differences.items()
+            for name, row in values.differences.items()
         },
-        "sentences": _sentences(found, entries, on, cases),
-        "warnings": _warnings(entries, units.note, cases, found, len(truth)),
+        "sentences": _sentences(values, entries, on, cases),
+        "warnings": _warnings(entries, units.note, cases, values, len(truth)),
         "interval": {
             "method": f"percentile bootstrap over {units.kind}, the same draws for every run",
             "level": LEVEL,
-            "widened_level": found.widened_level if len(entries) > 2 else None,
+            "widened_level": values.widened_level if len(entries) > 2 else None,
             "replicates": replicates,
             "seed": seed,
             "p": P_VALUE,
@@ -112,7 +113,7 @@ def _same_classes(entries: Sequence[Entry]) -> None:
     for other in entries[1:]:
         if other.classes != first.classes:
             raise UserError(
-                f"{first.name} knows the classes {', '.join(first.classes)}, {other.name} "
+                f"{first.name} has the classes {', '.join(first.classes)}, {other.name} "
                 f"{', '.join(other.classes)}; only runs of the same classes can be compared"
             )
 
@@ -121,7 +122,7 @@ def _matched(entries: Sequence[Entry]) -> tuple[list[Rows], list[str] | None]:
     """For each entry the rows of its table that all have, in one order; and their pixel digests.
 
     Patches of one store are matched by their row there, those of different stores by their pixels;
-    the digests are None where the store of the first entry is gone.
+    the digests are None where the store of the first entry does not exist.
     """
     one_store = len({entry.store_digest for entry in entries}) == 1
     pixels = pixels_of(entries[0])
@@ -130,14 +131,14 @@ def _matched(entries: Sequence[Entry]) -> tuple[list[Rows], list[str] | None]:
     else:
         keys = []
         for entry in entries:
-            found = pixels if entry is entries[0] else pixels_of(entry)
-            if found is None:
+            result = pixels if entry is entries[0] else pixels_of(entry)
+            if result is None:
                 raise RunError(
                     f"the runs were measured on different stores, and {entry.store_path}, that of "
-                    f"{entry.name}, is gone; patches of different stores are matched by their "
-                    "pixels, which needs it"
+                    f"{entry.name}, does not exist; it is needed to match patches of different "
+                    "stores by their pixels"
                 )
-            keys.append(found)
+            keys.append(result)
     tables = [_unique(each) for each in keys]
     common = set(tables[0]).intersection(*tables[1:])
     if not common:
@@ -148,14 +149,14 @@ def _matched(entries: Sequence[Entry]) -> tuple[list[Rows], list[str] | None]:
 
 
 def _unique(keys: Sequence[Any]) -> dict[Any, int]:
-    """Key -> row; keys that stand twice are ambiguous and left out."""
-    found: dict[Any, int] = {}
+    """Key -> row; keys that occur twice are ambiguous and left out."""
+    result: dict[Any, int] = {}
     twice = set()
     for row, key in enumerate(keys):
-        if key in found:
+        if key in result:
             twice.add(key)
-        found[key] = row
-    return {key: row for key, row in found.items() if key not in twice}
+        result[key] = row
+    return {key: row for key, row in result.items() if key not in twice}
 
 
 def _nothing_shared(entries: Sequence[Entry]) -> str:
@@ -188,9 +189,9 @@ def _threshold(entry: Entry, rows: Rows) -> float | npt.NDArray[np.float64]:
         return 0.5
     column = entry.table[rows]["threshold"]
     if column.null_count():
-        raise RunError(f"{entry.path} says no threshold for some patches; evaluate it again")
-    found = column.to_numpy().astype(np.float64)
-    return float(found[0]) if entry.kind == "run" else found
+        raise RunError(f"{entry.path} has no threshold for some patches; evaluate it again")
+    result = column.to_numpy().astype(np.float64)
+    return float(result[0]) if entry.kind == "run" else result
 
 
 def _marks(
@@ -199,7 +200,7 @@ def _marks(
     digests: Sequence[str] | None,
     allow_seen: bool,
 ) -> list[str]:
-    """What stands on every output; refuses runs that have learned from what is compared on."""
+    """The marks of every output; refuses runs that have learned from what is compared on."""
     texts = dict.fromkeys(mark for entry in entries for mark in entry.marks)
     # What holds for all is said once, and first.
     marks = [text for text in texts if all(text in entry.marks for entry in entries)]
@@ -218,75 +219,75 @@ def _marks(
                 f"({first_names(cases)})"
             )
         elif copies:
-            seen.append(f"{entry.name} has learned from {copies:,} of the very patches compared on")
+            seen.append(f"{entry.name} has learned from {copies:,} of the same patches")
     if seen and not allow_seen:
         raise UserError(
             f"{'; '.join(seen)}: its figures there are too good. Compare runs of a case-disjoint "
-            "split, or say --allow-seen and every output will say so"
+            "split, or add --allow-seen to compare them anyway and mark every output"
         )
     return [*(f"seen in training: {text}" for text in seen), *marks]
 
 
-def _sentences(found: Paired, entries: Sequence[Entry], on: str, cases: int) -> list[str]:
-    said = []
+def _sentences(result: Paired, entries: Sequence[Entry], on: str, cases: int) -> list[str]:
+    texts = []
     few = f"{cases} cases" if 0 < cases < FEW_CASES else ""
-    names = next(iter(found.differences.values()))
+    names = next(iter(result.differences.values()))
     key = "auroc" if "auroc" in names else "macro_auroc"
-    for name, row in found.differences.items():
-        said.append(
+    for name, row in result.differences.items():
+        texts.append(
             sentence(
                 name,
                 entries[0].name,
                 row[key],
                 what=NAMES[key],
                 on=on,
-                widened_level=found.widened_level if len(found.differences) > 1 else None,
+                widened_level=result.widened_level if len(result.differences) > 1 else None,
                 few=few,
             )
         )
-    return said
+    return texts
 
 
 def _warnings(
-    entries: Sequence[Entry], note: str, cases: int, found: Paired, patches: int
+    entries: Sequence[Entry], note: str, cases: int, result: Paired, patches: int
 ) -> list[str]:
-    said = []
+    texts = []
     if note:
-        said.append(f"{note[0].upper()}{note[1:]}.")
+        texts.append(f"{note[0].upper()}{note[1:]}.")
     if 0 < cases < FEW_CASES:
-        said.append(
-            f"Only {cases} case{'s' * (cases != 1)}: the differences say little about other cases."
+        texts.append(
+            f"Only {cases} case{'s' * (cases != 1)}: the differences may not hold for other cases."
         )
     for entry in entries:
         left = len(entry.table) - patches
         if left:
-            said.append(
+            texts.append(
                 f"{left:,} of {len(entry.table):,} patches of {entry.name} are left out: the other "
                 "runs were not measured on them."
             )
     trained = dict.fromkeys(entry.training for entry in entries)
-    said.append(
-        f"The interval is over cases only ({'; '.join(trained)}): trained again with another seed, "
-        "each run would come out a little differently, and that is not in it."
+    texts.append(
+        f"The interval is over cases only ({'; '.join(trained)}): with another training "
+        "seed each run would give slightly other figures, which the interval does not include."
     )
-    if len(found.differences) > 1:
-        said.append(
-            f"{len(found.differences)} runs are compared with {entries[0].name}: one of many "
+    if len(result.differences) > 1:
+        texts.append(
+            f"{len(result.differences)} runs are compared with {entries[0].name}: one of many "
             "differs by chance more easily, so the sentences also use intervals widened to "
-            f"{100 * found.widened_level:.4g} % (Bonferroni)."
+            f"{100 * result.widened_level:.4g} % (Bonferroni)."
         )
     if {entry.kind for entry in entries} == {"run", "crossval"}:
-        said.append(
+        texts.append(
             "A cross-validation is compared with a single run: its models were trained on other "
             "numbers of patches, so not the recipes alone differ."
         )
-    return said
+    return texts
 
 
 def _write(folder: Path, result: dict[str, Any]) -> None:
     """compare.md, and compare.json last."""
     if folder.is_file():
-        raise UserError(f"{folder} is a file; name a folder with -o FOLDER")
+        raise UserError(f"{folder} is a file; choose a folder with -o FOLDER")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         target = RunFolder(folder)
@@ -298,44 +299,28 @@ def _write(folder: Path, result: dict[str, Any]) -> None:
 
 def page(result: dict[str, Any]) -> str:
     """The comparison as Markdown: sentences, tables, what to bear in mind."""
-    lines = ["# Runs compared", ""]
-    for mark in result["marks"]:
-        lines += [f"> **{mark}**", ""]
-    lines += [line for text in result["sentences"] for line in (text, "")]
-    table = difference_rows(result)
-    for name, rows in table.items():
-        lines += [
-            f"## {name} less {result['reference']}",
-            "",
-            f"| figure | {result['reference']} | {name} | difference | 95 % interval | p |",
-            "| --- | --: | --: | --: | --: | --: |",
-            *(f"| {' | '.join(row)} |" for row in rows),
-            "",
-        ]
+    lines = markdown.paragraphs(result["sentences"])
+    for name, rows in difference_rows(result).items():
+        columns = ["figure", result["reference"], name, "difference", "95 % interval", "p"]
+        lines += [f"## {name} less {result['reference']}", "", *markdown.table(columns, rows)]
     lines += [f"- {text}" for text in [*result["warnings"], f"{P_VALUE}."]]
-    return "\n".join([*lines, "", result["intended_use"], ""])
+    return markdown.page("Runs compared", result, lines)
 
 
 def difference_rows(result: dict[str, Any]) -> dict[str, list[list[str]]]:
     """Rows for a table of every compared run: figure, both values, difference, interval, p."""
     figures = {run["name"]: run["figures"] for run in result["runs"]}
-    found = {}
-    for name, row in result["differences"].items():
-        found[name] = [
+    return {
+        name: [
             [
                 NAMES[key],
-                _cell(figures[result["reference"]][key]["value"]),
-                _cell(figures[name][key]["value"]),
-                _cell(each["value"], "+"),
-                "-"
-                if each["low"] is None
-                else f"{_cell(each['low'], '+')} to {_cell(each['high'], '+')}",
+                markdown.number(figures[result["reference"]][key]["value"]),
+                markdown.number(figures[name][key]["value"]),
+                markdown.number(each["value"], "+"),
+                markdown.span(each, "+"),
                 "-" if each["p"] is None else f"{each['p']:.3g}",
             ]
             for key, each in row.items()
         ]
-    return found
-
-
-def _cell(value: float | None, sign: str = "") -> str:
-    return "-" if value is None else f"{value:{sign}.4f}"
+        for name, row in result["differences"].items()
+    }

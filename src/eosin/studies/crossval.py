@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,28 +20,40 @@ import polars as pl
 
 from eosin.config import Recipe
 from eosin.data.store import PatchStore
-from eosin.errors import FailureError, SplitError
+from eosin.errors import SplitError
 from eosin.evaluation.decisions import choose_threshold
 from eosin.evaluation.intervals import LEVEL, resampling_units
 from eosin.evaluation.metrics import predicted
-from eosin.files import whole
+from eosin.folders import whole_file
 from eosin.records.points import OperatingPoint
 from eosin.records.scored import Scored
-from eosin.runs import RunFolder, environment
 from eosin.splitting.published import published_cases
 from eosin.splitting.split_summary import missing_classes
 from eosin.splitting.splits import by_folds, groups_of
+from eosin.studies.answers import measured
 from eosin.studies.drawings import suspects_gallery
-from eosin.studies.plan import check_classes, open_study, plan_of, writing
+from eosin.studies.plan import Plan, identity
 from eosin.studies.pooled import intervals_of, spread, values_of
-from eosin.studies.series import Planned, Series, Study, Watch, measured, run_series, unwatched
+from eosin.studies.study import (
+    Done,
+    Job,
+    Note,
+    PlannedRun,
+    Study,
+    StudyResult,
+    Watch,
+    check_classes,
+    marks_of,
+    silent,
+    unwatched,
+)
+from eosin.training.session import Session
 from eosin.trust.literature import compare_with_published
 from eosin.trust.suspects import find_suspects
 
 Rows = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
-FORMAT = 1
 #: Suspects in crossval.json and in the gallery; suspects.csv has all.
 MOST_SUSPECTS = 60
 
@@ -80,60 +94,53 @@ def crossval(
     replicates: int = 2000,
     again: str = "eosin crossval",
     watch: Watch = unwatched,
-    said: Callable[[str], None] = lambda text: None,
-) -> Study:
-    """Train and test k folds by case with every training seed; called again, it goes on.
+    note: Note = silent,
+) -> StudyResult:
+    """Train and test k folds by case with every training seed; called again, it resumes.
 
     k: folds, at least 3; seeds: training seeds, the recipe's and the following ones; again: the
-    command that goes on, for the sentence at Ctrl-C; watch, said: who is shown the progress.
-    Raises SplitError or StoreError where the store cannot be shared out, UserError where the folder
-    holds something else, StoppedError at Ctrl-C, FailureError where not one run finished.
+    command that resumes, for the sentence at Ctrl-C; watch, note: who is shown the progress.
+    Raises SplitError or StoreError where the store cannot be divided, UserError where the folder
+    contains something else, StoppedError at Ctrl-C, FailureError where not one run finished.
     """
     _check(store, k)
     split = by_folds(store, k=k, seed=split_seed)
-    plan = plan_of("crossval", store, recipe, seeds=seeds, k=k, split_seed=split_seed)
-    study = open_study(folder, plan, force=force)
+    settings = {"k": k, "split_seed": split_seed}
+    study = Study.open(
+        folder, store, Plan("crossval", identity(store), recipe, settings, seeds),
+        force=force, again=again, watch=watch, note=note,
+    )  # fmt: skip
     numbers = [recipe.seed + i for i in range(seeds)]
-    planned = [
-        Planned(
-            f"seed{seed}-fold{fold}",
-            f"seed {seed}, fold {fold}",
-            split,
-            recipe.changed(seed=seed),
-            fold,
-        )
+    options = {"allow_leaks": allow_leaks}
+
+    def trained(name: str, seed: int, fold: int) -> Session:
+        planned = PlannedRun(name, split, recipe.changed(seed=seed), fold, options)
+        session = study.trained(planned)
+        # Here, so that a damaged model costs its own run only.
+        measured(session)
+        return session
+
+    done = study.do(
+        Job(name, f"seed {seed}, fold {fold}", partial(trained, name, seed, fold))
         for seed in numbers
         for fold in range(k)
-    ]
-    series = run_series(
-        store, planned, study.path, again=again, allow_leaks=allow_leaks, watch=watch, said=said
-    )
-    if not series.finished:
-        first = next(iter(series.failed.values()))
-        raise FailureError(f"not one of {len(planned)} runs finished; the first failed: {first}")
-    said("computing figures and intervals")
-    folds = [
-        found for fold in range(k) if (found := _fold(store, series, fold, numbers)) is not None
-    ]
-    result = _result(store, series, folds, k, numbers, replicates)
+        for name in [f"seed{seed}-fold{fold}"]
+    ).some()
+    note("computing figures and intervals")
+    folds = [each for fold in range(k) if (each := _fold(store, done, fold, numbers)) is not None]
+    result = _result(study, done, folds, numbers, replicates)
     result["warnings"] = [
         *(f"{text[0].upper()}{text[1:]}." for text in missing_classes(split, store)),
         *result["warnings"],
     ]
-    result |= {
-        "recipe": recipe.model_dump(),
-        "store": plan["store"],
-        "split": {"scheme": "folds", "k": k, "seed": split_seed, "notes": list(split.notes)},
-        "command": again,
-        "environment": environment(),
-        "intended_use": "Research and education only, not for diagnosis.",
-    }
-    files = _write(study, store, folds, numbers, result)
-    return Study(result, study.path, files, series.failed)
+    result["split"] = {
+        "scheme": "folds", "k": k, "seed": split_seed, "notes": list(split.notes),
+    }  # fmt: skip
+    return _write(study, folds, numbers, result)
 
 
 def _check(store: PatchStore, k: int) -> None:
-    """Refuse at once what no run could mend."""
+    """Refuse at once what no run could change."""
     check_classes(store, "there is nothing to cross-validate")
     if k < 3:
         raise SplitError(
@@ -143,26 +150,24 @@ def _check(store: PatchStore, k: int) -> None:
     if groups < k:
         what = "1 case" if groups == 1 else f"{groups} cases"
         hint = f"choose -k {groups} or fewer" if groups >= 3 else "at least 3 cases are needed"
-        raise SplitError(
-            f"{store.path} has {what}, which cannot be shared out to {k} folds; {hint}"
-        )
+        raise SplitError(f"{store.path} has {what}, which cannot be divided into {k} folds; {hint}")
 
 
-def _fold(store: PatchStore, series: Series, fold: int, seeds: Sequence[int]) -> _Fold | None:
-    """What the finished runs of a fold say of its patches, or None where none finished."""
+def _fold(store: PatchStore, done: Done[Session], fold: int, seeds: Sequence[int]) -> _Fold | None:
+    """The answers of a fold's finished runs for its patches, or None where none finished."""
     sessions = {
-        seed: series.finished[name]
+        seed: done.finished[name]
         for seed in seeds
-        if (name := f"seed{seed}-fold{fold}") in series.finished
+        if (name := f"seed{seed}-fold{fold}") in done.finished
     }
     if not sessions:
         return None
-    found = {seed: measured(session) for seed, session in sessions.items()}
+    result = {seed: measured(session) for seed, session in sessions.items()}
     parts = next(iter(sessions.values())).parts
     truth = store.labels[parts["val"]]
-    probs = {seed: each["test"].astype(np.float64) for seed, each in found.items()}
+    probs = {seed: each["test"].astype(np.float64) for seed, each in result.items()}
     prob = np.mean(list(probs.values()), axis=0)
-    val = np.mean([each["val"].astype(np.float64) for each in found.values()], axis=0)
+    val = np.mean([each["val"].astype(np.float64) for each in result.values()], axis=0)
     threshold = _threshold(truth, val)
     return _Fold(
         fold,
@@ -173,7 +178,7 @@ def _fold(store: PatchStore, series: Series, fold: int, seeds: Sequence[int]) ->
         _called(prob, threshold),
         {
             seed: _called(probs[seed], _threshold(truth, each["val"].astype(np.float64)))
-            for seed, each in found.items()
+            for seed, each in result.items()
         },
     )
 
@@ -189,13 +194,13 @@ def _called(prob: Floats, threshold: OperatingPoint | None) -> Rows:
 
 
 def _result(
-    store: PatchStore,
-    series: Series,
+    study: Study,
+    done: Done[Session],
     folds: Sequence[_Fold],
-    k: int,
     seeds: Sequence[int],
     replicates: int,
 ) -> dict[str, Any]:
+    store, k = study.store, int(study.plan.settings["k"])
     rows = np.concatenate([fold.rows for fold in folds])
     truth, cases = store.labels[rows], store.cases[rows]
     prob = np.concatenate([fold.prob for fold in folds])
@@ -205,24 +210,24 @@ def _result(
     per_fold = [_fold_row(store, fold, replicates) for fold in folds]
     per_seed: list[dict[str, Any]] = []
     for seed in seeds:
-        whole = [fold for fold in folds if seed in fold.probs]
-        if len(whole) == k:
+        complete = [fold for fold in folds if seed in fold.probs]
+        if len(complete) == k:
             joined = [
-                np.concatenate([store.labels[fold.rows] for fold in whole]),
-                np.concatenate([fold.probs[seed] for fold in whole]),
-                np.concatenate([fold.seed_called[seed] for fold in whole]),
+                np.concatenate([store.labels[fold.rows] for fold in complete]),
+                np.concatenate([fold.probs[seed] for fold in complete]),
+                np.concatenate([fold.seed_called[seed] for fold in complete]),
             ]
             per_seed.append({"seed": seed, "figures": values_of(*joined)})
     # In the order of predictions.parquet, so that suspects.csv agrees among equals.
     order = np.argsort(rows)
     suspects = find_suspects(Scored.of(truth[order], prob[order]), most=MOST_SUSPECTS)
     sources = store.index["source"][rows[order]].to_list()
-    marks, warnings = list(series.marks), []
-    for name, why in series.failed.items():
-        marks.append(f"{name} failed and is left out: {why}")
+    marks = [mark for session in done.finished.values() for mark in marks_of(session)]
+    marks += [f"{name} failed and is left out: {why}" for name, why in done.failed.items()]
+    warnings = []
     if missing := sorted(set(range(k)) - {fold.number for fold in folds}):
         names = ", ".join(str(fold) for fold in missing)
-        marks.append(f"the patches of fold {names} are missing: no run of it finished")
+        marks.append(f"the patches of fold {names} are missing: none of its runs finished")
     if units.note:
         warnings.append(f"{units.note[0].upper()}{units.note[1:]}.")
     warnings += [
@@ -230,51 +235,45 @@ def _result(
         for fold in folds
         if fold.threshold is not None and fold.threshold.note
     ]
-    return {
-        "version": FORMAT,
-        "study": "crossval",
-        "classes": list(store.classes),
-        "marks": marks,
-        "warnings": warnings,
-        "notes": [NOT_IN_THE_INTERVAL, MIXED_SCALES],
-        "k": k,
-        "seeds": list(seeds),
-        "n_patches": len(rows),
-        "n_cases": len(units.names) or None,
-        "pooled": {name: interval.as_dict() for name, interval in pooled.items()},
-        "undefined": {n: i.note for n, i in pooled.items() if i.value is None},
-        "intervals": {
+    figures = {name: interval.as_dict() for name, interval in pooled.items()}
+    result: dict[str, Any] = study.result(
+        marks,
+        done.failed,
+        classes=list(store.classes),
+        warnings=warnings,
+        notes=[NOT_IN_THE_INTERVAL, MIXED_SCALES],
+        k=k,
+        seeds=list(seeds),
+        n_patches=len(rows),
+        n_cases=len(units.names) or None,
+        pooled=figures,
+        undefined={n: i.note for n, i in pooled.items() if i.value is None},
+        intervals={
             "method": f"percentile bootstrap over {units.kind}",
             "level": LEVEL,
             "replicates": replicates,
             "units": units.count,
         },
-        "decisions": (
+        decisions=(
             "of the largest probability"
             if len(store.classes) > 2
             else "of each fold's own threshold, chosen on its validation part"
         ),
-        "per_fold": per_fold,
-        "per_seed": per_seed,
-        "spread": {
+        per_fold=per_fold,
+        per_seed=per_seed,
+        spread={
             "folds": spread([_values(row["figures"]) for row in per_fold]),
             "seeds": spread([row["figures"] for row in per_seed]),
         },
-        "published": compare_with_published(
-            "folds",
-            "all",
-            cases.tolist(),
-            len(rows),
-            published_cases(),
-            {name: interval.as_dict() for name, interval in pooled.items()},
-            made_up=store.made_up,
-            folds=k,
+        published=compare_with_published(
+            "folds", "all", cases.tolist(), len(rows), published_cases(), figures,
+            made_up=store.made_up, folds=k,
         ),
-        "suspects": suspects.as_dict(
+        suspects=suspects.as_dict(
             store.classes, patch=rows[order], case=cases[order], source=sources
         ),
-        "failed": dict(series.failed),
-    }
+    )  # fmt: skip
+    return result
 
 
 def _values(figures: dict[str, dict[str, float | None]]) -> dict[str, float | None]:
@@ -284,7 +283,7 @@ def _values(figures: dict[str, dict[str, float | None]]) -> dict[str, float | No
 def _fold_row(store: PatchStore, fold: _Fold, replicates: int) -> dict[str, Any]:
     truth, cases = store.labels[fold.rows], store.cases[fold.rows]
     units = resampling_units(cases, len(truth))
-    found = intervals_of(truth, fold.prob, fold.called, units, replicates=replicates)
+    result = intervals_of(truth, fold.prob, fold.called, units, replicates=replicates)
     return {
         "fold": fold.number,
         "seeds": list(fold.probs),
@@ -292,34 +291,31 @@ def _fold_row(store: PatchStore, fold: _Fold, replicates: int) -> dict[str, Any]
         "patches": len(truth),
         "counts": np.bincount(truth, minlength=len(store.classes)).tolist(),
         "threshold": None if fold.threshold is None else fold.threshold.threshold_json(),
-        "figures": {name: interval.as_dict() for name, interval in found.items()},
+        "figures": {name: interval.as_dict() for name, interval in result.items()},
     }
 
 
 def _write(
-    study: RunFolder,
-    store: PatchStore,
-    folds: Sequence[_Fold],
-    seeds: Sequence[int],
-    result: dict[str, Any],
-) -> tuple[str, ...]:
+    study: Study, folds: Sequence[_Fold], seeds: Sequence[int], result: dict[str, Any]
+) -> StudyResult:
     """predictions.parquet, suspects.csv, suspects.png, and crossval.json last."""
-    with writing(study):
-        table = _predictions(store, folds, seeds).sort("patch")
-        table = table.with_columns(marks=pl.lit("; ".join(result["marks"])))
-        with whole(study / "predictions.parquet") as temporary:
+    store, suspects = study.store, result["suspects"]
+    table = _predictions(store, folds, seeds).sort("patch")
+    table = table.with_columns(marks=pl.lit("; ".join(result["marks"])))
+
+    def predictions(path: Path) -> None:
+        with whole_file(path) as temporary:
             table.write_parquet(temporary)
-        with whole(study / "suspects.csv") as temporary:
-            _suspects(store, table).write_csv(temporary)
-        files = ["crossval.json", "predictions.parquet", "suspects.csv"]
-        if result["suspects"]["rows"]:
-            suspects_gallery(store, result["suspects"], study / "suspects.png", result["marks"])
-            files.append("suspects.png")
-        else:
-            # Of an earlier call, when more had failed: it would show what is no longer found.
-            (study / "suspects.png").unlink(missing_ok=True)
-        study.write_json("crossval.json", result)
-    return tuple(files)
+
+    def gallery(path: Path) -> None:
+        suspects_gallery(store, suspects, path, result["marks"])
+
+    files: dict[str, str | Callable[[Path], object] | None] = {
+        "predictions.parquet": predictions,
+        "suspects.csv": _suspects(store, table).write_csv(),
+        "suspects.png": gallery if suspects["rows"] else None,
+    }
+    return study.write(result, files)
 
 
 def _predictions(store: PatchStore, folds: Sequence[_Fold], seeds: Sequence[int]) -> pl.DataFrame:
@@ -348,11 +344,11 @@ def _predictions(store: PatchStore, folds: Sequence[_Fold], seeds: Sequence[int]
 def _suspects(store: PatchStore, table: pl.DataFrame) -> pl.DataFrame:
     """Every suspect, worst first."""
     prob = table.select([f"p_{name}" for name in store.classes]).to_numpy()
-    found = find_suspects(Scored.of(table["label"].to_numpy(), prob), most=None)
+    result = find_suspects(Scored.of(table["label"].to_numpy(), prob), most=None)
     names = np.array(store.classes, dtype=object)
-    return table[found.rows].select("patch", "case", "source", "x", "y").with_columns(
-        label=pl.Series(names[found.labels].tolist(), dtype=pl.String),
-        suggested=pl.Series(names[found.suggested].tolist(), dtype=pl.String),
-        probability=pl.Series(found.probability),
-        score=pl.Series(found.score),
+    return table[result.rows].select("patch", "case", "source", "x", "y").with_columns(
+        label=pl.Series(names[result.labels].tolist(), dtype=pl.String),
+        suggested=pl.Series(names[result.suggested].tolist(), dtype=pl.String),
+        probability=pl.Series(result.probability),
+        score=pl.Series(result.score),
     )  # fmt: skip

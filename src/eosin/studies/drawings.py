@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eosin.data.store import PatchStore
+from eosin.evaluation.definitions import NAMES
 from eosin.figures.canvas import BLUE, INK, MARK, ORANGE, PAPER, QUIET, canvas, save
 
 Path_ = str | os.PathLike[str]
@@ -23,7 +24,7 @@ _WIDTH_IN, _SIDE_IN = 10.4, 0.25
 def suspects_gallery(
     store: PatchStore, suspects: Mapping[str, Any], path: Path_, marks: Sequence[str] = ()
 ) -> Path:
-    """Draw label suspects, each with its case, its label and what the model says instead.
+    """Draw label suspects, each with its case, its label and the class the model gives instead.
 
     suspects: the key "suspects" of crossval.json, its rows naming rows of the store.
     """
@@ -62,7 +63,7 @@ def patch_sheet(
 ) -> Path:
     """Draw patches in lines of eight, each with up to three lines of words under it.
 
-    rows: rows of the store; captions: one a patch, the last line stands out. Raises ValueError
+    rows: rows of the store; captions: one a patch, the last line in bold. Raises ValueError
     where the lengths differ or there is nothing to draw.
     """
     if not len(rows) or len(rows) != len(captions):
@@ -128,54 +129,68 @@ def _fitting(text: str, most: int = 22) -> str:
 
 
 def _short(marks: Sequence[str], most: int = 3) -> list[str]:
-    """The first few marks: a picture is no place for all of fifteen runs."""
+    """The first few marks: a picture has no room for all of fifteen runs."""
     kept = [mark if len(mark) <= 160 else mark[:159] + "…" for mark in marks[:most]]
     return [*kept, f"and {len(marks) - most} more"] if len(marks) > most else kept
 
 
-def gap_dots(
-    path: Path_,
-    panels: Sequence[Mapping[str, Any]],
-    *,
-    title: str,
-    subtitle: str = "",
-    marks: Sequence[str] = (),
-) -> Path:
-    """Draw one panel a method: for every seed its case-disjoint and patch-random figure, joined.
-
-    panels: {"name", "pairs": [(seed, case_disjoint, patch_random)], "words"}; figures may be None.
-    """
+def gap_dots(path: Path_, result: Mapping[str, Any]) -> Path:
+    """Draw gap.json: a panel a method, and for every seed its figure under both splits, joined."""
+    name = result["figures"][0]
+    methods = result["methods"]
     figure, drawn = canvas(
-        title,
-        subtitle,
-        marks=_short(marks),
-        width_in=3.4 * len(panels) + 1.0,
+        "What a patch-random split adds",
+        "Test figures of the same method under both splits; a line joins the two of a seed. "
+        f"{result['n_patches']:,} patches of {result['n_cases']:,} cases; recipe "
+        f"{result['recipe']['name']}",
+        marks=_short(result["marks"]),
+        width_in=3.4 * len(methods) + 1.0,
         height_in=5.6,
-        panels=len(panels),
+        panels=len(methods),
         side_in=0.75,
         foot_in=0.55,
         head_in=0.95,
     )
-    known = [v for panel in panels for pair in panel["pairs"] for v in pair[1:] if v is not None]
+    pairs = {
+        method: [
+            (one, two)
+            for row in each["per_seed"]
+            if (one := row[name]["case_disjoint"]) is not None
+            and (two := row[name]["patch_random"]) is not None
+        ]
+        for method, each in methods.items()
+    }
+    known = [value for each in pairs.values() for pair in each for value in pair]
     low, high = (min(known), max(known)) if known else (0.0, 1.0)
     room = max(0.01, 0.12 * (high - low))
-    for axes, panel in zip(drawn, panels, strict=True):
-        pairs = [pair for pair in panel["pairs"] if None not in pair]
-        for _, one, two in pairs:
-            axes.plot([0, 1], [one, two], color="#aab2bd", linewidth=1.4, zorder=2)
-        for place, color in ((1, BLUE), (2, ORANGE)):
+    for axes, (method, each) in zip(drawn, methods.items(), strict=True):
+        for pair in pairs[method]:
+            axes.plot([0, 1], pair, color="#aab2bd", linewidth=1.4, zorder=2)
+        for place, color in enumerate((BLUE, ORANGE)):
             axes.plot(
-                [place - 1] * len(pairs), [pair[place] for pair in pairs], "o", color=color,
-                markersize=9, markeredgecolor=PAPER, markeredgewidth=1.3, zorder=3,
+                [place] * len(pairs[method]), [pair[place] for pair in pairs[method]], "o",
+                color=color, markersize=9, markeredgecolor=PAPER, markeredgewidth=1.3, zorder=3,
             )  # fmt: skip
         axes.set(xlim=(-0.45, 1.45), ylim=(low - room, high + room))
         axes.set_xticks([0, 1], ["case-disjoint", "patch-random"])
         axes.tick_params(axis="x", colors=INK, length=0)
         axes.grid(visible=False, axis="x")
-        axes.set_title(panel["name"], loc="left", color=INK, fontsize=12, fontweight="bold", pad=34)
+        axes.set_title(
+            method.replace("_", " "), loc="left", color=INK, fontsize=12, fontweight="bold", pad=34
+        )
         axes.text(
-            0, 1.03, panel["words"], transform=axes.transAxes, color=QUIET, fontsize=9.6,
-            ha="left", va="bottom",
+            0, 1.03, _difference_words(each["differences"][name]), transform=axes.transAxes,
+            color=QUIET, fontsize=9.6, ha="left", va="bottom",
         )  # fmt: skip
-    drawn[0].set_ylabel(panels[0].get("figure", "AUROC"))
+    drawn[0].set_ylabel(NAMES[name])
     return save(figure, path)
+
+
+def _difference_words(difference: Mapping[str, Any]) -> str:
+    if difference["value"] is None:
+        return "no difference can be given"
+    side = "higher" if difference["value"] >= 0 else "lower"
+    words = f"patch-random {side} by {abs(difference['value']):.3f}"
+    if difference["low"] is not None:
+        words += f"\n95 % interval {difference['low']:.3f} to {difference['high']:.3f}"
+    return words

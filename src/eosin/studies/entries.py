@@ -40,8 +40,8 @@ class Entry:
 
     def probabilities(self, rows: npt.NDArray[np.int64]) -> Floats:
         """float64 [n, K] of rows of the table."""
-        found: Floats = self.table[rows].select([f"p_{c}" for c in self.classes]).to_numpy()
-        return found.astype(np.float64)
+        result: Floats = self.table[rows].select([f"p_{c}" for c in self.classes]).to_numpy()
+        return result.astype(np.float64)
 
 
 def read_entries(paths: Sequence[str | Path]) -> list[Entry]:
@@ -53,7 +53,7 @@ def read_entries(paths: Sequence[str | Path]) -> list[Entry]:
     resolved = [path.resolve() for path in given]
     for place, path in enumerate(resolved):
         if path in resolved[:place]:
-            raise RunError(f"{given[place]} is named twice; a run cannot be compared with itself")
+            raise RunError(f"{given[place]} is listed twice; a run cannot be compared with itself")
     entries = [_read(path) for path in given]
     names = _names(resolved)
     return [
@@ -78,74 +78,49 @@ def _read(path: Path) -> Entry:
     if not path.is_dir():
         raise RunError(f"{path}: no such run folder; make one with: eosin train STORE -o {path}")
     if (path / "crossval.json").is_file():
-        return _crossval(path)
+        return _entry(path, "crossval")
     if (path / "evaluation.json").is_file():
-        return _run(path)
+        return _entry(path, "run")
     if (path / "gap.json").is_file():
         raise RunError(f"{path} is a study of the gap, which has compared its own runs: gap.md")
     if (path / "plan.json").is_file():
-        raise RunError(f"{path} is a study without result yet; say its command again to go on")
+        raise RunError(
+            f"{path} is a study without a result yet; run its command again to resume it"
+        )
     if (path / "recipe.toml").is_file():
-        raise RunError(f"{path} has not been evaluated; first say: eosin evaluate {path}")
+        raise RunError(f"{path} has not been evaluated; first run: eosin evaluate {path}")
     raise RunError(
         f"{path} is neither an evaluated run nor a cross-validation (it has no evaluation.json "
         "and no crossval.json)"
     )
 
 
-def _run(path: Path) -> Entry:
-    facts = RunFolder(path).read_json("evaluation.json")
+def _entry(path: Path, kind: str) -> Entry:
+    file = "crossval.json" if kind == "crossval" else "evaluation.json"
+    content = RunFolder(path).read_json(file)
     try:
-        part = str(facts["part"])
-        classes = tuple(str(name) for name in facts["classes"])
-        store = facts["store"]
-        threshold = (facts.get("threshold") or {}).get("value")
-        marks = tuple(str(mark) for mark in facts["marks"])
-        digest, where = str(store["digest"]), str(store["path"])
+        classes, marks = (tuple(map(str, content[key])) for key in ("classes", "marks"))
+        where, digest = (str(content["store"][key]) for key in ("path", "digest"))
+        seeds = len(content["seeds"]) if kind == "crossval" else 1
+        part = str(content["part"]) if kind == "run" else ""
+        threshold = (content.get("threshold") or {}).get("value")
     except (KeyError, TypeError) as error:
-        raise RunError(f"{path / 'evaluation.json'} lacks {error}; evaluate again") from None
-    table = _table(path, classes).with_columns(threshold=pl.lit(threshold, pl.Float64))
-    measured = table.filter(pl.col("part") == part)
-    run = path if (path / "seen.parquet").is_file() else Path(str(facts.get("run", path)))
-    # Measured on validation, a run has still not trained on it; the figures carry their own mark.
-    cases, pixels = _learned(run, len(measured) if part == "val" else 0)
+        again = "run its command again" if kind == "crossval" else "evaluate again"
+        raise RunError(f"{path / file} lacks {error}; {again}") from None
+    table = _table(path, classes)
+    cases = pixels = frozenset[str]()
+    training = "one training run"
+    if kind == "crossval":
+        training = f"mean of {seeds} training seeds" if seeds > 1 else training
+        training += " a fold"
+    else:
+        table = table.with_columns(threshold=pl.lit(threshold, pl.Float64))
+        table = table.filter(pl.col("part") == part).drop("part")
+        run = path if (path / "seen.parquet").is_file() else Path(str(content.get("run", path)))
+        # Measured on validation, a run has still not trained on it; its figures carry a mark.
+        cases, pixels = _learned(run, len(table) if part == "val" else 0)
     return Entry(
-        name=path.name,
-        path=path,
-        kind="run",
-        classes=classes,
-        table=measured.drop("part"),
-        store_path=where,
-        store_digest=digest,
-        learned=cases,
-        pixels=pixels,
-        marks=marks,
-        training="one training run",
-    )
-
-
-def _crossval(path: Path) -> Entry:
-    facts = RunFolder(path).read_json("crossval.json")
-    try:
-        classes = tuple(str(name) for name in facts["classes"])
-        store, marks = facts["store"], tuple(str(mark) for mark in facts["marks"])
-        digest, where, seeds = str(store["digest"]), str(store["path"]), len(facts["seeds"])
-    except (KeyError, TypeError) as error:
-        raise RunError(f"{path / 'crossval.json'} lacks {error}; say its command again") from None
-    return Entry(
-        name=path.name,
-        path=path,
-        kind="crossval",
-        classes=classes,
-        table=_table(path, classes),
-        store_path=where,
-        store_digest=digest,
-        learned=frozenset(),
-        pixels=frozenset(),
-        marks=marks,
-        training="one training run a fold"
-        if seeds == 1
-        else f"mean of {seeds} training seeds a fold",
+        path.name, path, kind, classes, table, where, digest, cases, pixels, marks, training
     )
 
 
@@ -155,22 +130,22 @@ def _table(path: Path, classes: Sequence[str]) -> pl.DataFrame:
     try:
         table = pl.read_parquet(file)
         extra = [name for name in ("part", "threshold") if name in table.columns]
-        found = table.select([*wanted, *extra])
+        result = table.select([*wanted, *extra])
     except (OSError, pl.exceptions.PolarsError) as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise RunError(f"{file} cannot be read ({first}); evaluate again") from None
-    if found.select(pl.any_horizontal(pl.col(wanted).is_null().any())).item():
+    if result.select(pl.any_horizontal(pl.col(wanted).is_null().any())).item():
         raise RunError(f"{file} lacks values of some patches; evaluate again")
-    if found["patch"].n_unique() != len(found) and "part" not in extra:
-        raise RunError(f"{file} names a patch twice; evaluate again")
-    return found
+    if result["patch"].n_unique() != len(result) and "part" not in extra:
+        raise RunError(f"{file} lists a patch twice; evaluate again")
+    return result
 
 
 def _learned(run: Path, apart: int) -> tuple[frozenset[str], frozenset[str]]:
     """Cases and pixel digests that a run has learned from.
 
     apart: patches of the validation part, to leave out where the run was measured on them; 0
-    leaves out none. Older files do not say which rows those are: there they come last.
+    leaves out none. Older files do not mark these rows: there they come last.
     """
     file = run / "seen.parquet"
     try:
@@ -191,7 +166,7 @@ def _learned(run: Path, apart: int) -> tuple[frozenset[str], frozenset[str]]:
 
 
 def pixels_of(entry: Entry) -> list[str] | None:
-    """The pixel digest of every row of the entry's table, or None where its store is gone."""
+    """The pixel digest of every row of the entry's table, or None without its store."""
     try:
         store = PatchStore.open(entry.store_path)
     except StoreError:

@@ -1,6 +1,6 @@
 """The leakage gap: the same recipe under a patch-random and a case-disjoint split of equal size.
 
-For every seed a case-disjoint split is made, and a patch-random one whose parts hold exactly as
+For every seed a case-disjoint split is made, and a patch-random one whose parts have exactly as
 many patches; the same network is trained on both with the same seed. Two methods without a network,
 color alone and nearest neighbors, are fitted on both as well: neighbors show the leak without any
 training. What the patch-random figures are too high by is the gap.
@@ -9,8 +9,8 @@ training. What the patch-random figures are too high by is the gap.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,30 +21,31 @@ from eosin.data.store import MADE_UP, PatchStore
 from eosin.errors import FailureError, SplitError, StoreError
 from eosin.evaluation.baselines import color_histogram, nearest_neighbors
 from eosin.evaluation.decisions import choose_threshold
-from eosin.evaluation.definitions import NAMES, figure_names
+from eosin.evaluation.definitions import figure_names
 from eosin.evaluation.intervals import LEVEL
-from eosin.runs import RunFolder, environment
+from eosin.experiments.baselines import StoreRows
 from eosin.splitting.split_file import PARTS, Split
 from eosin.splitting.splits import PATCH_RANDOM, by_case, groups_of
+from eosin.studies.answers import measured, read_arrays, write_arrays
 from eosin.studies.drawings import gap_dots
 from eosin.studies.gap_page import page, sentence
 from eosin.studies.nested import METHOD, Arm, nested_differences
-from eosin.studies.plan import check_classes, open_study, plan_of, writing
-from eosin.studies.series import (
-    Picked,
-    Planned,
-    Series,
+from eosin.studies.plan import Plan, identity
+from eosin.studies.study import (
+    Done,
+    Job,
+    Note,
+    PlannedRun,
     Study,
+    StudyResult,
     Watch,
-    measured,
-    read_arrays,
-    run_series,
+    check_classes,
+    marks_of,
+    silent,
     unwatched,
-    write_arrays,
 )
 from eosin.training.session import Session
 
-FORMAT = 1
 #: Shares of train, validation and test: those of the tutorial, a fifth of its training part taken
 #: for validation.
 FRACTIONS = (0.6, 0.15, 0.25)
@@ -65,57 +66,59 @@ def gap(
     replicates: int = 2000,
     again: str = "eosin gap",
     watch: Watch = unwatched,
-    said: Callable[[str], None] = lambda text: None,
-) -> Study:
-    """Train under both splits with every seed and measure the difference; called again it goes on.
+    note: Note = silent,
+) -> StudyResult:
+    """Train under both splits with every seed and measure the difference; called again it resumes.
 
     seeds: how many; the recipe's seed and the following ones decide split and training alike;
-    allow_leaks: of the case-disjoint split (copies in two cases); again: the command that goes on.
+    allow_leaks: of the case-disjoint split (copies in two cases); again: the command that resumes.
     Raises StoreError or SplitError where cases are unknown or too few, UserError where the folder
-    holds something else, StoppedError at Ctrl-C, FailureError where no seed finished both runs.
+    contains something else, StoppedError at Ctrl-C, FailureError where no seed finished both runs.
     """
     _check(store)
-    plan = plan_of("gap", store, recipe, seeds=seeds, fractions=list(FRACTIONS))
-    study = open_study(folder, plan, force=force)
+    study = Study.open(
+        folder, store, Plan("gap", identity(store), recipe, {"fractions": list(FRACTIONS)}, seeds),
+        force=force, again=again, watch=watch, note=note,
+    )  # fmt: skip
     numbers = [recipe.seed + i for i in range(seeds)]
-    planned = [
-        Planned(f"seed{seed}-{arm}", f"seed {seed}, {_ARM[arm]}", split, recipe.changed(seed=seed))
+    options = {"allow_leaks": allow_leaks}
+
+    def trained(name: str, seed: int, split: Split) -> Session:
+        planned = PlannedRun(name, split, recipe.changed(seed=seed), options=options)
+        session = study.trained(planned)
+        measured(session)
+        return session
+
+    done = study.do(
+        Job(name, f"seed {seed}, {_ARM[arm]}", partial(trained, name, seed, split))
         for seed in numbers
         for arm, split in splits_of_equal_size(store, seed=seed).items()
-    ]
-    series = run_series(
-        store, planned, study.path, again=again, allow_leaks=allow_leaks, watch=watch, said=said
+        for name in [f"seed{seed}-{arm}"]
     )
-    whole = [s for s in numbers if all(f"seed{s}-{arm}" in series.finished for arm in ARMS)]
-    if not whole:
-        why = next(iter(series.failed.values()))
+    complete = [s for s in numbers if all(f"seed{s}-{arm}" in done.finished for arm in ARMS)]
+    if not complete:
+        why = next(iter(done.failed.values()))
         raise FailureError(f"no seed finished both of its runs; the first failed: {why}")
     arms: dict[str, list[tuple[Arm, Arm]]] = {name: [] for name in (NETWORK, *BASELINES)}
-    for seed in whole:
-        said(f"seed {seed}: network, color and nearest neighbors on both test parts")
-        first, second = (_arms(series.finished[f"seed{seed}-{arm}"]) for arm in ARMS)
+    for seed in complete:
+        note(f"seed {seed}: network, color and nearest neighbors on both test parts")
+        first, second = (_arms(done.finished[f"seed{seed}-{arm}"]) for arm in ARMS)
         for method, pairs in arms.items():
             pairs.append((first[method], second[method]))
-    result = _result(store, series, recipe, whole, arms, replicates)
-    result |= {
-        "recipe": recipe.model_dump(),
-        "store": plan["store"],
-        "made_up": store.made_up,
-        "command": again,
-        "environment": environment(),
-        "intended_use": "Research and education only, not for diagnosis.",
-    }
-    return Study(result, study.path, _write(study, result), series.failed)
+    result = _result(study, done, complete, arms, replicates)
+    return study.write(
+        result, {"gap.png": partial(gap_dots, result=result), "gap.md": page(result)}
+    )
 
 
 _ARM = {"patch": "patch-random", "case": "case-disjoint"}
 
 
 def splits_of_equal_size(store: PatchStore, *, seed: int) -> dict[str, Split]:
-    """A patch-random and a case-disjoint split whose parts hold exactly as many patches.
+    """A patch-random and a case-disjoint split whose parts have exactly as many patches.
 
-    The case-disjoint split comes first in the making: whole cases come out at some sizes, and the
-    patches drawn at random are cut at the same ones.
+    The case-disjoint split is made first: whole cases give some sizes, and the patches drawn at
+    random are cut at the same ones.
     """
     case = by_case(store, fractions=FRACTIONS, seed=seed)
     codes = case.patch_codes(store)
@@ -137,11 +140,11 @@ def splits_of_equal_size(store: PatchStore, *, seed: int) -> dict[str, Split]:
 
 
 def _check(store: PatchStore) -> None:
-    """Refuse at once what no run could mend."""
+    """Refuse at once what no run could change."""
     check_classes(store, "there is no gap to measure")
     if not store.cases_known:
         raise StoreError(
-            f"{store.path} does not know the case of every patch; the gap compares with a "
+            f"{store.path} does not have the case of every patch; the gap compares with a "
             "case-disjoint split, which needs it"
         )
     cases = len(np.unique(groups_of(store)))
@@ -158,28 +161,23 @@ def _arms(session: Session) -> dict[str, Arm]:
     truths = {name: store.labels[rows] for name, rows in parts.items()}
     cases = store.cases[parts["test"]]
     probs = measured(session)
-    found = {NETWORK: Arm(truths["test"], probs["test"], cases, _cut(truths["val"], probs["val"]))}
+    result = {NETWORK: Arm(truths["test"], probs["test"], cases, _cut(truths["val"], probs["val"]))}
     kept = read_arrays(session.run / _KEPT)
     wanted = len(parts["test"])
     if not all(len(kept.get(name, ())) == wanted and f"{name}_cut" in kept for name in BASELINES):
         kept = {}
-        train, val, test = (Picked(store, parts[name]) for name in PARTS)
+        train, val, test = (StoreRows(store.patches, parts[name]) for name in PARTS)
         for name, method in BASELINES.items():
             answer = method(
-                train,
-                truths["train"],
-                val,
-                truths["val"],
-                test,
-                classes=len(store.classes),
-                seed=session.recipe.seed,
-            )
+                train, truths["train"], val, truths["val"], test,
+                classes=len(store.classes), seed=session.recipe.seed,
+            )  # fmt: skip
             kept[name] = answer.y_prob
             kept[f"{name}_cut"] = np.array(float(answer.threshold))
         write_arrays(session.run / _KEPT, kept)
     for name in BASELINES:
-        found[name] = Arm(truths["test"], kept[name], cases, float(kept[f"{name}_cut"]))
-    return found
+        result[name] = Arm(truths["test"], kept[name], cases, float(kept[f"{name}_cut"]))
+    return result
 
 
 def _cut(truth: npt.NDArray[np.int64], prob: npt.NDArray[np.floating]) -> float:
@@ -187,13 +185,13 @@ def _cut(truth: npt.NDArray[np.int64], prob: npt.NDArray[np.floating]) -> float:
 
 
 def _result(
-    store: PatchStore,
-    series: Series,
-    recipe: Recipe,
+    study: Study,
+    done: Done[Session],
     seeds: Sequence[int],
     arms: Mapping[str, Sequence[tuple[Arm, Arm]]],
     replicates: int,
 ) -> dict[str, Any]:
+    store = study.store
     names = [
         name
         for name in figure_names(arms[NETWORK][0][0].prob)
@@ -201,49 +199,48 @@ def _result(
     ]
     methods = {}
     for method, pairs in arms.items():
-        found = nested_differences(pairs, names, replicates=replicates)
+        differences = nested_differences(pairs, names, replicates=replicates)
         methods[method] = {
-            "differences": {n: {**i.as_dict(), "note": i.note} for n, i in found.items()},
+            "differences": {n: {**i.as_dict(), "note": i.note} for n, i in differences.items()},
             "per_seed": [
-                {
-                    "seed": seed,
-                    **{
-                        name: {
-                            "patch_random": _known(pair[0].value(name)),
-                            "case_disjoint": _known(pair[1].value(name)),
-                            "difference": _known(pair[0].value(name) - pair[1].value(name)),
-                        }
-                        for name in names
-                    },
-                }
+                {"seed": seed, **{name: _pair(*pair, name) for name in names}}
                 for seed, pair in zip(seeds, pairs, strict=True)
             ],
         }
-    # The patch-random split leaks on purpose: that is no mark of the study.
+    # The patch-random split leaks on purpose: that is not a mark of the study.
     marks = [MADE_UP] if store.made_up else []
-    marks += [f"{name} failed and is left out: {why}" for name, why in series.failed.items()]
-    for name, session in series.finished.items():
-        if name.endswith("-case"):
-            marks += [f"{name}: {mark}" for mark in session.marks if mark != MADE_UP]
-        dead = session.run.read_json("model.json").get("diagnoses", [])
-        marks += [f"{name}: {each['sentence']}" for each in dead]
-    result: dict[str, Any] = {
-        "version": FORMAT,
-        "study": "gap",
-        "classes": list(store.classes),
-        "marks": list(dict.fromkeys(marks)),
-        "figures": names,
-        "seeds": list(seeds),
-        "fractions": list(FRACTIONS),
-        "sizes": [_sizes(series.finished[f"seed{seed}-case"], seed) for seed in seeds],
-        "n_patches": len(store),
-        "n_cases": len(np.unique(store.cases)),
-        "methods": methods,
-        "interval": {"method": METHOD, "level": LEVEL, "replicates": replicates},
-        "failed": dict(series.failed),
+    marks += [f"{name} failed and is left out: {why}" for name, why in done.failed.items()]
+    for name, session in done.finished.items():
+        of_split = () if name.endswith("-case") else session.marks
+        marks += [
+            text if text.startswith(f"{name}: ") else f"{name}: {text}"
+            for text in marks_of(session)
+            if text != MADE_UP and text not in of_split
+        ]
+    result: dict[str, Any] = study.result(
+        marks,
+        done.failed,
+        classes=list(store.classes),
+        figures=names,
+        seeds=list(seeds),
+        fractions=list(FRACTIONS),
+        sizes=[_sizes(done.finished[f"seed{seed}-case"], seed) for seed in seeds],
+        n_patches=len(store),
+        n_cases=len(np.unique(store.cases)),
+        methods=methods,
+        interval={"method": METHOD, "level": LEVEL, "replicates": replicates},
+        made_up=store.made_up,
+    )
+    return {**result, "sentence": sentence(result, study.plan.recipe.name)}
+
+
+def _pair(patch: Arm, case: Arm, name: str) -> dict[str, float | None]:
+    one, two = patch.value(name), case.value(name)
+    return {
+        "patch_random": _known(one),
+        "case_disjoint": _known(two),
+        "difference": _known(one - two),
     }
-    result["sentence"] = sentence(result, recipe.name)
-    return result
 
 
 def _sizes(session: Session, seed: int) -> dict[str, int]:
@@ -252,46 +249,3 @@ def _sizes(session: Session, seed: int) -> dict[str, int]:
 
 def _known(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
-
-
-def _write(study: RunFolder, result: dict[str, Any]) -> tuple[str, ...]:
-    """gap.png, gap.md, and gap.json last."""
-    with writing(study):
-        draw(study / "gap.png", result)
-        study.write_text("gap.md", page(result))
-        study.write_json("gap.json", result)
-    return ("gap.json", "gap.png", "gap.md")
-
-
-def draw(path: Path, result: Mapping[str, Any]) -> Path:
-    """Draw the gap: a panel a method, a pair of dots a seed, the difference in words."""
-    name = result["figures"][0]
-    panels = []
-    for method, found in result["methods"].items():
-        difference = found["differences"][name]
-        words = "no difference can be given"
-        if difference["value"] is not None:
-            side = "higher" if difference["value"] >= 0 else "lower"
-            words = f"patch-random {side} by {abs(difference['value']):.3f}"
-            if difference["low"] is not None:
-                words += f"\n95 % interval {difference['low']:.3f} to {difference['high']:.3f}"
-        panels.append(
-            {
-                "name": method.replace("_", " "),
-                "pairs": [
-                    (row["seed"], row[name]["case_disjoint"], row[name]["patch_random"])
-                    for row in found["per_seed"]
-                ],
-                "words": words,
-                "figure": NAMES[name],
-            }
-        )
-    return gap_dots(
-        path,
-        panels,
-        title="What a patch-random split adds",
-        subtitle="Test figures of the same method under both splits; a line joins the two of a "
-        f"seed. {result['n_patches']:,} patches of {result['n_cases']:,} cases; recipe "
-        f"{result.get('recipe', {}).get('name', '')}",
-        marks=result["marks"],
-    )

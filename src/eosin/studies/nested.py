@@ -8,7 +8,7 @@ their Application, 1997, section 3.8, resampling at both levels.
 Test parts of several seeds share cases, and so do the two arms; drawing them independently ignores
 that, which makes the interval rather too wide. Few seeds draw too little of the spread between
 seeds (of S seeds the share (S - 1) / S of its variance), which makes it rather too narrow; the
-differences of single seeds therefore stand beside it.
+differences of single seeds are therefore given beside it.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def nested_differences(
     """Mean over the pairs of the first arm's figure less the second's, with its interval.
 
     pairs: one a seed; names: figures, such as "auroc". The value is None where any arm of any pair
-    does not define the figure, and the note says so. Without two seeds only cases are drawn.
+    does not define the figure, with the reason in the note. Without two seeds only cases are drawn.
 
     >>> y = np.array([0, 1] * 6)
     >>> cases = np.repeat(np.array(["a", "b", "c"]), 4)
@@ -77,20 +77,20 @@ def nested_differences(
     values = {name: np.array([a.value(name) - b.value(name) for a, b in pairs]) for name in names}
     few = _few(pairs)
     samples = {} if few else _samples(pairs, names, replicates, seed)
-    found = {}
+    result = {}
     for name in names:
         if not np.isfinite(values[name]).all():
             lost = int((~np.isfinite(values[name])).sum())
             note = f"{lost} of {len(pairs)} pairs do not define {name}"
-            found[name] = Interval(None, None, None, 0, note)
+            result[name] = Interval(None, None, None, 0, note)
         elif few:
-            found[name] = Interval(float(values[name].mean()), None, None, 0, few)
+            result[name] = Interval(float(values[name].mean()), None, None, 0, few)
         else:
             note = "" if len(pairs) >= MIN_SEEDS else "one seed: only cases were drawn"
-            found[name] = percentile_interval(
+            result[name] = percentile_interval(
                 float(values[name].mean()), samples[name], level=level, note=note
             )
-    return found
+    return result
 
 
 def _few(pairs: Sequence[tuple[Arm, Arm]]) -> str:

@@ -44,12 +44,12 @@ def intervals_of(
     (1.0, 0.0)
     """
     options: dict[str, Any] = {"replicates": replicates, "seed": seed}
-    found = bootstrap(truth, prob, units, **options)
+    result = bootstrap(truth, prob, units, **options)
     if prob.shape[1] > 2:
-        return found
+        return result
     # The same seed gives the same draws, so the two halves belong to each other.
     decided = bootstrap(truth, called.astype(np.float64), units, **options)
-    return {name: found[name] if name in OF_SCORES else decided[name] for name in found}
+    return {name: result[name] if name in OF_SCORES else decided[name] for name in result}
 
 
 def values_of(truth: Ints, prob: Floats, called: Ints) -> dict[str, float | None]:
@@ -68,14 +68,14 @@ def spread(rows: Sequence[Mapping[str, float | None]]) -> dict[str, dict[str, fl
     >>> spread([{"auroc": 0.8}, {"auroc": 0.9}, {"auroc": None}])["auroc"]["n"]
     2
     """
-    found: dict[str, dict[str, float | int | None]] = {}
+    result: dict[str, dict[str, float | int | None]] = {}
     for name in rows[0] if rows else ():
         values = np.array([row[name] for row in rows if row[name] is not None], np.float64)
-        found[name] = {
+        result[name] = {
             "n": len(values),
             "mean": float(values.mean()) if len(values) else None,
             "sd": float(values.std(ddof=1)) if len(values) > 1 else None,
             "lowest": float(values.min()) if len(values) else None,
             "highest": float(values.max()) if len(values) else None,
         }
-    return found
+    return result

@@ -19,7 +19,7 @@ _ALONE = "tensorboard.compat.notf"
 class Tracked:
     """One folder of event files: scalars, images, texts and the table of hyperparameters.
 
-    It has no place for files: reports in Markdown are shown as text, the others are named by path.
+    It has no place for files: reports in Markdown are shown as text, the others by name only.
     """
 
     def open(self, place: Place) -> Opened:
@@ -58,7 +58,7 @@ class Tracked:
 
     def figure(self, path: Path) -> None:
         if path.suffix != ".png":
-            self._files.append(str(path))
+            self._files.append(path.name)
             return
         picture = path.read_bytes()
         width, height = struct.unpack(">II", picture[16:24])
@@ -68,7 +68,7 @@ class Tracked:
         self._write([{"tag": f"figures/{path.stem}", "image": image}])
 
     def artifact(self, path: Path, kind: str) -> None:
-        self._files.append(str(path))
+        self._files.append(path.name)
         if path.suffix == ".md":
             self._text(f"{kind}/{path.stem}", path.read_text("utf-8"))
 
@@ -77,7 +77,7 @@ class Tracked:
         if table:
             self._text("figures", table)
         if self._files:
-            self._text("files", "\n".join(f"- `{path}`" for path in self._files))
+            self._text("files", "\n".join(f"- `{name}`" for name in self._files))
         self._end("STATUS_SUCCESS")
 
     def failed(self, sentence: str, stopped: bool) -> None:

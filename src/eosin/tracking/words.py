@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+import shutil
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from eosin.records.marks import Mark
+from eosin.records.model import FITTED, MODEL, ModelFacts, read_object
+from eosin.records.model import INTENDED_USE as DISCLAIMER
+from eosin.records.shared import (
+    case_digest,
+    shared_evaluation,
+    shared_model,
+    shared_text,
+    shared_value,
+)
+from eosin.records.weights import WEIGHTS
 from eosin.runs import RunFolder
 from eosin.tracking.backend import Value
 
 #: What of an environment.json is no parameter: long lists, and what becomes a tag.
 _LEFT_OUT = ("audit", "marks", "command", "date")
-DISCLAIMER = "Research and education only, not for diagnosis."
 
 
 def flat(values: Mapping[str, Any], above: str = "") -> dict[str, Value]:
@@ -38,35 +48,31 @@ def flat(values: Mapping[str, Any], above: str = "") -> dict[str, Value]:
 
 
 def parameters(run: RunFolder, more: Mapping[str, Any] = {}) -> dict[str, Value]:
-    """What decided a run: its recipe, store, versions and machine, and what the caller knows more.
+    """What decided a run: its recipe, store, versions and machine, and what the caller adds.
 
-    The recipe's keys have their own names; the rest begins with store., machine., packages. and so
-    on. Raises RunError where recipe.toml or environment.json is missing.
+    The recipe's keys have their own names; the rest starts with store., machine., packages. and so
+    on. Paths are replaced by their last part. Raises RunError where recipe.toml or environment.json
+    is missing.
     """
-    facts = run.read_json("environment.json")
-    kept = {key: value for key, value in facts.items() if key not in _LEFT_OUT}
+    environment = run.read_json("environment.json")
+    kept = {key: value for key, value in environment.items() if key not in _LEFT_OUT}
     if isinstance(kept.get("store"), dict):
-        # The name says enough; where it lies is nobody else's business.
-        path = str(kept["store"].get("path", ""))
-        kept["store"] = {**kept["store"], "name": Path(path).name}
+        store = dict(kept["store"])
+        kept["store"] = {**store, "name": Path(str(store.pop("path", ""))).name}
         del kept["store"]["path"]
-    recipe = run.recipe().model_dump()
-    return {
-        **flat({key: value for key, value in recipe.items() if key != "about"}),
-        **flat(kept),
-        **flat(more),
-    }
+    recipe = {key: value for key, value in run.recipe().model_dump().items() if key != "about"}
+    return flat(shared_value({**recipe, **kept, **more}, ""))
 
 
 def tags(marks: Iterable[str]) -> dict[str, str]:
-    """The sentences that every output of a run must carry, as tags.
+    """The sentences that every output of a run must carry, as tags for others to read.
 
     >>> tags(["made-up data: drawn by a program"])["mark.1"]
     'made-up data: drawn by a program'
     """
     return {
         "intended_use": DISCLAIMER,
-        **{f"mark.{number}": mark for number, mark in enumerate(marks, 1)},
+        **{f"mark.{number}": shared_text(str(mark)) for number, mark in enumerate(marks, 1)},
     }
 
 
@@ -135,16 +141,56 @@ def final_table(evaluation: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def share(run: RunFolder, folder: Path, *, key: str, cases: Collection[str]) -> RunFolder:
+    """Copies of a run's files as others may see them: no absolute path, no name of a case.
+
+    folder: where to write them; key: digest of the run's store; cases: names of its cases. What has
+    such names in every row is left out, apart from predictions.parquet, which has digests instead.
+    """
+    shared = RunFolder(folder)
+    for name in ("evaluation.json", "environment.json"):
+        if (run / name).is_file():
+            shared.write_json(name, shared_evaluation(run.read_json(name), key, cases))
+    if run.finished:
+        facts = ModelFacts.of_run(run.path)
+        shared.write_json(MODEL, shared_model(facts, cases).to_json())
+        shutil.copyfile(run / WEIGHTS, shared / WEIGHTS)
+    if (run / FITTED).is_file():
+        fitted = read_object(run / FITTED)
+        # Large tables of numbers, in which nothing is searched.
+        tensors = fitted.pop("scope_tensors", {})
+        plain = shared_value(fitted, key, cases)
+        shared.write_json(FITTED, {**plain, "scope_tensors": tensors})
+    if (run / "recipe.toml").is_file():
+        text = (run / "recipe.toml").read_text("utf-8")
+        shared.write_text("recipe.toml", shared_text(text, cases, key))
+    for row in run.metrics():
+        shared.append_metrics(shared_value(row, key, cases))
+    if (run / "predictions.parquet").is_file():
+        import polars as pl  # not needed by the trackers' own processes
+
+        table = pl.read_parquet(run / "predictions.parquet")
+        digests = {name: case_digest(name, key) for name in cases}
+        named = [name for name in ("case", "slide") if name in table.columns]
+        table = table.with_columns(
+            pl.col(named).replace_strict(digests, default="", return_dtype=pl.String),
+            *([pl.lit("").alias("source")] if "source" in table.columns else []),
+        )
+        table.write_parquet(shared / "predictions.parquet")
+    return shared
+
+
 def files(run: RunFolder) -> tuple[list[Path], list[tuple[Path, str]]]:
     """The pictures of a run, and its other files worth keeping elsewhere with their kind.
 
-    Lists of cases (split.csv, predictions.parquet) and paths (environment.json) stay in the folder.
+    run: what ``share`` has written. Lists of cases (predictions.parquet) and environment.json are
+    not among them.
     """
     pictures = sorted(path for ending in ("png", "svg") for path in run.path.glob(f"*.{ending}"))
     kinds = {
         "recipe.toml": "record", "evaluation.json": "record",
         "report.html": "report", "MODEL_CARD.md": "report",
-        "model.json": "model", "model.safetensors": "model",
+        MODEL: "model", FITTED: "model", WEIGHTS: "model",
     }  # fmt: skip
     others = [(run / name, kind) for name, kind in kinds.items() if (run / name).is_file()]
     return pictures, others

@@ -8,6 +8,8 @@ seen.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +20,7 @@ from eosin.config import Recipe
 from eosin.memory import forget_pages
 from eosin.training.draws import mixed_seed, seeded
 
-__all__ = ["Batches", "input_scaling", "mixed_seed", "seeded", "take"]
+__all__ = ["Batches", "balanced_weights", "input_scaling", "mixed_seed", "seeded", "take"]
 
 
 def take(patches: npt.NDArray[np.uint8], rows: npt.NDArray[np.int64]) -> Tensor:
@@ -35,52 +37,50 @@ def take(patches: npt.NDArray[np.uint8], rows: npt.NDArray[np.int64]) -> Tensor:
     return torch.from_numpy(result)
 
 
+@dataclass(eq=False)
 class Batches:
     """Batches of one part of a store.
 
-    patches: uint8 [N, H, W, 3]; labels: int64 [N]; both on the device where they are used.
-    sampling: "shuffle" (each patch once an epoch) or "balanced" (classes drawn equally often).
+    patches: uint8 [N, H, W, 3]; labels: int64 [N]; both on the device where they are used. The
+    recipe has batch_size, seed, sampling ("shuffle": each patch once an epoch; "balanced": classes
+    drawn equally often) and drop_last.
 
     >>> blank = torch.zeros(5, 2, 2, 3, dtype=torch.uint8)
-    >>> data = Batches(blank, torch.arange(5), batch_size=2, seed=0)
+    >>> data = Batches(blank, torch.arange(5), Recipe(batch_size=2))
     >>> data.steps, sorted(int(i) for _, y in data.epoch(1) for i in y)
     (3, [0, 1, 2, 3, 4])
     """
 
-    def __init__(
-        self,
-        patches: Tensor,
-        labels: Tensor,
-        *,
-        batch_size: int,
-        seed: int,
-        sampling: str = "shuffle",
-        drop_last: bool = False,
-    ) -> None:
-        self.patches = patches
-        self.labels = labels
-        self.batch_size = min(batch_size, len(labels))
-        self.seed = seed
-        self.sampling = sampling
-        self.drop_last = drop_last
-        self._weights: Tensor | None = None
+    patches: Tensor
+    labels: Tensor
+    recipe: Recipe
+
+    def __post_init__(self) -> None:
+        self.batch_size = min(self.recipe.batch_size, len(self.labels))
 
     @property
     def steps(self) -> int:
         """Batches an epoch."""
         full, rest = divmod(len(self.labels), self.batch_size)
-        return full + (1 if rest and not self.drop_last else 0)
+        return full + (1 if rest and not self.recipe.drop_last else 0)
+
+    @property
+    def patches_an_epoch(self) -> int:
+        """Patches that the steps of an epoch take."""
+        return min(self.steps * self.batch_size, len(self.labels))
 
     def order(self, epoch: int) -> Tensor:
         """Row numbers in the order of an epoch: int64 [N]."""
-        generator = seeded(self.seed, epoch, 0)
+        generator = seeded(self.recipe.seed, epoch, 0)
         count = len(self.labels)
-        if self.sampling == "balanced":
-            if self._weights is None:
-                labels = self.labels.cpu()
-                self._weights = 1.0 / torch.bincount(labels).clamp(min=1)[labels].double()
+        if self.recipe.sampling == "balanced":
             return torch.multinomial(self._weights, count, replacement=True, generator=generator)
         return torch.randperm(count, generator=generator)
+
+    @cached_property
+    def _weights(self) -> Tensor:
+        labels = self.labels.cpu()
+        return 1.0 / torch.bincount(labels).clamp(min=1)[labels].double()
 
     def rows(self, epoch: int, *, start: int = 0) -> Iterator[Tensor]:
         """Row numbers of each batch of an epoch, from step ``start`` on: int64 [n]."""
@@ -88,11 +88,23 @@ class Batches:
         for step in range(start, self.steps):
             yield order[step * self.batch_size : (step + 1) * self.batch_size]
 
+    def of(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Patches uint8 [n, H, W, 3] and labels int64 [n] of rows int64 [n]."""
+        # Whole rows are copied; plain indexing goes value by value and takes six times as long.
+        return self.patches.index_select(0, rows), self.labels[rows]
+
     def epoch(self, epoch: int, *, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of an epoch from step ``start`` on: (uint8 [n, H, W, 3], int64 [n])."""
-        for rows in self.rows(epoch, start=start):
-            # Whole rows are copied; plain indexing goes value by value and takes six times as long.
-            yield self.patches.index_select(0, rows), self.labels[rows]
+        return map(self.of, self.rows(epoch, start=start))
+
+
+def balanced_weights(counts: Tensor) -> Tensor:
+    """Weights float32 [K] with which all classes count alike; counts: their patches, int64 [K].
+
+    >>> balanced_weights(torch.tensor([1, 3]))
+    tensor([2.0000, 0.6667])
+    """
+    return (counts.sum() / (len(counts) * counts.clamp(min=1).double())).float()
 
 
 def input_scaling(patches: Tensor, recipe: Recipe) -> tuple[list[float], list[float]]:
@@ -123,8 +135,8 @@ def input_scaling(patches: Tensor, recipe: Recipe) -> tuple[list[float], list[fl
     for start in range(0, len(pixels), together):
         block = pixels[start : start + together].reshape(-1, pixels.shape[2], 3)
         for channel in range(3):
-            found = cv2.calcHist([block], [channel], None, [256], [0, 256])
-            counts[channel] += found.ravel().astype(np.int64)
+            histogram = cv2.calcHist([block], [channel], None, [256], [0, 256])
+            counts[channel] += histogram.ravel().astype(np.int64)
     share = counts / counts.sum(1, keepdims=True)
     mean = share @ values
     variance = share @ values**2 - mean**2

@@ -1,4 +1,4 @@
-"""resume.pt: the state of a training between two steps, written whole or not at all.
+"""resume.pt: the state of a training between two steps, written complete or not at all.
 
 Order, augmentation and dropout are functions of (seed, epoch, step), so the state needs no random
 generators: weights, optimizer, average, position and history are all of it. It is read with
@@ -7,7 +7,6 @@ generators: weights, optimizer, average, position and history are all of it. It 
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import torch
 from torch import Tensor
 
 from eosin.errors import RunError
-from eosin.files import whole
+from eosin.folders import whole_file
 
 FORMAT = 1
 
@@ -37,18 +36,13 @@ class Position:
     best_weights: dict[str, Tensor] = field(default_factory=dict)
 
 
-def save_checkpoint(
-    path: Path, position: Position, state: dict[str, Any], *, writer: int | None = None
-) -> None:
+def save_checkpoint(path: Path, position: Position, state: dict[str, Any]) -> None:
     """Write ``state`` (tensors and plain values) and the position.
 
-    writer: number of the process, where several may write the same at the same time.
+    Several processes may write the same file at the same time.
     """
-    own = path if writer is None else path.with_name(f".{path.name}.{writer}")
-    with whole(own, durable=True) as temporary, open(temporary, "wb") as file:
+    with whole_file(path, durable=True) as temporary, open(temporary, "wb") as file:
         torch.save({"format": FORMAT, "position": vars(position), **state}, file)
-    if own != path:
-        os.replace(own, path)
 
 
 def load_checkpoint(path: Path) -> tuple[Position, dict[str, Any]]:
@@ -59,7 +53,7 @@ def load_checkpoint(path: Path) -> tuple[Position, dict[str, Any]]:
             raise RunError(f"{path} has format {state['format']!r}, this version reads {FORMAT}")
         return Position(**state.pop("position")), state
     except FileNotFoundError:
-        raise RunError(f"{path.parent} has no checkpoint (resume.pt) to go on from") from None
+        raise RunError(f"{path.parent} has no checkpoint (resume.pt) to resume from") from None
     except RunError:
         raise
     except Exception as error:

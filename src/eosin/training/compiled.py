@@ -1,9 +1,9 @@
 """Steps on a GPU that never wait for the host: one is recorded and replayed.
 
-Patches lie on the device. Row numbers, draws, learning rates and weights of the average of the next
-64 steps go there in one copy, and a counter on the device says which step it is. So every step is
-the same list of operations on the same memory: it is taken a few times as it is, recorded as a CUDA
-graph, and from then on the host only says "again".
+Patches are on the device. Row numbers, draws, learning rates and weights of the average of the next
+64 steps go there in one copy, and a counter on the device has the number of the step. So every step
+is the same list of operations on the same memory: it runs a few times as it is, is recorded as a
+CUDA graph, and from then on the host only starts the replay.
 """
 
 from __future__ import annotations
@@ -12,15 +12,18 @@ import importlib.util
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from eosin.config import Recipe
+from eosin.memory import out_of_memory
 from eosin.training import draws
 from eosin.training.batches import Batches
-from eosin.training.machine import Machine, out_of_memory
+from eosin.training.epoch import PlainEpoch
+from eosin.training.machine import Machine
 from eosin.training.on_device import DeviceAugment
 from eosin.training.optimizers import WeightAverage
 from eosin.training.step import Step, dropout_seed, first_line
@@ -35,7 +38,7 @@ Recorder = Callable[[Callable[[], None]], Callable[[], None]]
 
 
 def compiling(recipe: Recipe, machine: Machine) -> bool:
-    """Whether kernels are fused by torch.compile, as the recipe's ``compile`` says.
+    """Whether kernels are fused by torch.compile, according to the recipe's ``compile``.
 
     >>> from eosin.training.machine import choose_machine
     >>> compiling(Recipe(compile="on"), choose_machine("fp32"))
@@ -47,7 +50,7 @@ def compiling(recipe: Recipe, machine: Machine) -> bool:
 
 
 def compile_loss(step: Step, *, backend: str = "inductor", fullgraph: bool = False) -> None:
-    """Run network and loss of a step compiled; where that fails, the step says so and goes on."""
+    """Run network and loss of a step compiled; where that fails, the step warns and continues."""
     # Compiled code is kept by function, and a second network of the process would be taken for a
     # change of the first; after a few changes torch gives up.
     torch.compiler.reset()
@@ -62,35 +65,24 @@ def compile_loss(step: Step, *, backend: str = "inductor", fullgraph: bool = Fal
     step.loss_of = loss_of
 
 
-class DeviceEpoch:
+@dataclass(eq=False)
+class DeviceEpoch(PlainEpoch):
     """The steps of an epoch on the device where the patches are.
 
-    rate: the factor of the learning rate of a step, counted from the start of training; soft: a
-    teacher's logits float32 [M, K]; recorder: by default a CUDA graph where the recipe does not say
-    ``compile = "off"`` and the device has them. The optimizer of ``step`` is made ``on_device``.
+    recorder: by default a CUDA graph, where the device has them and the recipe's ``compile`` is
+    not "off". The optimizer of ``step`` is made ``on_device``.
     """
 
-    def __init__(
-        self,
-        step: Step,
-        batches: Batches,
-        *,
-        rate: Callable[[int], float],
-        average: WeightAverage | None = None,
-        soft: Tensor | None = None,
-        recorder: Recorder | None = None,
-    ) -> None:
-        self.step = step
-        self.batches = batches
-        self.rate = rate
-        self.average = average
-        self.soft = soft
-        self.recipe = step.recipe
+    recorder: Recorder | None = None
+
+    def __post_init__(self) -> None:
+        batches = self.batches
+        self.recipe = self.step.recipe
         self.device = batches.patches.device
         self._size = (batches.patches.shape[1], batches.patches.shape[2])
-        if recorder is None and self.device.type == "cuda" and self.recipe.compile != "off":
-            recorder = cuda_graph
-        self._recorder = recorder
+        on_gpu = self.device.type == "cuda"
+        if self.recorder is None and on_gpu and self.recipe.compile != "off":
+            self.recorder = cuda_graph
         self._replay: Callable[[], None] | None = None
         self._taken = 0
         self._state: tuple[object, ...] = ()
@@ -102,7 +94,7 @@ class DeviceEpoch:
             count: DeviceAugment(batches.patches, self.recipe, count)
             for count in {batches.batch_size, rest or batches.batch_size}
         }
-        self._aside = Aside(self.device)
+        self._stream: Any = torch.cuda.Stream(self.device) if on_gpu else None  # type: ignore[no-untyped-call]
 
     @property
     def recorded(self) -> bool:
@@ -131,14 +123,14 @@ class DeviceEpoch:
 
     def _drawn(self, order: Tensor, epoch: int, steps: range, count: int) -> dict[str, Tensor]:
         """All that the steps need to know, by name: [S, ...] each, on the processor."""
-        found = draws.of_steps(self.recipe, count, self._size, epoch=epoch, steps=steps)
+        numbers = draws.of_steps(self.recipe, count, self._size, epoch=epoch, steps=steps)
         first = steps.start * self.batches.batch_size
-        found["rows"] = order[first : first + len(steps) * count].view(len(steps), count)
+        numbers["rows"] = order[first : first + len(steps) * count].view(len(steps), count)
         done = [(epoch - 1) * self.batches.steps + number for number in steps]
-        found["rate"] = torch.tensor([self.rate(number) for number in done])
+        numbers["rate"] = torch.tensor([self.rate(number) for number in done])
         if self.average is not None:
-            found["weight"] = torch.tensor([self.average.weight(number) for number in done])
-        return found
+            numbers["weight"] = torch.tensor([self.average.weight(number) for number in done])
+        return numbers
 
     def _place(self, drawn: Mapping[str, Tensor]) -> None:
         """Put the numbers of a block where the recorded step reads them, at the first of them."""
@@ -146,7 +138,7 @@ class DeviceEpoch:
             if name not in self._numbers:
                 shape = (BLOCK, *value.shape[1:])
                 self._numbers[name] = torch.zeros(shape, dtype=value.dtype, device=self.device)
-            # From pinned memory the copy is queued behind the steps, and the host goes on drawing.
+            # From pinned memory the copy is queued behind the steps, and the host draws on.
             self._numbers[name][: len(value)].copy_(self._pinned(value), non_blocking=True)
         self._at.zero_()
 
@@ -160,11 +152,11 @@ class DeviceEpoch:
             torch.manual_seed(seed)
             self._replay()
             return
-        with self._aside, tuned():
+        with on_stream(self._stream), tuned():
             self._work(self._augments[self.batches.batch_size], self._numbers, self._at, seed)
         self._taken += 1
-        if self._recorder is not None and self._taken == WARM_UP:
-            self._record(self._recorder)
+        if self.recorder is not None and self._taken == WARM_UP:
+            self._record(self.recorder)
 
     def _work(
         self, augment: DeviceAugment, numbers: Mapping[str, Tensor], at: Tensor, seed: int | None
@@ -206,7 +198,7 @@ class DeviceEpoch:
         state = (
             *(p.requires_grad for p in parameters),
             *(module.training for module in modules),
-            self.step.micro_batch,
+            self.step.micro_batch.size,
         )
         if state != self._state:
             self._state, self._replay, self._taken = state, None, 0
@@ -216,16 +208,16 @@ class DeviceEpoch:
         # Gradients of the steps before would keep memory that the recording must not know.
         self.step.optimizer.zero()
         try:
-            with self._aside:
+            with on_stream(self._stream):
                 self._replay = recorder(lambda: self._work(augment, self._numbers, self._at, None))
         except (RuntimeError, MemoryError) as error:
-            # A step that cannot be recorded can still be taken, operation by operation.
-            self._recorder = None
+            # A step that cannot be recorded can still run, operation by operation.
+            self.recorder = None
             self.step.optimizer.zero()
             why = "out of memory" if out_of_memory(error) else first_line(error)
             self.step.warned(
-                f"steps cannot be recorded ({why}): they are taken one by one, which is slower; "
-                "--set compile=off goes there at once"
+                f"steps cannot be recorded ({why}): they run one operation at a time, which is "
+                "slower; --set compile=off turns recording off from the start"
             )
 
 
@@ -252,23 +244,31 @@ def tuned() -> Iterator[None]:
         torch.backends.cudnn.benchmark = before
 
 
-class Aside:
-    """On a GPU another stream than the default one, as warming up and recording demand."""
+@contextmanager
+def on_stream(stream: Any) -> Iterator[None]:
+    """A context on a CUDA stream other than the default one, as recording requires; None: as is."""
+    if stream is None:
+        yield
+        return
+    outer = torch.cuda.current_stream(stream.device)
+    stream.wait_stream(outer)
+    try:
+        with torch.cuda.stream(stream):
+            yield
+    finally:
+        outer.wait_stream(stream)
 
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self._stream: Any = None
-        if device.type == "cuda":
-            self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-        self._inside: Any = None
 
-    def __enter__(self) -> None:
-        if self._stream is not None:
-            self._stream.wait_stream(torch.cuda.current_stream(self._device))
-            self._inside = torch.cuda.stream(self._stream)
-            self._inside.__enter__()
-
-    def __exit__(self, *error: object) -> None:
-        if self._stream is not None:
-            self._inside.__exit__(*error)
-            torch.cuda.current_stream(self._device).wait_stream(self._stream)
+def epochs_of(
+    step: Step,
+    batches: Batches,
+    *,
+    rate: Callable[[int], float],
+    average: WeightAverage | None = None,
+    soft: Tensor | None = None,
+) -> PlainEpoch:
+    """The fastest way to take steps here: `DeviceEpoch` for an optimizer ``on_device``."""
+    if step.team.count == 1 and compiling(step.recipe, step.machine):
+        compile_loss(step)
+    kind = DeviceEpoch if step.optimizer.on_device else PlainEpoch
+    return kind(step, batches, rate, average, soft)

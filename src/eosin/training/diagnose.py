@@ -16,7 +16,7 @@ from eosin.errors import SplitError
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """A named defect. ``dead`` means that going on is pointless."""
+    """A named defect. ``dead`` means that continuing is pointless."""
 
     name: str
     sentence: str
@@ -32,7 +32,7 @@ def missing_classes(classes: Sequence[str], counts: Sequence[int]) -> list[str]:
     missing = [name for name, n in zip(classes, counts, strict=True) if not n]
     if len(missing) >= len(classes) - 1:
         raise SplitError(
-            f"the training part holds one class only (no {', '.join(missing)}); "
+            f"the training part contains only one class (no {', '.join(missing)}); "
             "a classifier needs at least two: make another split"
         )
     return missing
@@ -46,7 +46,7 @@ def weights_of(model: nn.Module) -> dict[str, Tensor]:
 def unchanged(
     before: Mapping[str, Tensor], model: nn.Module, recipe: Recipe, epoch: int
 ) -> Diagnosis | None:
-    """Whether not one weight differs from ``before``."""
+    """A diagnosis where no weight differs from ``before``."""
     if any(not torch.equal(before[name], p) for name, p in model.named_parameters()):
         return None
     cause = (
@@ -60,7 +60,7 @@ def unchanged(
 
 
 def constant(probabilities: npt.NDArray[np.floating]) -> Diagnosis | None:
-    """Whether every patch gets the same answer. probabilities: float [N, K]."""
+    """A diagnosis where every patch gets the same answer. probabilities: float [N, K]."""
     if len(probabilities) < 2 or float(np.ptp(probabilities, axis=0).max()) > 1e-5:
         return None
     return Diagnosis(
@@ -93,4 +93,12 @@ def no_memory(recipe: Recipe, where: str) -> str:
     return (
         f"out of memory on {where} with batch_size={recipe.batch_size}; "
         f"try --set batch_size={max(1, recipe.batch_size // 2)}"
+    )
+
+
+def no_memory_to_validate(where: str, epoch: int) -> str:
+    """The sentence for exhausted memory in validation; the command to resume follows it."""
+    return (
+        f"out of memory on {where} in the validation of epoch {epoch}, with one patch at a time; "
+        "no step is lost: free memory, then resume with"
     )

@@ -1,48 +1,32 @@
-"""The steps of an epoch, one after another: on a processor, and on a GPU without waiting."""
+"""The plain steps of an epoch, one after another; `training.compiled` has those of a GPU."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from typing import Protocol
+from dataclasses import dataclass
 
 from torch import Tensor
 
 from eosin.training.batches import Batches
-from eosin.training.compiled import DeviceEpoch, compile_loss, compiling
 from eosin.training.optimizers import WeightAverage
 from eosin.training.parallel import LostError
 from eosin.training.step import Step
 
 
-class Epoch(Protocol):
-    """Whoever takes the steps of an epoch."""
-
-    def steps(self, epoch: int, *, start: int = 0) -> Iterator[Tensor]:
-        """Take the steps of an epoch (from 1) from ``start`` on; after each, its loss, a scalar."""
-
-
+@dataclass(eq=False)
 class PlainEpoch:
-    """Each step from its rows, operation by operation.
+    """The steps of an epoch, each from its rows, operation by operation.
 
     rate: the factor of the learning rate of a step, counted from the start of training; soft: a
     teacher's logits float32 [M, K].
     """
 
-    def __init__(
-        self,
-        step: Step,
-        batches: Batches,
-        *,
-        rate: Callable[[int], float],
-        average: WeightAverage | None = None,
-        soft: Tensor | None = None,
-    ) -> None:
-        self.step = step
-        self.batches = batches
-        self.rate = rate
-        self.average = average
-        self.soft = soft
+    step: Step
+    batches: Batches
+    rate: Callable[[int], float]
+    average: WeightAverage | None = None
+    soft: Tensor | None = None
 
     def steps(self, epoch: int, *, start: int = 0) -> Iterator[Tensor]:
         """Take the steps of an epoch (from 1) from ``start`` on; after each, its loss, a scalar.
@@ -53,12 +37,11 @@ class PlainEpoch:
         done = (epoch - 1) * self.batches.steps + start
         for number, rows in enumerate(self.batches.rows(epoch, start=start), start):
             before = [buffer.clone() for buffer in buffers]
-            whole = len(rows) == self.batches.batch_size
+            full = len(rows) == self.batches.batch_size
             try:
-                with nullcontext() if whole else self.step.plainly():
+                with nullcontext() if full else self.step.plainly():
                     loss = self.step(
-                        self.batches.patches[rows],
-                        self.batches.labels[rows],
+                        *self.batches.of(rows),
                         None if self.soft is None else self.soft[rows],
                         epoch=epoch,
                         step=number,
@@ -72,18 +55,3 @@ class PlainEpoch:
                 self.average.update(done)
             done += 1
             yield loss
-
-
-def epochs_of(
-    step: Step,
-    batches: Batches,
-    *,
-    rate: Callable[[int], float],
-    average: WeightAverage | None = None,
-    soft: Tensor | None = None,
-) -> Epoch:
-    """The fastest way to take steps here: `DeviceEpoch` for an optimizer ``on_device``."""
-    if step.team.count == 1 and compiling(step.recipe, step.machine):
-        compile_loss(step)
-    kind = DeviceEpoch if step.optimizer.on_device else PlainEpoch
-    return kind(step, batches, rate=rate, average=average, soft=soft)

@@ -1,11 +1,12 @@
 """What is special about training weights that are good already.
 
-Head first, then blocks with rates that fall toward the stem, batch norm held still, adapters of low
+Head first, then blocks with rates that fall toward the stem, frozen batch norm, adapters of low
 rank instead of the weights themselves, and activations computed again instead of kept.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from torch import nn
@@ -20,7 +21,7 @@ _ADAPTED = r".*\.attn\.(qkv|proj)|.*\.mlp\.(fc1|fc2)"
 
 
 class Finetuning:
-    """Which parts of a classifier learn, and when. Changes nothing where the recipe asks nothing.
+    """Which parts of a classifier learn, and when. By default all of them, always.
 
     Made before the optimizer, which takes what may learn at any time. Raises RecipeError where the
     network has no such part, MissingExtraError without peft.
@@ -30,17 +31,16 @@ class Finetuning:
         self.model = model
         self.recipe = recipe
         network = model.network
-        norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
+        self._norms = norms = [m for m in network.modules() if isinstance(m, _BatchNorm)]
         if recipe.head_epochs >= recipe.epochs > 0 and recipe.head_epochs:
             raise RecipeError(
-                f"head_epochs={recipe.head_epochs} leaves nothing of {recipe.epochs} epochs for "
-                "the rest of the network; for the head alone use: eosin probe"
+                f"head_epochs={recipe.head_epochs} leaves none of {recipe.epochs} epochs for the "
+                "rest of the network; for the head alone use: eosin probe"
             )
         if recipe.checkpointing:
             _recompute(network, bool(norms) and not recipe.freeze_norm)
         if recipe.lora_rank:
             add_adapters(network, rank=recipe.lora_rank, alpha=recipe.lora_alpha)
-        self._still: list[_BatchNorm] = norms
         if recipe.freeze_norm:
             for norm in norms:
                 norm.requires_grad_(False)
@@ -50,12 +50,12 @@ class Finetuning:
         self._waiting = [p for p in learning if id(p) not in head] if recipe.head_epochs else []
 
     def epoch(self, number: int) -> None:
-        """Set the classifier, in training mode, as epoch ``number`` (from 1) wants it."""
+        """Set the classifier, in training mode, as epoch ``number`` (from 1) needs it."""
         head_only = number <= self.recipe.head_epochs
         for parameter in self._waiting:
             parameter.requires_grad_(not head_only)
         if head_only or self.recipe.freeze_norm:
-            for norm in self._still:
+            for norm in self._norms:
                 norm.eval()
 
     def finish(self) -> None:
@@ -68,7 +68,7 @@ class Finetuning:
 def blocks_of(network: nn.Module) -> list[list[nn.Parameter]]:
     """The parameters in groups from the stem to the head, for rates that fall with depth.
 
-    A network may say itself (``blocks``); else each convolution or linear layer begins a group.
+    A network may have them itself (``blocks``); else each convolution or linear layer starts one.
 
     >>> from eosin.models.compact import CompactNetwork
     >>> [len(block) for block in blocks_of(CompactNetwork(widths=[8, 16], blocks=[0, 0]))]
@@ -76,8 +76,7 @@ def blocks_of(network: nn.Module) -> list[list[nn.Parameter]]:
     """
     own_blocks: Any = getattr(network, "blocks", None)
     if own_blocks is not None:
-        found: list[list[nn.Parameter]] = own_blocks()
-        return [block for block in found if block]
+        return [block for block in own_blocks() if block]
     groups: list[list[nn.Parameter]] = []
     for module in network.modules():
         own = list(module.parameters(recurse=False))
@@ -92,7 +91,7 @@ def blocks_of(network: nn.Module) -> list[list[nn.Parameter]]:
 def add_adapters(network: nn.Module, *, rank: int, alpha: float) -> None:
     """Freeze the backbone, and give its blocks' linear layers adapters of low rank that learn.
 
-    Hu et al. 2022, "LoRA: low-rank adaptation of large language models". They begin as zero, so the
+    Hu et al. 2022, "LoRA: low-rank adaptation of large language models". They start as zero, so the
     network's answers do not change. The head learns as before.
     """
     try:
@@ -100,17 +99,21 @@ def add_adapters(network: nn.Module, *, rank: int, alpha: float) -> None:
     except ImportError:
         raise MissingExtraError("pretrained", "lora_rank") from None
     backbone = getattr(network, "backbone", None)
-    named = [] if backbone is None else [n for n, m in backbone.named_modules() if _adaptable(n, m)]
-    if backbone is None or not named:
+    adapted = [
+        name
+        for name, module in (() if backbone is None else backbone.named_modules())
+        if isinstance(module, nn.Linear) and re.fullmatch(_ADAPTED, name)
+    ]
+    if backbone is None or not adapted:
         raise RecipeError(
             "lora_rank is for vision transformers (network encoder): this network has no "
-            "attention; leave it 0 and use layer_decay and freeze_norm"
+            "attention; leave it at 0 and use layer_decay and freeze_norm"
         )
-    inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=alpha, target_modules=named), backbone)
+    inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=alpha, target_modules=adapted), backbone)
 
 
 def merge_adapters(network: nn.Module) -> None:
-    """Add every adapter to the weights it stands beside, and take it away."""
+    """Add every adapter to the weights it belongs to, and remove it."""
     from peft.tuners.lora import LoraLayer
 
     for name, module in list(network.named_modules()):
@@ -122,12 +125,6 @@ def merge_adapters(network: nn.Module) -> None:
         setattr(network.get_submodule(above), last, layer.get_base_layer())
 
 
-def _adaptable(name: str, module: nn.Module) -> bool:
-    import re
-
-    return isinstance(module, nn.Linear) and re.fullmatch(_ADAPTED, name) is not None
-
-
 def _recompute(network: nn.Module, moving_norms: bool) -> None:
     backbone = getattr(network, "backbone", None)
     try:
@@ -136,7 +133,7 @@ def _recompute(network: nn.Module, moving_norms: bool) -> None:
         backbone.set_grad_checkpointing(True)
     except (AttributeError, AssertionError, NotImplementedError):
         raise RecipeError(
-            "checkpointing is for encoders that can compute a block anew; this network cannot: "
+            "checkpointing is for encoders that can compute a block again; this network cannot: "
             "set micro_batch instead"
         ) from None
     if moving_norms:

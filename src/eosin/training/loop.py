@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import shlex
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,27 +19,22 @@ from torch.distributed import DistError
 from eosin.config import Recipe
 from eosin.data.store import PatchStore
 from eosin.errors import SplitError, StoppedError, TrainingError
+from eosin.memory import LargestBatch, out_of_memory
 from eosin.models.classifier import Classifier, save_classifier
 from eosin.records.model import ModelFacts
 from eosin.runs import RunFolder
-from eosin.training.batches import Batches, input_scaling, mixed_seed, take
+from eosin.training import diagnose
+from eosin.training.batches import Batches, balanced_weights, input_scaling, mixed_seed, take
 from eosin.training.checkpoint import Position, load_checkpoint, save_checkpoint
-from eosin.training.diagnose import (
-    Diagnosis,
-    constant,
-    missing_classes,
-    not_finite,
-    unchanged,
-    weights_of,
-)
-from eosin.training.epoch import epochs_of
+from eosin.training.compiled import epochs_of
+from eosin.training.diagnose import Diagnosis
 from eosin.training.facts import facts_of
 from eosin.training.finetuning import Finetuning
-from eosin.training.machine import Machine, choose_machine, keep_freed_memory
+from eosin.training.machine import Machine, choose_machine
 from eosin.training.optimizers import Optimizer, WeightAverage, rate_factor
 from eosin.training.parallel import LostError, Team
 from eosin.training.step import Step
-from eosin.training.validate import answers, validation_figures
+from eosin.training.validate import BATCH, answers, validation_row
 from eosin.training.watch import LossWatch
 
 CHECKPOINT_SECONDS = 30.0
@@ -47,9 +44,9 @@ VIEWS = {"none": 1, "dihedral": 8}
 
 @dataclass
 class Reporter:
-    """Whom the loop tells what happens; every callback may be left out."""
+    """Callbacks of the loop; every one may be left out."""
 
-    started: Callable[[dict[str, Any]], None] = lambda facts: None
+    started: Callable[[dict[str, Any]], None] = lambda overview: None
     taught: Callable[[int, int], None] = lambda done, total: None
     stepped: Callable[[int, int, float], None] = lambda epoch, step, loss: None
     epoch_done: Callable[[dict[str, Any]], None] = lambda row: None
@@ -73,16 +70,18 @@ class Trainer:
     marks: tuple[str, ...] = ()
     reporter: Reporter = field(default_factory=Reporter)
     #: For model.json: split, start and teacher, as ``facts_of`` takes them.
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    model_facts: Mapping[str, Any] = field(default_factory=dict)
     #: Puts earlier weights into the fresh classifier.
-    begin: Callable[[Classifier], None] | None = None
+    initialize: Callable[[Classifier], None] = lambda model: None
     #: A teacher's logits for the training patches, float32 [n, K].
     soft: Tensor | None = None
     #: The processes that train together; all of them make the same trainer.
     team: Team = field(default_factory=Team)
 
     def __post_init__(self) -> None:
-        self.machine: Machine = choose_machine(self.recipe.precision)
+        recipe, store = self.recipe, self.store
+        self.machine: Machine = choose_machine(recipe.precision)
+        device = self.machine.device
         self.diagnoses: list[Diagnosis] = []
         self.position = Position()
         self._moved = False
@@ -90,69 +89,58 @@ class Trainer:
         if len(rows) < 2:
             raise SplitError(f"the split has {len(rows)} training patches; at least 2 are needed")
         self.val_rows = self.parts.get("val", np.empty(0, np.int64))
-        patches = take(self.store.patches, rows)
-        labels = torch.from_numpy(self.store.labels[rows])
-        counts = torch.bincount(labels, minlength=len(self.store.classes))
-        if missing := missing_classes(self.store.classes, counts.tolist()):
+        patches = take(store.patches, rows)
+        labels = torch.from_numpy(store.labels[rows])
+        counts = torch.bincount(labels, minlength=len(store.classes))
+        if missing := diagnose.missing_classes(store.classes, counts.tolist()):
             self.reporter.warned(f"no training patch of class {', '.join(missing)}")
-        mean, deviation = input_scaling(patches, self.recipe)
-        torch.manual_seed(mixed_seed(self.recipe.seed, 1))
+        mean, deviation = input_scaling(patches, recipe)
+        torch.manual_seed(mixed_seed(recipe.seed, 1))
         self.model = Classifier.build(
-            self.recipe.network,
-            classes=self.store.classes,
-            patch_size=self.store.patch_size,
-            arguments=self.recipe.arguments,
+            recipe.network,
+            classes=store.classes,
+            patch_size=store.patch_size,
+            arguments=recipe.arguments,
             mean=mean,
             deviation=deviation,
         )
-        if self.begin is not None:
-            self.begin(self.model)
-        self.tuning = Finetuning(self.model, self.recipe)
-        self.model = self.model.to(self.machine.device)
-        if self.recipe.channels_last:
+        self.initialize(self.model)
+        self.tuning = Finetuning(self.model, recipe)
+        self.model = self.model.to(device)
+        if recipe.channels_last:
             self.model = self.model.to(memory_format=torch.channels_last)
-        on_device = self.machine.device.type == "cuda" and self.team.count == 1
-        self.optimizer = Optimizer(self.model, self.recipe, on_device=on_device)
-        decay = self.recipe.average_decay
+        on_device = device.type == "cuda" and self.team.count == 1
+        self.optimizer = Optimizer(self.model, recipe, on_device=on_device)
+        decay = recipe.average_decay
         self.average = WeightAverage(self.model, decay) if decay else None
-        self.batches = Batches(
-            patches.to(self.machine.device),
-            labels.to(self.machine.device),
-            batch_size=self.recipe.batch_size,
-            seed=self.recipe.seed,
-            sampling=self.recipe.sampling,
-            drop_last=self.recipe.drop_last,
-        )
-        class_weights: Tensor | None = None
-        if self.recipe.class_weights == "balanced":
-            weights = len(labels) / (len(counts) * counts.clamp(min=1).double())
-            class_weights = weights.float().to(self.machine.device)
-        if self.soft is not None:
-            self.soft = self.soft.to(self.machine.device)
+        self.batches = Batches(patches.to(device), labels.to(device), recipe)
+        balanced = recipe.class_weights == "balanced"
         self.step = Step(
             self.model,
             self.optimizer,
-            self.recipe,
+            recipe,
             self.machine,
-            classes=len(self.store.classes),
-            class_weights=class_weights,
+            classes=len(store.classes),
+            class_weights=balanced_weights(counts).to(device) if balanced else None,
             warned=lambda sentence: self.reporter.warned(sentence),
             team=self.team,
         )
+        soft = None if self.soft is None else self.soft.to(device)
         self.epochs = epochs_of(
-            self.step, self.batches, rate=self._rate, average=self.average, soft=self.soft
+            self.step, self.batches, rate=self._rate, average=self.average, soft=soft
         )
-        self._watch = LossWatch(self.machine.device, together=self.team.count > 1)
-        self._loss_sum = torch.zeros((), dtype=torch.float64, device=self.machine.device)
+        #: Patches at once in validation.
+        self.val_batch = LargestBatch(BATCH, lambda s: self.reporter.warned(f"validation: {s}"))
+        self._watch = LossWatch(device, together=self.team.count > 1)
+        self._loss_sum = torch.zeros((), dtype=torch.float64, device=device)
         self._since = time.perf_counter()
 
     def fit(self, *, resume: bool = False) -> ModelFacts:
-        """Train to the end and save the model; returns the facts that model.json holds.
+        """Train to the end and save the model; returns the facts that model.json contains.
 
         Raises TrainingError when the loss is not finite, memory runs out or another process is
-        lost, StoppedError when the reporter asks to stop; resume.pt holds the state to go on from.
+        lost, StoppedError when the reporter asks to stop; resume.pt has the state to resume from.
         """
-        keep_freed_memory()
         if resume:
             self._load()
         else:
@@ -178,28 +166,60 @@ class Trainer:
             return self._finish()
         except (LostError, DistError) as error:
             # On a GPU a broken collective is seen later, by whoever asks for a number.
-            lost = error if isinstance(error, LostError) else LostError("another process is gone")
+            lost = error if isinstance(error, LostError) else LostError("another process ended")
             raise TrainingError(self._rescued(lost)) from error
 
     # One epoch
 
     def _epoch(self) -> None:
-        position = self.position
-        number = position.epoch + 1
-        # Looked at until weights have moved once; an epoch entered in its middle says nothing.
-        first = weights_of(self.model) if not self._moved and not position.step else None
+        position, steps = self.position, self.batches.steps
+        number, resumed_at = position.epoch + 1, position.step
+        # Compared until weights have moved once; an epoch resumed in its middle proves nothing.
+        first = diagnose.weights_of(self.model) if not self._moved and not resumed_at else None
         self.model.train()
         self.tuning.epoch(number)
+        self._take_steps(number)
+        mean_loss = float(self._loss_sum) / steps
+        if not np.isfinite(mean_loss):
+            raise TrainingError(diagnose.not_finite(mean_loss, self.recipe, number, steps))
+        self._pause()
+        if first is not None:
+            diagnosis = diagnose.unchanged(first, self.model, self.recipe, number)
+            self._diagnose(diagnosis)
+            self._moved = diagnosis is None
+        an_epoch = self.batches.patches_an_epoch
+        row = {
+            "epoch": number,
+            "step": number * steps,
+            "loss": mean_loss,
+            "seconds": position.seconds,
+            "patches_per_second": number * an_epoch / max(position.seconds, 1e-9),
+            "learning_rate_factor": self._rate(number * steps - 1),
+        }
+        due = number % self.recipe.validate_every == 0 or number == self.recipe.epochs
+        if due and len(self.val_rows):
+            if resumed_at < steps:
+                # Whatever ends validation early then costs no step: it is resumed here.
+                self._save()
+            row |= self._validate(number)
+        self.team.once(lambda: self.run.append_metrics(row))
+        position.epoch, position.step, position.loss_sum = number, 0, 0.0
+        self._save()
+        self.reporter.epoch_done(row)
+
+    def _take_steps(self, number: int) -> None:
+        """The steps that are left of an epoch, with checkpoints on the way."""
+        position = self.position
         self._since = saved = time.perf_counter()
         self._loss_sum.fill_(position.loss_sum)
-        self._watch.begin()
+        self._watch.restart()
         for loss in self.epochs.steps(number, start=position.step):
             self._loss_sum += loss
             position.step += 1
             if seen := self._watch.see(position.step, loss):
                 at, value = seen
                 if not np.isfinite(value):
-                    raise TrainingError(not_finite(value, self.recipe, number, at))
+                    raise TrainingError(diagnose.not_finite(value, self.recipe, number, at))
                 self.reporter.stepped(number, at, value)
             now = time.perf_counter()
             stop, due = self._asked(now - saved > CHECKPOINT_SECONDS)
@@ -210,36 +230,11 @@ class Trainer:
             if stop:
                 raise StoppedError(
                     f"stopped after epoch {number}, step {position.step} of {self.batches.steps}; "
-                    f"go on with: {self._go_on()}"
+                    f"resume with: {self._resume_command()}"
                 )
-        mean_loss = float(self._loss_sum) / self.batches.steps
-        if not np.isfinite(mean_loss):
-            raise TrainingError(not_finite(mean_loss, self.recipe, number, self.batches.steps))
-        self._pause()
-        if first is not None:
-            if found := unchanged(first, self.model, self.recipe, number):
-                self._diagnose(found)
-            self._moved = not found
-        row = {
-            "epoch": number,
-            "step": number * self.batches.steps,
-            "loss": mean_loss,
-            "seconds": position.seconds,
-            "patches_per_second": self._patches_so_far(number) / max(position.seconds, 1e-9),
-            "learning_rate_factor": self._rate(number * self.batches.steps - 1),
-        }
-        if len(self.val_rows) and (
-            number % self.recipe.validate_every == 0 or number == self.recipe.epochs
-        ):
-            row.update(self._validate(number))
-        self.team.once(lambda: self.run.append_metrics(row))
-        position.epoch, position.step, position.loss_sum = number, 0, 0.0
-        self._loss_sum.zero_()
-        self._save()
-        self.reporter.epoch_done(row)
 
     def _asked(self, due: bool) -> tuple[bool, ...]:
-        """Whether to stop, and whether a checkpoint is due; all processes hear the same."""
+        """Whether to stop, and whether a checkpoint is due; the same answer in all processes."""
         team = self.team
         if team.count > 1 and self.machine.device.type != "cpu" and self.position.step % 50:
             return False, False
@@ -251,36 +246,41 @@ class Trainer:
 
     # Validation
 
-    def _validate(self, epoch: int) -> dict[str, Any]:
-        """Figures of the validation part with the weights that would be kept now."""
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """A context with the weights that would be kept now: their average, where there is one."""
         if self.average:
             self.average.swap()
         try:
-            patches, rows = self.store.patches, self.val_rows
-            logits = answers(self.model, patches, rows, self.machine, self.team)
-        except LostError:
+            yield
+        finally:
             if self.average:
                 self.average.swap()
-            raise
-        labels = self.store.labels[self.val_rows]
-        figures, probabilities = validation_figures(logits, labels)
-        if found := constant(probabilities):
-            self._diagnose(found)
-        score = figures["val_auroc"]
-        if score > self.position.best_score or not self.position.best_epoch:
-            self.position.best_score, self.position.best_epoch = score, epoch
-            if self.recipe.keep == "best":
-                self.position.best_weights = copy.deepcopy(self.model.network.state_dict())
-        if self.average:
-            self.average.swap()
-        # The tutorial's habit of watching one image: the first of the last class.
-        watched = int(np.flatnonzero(labels == labels.max())[0])
-        return {
-            **figures,
-            "watched": str(self.store.index["source"][int(self.val_rows[watched])]),
-            "watched_class": self.store.classes[labels[watched]],
-            "watched_probability": float(probabilities[watched, labels[watched]]),
-        }
+
+    def _validate(self, epoch: int) -> dict[str, Any]:
+        """What metrics.jsonl has of the validation; also keeps the best weights.
+
+        Raises TrainingError where memory cannot take even one patch.
+        """
+        position, rows = self.position, self.val_rows
+        with self._averaged():
+            try:
+                logits = answers(
+                    self.model, self.store.patches, rows, self.machine, self.team, self.val_batch
+                )
+            except Exception as error:
+                if not out_of_memory(error):
+                    raise
+                sentence = diagnose.no_memory_to_validate(str(self.machine.device), epoch)
+                raise TrainingError(f"{sentence}: {self._resume_command()}") from None
+            row, probabilities = validation_row(logits, self.store, rows)
+            self._diagnose(diagnose.constant(probabilities))
+            score = row["val_auroc"]
+            if score > position.best_score or not position.best_epoch:
+                position.best_score, position.best_epoch = score, epoch
+                if self.recipe.keep == "best":
+                    position.best_weights = copy.deepcopy(self.model.network.state_dict())
+        return row
 
     # State
 
@@ -295,7 +295,7 @@ class Trainer:
         self.team.agree(list(self.model.state_dict().values()), "the weights")
         self.team.once(self._write)
 
-    def _write(self, writer: int | None = None) -> None:
+    def _write(self) -> None:
         state: dict[str, Any] = {
             "network": self.model.network.state_dict(),
             "optimizer": self.optimizer.state(),
@@ -304,29 +304,31 @@ class Trainer:
             "diagnoses": [vars(d) for d in self.diagnoses],
         }
         try:
-            save_checkpoint(self.run / "resume.pt", self.position, state, writer=writer)
+            save_checkpoint(self.run / "resume.pt", self.position, state)
         except (OSError, RuntimeError) as error:
             # torch wraps what goes wrong below it, such as a full disk, in a RuntimeError.
             raise TrainingError(f"{self.run / 'resume.pt'} cannot be written ({error})") from None
 
     def _rescued(self, error: LostError) -> str:
-        """Keep the state before the step in which another process was lost; what to say."""
+        """Keep the state before the step in which another process was lost; returns a message."""
         position = self.position
-        kept = "the last checkpoint holds the state of up to half a minute before"
+        kept = "the last checkpoint has the state of up to half a minute before"
         if self.machine.device.type == "cpu":
             # A GPU has work queued behind the broken step: there its weights cannot be trusted.
             self._pause()
-            self._write(self.team.rank)
+            self._write()
             kept = "the state before it is saved"
+        done = position.step == self.batches.steps
+        place = "validation" if done else f"step {position.step + 1}"
         return (
-            f"{error}, in epoch {position.epoch + 1}, step {position.step + 1}; {kept}; "
-            f"go on with: {self._go_on()}"
+            f"{error}, in epoch {position.epoch + 1}, {place}; {kept}; "
+            f"resume with: {self._resume_command()}"
         )
 
-    def _go_on(self) -> str:
+    def _resume_command(self) -> str:
         count = self.team.count
         many = f"torchrun --standalone --nproc-per-node {count} -m " if count > 1 else ""
-        return f"{many}eosin train --resume {self.run.path}"
+        return f"{many}eosin train --resume {shlex.quote(str(self.run.path))}"
 
     def _load(self) -> None:
         self.position, state = load_checkpoint(self.run / "resume.pt")
@@ -344,18 +346,18 @@ class Trainer:
 
     def _tidy(self) -> None:
         self.run.keep_metrics(self.position.epoch)
-        # What processes were writing when they were killed.
+        # What killed processes of earlier versions were writing.
         for left in self.run.path.glob(".resume.pt.*"):
             left.unlink(missing_ok=True)
 
     def _finish(self) -> ModelFacts:
-        if self.recipe.keep == "best" and self.position.best_weights:
-            self.model.network.load_state_dict(self.position.best_weights)
+        position = self.position
+        if position.best_weights:
+            self.model.network.load_state_dict(position.best_weights)
         elif self.average:
             self.average.swap()
         self.tuning.finish()
         self.model.views = VIEWS[self.recipe.test_time]
-        position = self.position
         facts = facts_of(
             self.model,
             self.store,
@@ -367,26 +369,18 @@ class Trainer:
             train_seconds=round(position.seconds, 2),
             machine=str(self.machine),
             diagnoses=[vars(d) for d in self.diagnoses],
-            **self.facts,
+            **self.model_facts,
         )
         self.team.once(lambda: save_classifier(self.model, self.run.path, facts))
         return facts
 
     # Small things
 
-    def _diagnose(self, found: Diagnosis) -> None:
-        if found.name not in {d.name for d in self.diagnoses}:
-            self.diagnoses.append(found)
-            self.reporter.warned(found.sentence)
+    def _diagnose(self, diagnosis: Diagnosis | None) -> None:
+        if diagnosis and diagnosis.name not in {d.name for d in self.diagnoses}:
+            self.diagnoses.append(diagnosis)
+            self.reporter.warned(diagnosis.sentence)
 
     def _patience_is_over(self) -> bool:
-        patience = self.recipe.patience
-        return bool(
-            patience
-            and self.position.best_epoch
-            and self.position.epoch - self.position.best_epoch >= patience
-        )
-
-    def _patches_so_far(self, epochs: int) -> int:
-        size, count = self.batches.batch_size, len(self.batches.labels)
-        return epochs * min(self.batches.steps * size, count)
+        best = self.position.best_epoch
+        return bool(best) and 0 < self.recipe.patience <= self.position.epoch - best

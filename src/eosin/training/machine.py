@@ -1,13 +1,12 @@
-"""What the machine is good at: allocator, device, precision, and the reasons."""
+"""Where a network runs and in which precision, and the reasons."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
-from eosin.memory import keep_freed_memory as keep_freed_memory
+from eosin.cores import processor
 
 
 @dataclass(frozen=True)
@@ -38,33 +37,13 @@ def choose_machine(precision: str = "auto") -> Machine:
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if precision != "auto":
-        return Machine(device, precision, "as asked for")
+        return Machine(device, precision, "as requested")
     if device.type == "cuda":
         major, minor = torch.cuda.get_device_capability()
         name = torch.cuda.get_device_name()
         if major >= 8:
             return Machine(device, "bf16", f"{name} has bf16 tensor cores")
         return Machine(device, "fp32", f"{name} (capability {major}.{minor}) is slow at bf16")
-    found = sorted({"avx512_bf16", "amx_bf16"} & _processor_flags())
-    if found:
-        return Machine(device, "bf16", f"the processor has {' and '.join(found)}")
+    if fast := sorted({"avx512_bf16", "amx_bf16"} & processor()[1]):
+        return Machine(device, "bf16", f"the processor has {' and '.join(fast)}")
     return Machine(device, "fp32", "the processor has no bf16 instructions")
-
-
-def _processor_flags() -> set[str]:
-    try:
-        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
-            if line.startswith("flags"):
-                return set(line.partition(":")[2].split())
-    except OSError:
-        return set()
-    return set()
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an error means that memory ran out, on the device or in the machine."""
-    return (
-        isinstance(error, MemoryError | torch.cuda.OutOfMemoryError)
-        or "can't allocate memory" in str(error)
-        or "out of memory" in str(error).lower()
-    )

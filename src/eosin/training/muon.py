@@ -18,7 +18,7 @@ _SMALLEST = 1e-7
 class GramMuon(torch.optim.Muon):
     """`torch.optim.Muon`, which is its reference in the tests, in less time.
 
-    The state is torch's own, so that either continues what the other saved. The learning rate of a
+    The state is torch's own, so that either resumes what the other saved. The learning rate of a
     group may be a float or a tensor float32 [] on the device, where no step asks for a number.
     """
 
@@ -53,8 +53,8 @@ class GramMuon(torch.optim.Muon):
         state = self.state[matrix]
         if "momentum_buffer" not in state:
             state["momentum_buffer"] = torch.zeros_like(matrix)
-        found: Tensor = state["momentum_buffer"]
-        return found
+        momentum: Tensor = state["momentum_buffer"]
+        return momentum
 
 
 def orthogonalized(
@@ -70,24 +70,24 @@ def orthogonalized(
     enlarge the rounding of bf16; the last product is in bf16, as all of them are in torch. Nearly
     square matrices gain nothing by it and are iterated as they are.
 
-    >>> found = orthogonalized([torch.randn(4, 9, generator=torch.Generator().manual_seed(0))])[0]
-    >>> bool(torch.linalg.svdvals(found).min() > 0.6)
+    >>> turned = orthogonalized([torch.randn(4, 9, generator=torch.Generator().manual_seed(0))])[0]
+    >>> bool(torch.linalg.svdvals(turned).min() > 0.6)
     True
     """
     wide = [x.mT if x.shape[0] > x.shape[1] else x for x in matrices]
     lengths = torch._foreach_norm(wide)
     torch._foreach_clamp_min_(lengths, _SMALLEST)
     wide = list(torch._foreach_div(wide, lengths))
-    found = [x if _is_wide(x) else _iterated(x, coefficients, steps) for x in wide]
+    turned = [x if _is_wide(x) else _iterated(x, coefficients, steps) for x in wide]
     for size in dict.fromkeys(x.shape[0] for x in wide if _is_wide(x)):
         chosen = [k for k, x in enumerate(wide) if _is_wide(x) and x.shape[0] == size]
         gram = torch.stack([wide[k] @ wide[k].mT for k in chosen])
         factor = _polynomial(gram, coefficients, steps).bfloat16()
         for k, each in zip(chosen, factor.unbind(), strict=True):
-            found[k] = (each @ wide[k].bfloat16()).float()
+            turned[k] = (each @ wide[k].bfloat16()).float()
     return [
-        x.mT if given.shape[0] > given.shape[1] else x
-        for x, given in zip(found, matrices, strict=True)
+        x.mT if matrix.shape[0] > matrix.shape[1] else x
+        for x, matrix in zip(turned, matrices, strict=True)
     ]
 
 

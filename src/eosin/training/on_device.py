@@ -1,6 +1,6 @@
-"""Augmentation and blending by drawn numbers that lie on the device, which the host never looks at.
+"""Augmentation and blending by drawn numbers on the device, which the host never looks at.
 
-The same pixels as `augment` and `mix` give, which stay the plain reference. Shapes do not depend on
+The same pixels as from `training.augment`, which stays the plain reference. Shapes do not depend on
 numbers and nothing asks for one, so that the operations can be recorded once and replayed.
 """
 
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from eosin.config import Recipe
 from eosin.models.symmetry import symmetries, turn
+from eosin.training.augment import mirrored
 
 
 class DeviceAugment:
@@ -27,8 +28,7 @@ class DeviceAugment:
         self.size = (height, width)
         self._pixels = patches.reshape(total, height * width, channels)
         device = patches.device
-        kinds = symmetries(height, width)
-        self._kinds = kinds
+        self._kinds = kinds = symmetries(height, width)
         # Where each pixel of each symmetry comes from; one gather turns, moves and takes at once.
         places = torch.arange(height * width).reshape(1, height, width, 1)
         turned = torch.stack([turn(places, k).reshape(-1) for k in range(kinds)])
@@ -43,7 +43,7 @@ class DeviceAugment:
     def __call__(self, rows: Tensor, numbers: Mapping[str, Tensor]) -> Tensor:
         """Augmented patches uint8 [N, H, W, 3] of the rows int64 [N].
 
-        numbers: what `draws.of_step` gave, on the device.
+        numbers: from `draws.of_step`, on the device.
         """
         recipe, (height, width) = self.recipe, self.size
         sources: Tensor | None = None
@@ -52,20 +52,20 @@ class DeviceAugment:
             sources = self._sources.index_select(0, which)
         if recipe.shift_px:
             down, right = numbers["moves"].unbind(0)
-            r = _mirrored(self._rows + down, height)
-            c = _mirrored(self._columns + right, width)
+            r = mirrored(self._rows + down, height)
+            c = mirrored(self._columns + right, width)
             places = (r[:, :, None] * width + c[:, None, :]).flatten(1)
             sources = places if sources is None else sources.gather(1, places)
         if sources is None:
-            found = self._pixels.index_select(0, rows)
+            pixels = self._pixels.index_select(0, rows)
         else:
-            found = self._pixels[rows[:, None], sources]
+            pixels = self._pixels[rows[:, None], sources]
         if recipe.stain or recipe.brightness:
-            logarithms = ((found.float() + 1) / 256).log()
+            logarithms = ((pixels.float() + 1) / 256).log()
             changed = torch.baddbmm(-numbers["offsets"], logarithms, numbers["stains"])
             values = 256 * changed.exp() - 1
-            found = values.round().clamp(0, 255).to(torch.uint8)
-        return found.reshape(len(rows), height, width, -1)
+            pixels = values.round().clamp(0, 255).to(torch.uint8)
+        return pixels.reshape(len(rows), height, width, -1)
 
     def blend(
         self, patches: Tensor, targets: list[Tensor], numbers: Mapping[str, Tensor]
@@ -77,21 +77,16 @@ class DeviceAugment:
         recipe = self.recipe
         if not (recipe.mixup or recipe.cutmix) or "partners" not in numbers:
             return patches, targets
-        whom = numbers["partners"]
-        others = patches.index_select(0, whom)
+        partners = numbers["partners"]
+        others = patches.index_select(0, partners)
         if recipe.cutmix:
             top, left, bottom, right = numbers["box"].unbind(0)
             tall = (self._rows >= top) & (self._rows < bottom)
             wide = (self._columns >= left) & (self._columns < right)
             patches = torch.where((tall[:, None] & wide)[None, :, :, None], others, patches)
         if recipe.mixup:
-            own, theirs = numbers["pixels"].unbind(0)
-            blended = own * patches.float() + theirs * others.float()
+            own, other = numbers["pixels"].unbind(0)
+            blended = own * patches.float() + other * others.float()
             patches = blended.round().to(torch.uint8)
-        own, theirs = numbers["targets"].unbind(0)
-        return patches, [own * t + theirs * t.index_select(0, whom) for t in targets]
-
-
-def _mirrored(positions: Tensor, size: int) -> Tensor:
-    positions = positions.abs()
-    return torch.where(positions >= size, 2 * (size - 1) - positions, positions)
+        own, other = numbers["targets"].unbind(0)
+        return patches, [own * t + other * t.index_select(0, partners) for t in targets]

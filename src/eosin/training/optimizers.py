@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from eosin.config import Recipe
 from eosin.training.finetuning import blocks_of
 from eosin.training.muon import GramMuon
 
-#: What belongs to where an optimizer runs, not to what it has learned.
+#: Settings that depend on where an optimizer runs, not on what it has learned.
 _OF_THE_MACHINE = ("lr", "fused", "foreach", "capturable")
 
 
@@ -40,34 +41,21 @@ class Optimizer:
 
     def _make(self, model: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
         parameters = [p for p in model.parameters() if p.requires_grad]
-        matrices = [p for p in parameters if p.ndim > 1]
-        vectors = [p for p in parameters if p.ndim <= 1]
-        groups = [
-            {"params": matrices, "weight_decay": recipe.weight_decay},
-            {"params": vectors, "weight_decay": 0.0},
-        ]
+        groups = decayed(parameters, recipe)
         if recipe.layer_decay < 1:
             groups = layered(model, recipe)
-        groups = [group for group in groups if group["params"]]
-        options: dict[str, Any] = {}
-        if self.on_device:
-            options = {"fused": True}
+        options: dict[str, Any] = {"fused": True} if self.on_device else {}
         if recipe.optimizer == "sgd":
-            return [
-                torch.optim.SGD(
-                    groups,
-                    lr=recipe.learning_rate,
-                    momentum=recipe.momentum,
-                    nesterov=recipe.momentum > 0,
-                    **options,
-                )
-            ]
+            options |= {"momentum": recipe.momentum, "nesterov": recipe.momentum > 0}
+            return [torch.optim.SGD(groups, lr=recipe.learning_rate, **options)]
         if self.on_device:
             options["capturable"] = parameters[0].is_cuda
         if recipe.optimizer == "adamw":
             return [_adamw(groups, recipe, **options)]
+        matrices = [p for p in parameters if p.ndim > 1]
+        vectors = [p for p in parameters if p.ndim <= 1]
         hidden = matrices[1:-1]
-        self._flat = [(p, nn.Parameter(_flat_view(p.data))) for p in hidden]
+        self._flat = [(p, nn.Parameter(_flat(p.data, p))) for p in hidden]
         rest = [*matrices[:1], *matrices[-1:], *vectors] if len(matrices) > 1 else parameters
         parts: list[torch.optim.Optimizer] = [_adamw(rest, recipe, weight_decay=0.0, **options)]
         if hidden:
@@ -104,7 +92,7 @@ class Optimizer:
         """Apply the gradients."""
         for parameter, flat in self._flat:
             if parameter.grad is not None:
-                flat.grad = _like_storage(parameter.grad, parameter)
+                flat.grad = _flat(parameter.grad, parameter)
         for part in self.parts:
             part.step()
 
@@ -117,7 +105,7 @@ class Optimizer:
         return states
 
     def load(self, states: list[dict[str, Any]]) -> None:
-        """Put a saved state back, from whatever machine it comes."""
+        """Put a saved state back, from any machine."""
         for part, state in zip(self.parts, states, strict=True):
             groups = [
                 saved | {name: own[name] for name in _OF_THE_MACHINE if name in own}
@@ -126,15 +114,15 @@ class Optimizer:
             part.load_state_dict({**state, "param_groups": groups})
         self._groups = [group for part in self.parts for group in part.param_groups]
         if self.on_device:
-            # Loading copies what it is given, the rates too.
+            # Loading has copied the rates as well.
             self._place_rates()
 
 
 def _adamw(parameters: Any, recipe: Recipe, **options: Any) -> torch.optim.Optimizer:
-    made = torch.optim.AdamW(parameters, lr=recipe.learning_rate, betas=(0.9, 0.99), **options)
-    # The first steps are taken before one is recorded, which torch would warn of.
-    made._warned_capturable_if_run_uncaptured = True
-    return made
+    adamw = torch.optim.AdamW(parameters, lr=recipe.learning_rate, betas=(0.9, 0.99), **options)
+    # The first steps are taken before one is recorded, which torch would warn about.
+    adamw._warned_capturable_if_run_uncaptured = True
+    return adamw
 
 
 def layered(model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
@@ -147,29 +135,30 @@ def layered(model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
     groups: list[dict[str, Any]] = []
     for depth, block in enumerate(blocks):
         rate = recipe.learning_rate * recipe.layer_decay ** (len(blocks) - 1 - depth)
-        learning = [p for p in block if p.requires_grad]
-        for decay, chosen in (
-            (recipe.weight_decay, [p for p in learning if p.ndim > 1]),
-            (0.0, [p for p in learning if p.ndim <= 1]),
-        ):
-            groups.append({"params": chosen, "lr": rate, "weight_decay": decay})
+        groups += decayed([p for p in block if p.requires_grad], recipe, lr=rate)
     return groups
 
 
-def _flat_view(weight: Tensor) -> Tensor:
-    """The weight as [outputs, rest], sharing its memory whatever the memory order.
+def decayed(
+    parameters: Sequence[nn.Parameter], recipe: Recipe, **options: float
+) -> list[dict[str, Any]]:
+    """Parameter groups with weight decay for matrices and kernels, without for biases and norms."""
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return [group | options for group in groups if group["params"]]
 
-    Orthogonalization does not depend on the order of the columns, so storage order will do.
+
+def _flat(values: Tensor, parameter: Tensor) -> Tensor:
+    """Values in a parameter's shape as [outputs, rest], in the order of its memory.
+
+    Orthogonalization does not depend on the order of the columns. The parameter's own values keep
+    their memory, so that what changes the one changes the other.
     """
-    if weight.ndim == 4 and weight.is_contiguous(memory_format=torch.channels_last):
-        return weight.permute(0, 2, 3, 1).reshape(len(weight), -1)
-    return weight.view(len(weight), -1)
-
-
-def _like_storage(gradient: Tensor, parameter: Tensor) -> Tensor:
     if parameter.ndim == 4 and parameter.is_contiguous(memory_format=torch.channels_last):
-        return gradient.permute(0, 2, 3, 1).reshape(len(gradient), -1)
-    return gradient.reshape(len(gradient), -1)
+        values = values.permute(0, 2, 3, 1)
+    return values.reshape(len(values), -1)
 
 
 def rate_factor(step: int, total: int, *, warmup: float, decay: str) -> float:
@@ -201,8 +190,8 @@ class WeightAverage:
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay
-        self._live = [t for t in model.state_dict().values() if t.dtype.is_floating_point]
-        self._names = [n for n, t in model.state_dict().items() if t.dtype.is_floating_point]
+        live = {n: t for n, t in model.state_dict().items() if t.dtype.is_floating_point}
+        self._names, self._live = list(live), list(live.values())
         self.values = [t.detach().clone() for t in self._live]
 
     @torch.no_grad()

@@ -26,13 +26,13 @@ from eosin.runs import RunFolder
 from eosin.splitting.seen import Seen
 
 Rows = npt.NDArray[np.int64]
-PutWeights = Callable[[Classifier], None]
+Initializer = Callable[[Classifier], None]
 
 
 def from_run(path: Path, recipe: Recipe) -> Origin:
     """An earlier run as the start of another.
 
-    Raises RunError where it has no model, RecipeError where the recipe's network is another.
+    Raises RunError where it has no model, RecipeError where the recipe's network differs.
     """
     model, facts = load_classifier(RunFolder.open(path).path)
     if model.architecture == "ensemble":
@@ -46,7 +46,7 @@ def from_run(path: Path, recipe: Recipe) -> Origin:
     if mine[0] != theirs[0] or _without(mine[1], regular) != _without(theirs[1], regular):
         raise RecipeError(
             f"the recipe's network is {mine[0]} with arguments {mine[1]}, that of {path} is "
-            f"{theirs[0]} with {theirs[1]}: weights carry over only between equal ones"
+            f"{theirs[0]} with {theirs[1]}: weights can be reused only in an equal network"
         )
     return Origin.of(
         path,
@@ -75,28 +75,28 @@ def from_encoder(recipe: Recipe, store: PatchStore, weights: Mapping[str, Any]) 
     return Origin(**{"kind": "encoder", **loaded, **weights})
 
 
-def weights_of(origin: Origin, *, resumed: bool) -> PutWeights | None:
-    """What puts the origin's weights into a fresh classifier; None where there are none.
+def initializer(origin: Origin, *, resume: bool) -> Initializer:
+    """What puts the origin's weights into a fresh classifier.
 
-    resumed: the checkpoint brings the weights, only the input scaling is still to be set.
+    resume: the checkpoint brings the weights, only the input scaling is still to be set.
     Raises RunError where the recorded weights are missing or have changed.
     """
     path = Path(origin.path)
     if origin.kind == "run":
-        if not resumed:
+        if not resume:
             origin.check()
 
         def from_other(model: Classifier) -> None:
             model.mean.copy_(model.mean.new_tensor(origin.mean))
             model.deviation.copy_(model.deviation.new_tensor(origin.deviation))
-            if not resumed:
+            if not resume:
                 _copy(load_classifier(path)[0], model)
 
         return from_other
-    if origin.kind != "encoder" or resumed:
-        return None
+    if origin.kind != "encoder" or resume:
+        return lambda model: None
     if digest(weights_files(path, find_encoder(origin.encoder).files)) != origin.digest:
-        raise RunError(f"{path}, which this run started from, has changed since; start a new run")
+        raise RunError(f"the run started from {path}, which has changed since; retrain it")
 
     def from_file(model: Classifier) -> None:
         assert isinstance(model.network, EncoderNetwork)
@@ -106,7 +106,7 @@ def weights_of(origin: Origin, *, resumed: bool) -> PutWeights | None:
 
 
 def _copy(earlier: Classifier, model: Classifier) -> None:
-    """All weights; but a fresh head where the classes are other ones."""
+    """All weights; but a fresh head where the classes differ."""
     weights = earlier.network.state_dict()
     if earlier.classes != model.classes:
         fresh = model.network.state_dict()
@@ -128,11 +128,11 @@ def head_tensors(network: nn.Module) -> list[str]:
 def refuse_seen(
     what: str, earlier: RunFolder, store: PatchStore, parts: Mapping[str, Rows]
 ) -> list[str]:
-    """Sentences on cases and patches to be measured on that an earlier run has learned from.
+    """Sentences on validation and test data that an earlier run has learned from.
 
     What it was trained on may be neither in the validation nor in the test part; what it was
     validated on may be validated on again, but not tested. what: the earlier run's role in this
-    one, such as "--from" or "the teacher". The sentences become marks, so they list no cases.
+    one, for example "--from" or "the teacher". The sentences become marks, so they list no cases.
     """
     seen = Seen.of_run(earlier)
     sentences = []
@@ -146,10 +146,10 @@ def refuse_seen(
 
 
 def leak(sentences: Sequence[str]) -> LeakError:
-    """The refusal."""
+    """The error that refuses them."""
     return LeakError(
         f"{'; '.join(sentences)}: figures on them would be too good. Make a split that leaves them "
-        "out, or add --allow-leaks; every output then carries a mark"
+        "out, or add --allow-leaks, and every output will carry a warning"
     )
 
 

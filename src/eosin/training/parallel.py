@@ -18,22 +18,21 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from eosin.cores import usable_cores
 from eosin.errors import EosinError, MissingExtraError, TrainingError, UserError
 
 T = TypeVar("T")
-#: Seconds without an answer after which a process is taken for dead, and the variable to change it.
+#: Seconds without an answer after which a process counts as dead, and the variable to change it.
 TIMEOUT_SECONDS, TIMEOUT_VARIABLE = 600, "EOSIN_TIMEOUT"
-#: The others wait so long while the main process packs, audits or asks the teacher.
+#: The others wait so long while the main process packs, audits or runs the teacher.
 _PATIENCE = timedelta(days=7)
 
 
 class LostError(Exception):
-    """Another process is gone or does not answer, or this one cannot keep up with them."""
+    """Another process has ended or does not answer, or this one cannot keep up with them."""
 
 
-class ToldError(EosinError):
-    """An error of the main process, as the others hear of it."""
+class MainError(EosinError):
+    """An error of the main process, as the others get it."""
 
     def __init__(self, sentence: str, exit_code: int) -> None:
         super().__init__(sentence)
@@ -64,18 +63,9 @@ class Team:
         """Whether this process writes, prints, tracks and evaluates."""
         return self.rank == 0
 
-    def share(self, count: int) -> slice:
-        """The rows of this process among ``count``; shares differ by one row at most.
-
-        >>> [Team.__new__(Team).share_of(rank, 2, 5) for rank in range(2)]
-        [slice(0, 2, None), slice(2, 5, None)]
-        """
-        return self.share_of(self.rank, self.count, count)
-
-    @staticmethod
-    def share_of(rank: int, processes: int, count: int) -> slice:
-        """The rows of process ``rank`` among ``count`` rows."""
-        return slice(count * rank // processes, count * (rank + 1) // processes)
+    def share(self, rows: int) -> slice:
+        """The rows of this process among ``rows``; shares differ by one row at most."""
+        return slice(rows * self.rank // self.count, rows * (self.rank + 1) // self.count)
 
     def add_up(self, parameters: Sequence[Tensor], loss: Tensor) -> Tensor:
         """Add gradients over the processes, in place; returns the sum of the losses, a scalar.
@@ -86,7 +76,7 @@ class Team:
             return loss
         gradients = [p.grad for p in parameters if p.grad is not None]
         flat = torch.cat([*(g.reshape(-1).float() for g in gradients), loss.reshape(1).float()])
-        with told():
+        with watched_collective():
             dist.all_reduce(flat)
         parts = torch.split(flat, [*(g.numel() for g in gradients), 1])
         for gradient, part in zip(gradients, parts, strict=False):
@@ -104,7 +94,7 @@ class Team:
     def total(self, values: Tensor) -> Tensor:
         """The sum of a tensor over the processes, in place. values: on the processor."""
         if self.count > 1:
-            with told():
+            with watched_collective():
                 dist.all_reduce(values, group=self._quick)
         return values
 
@@ -130,13 +120,13 @@ class Team:
             except Exception as error:
                 failed = error
                 outcome = [(None, str(error), getattr(error, "exit_code", 1))]
-        with told():
+        with watched_collective():
             dist.broadcast_object_list(outcome, 0, group=self._patient if patient else self._quick)
         if failed is not None:
             raise failed
         value, sentence, code = outcome[0]
         if code:
-            raise ToldError(sentence, code)
+            raise MainError(sentence, code)
         return value  # type: ignore[no-any-return]
 
     def agree(self, tensors: Sequence[Tensor], what: str) -> None:
@@ -148,7 +138,7 @@ class Team:
             return
         mine = fingerprint(tensors)
         both = torch.cat([mine, -mine])
-        with told():
+        with watched_collective():
             dist.all_reduce(both, op=dist.ReduceOp.MAX, group=self._quick)
         if not torch.equal(both, torch.cat([mine, -mine])):
             raise TrainingError(
@@ -164,15 +154,15 @@ class Team:
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def watched_collective() -> Iterator[None]:
     """Turn what a broken collective raises into a LostError."""
     try:
         yield
     except RuntimeError as error:
-        said = str(error)
-        if "imed out" in said or "timeout" in said.lower():
+        message = str(error).lower()
+        if "timed out" in message or "timeout" in message:
             raise LostError(f"another process has not answered for {timeout()} seconds") from error
-        raise LostError("another process is gone") from error
+        raise LostError("another process ended") from error
 
 
 def fingerprint(tensors: Sequence[Tensor]) -> Tensor:
@@ -181,29 +171,25 @@ def fingerprint(tensors: Sequence[Tensor]) -> Tensor:
     >>> fingerprint([torch.zeros(2), torch.ones(1)]).tolist()
     [0, 1065353216]
     """
-    whole = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+    integers = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
     sums = [
-        t.detach().contiguous().reshape(-1).view(whole[t.element_size()]).sum(dtype=torch.int64)
+        t.detach().contiguous().reshape(-1).view(integers[t.element_size()]).sum(dtype=torch.int64)
         for t in tensors
     ]
     return torch.stack(sums).cpu()
 
 
 def timeout() -> int:
-    """Seconds without an answer after which a process is taken for dead."""
-    said = os.environ.get(TIMEOUT_VARIABLE, str(TIMEOUT_SECONDS))
-    try:
-        seconds = int(said)
-    except ValueError:
-        seconds = 0
-    if seconds < 1:
-        raise UserError(f"{TIMEOUT_VARIABLE}={said}: give a whole number of seconds, at least 1")
-    return seconds
+    """Seconds without an answer after which a process counts as dead."""
+    text = os.environ.get(TIMEOUT_VARIABLE, str(TIMEOUT_SECONDS))
+    if not text.isdecimal() or int(text) < 1:
+        raise UserError(f"{TIMEOUT_VARIABLE}={text}: give a whole number of seconds, at least 1")
+    return int(text)
 
 
 def first_to_speak() -> bool:
-    """Whether this process is the first that asks; where the launcher is gone, each is."""
-    key = f"eosin said it {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"
+    """Whether this process is the first that asks; where the launcher has ended, each is."""
+    key = f"eosin first {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"
     try:
         where = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
         store = dist.TCPStore(  # type: ignore[attr-defined]
@@ -230,10 +216,6 @@ def join() -> Team:
             f"{here} processes on a machine with {gpus} GPU{'s' if gpus > 1 else ''}: start one "
             f"process a GPU (--nproc-per-node {gpus}), or hide them with CUDA_VISIBLE_DEVICES="
         )
-    # torchrun says one thread a process where the user says nothing.
-    if os.environ.get("OMP_NUM_THREADS", "1") == "1":
-        os.environ["OMP_NUM_THREADS"] = "1"
-        torch.set_num_threads(max(1, usable_cores()[0] // here))
-    with told():
+    with watched_collective():
         state = PartialState(cpu=not gpus, timeout=timedelta(seconds=timeout()))
         return Team(state.process_index, state.num_processes)

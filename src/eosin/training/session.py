@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
+import shlex
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,9 +17,10 @@ import numpy.typing as npt
 from eosin.config import Recipe
 from eosin.data.store import MADE_UP, PatchStore
 from eosin.errors import LeakError, RecipeError, RunError, TrainingError
+from eosin.folders import sweep, whole_folder
 from eosin.records.model import ModelFacts
 from eosin.records.origin import Origin, Teacher
-from eosin.runs import RunFolder, environment
+from eosin.runs import RunFolder, environment, recorded_path, recorded_places
 from eosin.splitting.audit import AuditResult, audit
 from eosin.splitting.seen import SEEN, Seen
 from eosin.splitting.splits import Split, read_split, write_split
@@ -27,9 +28,9 @@ from eosin.training.loop import Reporter, Trainer
 from eosin.training.origin import (
     from_encoder,
     from_run,
+    initializer,
     leak,
     refuse_seen,
-    weights_of,
 )
 from eosin.training.parallel import Team
 from eosin.training.teacher import as_teacher, teach
@@ -37,7 +38,7 @@ from eosin.training.teacher import as_teacher, teach
 
 @dataclass(frozen=True)
 class Session:
-    """What a run is made from; kept in the run folder so that it can go on and be repeated."""
+    """What a run is made from; kept in the run folder so that it can be resumed and repeated."""
 
     store: PatchStore
     split: Split
@@ -64,21 +65,26 @@ def start(
     teacher: Path | None = None,
     weights: Mapping[str, Any] | None = None,
 ) -> tuple[Session, AuditResult]:
-    """Audit the split and make the run folder.
+    """Audit the split and make the run folder, complete or not at all.
 
-    base: an earlier run whose weights this one begins with; teacher: one whose answers it learns
-    from; weights: where an encoder's weights lie ("path") and what they are.
+    force: replace a run, of which files that eosin did not make are kept; base: an earlier run
+    whose weights this one starts with; teacher: one whose answers it learns from; weights: where an
+    encoder's weights are ("path") and what they are.
     Raises LeakError when the parts share information, or an earlier run has seen what is to be
-    measured on, and neither the scheme is ``patch`` nor ``allow_leaks`` is said; RunError when the
-    folder exists; SplitError when the split does not fit.
+    measured on, unless the scheme is ``patch`` or ``allow_leaks`` is set; UserError when the folder
+    may not be made; SplitError when the split does not fit.
     """
+    run = RunFolder(path)
+    option = "--from" if recipe.probe == "none" else "--encoder"
+    inputs = {"STORE": store.path, option: base, "--teacher": teacher}
+    run.check(force=force, inputs=inputs)
     recipe = at_scale(recipe, store)
     parts = split.parts(store, fold)
     result = audit(store, split, fold=fold)
     if result.leaking and split.scheme != "patch" and not allow_leaks:
         raise LeakError(
             f"the split leaks: {'; '.join(result.marks)}. See: eosin audit {store.path} "
-            "SPLIT; train on it all the same with --allow-leaks, and every output will say so"
+            "SPLIT; to train on it anyway, add --allow-leaks: every output is then marked"
         )
     origin = Origin()
     if base is not None:
@@ -86,45 +92,42 @@ def start(
     elif weights is not None:
         origin = from_encoder(recipe, store, weights)
     taught = None if teacher is None else as_teacher(teacher, store)
-    option = "--from" if recipe.probe == "none" else "--encoder"
     earlier = {option: base, "the teacher": teacher}
-    before = {what: RunFolder(found) for what, found in earlier.items() if found is not None}
-    seen = [s for what, other in before.items() for s in refuse_seen(what, other, store, parts)]
+    before = {role: RunFolder(other) for role, other in earlier.items() if other is not None}
+    seen = [s for role, other in before.items() for s in refuse_seen(role, other, store, parts)]
     if seen and not allow_leaks:
         raise leak(seen)
     marks = [*([MADE_UP] if store.made_up else []), *split.marks, *result.marks, *seen]
-    run = RunFolder(path)
-    if force and (run / "recipe.toml").exists():
-        shutil.rmtree(run.path)
-    run.create()
-    run.write_text("recipe.toml", recipe.to_toml())
-    write_split(split, run / "split.csv")
-    run.write_json(
-        "environment.json",
-        {
-            **environment(),
-            "store": {
-                "path": str(store.path.resolve()),
-                "digest": store.digest,
-                "layout": store.info.get("layout"),
-                "patches": len(store),
-            },
-            "fold": fold,
-            "marks": list(dict.fromkeys(marks)),
-            "audit": result.to_dict(),
-            "start": origin.to_json(),
-            "teacher": taught and taught.to_json(),
+    content = {
+        **environment(),
+        "store": {
+            **recorded_path(store.path, run.path),
+            "digest": store.digest,
+            "layout": store.info.get("layout"),
+            "patches": len(store),
         },
-    )
+        "fold": fold,
+        "marks": list(dict.fromkeys(marks)),
+        "audit": result.to_dict(),
+        "start": origin.to_json(),
+        "teacher": taught and taught.to_json(),
+    }
     earlier_seen = [Seen.of_run(other) for other in before.values()]
-    Seen.of_store(store, parts).joined(earlier_seen).write(run / SEEN)
+    with whole_folder(
+        run.path, "run", force=force, inputs=inputs, resume=run.resume_command
+    ) as temporary:
+        made = RunFolder(temporary)
+        made.write_text("recipe.toml", recipe.to_toml())
+        write_split(split, made / "split.csv")
+        made.write_json("environment.json", content)
+        Seen.of_store(store, parts).joined(earlier_seen).write(made / SEEN)
     return _session(store, split, fold, recipe, run), result
 
 
 def at_scale(recipe: Recipe, store: PatchStore) -> Recipe:
-    """The recipe with the store's mpp where an encoder is to see patches at its own.
+    """The recipe with the store's mpp where patches are scaled to that of the encoder.
 
-    Raises RecipeError where the store does not know it.
+    Raises RecipeError where the store does not have it.
     """
     arguments = recipe.arguments
     if arguments.get("resize") != "mpp" or arguments.get("patch_mpp"):
@@ -132,36 +135,41 @@ def at_scale(recipe: Recipe, store: PatchStore) -> Recipe:
     if not store.mpp:
         raise RecipeError(
             f"arguments.resize = mpp needs the scale of the patches, which {store.path} does not "
-            "know; say it: --set arguments.patch_mpp=0.5 (micrometers a pixel)"
+            "have; give it: --set arguments.patch_mpp=0.5 (micrometers a pixel)"
         )
     return recipe.changed(arguments={**arguments, "patch_mpp": store.mpp})
 
 
 def reopen(path: str | os.PathLike[str], store_path: str | None = None) -> Session:
-    """The session of a run folder, for going on or evaluating.
+    """The session of a run folder, to resume or to evaluate it.
 
-    store_path: where the store is now; by default where it was.
+    store_path: where the store is now; by default where it was, or where it is relative to the run.
     Raises RunError, StoreError or SplitError where something is missing or does not fit.
     """
+    run = RunFolder(path)
+    sweep(run.path)
     run = RunFolder.open(path)
-    facts = run.read_json("environment.json")
+    record = run.read_json("environment.json")
     try:
-        recorded = str(facts["store"]["path"])
-        digest, fold = str(facts["store"]["digest"]), facts["fold"]
+        digest, fold = str(record["store"]["digest"]), record["fold"]
+        places = [Path(store_path)] if store_path else recorded_places(record["store"], run.path)
     except (KeyError, TypeError):
-        raise RunError(f"{run / 'environment.json'} does not name its store") from None
-    if store_path is None and not Path(recorded).exists():
+        raise RunError(f"{run / 'environment.json'} does not record its store") from None
+    there = [place for place in places if store_path or place.exists()]
+    if not there:
+        name = shlex.quote(str(run.path))
         raise RunError(
-            f"{run.path} was made from the store {recorded}, which is gone; say where it is now: "
-            f"eosin evaluate {run.path} --store STORE, or eosin train STORE --resume {run.path}"
+            f"{run.path} was made from {places[0]}, which is missing; give the store's new place: "
+            f"eosin evaluate {name} --store STORE, or eosin train STORE --resume {name}"
         )
-    store = PatchStore.open(store_path or recorded)
-    if store.digest != digest:
-        raise RunError(
-            f"{run.path} was made from store {digest[:12]}, but {store.path} is "
-            f"{store.digest[:12]}; say where the store is with --store"
-        )
-    return _session(store, read_split(run / "split.csv"), fold, run.recipe(), run)
+    for place in there:
+        store = PatchStore.open(place)
+        if store.digest == digest:
+            return _session(store, read_split(run / "split.csv"), fold, run.recipe(), run)
+    raise RunError(
+        f"{run.path} was made from store {digest[:12]}, but {store.path} is "
+        f"{store.digest[:12]}; give the right store with --store"
+    )
 
 
 def fit(
@@ -171,7 +179,7 @@ def fit(
     resume: bool = False,
     team: Team | None = None,
 ) -> ModelFacts:
-    """Train, or go on training; returns the facts of model.json.
+    """Train, or resume training; returns the facts of model.json.
 
     team: the processes that train together; each of them calls this with the same session.
     Where training fails, failed.json keeps the reason, for `eosin runs`.
@@ -192,9 +200,10 @@ def fit(
             session.run,
             precision=session.recipe.precision,
             progress=reporter.taught,
+            warned=reporter.warned,
         )
         if team.count > 1:
-            # The main process asks and keeps the answers in the run folder; then all read them.
+            # The main process computes the answers and keeps them in the run folder for all.
             team.once(lambda: len(ask()), patient=True)
         soft = ask()
     trainer = Trainer(
@@ -204,12 +213,12 @@ def fit(
         session.run,
         marks=session.marks,
         reporter=reporter,
-        facts={
+        model_facts={
             "split": session.split,
             "start": session.origin,
             "teacher": session.teacher,
         },
-        begin=weights_of(session.origin, resumed=resume),
+        initialize=initializer(session.origin, resume=resume),
         soft=soft,
         team=team,
     )
@@ -225,9 +234,9 @@ def fit(
 def _session(
     store: PatchStore, split: Split, fold: int | None, recipe: Recipe, run: RunFolder
 ) -> Session:
-    facts = run.read_json("environment.json")
-    marks = tuple(str(mark) for mark in facts["marks"])
-    origin = Origin.model_validate(facts.get("start") or {})
-    teacher = Teacher.model_validate(facts["teacher"]) if facts.get("teacher") else None
+    record = run.read_json("environment.json")
+    marks = tuple(str(mark) for mark in record["marks"])
+    origin = Origin.model_validate(record.get("start") or {})
+    teacher = Teacher.model_validate(record["teacher"]) if record.get("teacher") else None
     parts = split.parts(store, fold)
     return Session(store, split, fold, parts, recipe, run, marks, origin, teacher)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import KW_ONLY, dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -11,44 +13,36 @@ from torch.nn import functional
 
 from eosin.config import Recipe
 from eosin.errors import TrainingError
-from eosin.training.augment import augment
-from eosin.training.batches import mixed_seed, seeded
+from eosin.memory import LargestBatch, out_of_memory
+from eosin.training.augment import augment, blend
 from eosin.training.diagnose import no_memory
-from eosin.training.machine import Machine, out_of_memory
-from eosin.training.mixing import mix
+from eosin.training.draws import mixed_seed, of_step
+from eosin.training.machine import Machine
 from eosin.training.optimizers import Optimizer
 from eosin.training.parallel import LostError, Team
 
 
+@dataclass(eq=False)
 class Step:
     """What happens between two states of the weights.
 
-    class_weights: float32 [K] or None; warned is told when memory forced a smaller micro-batch;
+    class_weights: float32 [K] or None; warned is called when memory forced a smaller micro-batch;
     team: the processes that share each batch.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        optimizer: Optimizer,
-        recipe: Recipe,
-        machine: Machine,
-        *,
-        classes: int,
-        class_weights: Tensor | None = None,
-        warned: Callable[[str], None] = lambda sentence: None,
-        team: Team | None = None,
-    ) -> None:
-        self.team = team or Team()
-        self.model = model
-        self.optimizer = optimizer
-        self.recipe = recipe
-        self.machine = machine
-        self.classes = classes
-        self.class_weights = class_weights
-        self.warned = warned
-        #: Patches that go through the network at once; 0 is the whole batch.
-        self.micro_batch = recipe.micro_batch
+    model: nn.Module
+    optimizer: Optimizer
+    recipe: Recipe
+    machine: Machine
+    _: KW_ONLY
+    classes: int
+    class_weights: Tensor | None = None
+    warned: Callable[[str], None] = lambda sentence: None
+    team: Team = field(default_factory=Team)
+
+    def __post_init__(self) -> None:
+        #: Patches that go through the network at once; at first the whole batch by default.
+        self.micro_batch = LargestBatch(self.recipe.micro_batch or sys.maxsize, self._halved)
         #: The loss of patches through the network; `training.compiled` may put a faster one here.
         self.loss_of: Callable[[Tensor, Tensor, list[Tensor]], Tensor] = self._loss_of
 
@@ -65,13 +59,11 @@ class Step:
         """Take a step and return the loss, a scalar.
 
         patches: uint8 [n, H, W, 3]; labels: int64 [n]; soft: a teacher's logits, float32 [n, K];
-        factor: of the learning rate. Raises TrainingError where memory runs out all the same.
+        factor: of the learning rate. Raises TrainingError where memory cannot take one patch.
         """
-        recipe = self.recipe
-        patches = augment(patches, recipe, seeded(recipe.seed, epoch, step, 3))
-        targets = self.targets(labels, soft)
-        if recipe.mixup or recipe.cutmix:
-            patches, targets = mix(patches, targets, recipe, seeded(recipe.seed, epoch, step, 4))
+        recipe, (height, width) = self.recipe, patches.shape[1:3]
+        numbers = of_step(recipe, len(patches), (height, width), epoch=epoch, step=step)
+        patches, targets = blend(augment(patches, numbers), self.targets(labels, soft), numbers)
         self.optimizer.set_rate(factor)
         loss = self.learn(patches, labels, targets, seed=dropout_seed(recipe, epoch, step))
         self.optimizer.step()
@@ -83,7 +75,7 @@ class Step:
         """Leave the gradients of a batch, clipped, in the parameters; returns the loss, a scalar.
 
         seed: for dropout. None while the step is recorded: the generator stays as it is, and out of
-        memory is an error, as a recording cannot begin again.
+        memory is an error, as a recording cannot start over.
         """
         recipe = self.recipe
         while True:
@@ -95,57 +87,60 @@ class Step:
                 loss = self._gradients(patches, labels, targets)
                 break
             except Exception as error:
-                if seed is not None and self._plain_again(error):
-                    continue
-                if not out_of_memory(error) or seed is None:
+                if seed is None or not self._another_try(error, len(patches)):
                     raise
-                if self.team.count > 1:
-                    # The others wait in the middle of this batch; they cannot begin it again.
-                    said = no_memory(recipe, f"{self.machine.device}, process {self.team.rank}")
-                    raise LostError(said) from error
-            self._less(len(patches))
+            # Only here has the error let go of the tensors of the attempt.
+            self.optimizer.zero()
+            if self.machine.device.type == "cuda":
+                torch.cuda.empty_cache()
         if recipe.clip_norm:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip_norm)
         return loss
 
     @contextmanager
     def plainly(self) -> Iterator[None]:
-        """A context without the compiled loss, which would be compiled anew for another size."""
+        """A context without the compiled loss, which would be compiled again for another size."""
         kept, self.loss_of = self.loss_of, self._loss_of
         try:
             yield
         finally:
             self.loss_of = kept
 
-    def _plain_again(self, error: Exception) -> bool:
-        """Whether a compiled loss was given up for the plain one because of the error."""
-        if out_of_memory(error) or self.loss_of == self._loss_of:
-            return False
-        self.loss_of = self._loss_of
-        self.warned(
-            f"compiling the step failed ({first_line(error)}): going on without it; "
-            "--set compile=off does so at once"
-        )
+    def _another_try(self, error: Exception, count: int) -> bool:
+        """Whether to try a batch of ``count`` patches again: without compiling, or in parts.
+
+        Raises LostError where other processes wait for this one in the middle of the batch, and
+        TrainingError where even one patch does not fit.
+        """
+        if not out_of_memory(error):
+            if self.loss_of == self._loss_of:
+                return False
+            self.loss_of = self._loss_of
+            self.warned(
+                f"compiling the step failed ({first_line(error)}): continuing without it; "
+                "--set compile=off turns it off from the start"
+            )
+            return True
+        where = str(self.machine.device)
+        if self.team.count > 1:
+            raise LostError(no_memory(self.recipe, f"{where}, process {self.team.rank}")) from error
+        tried = min(self.micro_batch.size, count)
+        if tried < 2:
+            raise TrainingError(no_memory(self.recipe, where)) from None
+        self.micro_batch.halve(error, tried)
         return True
 
-    def _less(self, count: int) -> None:
-        now = min(self.micro_batch or count, count)
-        if now <= 1:
-            raise TrainingError(no_memory(self.recipe, str(self.machine.device))) from None
-        self.optimizer.zero()
-        if self.machine.device.type == "cuda":
-            torch.cuda.empty_cache()
-        self.micro_batch = (now + 1) // 2
+    def _halved(self, sentence: str) -> None:
+        size = self.micro_batch.size
         self.warned(
-            f"out of memory with {now} patches at once: going on with {self.micro_batch}, "
-            f"gradients added up to the batch of {self.recipe.batch_size}; batch norm then "
-            f"sees {self.micro_batch} at a time. Next time: --set micro_batch={self.micro_batch}"
+            f"{sentence}, gradients added up to the batch of {self.recipe.batch_size}; batch norm "
+            f"then sees {size} at a time. Next time: --set micro_batch={size}"
         )
 
     def targets(self, labels: Tensor, soft: Tensor | None) -> list[Tensor]:
         """Targets that can be blended, float32 [n, K]: of the labels, and of the teacher.
 
-        Empty where whole-number labels will do.
+        Empty where integer labels are enough.
         """
         recipe = self.recipe
         if soft is None and not (recipe.mixup or recipe.cutmix):
@@ -159,9 +154,9 @@ class Step:
 
     def _gradients(self, patches: Tensor, labels: Tensor, targets: list[Tensor]) -> Tensor:
         count = len(patches)
-        size = min(self.micro_batch or count, count)
+        size = min(self.micro_batch.size, count)
         total = torch.zeros((), device=self.machine.device)
-        whole = self._weight(labels, targets)
+        batch_weight = self._weight(labels, targets)
         for start in range(0, count, size):
             # Of every micro-batch each process takes its share of rows; alone it takes all.
             rows = min(size, count - start)
@@ -174,7 +169,7 @@ class Step:
                 if share.stop == share.start:
                     loss = loss * 0.0
                 elif size < count or self.team.count > 1:
-                    loss = loss * (self._weight(labels[part], mine) / whole)
+                    loss = loss * (self._weight(labels[part], mine) / batch_weight)
                 loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
         return self.team.add_up(list(self.model.parameters()), total)
@@ -213,17 +208,17 @@ def dropout_seed(recipe: Recipe, epoch: int, step: int) -> int:
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, in one line of readable length.
+    """An error's kind and message, in one line of readable length.
 
     >>> first_line(ValueError("no compiler\\nlong trace"))
     'ValueError: no compiler'
     """
     lines = str(error).strip().splitlines() or [""]
-    said = f"{type(error).__name__}: {lines[0]}"
+    text = f"{type(error).__name__}: {lines[0]}"
     # torch names the backend first, and in the next line what went wrong there.
     if lines[0].endswith(":") and len(lines) > 1:
-        said = f"{said} {lines[1]}"
-    return said[:200].rstrip(": ")
+        text = f"{text} {lines[1]}"
+    return text[:200].rstrip(": ")
 
 
 def distillation(logits: Tensor, teacher: Tensor, *, temperature: float) -> Tensor:

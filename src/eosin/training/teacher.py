@@ -13,15 +13,15 @@ from torch import Tensor
 from eosin.data.store import PatchStore
 from eosin.errors import RunError
 from eosin.folders import whole_file
+from eosin.memory import LargestBatch
 from eosin.models.classifier import load_classifier
 from eosin.records.origin import Teacher
 from eosin.runs import RunFolder
-from eosin.training.batches import take
 from eosin.training.machine import choose_machine
-from eosin.training.validate import classify
+from eosin.training.validate import logits_of
 
 _FILE = "teacher.npy"
-_BLOCK = 256
+_BATCH = 256
 
 
 def as_teacher(path: Path, store: PatchStore) -> Teacher:
@@ -43,6 +43,7 @@ def teach(
     *,
     precision: str = "auto",
     progress: Callable[[int, int], None] = lambda done, total: None,
+    warned: Callable[[str], None] = lambda sentence: None,
 ) -> Tensor:
     """The teacher's logits for the training patches: float32 [n, K].
 
@@ -55,17 +56,14 @@ def teach(
         try:
             logits = np.load(kept, allow_pickle=False)
         except (OSError, ValueError) as error:
-            raise RunError(f"{kept} cannot be read ({error}); delete it and resume") from None
+            raise RunError(f"{kept} cannot be read ({error}); delete it, then resume") from None
         if logits.shape == shape and logits.dtype == np.float32 and np.isfinite(logits).all():
             return torch.from_numpy(logits)
     teacher.check()
     machine = choose_machine(precision)
     model = load_classifier(Path(teacher.path))[0].to(machine.device)
-    logits = np.empty(shape, np.float32)
-    for start in range(0, len(rows), _BLOCK):
-        block = rows[start : start + _BLOCK]
-        logits[start : start + len(block)] = classify(model, take(store.patches, block), machine)
-        progress(start + len(block), len(rows))
+    batch = LargestBatch(_BATCH, lambda sentence: warned(f"teacher: {sentence}"))
+    answers = logits_of(model, store.patches, rows, machine, batch=batch, progress=progress)
     with whole_file(kept) as temporary, open(temporary, "wb") as file:
-        np.save(file, logits)
-    return torch.from_numpy(logits)
+        np.save(file, answers.numpy())
+    return answers

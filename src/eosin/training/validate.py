@@ -1,6 +1,9 @@
-"""How good the network is on the validation part, in the middle of training."""
+"""How good the network is on the validation part, during training."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -8,21 +11,45 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from eosin.data.store import PatchStore
 from eosin.evaluation.ranking import auroc, average_precision, macro_auroc
+from eosin.memory import LargestBatch
 from eosin.models.classifier import Classifier
 from eosin.training.batches import take
 from eosin.training.machine import Machine
 from eosin.training.parallel import Team
 
-_BATCH = 512
+#: Patches at once in validation, where no gradients take memory.
+BATCH = 512
 
 
 @torch.no_grad()
-def classify(model: Classifier, patches: Tensor, machine: Machine) -> Tensor:
-    """Logits float32 [N, K] on the processor. patches: uint8 [N, H, W, 3]."""
-    with machine.autocast():
-        logits: Tensor = model(patches.to(machine.device))
-    return logits.float().cpu()
+def logits_of(
+    model: Classifier,
+    patches: npt.NDArray[np.uint8],
+    rows: npt.NDArray[np.int64],
+    machine: Machine,
+    *,
+    batch: LargestBatch,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Tensor:
+    """Logits float32 [n, K] on the processor, for rows of an array.
+
+    patches: uint8 [N, H, W, 3], may be memory-mapped; rows: int64 [n]. The model is in evaluation
+    mode on the machine's device. Raises torch's error where memory cannot take even one patch.
+    """
+    logits = torch.zeros(len(rows), len(model.classes))
+
+    def classify(part: slice) -> Tensor:
+        block = take(patches, rows[part]).to(machine.device)
+        with machine.autocast():
+            block_logits: Tensor = model(block)
+        return block_logits.float().cpu()
+
+    for part, block in batch.parts(len(rows), classify):
+        logits[part] = block
+        progress(part.stop, len(rows))
+    return logits
 
 
 def answers(
@@ -31,20 +58,40 @@ def answers(
     rows: npt.NDArray[np.int64],
     machine: Machine,
     team: Team,
+    batch: LargestBatch | None = None,
 ) -> Tensor:
     """Logits float32 [n, K] of rows of a store, the same in all processes, which share the work.
 
     patches: uint8 [N, H, W, 3]; rows: int64 [n]. The model is left in training mode.
     """
-    model.eval()
+    share = team.share(len(rows))
     logits = torch.zeros(len(rows), len(model.classes))
-    size = min(_BATCH, -(-len(rows) // team.count))
-    for number, start in enumerate(range(0, len(rows), max(size, 1))):
-        if number % team.count == team.rank:
-            block = rows[start : start + size]
-            logits[start : start + len(block)] = classify(model, take(patches, block), machine)
-    model.train()
+    batch = batch or LargestBatch(BATCH)
+    try:
+        logits[share] = logits_of(model.eval(), patches, rows[share], machine, batch=batch)
+    finally:
+        model.train()
     return team.total(logits)
+
+
+def validation_row(
+    logits: Tensor, store: PatchStore, rows: npt.NDArray[np.int64]
+) -> tuple[dict[str, Any], npt.NDArray[np.float64]]:
+    """What metrics.jsonl has of a validation, and the probabilities float64 [n, K].
+
+    logits: float32 [n, K] of the store's ``rows``, int64 [n]. "watched" is the tutorial's habit of
+    watching one image: the first of the last class.
+    """
+    labels = store.labels[rows]
+    figures, probabilities = validation_figures(logits, labels)
+    watched = int(np.flatnonzero(labels == labels.max())[0])
+    row = {
+        **figures,
+        "watched": str(store.index["source"][int(rows[watched])]),
+        "watched_class": store.classes[labels[watched]],
+        "watched_probability": float(probabilities[watched, labels[watched]]),
+    }
+    return row, probabilities
 
 
 def validation_figures(

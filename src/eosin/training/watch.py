@@ -11,8 +11,8 @@ from torch import Tensor
 class LossWatch:
     """Reads losses without making a GPU wait.
 
-    On a GPU one loss at a time is on its way into pinned memory; when an event says that it has
-    arrived, it is handed out and the next one is sent. So a loss is seen some steps late, and not
+    On a GPU one loss at a time is on its way into pinned memory; when an event reports that it has
+    arrived, it is returned and the next one is sent. So a loss is seen some steps late, and not
     every one; one that is not finite stays so, and is seen at the next look.
     ``together``: every 50th, waiting for it, so that all processes see the same one.
 
@@ -28,8 +28,8 @@ class LossWatch:
             self._slot = torch.zeros((), pin_memory=True)
             self._event: Any = torch.cuda.Event()  # type: ignore[no-untyped-call]
 
-    def begin(self) -> None:
-        """Forget what is on its way; a new epoch counts its steps anew."""
+    def restart(self) -> None:
+        """Forget what is on its way; a new epoch counts its steps from 1."""
         self._sent = 0
 
     def see(self, step: int, loss: Tensor) -> tuple[int, float] | None:

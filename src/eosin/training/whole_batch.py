@@ -2,12 +2,13 @@
 
 A mode of torch: inside it, a batch norm in training takes mean and variance over the rows of all
 processes, and random numbers with one row a patch are drawn for the whole batch, of which the
-process keeps its own. The network itself is not changed, and a run folder knows nothing of it.
+process keeps its own. The network itself is not changed, and a run folder does not record it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from eosin.training.parallel import told
+from eosin.training.parallel import watched_collective
 
 
 class WholeBatch(TorchFunctionMode):
@@ -31,6 +32,12 @@ class WholeBatch(TorchFunctionMode):
         super().__init__()
         self.rows = rows
         self.share = share
+        self._replaced: dict[Callable[..., Any], Callable[..., Any]] = {
+            functional.batch_norm: partial(_batch_norm, share.stop > share.start),
+            functional.dropout: self._dropout,
+            torch.rand: self._rand,
+            Tensor.bernoulli_: self._bernoulli,
+        }
 
     def __torch_function__(
         self,
@@ -39,19 +46,13 @@ class WholeBatch(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        kwargs = kwargs or {}
-        if func is functional.batch_norm:
-            return _batch_norm(self.share.stop > self.share.start, *args, **kwargs)
-        if func is functional.dropout:
-            return self._dropout(*args, **kwargs)
-        if func is torch.rand:
-            return self._rand(*args, **kwargs)
-        if func is Tensor.bernoulli_:
-            return self._bernoulli(*args, **kwargs)
-        return func(*args, **kwargs)
+        return self._replaced.get(func, func)(*args, **(kwargs or {}))
 
-    def _whole(self, shape: Sequence[int]) -> tuple[tuple[int, ...], slice] | None:
-        """The shape of the whole batch's tensor and the rows of this process in it."""
+    def _place(self, shape: Sequence[int]) -> tuple[tuple[int, ...], slice] | None:
+        """The shape of the whole batch's tensor, and the rows of this process in it.
+
+        None where the first dimension has nothing to do with patches.
+        """
         start, mine = self.share.start, max(1, self.share.stop - self.share.start)
         if not shape or not shape[0] or shape[0] % mine:
             return None
@@ -62,30 +63,30 @@ class WholeBatch(TorchFunctionMode):
     def _dropout(
         self, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
     ) -> Tensor:
-        found = self._whole(input.shape) if training and p > 0 else None
-        if found is None:
+        place = self._place(input.shape) if training and p > 0 else None
+        if place is None:
             return functional.dropout(input, p, training, inplace)
-        shape, part = found
+        shape, part = place
         # Zeros and 1 / (1 - p), drawn as torch draws them for the whole batch.
-        kept = functional.dropout(_room(input, shape).fill_(1), p, True)[part]
+        kept = functional.dropout(_empty(input, shape).fill_(1), p, True)[part]
         return input.mul_(kept) if inplace else input * kept
 
     def _rand(self, *size: Any, **options: Any) -> Tensor:
         shape = list(size[0]) if size and isinstance(size[0], list | tuple) else list(size)
-        found = self._whole(shape) if shape and not options.get("generator") else None
-        if found is None:
+        place = None if options.get("generator") else self._place(shape)
+        if place is None:
             return torch.rand(*size, **options)
-        return torch.rand(found[0], **options)[found[1]]
+        return torch.rand(place[0], **options)[place[1]]
 
     def _bernoulli(self, input: Tensor, *args: Any, **options: Any) -> Tensor:
         plain = not any(isinstance(value, Tensor) for value in (*args, *options.values()))
-        found = self._whole(input.shape) if plain and not options.get("generator") else None
-        if found is None:
+        place = self._place(input.shape) if plain and not options.get("generator") else None
+        if place is None:
             return input.bernoulli_(*args, **options)
-        return input.copy_(_room(input, found[0]).bernoulli_(*args, **options)[found[1]])
+        return input.copy_(_empty(input, place[0]).bernoulli_(*args, **options)[place[1]])
 
 
-def _room(like: Tensor, shape: tuple[int, ...]) -> Tensor:
+def _empty(like: Tensor, shape: tuple[int, ...]) -> Tensor:
     """An empty tensor in the memory order of another, in which random numbers are drawn."""
     last = torch.channels_last
     if like.ndim == 4 and not like.is_contiguous() and like.is_contiguous(memory_format=last):
@@ -146,7 +147,7 @@ class _SharedNorm(torch.autograd.Function):
             mean, variance = torch.batch_norm_update_stats(input, zeros, zeros + 1, 0.0)
             mine = torch.cat([mean, variance * count, mean.new_full((1,), count)])
         gathered = [torch.empty_like(mine) for _ in range(dist.get_world_size())]
-        with told():
+        with watched_collective():
             dist.all_gather(gathered, mine)
         means, spreads, numbers = torch.split(
             torch.stack(gathered).double(), [channels, channels, 1], 1
@@ -175,7 +176,7 @@ class _SharedNorm(torch.autograd.Function):
         )
         sums = torch.cat([to_weight, to_bias]).float()
         total = sums.clone()
-        with told():
+        with watched_collective():
             dist.all_reduce(total)
         parts = (None if weight is None else to_weight, to_bias if ctx.biased else None)
         if not ctx.counts:

@@ -69,7 +69,7 @@ def measure(
 
     fold: for a split into folds, the one to test on; progress: steps done and what comes next.
     Raises LeakError where the parts share information and neither the scheme is ``patch`` nor
-    ``allow_leaks`` is said; SplitError where there is nothing to fit on or to measure.
+    ``allow_leaks``; SplitError where there is nothing to fit on or to measure.
     """
     parts = split.parts(store, fold)
     part = "test" if len(parts["test"]) else "val"
@@ -77,7 +77,7 @@ def measure(
         lacking = "training" if not len(parts["train"]) else "validation and test"
         raise SplitError(f"the split has no {lacking} patches; baselines need both")
     progress(0, "audit")
-    marks, found = _audited(store, split, fold, allow_leaks)
+    marks, values = _audited(store, split, fold, allow_leaks)
     rows = {name: StoreRows(store.patches, parts[name]) for name in parts}
     truths = {name: store.labels[parts[name]] for name in parts}
     units = resampling_units(store.cases[parts[part]], len(parts[part]))
@@ -116,7 +116,7 @@ def measure(
             "replicates": replicates, "seed": seed, "units": units.count, "note": units.note,
         },
         "baselines": methods,
-        "audit": found.to_dict(),
+        "audit": values.to_dict(),
         "intended_use": INTENDED_USE,
     }  # fmt: skip
     key, best = best_of(methods)
@@ -127,14 +127,14 @@ def _audited(
     store: PatchStore, split: Split, fold: int | None, allow_leaks: bool
 ) -> tuple[list[str], AuditResult]:
     """The marks that everything made with this split carries; the refusal of a leak."""
-    found = audit(store, split, fold=fold)
-    if found.leaking and split.scheme != "patch" and not allow_leaks:
+    result = audit(store, split, fold=fold)
+    if result.leaking and split.scheme != "patch" and not allow_leaks:
         raise LeakError(
-            f"the split leaks: {'; '.join(found.marks)}. See: eosin audit {store.path} SPLIT; "
-            "measure on it all the same with --allow-leaks, and every output will say so"
+            f"the split leaks: {'; '.join(result.marks)}. See: eosin audit {store.path} SPLIT; "
+            "add --allow-leaks to measure on it anyway and mark every output"
         )
-    marks = [*([MADE_UP] if store.made_up else []), *split.marks, *found.marks]
-    return list(dict.fromkeys(marks)), found
+    marks = [*([MADE_UP] if store.made_up else []), *split.marks, *result.marks]
+    return list(dict.fromkeys(marks)), result
 
 
 def _figures(
@@ -142,12 +142,12 @@ def _figures(
 ) -> dict[str, Any]:
     y_true, y_prob = checked(truth, answer.y_prob)
     cut = float(answer.threshold)
-    found: Mapping[str, Interval] = bootstrap(
+    result: Mapping[str, Interval] = bootstrap(
         y_true, y_prob, units, threshold=cut, replicates=replicates, seed=seed
     )
     return {
-        **{name: interval.as_dict() for name, interval in found.items()},
-        "notes": {name: each.note for name, each in found.items() if each.note},
+        **{name: interval.as_dict() for name, interval in result.items()},
+        "notes": {name: each.note for name, each in result.items() if each.note},
         "threshold": answer.threshold.threshold_json() if y_prob.ndim == 1 else None,
         "note": answer.note,
     }
@@ -184,22 +184,25 @@ def to_beat(result: Mapping[str, Any], key: str, best: str | None) -> str:
     if best is None:
         return f"No baseline has a figure {where}: there is nothing to compare a network with."
     row = result["baselines"][best]
-    found, words = row[key], NAMES[key]
+    values, words = row[key], NAMES[key]
     span = (
         "no interval"
-        if found["low"] is None
-        else f"95 % interval {found['low']:.3f} to {found['high']:.3f}"
+        if values["low"] is None
+        else f"95 % interval {values['low']:.3f} to {values['high']:.3f}"
     )
-    said = f"A network must beat {row['title']}: {words} {found['value']:.3f} ({span}) {where}"
+    text = f"A network must beat {row['title']}: {words} {values['value']:.3f} ({span}) {where}"
     other = "average_precision" if key == "auroc" else "balanced_accuracy"
     if other in row and row[other]["value"] is not None and other != key:
-        said += f", {NAMES[other]} {row[other]['value']:.3f}"
+        text += f", {NAMES[other]} {row[other]['value']:.3f}"
     chance = {"auroc": 0.5, "macro_auroc": 0.5}.get(key)
-    if chance is not None and (found["value"] if found["low"] is None else found["low"]) <= chance:
-        return f"{said}. Here it is not clearly better than chance itself."
+    if (
+        chance is not None
+        and (values["value"] if values["low"] is None else values["low"]) <= chance
+    ):
+        return f"{text}. Here it is not clearly better than chance itself."
     return (
-        f"{said}. Below that, it has learned nothing of the tissue that color and texture do not "
-        "tell already."
+        f"{text}. Below that, it has learned nothing about the tissue that color and texture do "
+        "not show already."
     )
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from eosin.errors import LeakError, SplitError
+from eosin.experiments.baselines import STEPS, TITLES, best_of, figures_of, measure, to_beat
 from eosin.experiments.drawing import baselines_figure
-from eosin.experiments.hurdles import STEPS, TITLES, best_of, figures_of, measure, to_beat
 from eosin.runs import RunFolder
 from eosin.splitting.splits import Split, by_case, by_patch
 
@@ -89,7 +89,7 @@ def test_nothing_to_fit_on_or_to_measure_is_an_error(made_up_store, parts):
 
 
 def test_a_leak_is_refused_unless_it_is_wished_or_the_scheme_is_patch(made_up_store, monkeypatch):
-    monkeypatch.setattr("eosin.experiments.hurdles.TITLES", {"base_rate": "base rate"})
+    monkeypatch.setattr("eosin.experiments.baselines.TITLES", {"base_rate": "base rate"})
     leaking = by_patch(made_up_store)
     assert any("leak" in mark for mark in measure(made_up_store, leaking, replicates=20)["marks"])
     other = Split("given", leaking.store_digest, "patch", leaking.codes)

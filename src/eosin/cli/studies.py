@@ -1,0 +1,56 @@
+"""What the commands of many runs share: how they are resumed and watched, and the result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from eosin.cli import output
+
+if TYPE_CHECKING:
+    from eosin.studies.study import StudyResult
+
+#: What several commands ask for in the same words.
+Force = Annotated[
+    bool,
+    typer.Option("--force", help="Start over in a folder that was started with other settings."),
+]
+
+
+def resumable() -> dict[str, Any]:
+    """Options of a study: the command that resumes it, and how its progress is shown."""
+    from eosin.cli.train import watching
+
+    return {"again": output.same_command(), "watch": watching, "note": output.note}
+
+
+def show_study(
+    make: Callable[[], StudyResult], show: Callable[[StudyResult], None], *, json_: bool
+) -> None:
+    """Make a study and print it; exit 1 where runs of it failed."""
+    from eosin.errors import StoppedError
+
+    again = output.same_command()
+    try:
+        study = make()
+    except KeyboardInterrupt:
+        # Between two trainings; within one, its own sentence names the command.
+        raise StoppedError(
+            f"stopped by Ctrl-C; what is finished is kept; resume with: {again}"
+        ) from None
+    if json_:
+        output.result({**study.result, "folder": str(study.folder), "files": list(study.files)})
+    else:
+        for mark in study.result["marks"]:
+            output.warn(mark)
+        show(study)
+        output.say(f"written to {study.folder}: {', '.join(study.files)}")
+    if study.failed:
+        # Their causes were shown when it happened and are in the marks.
+        output.note(
+            f"{len(study.failed)} failed ({', '.join(study.failed)}); once the cause is removed, "
+            f"only these are made by: {again}"
+        )
+        raise typer.Exit(1)

@@ -1,0 +1,57 @@
+"""What finished runs of a study answer for their patches, kept in their folders."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+import numpy.typing as npt
+
+from eosin.folders import whole_file
+from eosin.training.session import Session
+
+Probabilities = npt.NDArray[np.float32]
+
+#: The study's own predictions of a finished run, kept so that a second call need not predict.
+_MEASURED = "measured.npz"
+
+
+def measured(session: Session) -> dict[str, Probabilities]:
+    """Probabilities of a finished run's "val" and "test" part, float32 [n, K], kept in its folder.
+
+    As the network gives them, without calibration, in exact arithmetic (fp32).
+    """
+    from eosin.inference.predictor import load, predict_rows
+
+    path = session.run / _MEASURED
+    parts = {name: session.parts[name] for name in ("val", "test")}
+    kept = read_arrays(path)
+    if all(name in kept and len(kept[name]) == len(rows) for name, rows in parts.items()):
+        return {name: kept[name] for name in parts}
+    predictor = load(session.run.path, precision="fp32")
+    empty = np.zeros((0, len(session.store.classes)), np.float32)
+    answers = {
+        name: np.concatenate([empty, *predict_rows(predictor, session.store.patches, rows)])
+        for name, rows in parts.items()
+    }
+    write_arrays(path, answers)
+    return answers
+
+
+def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of an .npz file; none where it is missing or damaged, as it can be made again."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, KeyError, BadZipFile, zlib.error):
+        return {}
+
+
+def write_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Write an .npz file under a temporary name and put it in its place."""
+    with whole_file(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, **dict(arrays))  # type: ignore[arg-type]

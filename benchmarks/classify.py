@@ -78,6 +78,7 @@ def plain(path: Path) -> Any:
     """The reference: a saved network called as one would write it."""
     import torch
 
+    from eosin.models.classifier import load_classifier
 
     model = load_classifier(path)[0]
 

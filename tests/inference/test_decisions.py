@@ -34,7 +34,7 @@ SMALL = [
 ]  # fmt: skip
 QUICK: dict[str, Any] = {"replicates": 20, "with_baselines": False}
 #: Wide, so that a network this small has a band that answers some patches and refers others.
-OPTIONS = FittingOptions(refer_error=0.15, refer_confidence=0.6, point="sensitivity")
+OPTIONS = FittingOptions(refer_error=0.1, refer_confidence=0.6, point="sensitivity")
 
 
 def made(path: Path, classes: tuple[str, ...], cases: int, seed: int) -> PatchStore:
@@ -44,7 +44,11 @@ def made(path: Path, classes: tuple[str, ...], cases: int, seed: int) -> PatchSt
     for case in range(cases):
         labels = rng.integers(0, len(classes), 30)
         level = 90 + 70 * labels[:, None, None, None] / (len(classes) - 1)
-        patches = level + rng.normal(0, 18, (30, 1, 1, 1)) + rng.normal(0, 20, (30, 24, 24, 3))
+        patches = (
+            level
+            + rng.normal(0, 60 / len(classes), (30, 1, 1, 1))
+            + rng.normal(0, 20, (30, 24, 24, 3))
+        )
         rows = [
             {"label": int(label), "case": f"{path.stem}{case}", "source": f"{case}/{k}.png"}
             for k, label in enumerate(labels)
@@ -63,7 +67,7 @@ def trained(folder: Path, classes: tuple[str, ...]) -> tuple[PatchStore, PatchSt
     recipe = read_recipe("compact", SMALL)
     session, _ = start(store, by_file(store, folder / "parts.csv"), recipe, folder / "run")
     fit(session)
-    options = OPTIONS if len(classes) == 2 else FittingOptions(0.15, 0.6)
+    options = OPTIONS if len(classes) == 2 else FittingOptions(0.2, 0.6)
     with pytest.MonkeyPatch.context() as patch:
         # The figures of an evaluation are not looked at here.
         patch.setattr("eosin.figures.charts.draw_all", lambda *_, **__: [])
@@ -117,6 +121,7 @@ def check(store: PatchStore, rows: Any, answer: dict[str, Any], found: dict[str,
     answered = decided >= 0
     assert np.array_equal(decided[answered], called[answered])
     assert 0 < answered.sum() < len(truth)
+    assert (decided == REFER).any()
     total = found["decided"]
     for part, mine in [(total, np.ones(len(truth), bool))] + [
         (row, truth == k) for k, row in enumerate(total["classes"])

@@ -23,7 +23,7 @@ with app.setup(hide_code=True):
     from eosin.config import read_recipe
     from eosin.evaluation.baselines import color_histogram
     from eosin.evaluation.decisions import choose_threshold
-    from eosin.evaluation.intervals import bootstrap, resampling_units
+    from eosin.evaluation.intervals import bootstrap
     from eosin.evaluation.metrics import confusion, rates
     from eosin.evaluation.ranking import auroc
     from eosin.figures.canvas import BLUE, GREEN, INK, ORANGE, QUIET, canvas, legend
@@ -32,6 +32,7 @@ with app.setup(hide_code=True):
     from eosin.guide.patches import lesson_store
     from eosin.inference.assess import assess
     from eosin.models.classifier import load_classifier
+    from eosin.records.scored import Scored
     from eosin.splitting.audit import audit
     from eosin.splitting.splits import by_case, by_patch
     from eosin.training.session import fit, start
@@ -257,8 +258,8 @@ def _(line, truth, y_prob):
 
 @app.cell
 def _(truth, y_prob):
-    chosen = choose_threshold(truth["val"], y_prob["val"]).value
-    peeked = choose_threshold(truth["test"], y_prob["test"]).value  # never do this
+    chosen = choose_threshold(truth["val"], y_prob["val"]).threshold
+    peeked = choose_threshold(truth["test"], y_prob["test"]).threshold  # never do this
     outcome = {
         name: float(
             rates(confusion(truth["test"], y_prob["test"], threshold=t))["balanced_accuracy"]
@@ -335,8 +336,7 @@ def _(cases, heat, logits, truth):
 
     _prob = softmax(logits["val"], temperature=heat.value)[:, 1]
     _measured = measure_calibration(
-        truth["val"], {"before": _prob}, resampling_units(cases["val"], len(_prob)), bins=8,
-        replicates=20,
+        Scored.of(truth["val"], _prob, cases["val"]), {"before": _prob}, bins=8, replicates=20,
     )["before"]  # fmt: skip
     _figure, (_left, _right) = canvas(
         f"T = {heat.value:g}: log loss {surprise(heat.value):.3f}, calibration error "
@@ -365,14 +365,13 @@ def _(cases, heat, logits, truth):
 @app.cell(hide_code=True)
 def _(cases, logits, surprise, truth):
     best_heat = float(fit_temperature(truth["val"], logits["val"]))
-    _units = resampling_units(cases["test"], len(truth["test"]))
     _on_test = measure_calibration(
-        truth["test"],
+        Scored.of(truth["test"], softmax(logits["test"]), cases["test"]),
         {
             "before": softmax(logits["test"])[:, 1],
             "temperature": softmax(logits["test"], temperature=best_heat)[:, 1],
         },
-        _units, bins=8, replicates=20,
+        bins=8, replicates=20,
     )  # fmt: skip
     mo.md(f"""
     The lowest point is at $T = {best_heat:.2f}$: log loss {surprise(best_heat):.3f} instead of
@@ -386,7 +385,7 @@ def _(cases, logits, surprise, truth):
 
     ## How different might it have come out?
 
-    The test part has {len(truth["test"])} patches, but only {_units.count} cases. Which of the two
+    The test part has {len(truth["test"])} patches, but only {len(set(cases["test"]))} cases. Which of the two
     numbers says how sure a figure is? The **bootstrap** answers by pretending: draw as many again
     from what is there, with repetition, measure, and repeat. The middle 95 % of the results are the
     interval. Draw *patches*, or draw *whole cases*:

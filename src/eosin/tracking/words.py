@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from eosin.records.marks import Mark
 from eosin.records.model import FITTED, MODEL, ModelFacts, read_object
 from eosin.records.model import INTENDED_USE as DISCLAIMER
 from eosin.records.shared import (
@@ -123,7 +124,7 @@ def final_table(evaluation: Mapping[str, Any]) -> str:
     """The same as a table in Markdown, with the marks above it."""
     others = evaluation.get("baselines", {})
     cases = evaluation.get("n_cases")
-    lines = [f"> {mark}\n" for mark in evaluation.get("marks", [])]
+    lines = [f"> {Mark.read(mark)}\n" for mark in evaluation.get("marks", [])]
     lines += [
         f"{DISCLAIMER} Part: {evaluation.get('part', 'test')}, "
         f"{evaluation.get('n_patches', '?')} patches" + (f" of {cases} cases." if cases else "."),

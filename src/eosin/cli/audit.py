@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eosin.cli import output
+from eosin.cli import options, output
 from eosin.errors import LeakError
 
 if TYPE_CHECKING:
@@ -16,12 +16,10 @@ if TYPE_CHECKING:
 
 
 def audit(
-    store: output.Store,
+    store: options.Store,
     split: Annotated[Path, typer.Argument(help="A split of it, made by eosin split.")],
-    fold: Annotated[
-        int | None, typer.Option(help="Which fold of a split into folds to test on.")
-    ] = None,
-    json_: output.Json = False,
+    fold: options.Fold = None,
+    json_: options.Json = False,
 ) -> None:
     """Search the parts of a split for what they share; a leak exits with 1.
 
@@ -31,7 +29,6 @@ def audit(
 
     Example: eosin audit idc.store idc.store.split.csv
     """
-    output.use_json(json_)
     from eosin.data.store import PatchStore
     from eosin.splitting.audit import audit as search
     from eosin.splitting.split_file import read_split

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from eosin.cli import output
+from eosin.cli import options, output
 from eosin.cli.targets import check_file
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def card(
-    store: output.Store,
+    store: options.Store,
     out: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="The card.  [default: DATA_CARD.md beside the store]"),
@@ -43,7 +43,7 @@ def card(
     ] = "",
     consent: Annotated[str, typer.Option(help="The consent or ethics decision.")] = "",
     force: Annotated[bool, typer.Option("--force", help="Replace a data card.")] = False,
-    json_: output.Json = False,
+    json_: options.Json = False,
 ) -> None:
     """Write a data card: what is in a store, where it is from, its limits.
 
@@ -52,7 +52,6 @@ def card(
 
     Example: eosin card idc.store
     """
-    output.use_json(json_)
     from eosin.data.store import PatchStore
 
     opened = PatchStore.open(store)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from eosin.cli import output
+from eosin.cli import options, output
 
 
 def compare(
@@ -22,16 +22,10 @@ def compare(
         Path | None,
         typer.Option("--output", "-o", help="Folder for compare.json and compare.md."),
     ] = None,
-    replicates: output.Replicates = 2000,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
-    allow_seen: Annotated[
-        bool,
-        typer.Option(
-            "--allow-seen",
-            help="Compare even if a run has learned from the cases; every output is marked.",
-        ),
-    ] = False,
-    json_: output.Json = False,
+    replicates: options.Replicates = 2000,
+    seed: options.Seed = 0,
+    allow_seen: options.AllowSeen = False,
+    json_: options.Json = False,
 ) -> None:
     """Compare runs on the patches that all were measured on, with intervals of the differences.
 
@@ -39,7 +33,6 @@ def compare(
 
     Example: eosin compare article compact
     """
-    output.use_json(json_)
     from eosin.studies.compare import compare as compare_runs
     from eosin.studies.compare import difference_rows
 

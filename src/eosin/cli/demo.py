@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from eosin.cli import output
+from eosin.cli import options, output
 
 if TYPE_CHECKING:
     from eosin.data.store import PatchStore
@@ -34,14 +34,9 @@ def demo(
     ] = Path("demo"),
     cases: Annotated[int, typer.Option(min=8, max=500, help="How many cases to draw.")] = 24,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the drawn cases.")] = 0,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Change every recipe: key=value; repeatable.")
-    ] = None,
-    force: Annotated[
-        bool,
-        typer.Option("--force", help="Replace a demo; files that eosin did not make are kept."),
-    ] = False,
-    json_: output.Json = False,
+    settings: options.Settings = None,
+    force: options.Force = False,
+    json_: options.Json = False,
 ) -> None:
     """Run every step on made-up cases: archive, store, audit, networks, figures, heatmap.
 
@@ -50,7 +45,6 @@ def demo(
 
     Example: eosin demo -o demo
     """
-    output.use_json(json_)
     from eosin.folders import make_folder
     from eosin.reporting.report import write_report
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from eosin.cli import output, transfers
+from eosin.cli import options, output, transfers
 from eosin.errors import UserError
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def encoders(
             help="With --download: this commit in place of the table's.", show_default=False
         ),
     ] = None,
-    json_: output.Json = False,
+    json_: options.Json = False,
 ) -> None:
     """List pretrained encoders, show one in full, or fetch its weights.
 
@@ -61,7 +61,6 @@ def encoders(
 
     Example: eosin encoders --permissive --max-params 100M
     """
-    output.use_json(json_)
     from eosin.models.pretrained import ENCODERS, find_encoder
 
     if name is None:

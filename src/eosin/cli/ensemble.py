@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from eosin.cli import output
+from eosin.cli import options, output
 
 
 def ensemble(
@@ -15,33 +15,22 @@ def ensemble(
         list[Path],
         typer.Argument(metavar="RUN RUN...", help="Finished runs of the same store and split."),
     ],
-    run: Annotated[Path, typer.Option("--output", "-o", help="The run folder to make.")],
-    store: output.MovedStore = None,
-    evaluate: Annotated[
-        bool,
-        typer.Option(
-            "--evaluate/--no-evaluate",
-            help="Evaluate it, and compare it with those members that were evaluated.",
-        ),
-    ] = True,
-    allow_leaks: Annotated[
-        bool,
-        typer.Option(
-            "--allow-leaks",
-            help="Join members that have seen what is measured on; every output is marked.",
-        ),
-    ] = False,
-    force: output.Force = False,
-    json_: output.Json = False,
+    run: options.NewRun,
+    store: options.MovedStore = None,
+    evaluate: options.Evaluate = True,
+    allow_leaks: options.AllowLeaks = False,
+    force: options.Force = False,
+    json_: options.Json = False,
 ) -> None:
     """Make one run of several: it answers with the mean of their probabilities.
 
     Nothing is trained. The members' weights and temperatures are copied into the new run folder,
     which every command takes as any other; it costs as much time a patch as all members together.
+    It is compared with those members that were evaluated. --allow-leaks also joins members that
+    have seen what is measured on.
 
     Example: eosin ensemble run-seed0 run-seed1 run-seed2 -o together
     """
-    output.use_json(json_)
     from eosin.records.model import ModelFacts
     from eosin.refining.ensemble import ensemble as make
 

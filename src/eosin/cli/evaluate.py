@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from eosin.cli import output
+from eosin.cli import options, output
 
 if TYPE_CHECKING:
     from eosin.data.store import PatchStore
@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    run: Annotated[
-        Path, typer.Argument(help="A run folder, or an exported file (.onnx, .xml) or its folder.")
-    ],
+    run: options.Model,
     store: Annotated[
         Path | None,
         typer.Option(
@@ -37,22 +35,17 @@ def evaluate(
     fold: Annotated[
         int | None, typer.Option(min=0, help="For --split into folds: the one to test on.")
     ] = None,
-    point: output.Point = None,
+    point: options.Point = None,
     out: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for the results on another store.")
     ] = None,
-    replicates: output.Replicates = 2000,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
-    precision: output.Precision = "fp32",
+    replicates: options.Replicates = 2000,
+    seed: options.Seed = 0,
+    precision: options.Precision = "fp32",
     baselines: Annotated[
         bool, typer.Option("--baselines/--no-baselines", help="Fit the simple baselines as well.")
     ] = True,
-    allow_seen: Annotated[
-        bool,
-        typer.Option(
-            "--allow-seen", help="Evaluate on cases seen in training; every output has a mark."
-        ),
-    ] = False,
+    allow_seen: options.AllowSeen = False,
     refer_error: Annotated[
         float, typer.Option(help="Promise: at most this share of the automatic answers is wrong.")
     ] = 0.05,
@@ -65,7 +58,7 @@ def evaluate(
     report: Annotated[
         bool, typer.Option("--report/--no-report", help="Write report.html and MODEL_CARD.md.")
     ] = True,
-    json_: output.Json = False,
+    json_: options.Json = False,
 ) -> None:
     """Evaluate a run on the test part of its split, or a run or exported file on another store.
 
@@ -77,7 +70,6 @@ def evaluate(
 
     Example: eosin evaluate run --store hospital-b.store
     """
-    output.use_json(json_)
     from eosin.errors import UserError
 
     if precision not in ("fp32", "bf16", "auto"):

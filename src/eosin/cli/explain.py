@@ -8,16 +8,14 @@ from typing import Annotated
 
 import typer
 
-from eosin.cli import output
-from eosin.cli.predict import Fit, MaxPixels, note_changes
+from eosin.cli import options, output
+from eosin.cli.predict import note_changes
 from eosin.errors import FailureError, UserError
 
 
 def explain(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
-    images: Annotated[
-        list[Path], typer.Argument(help="Image files, folders of images, or zips of images.")
-    ],
+    images: options.Images,
     out: Annotated[Path, typer.Option("-o", "--out", help="The sheet to write (PNG).")] = Path(
         "explanation.png"
     ),
@@ -25,9 +23,9 @@ def explain(
     target: Annotated[
         str | None, typer.Option(help="The class to explain; by default the decided one.")
     ] = None,
-    fit: Fit = None,
-    max_pixels: MaxPixels = 16_777_216,
-    json_: output.Json = False,
+    fit: options.Fit = None,
+    max_pixels: options.MaxPixels = 16_777_216,
+    json_: options.Json = False,
 ) -> None:
     """Show what the score of each image depends on, as a sheet of maps laid over the images.
 
@@ -39,7 +37,6 @@ def explain(
 
     Example: eosin explain run patches/ -o sheet.png
     """
-    output.use_json(json_)
     if method not in ("grad-cam", "occlusion", "both"):
         raise UserError(f"--method {method}: choose grad-cam, occlusion or both")
     if out.suffix.lower() != ".png" or out.is_dir():

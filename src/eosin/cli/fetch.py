@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eosin.cli import output, transfers
+from eosin.cli import options, output, transfers
 from eosin.errors import UserError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def fetch(
     force: Annotated[
         bool, typer.Option("--force", help="Fetch again, and replace an earlier download.")
     ] = False,
-    json_: output.Json = False,
+    json_: options.Json = False,
 ) -> None:
     """Download a public data set: the Kaggle breast-histopathology archive or MNIST.
 
@@ -54,7 +54,6 @@ def fetch(
 
     Example: eosin fetch idc -o archive.zip
     """
-    output.use_json(json_)
     from eosin.fetching import fetch as sets
 
     target = _target(data_set, to)

@@ -14,50 +14,11 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
-
-import typer
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, ProgressColumn
-
-#: The option every command has.
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
-#: Options of several commands.
-Store = Annotated[Path, typer.Argument(help="A store made by eosin pack.")]
-Recipe = Annotated[
-    str, typer.Option("--recipe", "-r", help="A name from `eosin recipes`, or a .toml file.")
-]
-Settings = Annotated[
-    list[str] | None, typer.Option("--set", help="Change the recipe: key=value; repeatable.")
-]
-Point = Annotated[
-    str | None,
-    typer.Option(
-        metavar="balanced|f1|sensitivity|specificity|cost",
-        help="The operating point that decides; by default the model's own.",
-    ),
-]
-Precision = Annotated[
-    str, typer.Option(help="fp32 (exact), bf16 or auto; an .onnx file needs OpenVINO for bf16.")
-]
-Replicates = Annotated[int, typer.Option(min=10, help="Bootstrap replicates.")]
-
-Split = Annotated[
-    str | None,
-    typer.Option(
-        "--split",
-        "-s",
-        help="A split file, or a scheme: case, published, given, patch. "
-        "Default: STORE.split.csv where it exists, else case.",
-    ),
-]
-Fold = Annotated[int | None, typer.Option(help="Which fold of a split into folds to test on.")]
-MovedStore = Annotated[
-    Path | None, typer.Option("--store", help="Where the run's store is now, if it has moved.")
-]
-Force = Annotated[bool, typer.Option("--force", help="Replace an existing run folder.")]
 
 _state = {"json": False, "hushed": False}
 _typed: list[str] = []
@@ -65,9 +26,10 @@ _typed: list[str] = []
 _turn: list[Callable[[], bool]] = []
 
 
-def use_json(on: bool) -> None:
-    """Remember that this command prints JSON, so that its errors are JSON too. Call it first."""
+def use_json(on: bool) -> bool:
+    """Remember whether this command prints JSON, so that its errors are JSON too."""
     _state["json"] = on
+    return on
 
 
 def use_command(words: Sequence[str]) -> None:

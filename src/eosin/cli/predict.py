@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from eosin.cli import output
+from eosin.cli import options, output
 from eosin.errors import FailureError, UserError
 
 if TYPE_CHECKING:
@@ -19,33 +18,18 @@ if TYPE_CHECKING:
     from eosin.records.model import ModelFacts
 
 
-Fit = Annotated[
-    str | None,
-    typer.Option(
-        help="Images of another size than the model's patches: pad (white, image at the "
-        "top-left; a larger one is refused), resize or reject; by default as the model's "
-        "training patches were packed."
-    ),
-]
-MaxPixels = Annotated[int, typer.Option(min=1, help="The most pixels an image may declare.")]
-
-
 def predict(
-    run: Annotated[
-        Path, typer.Argument(help="A run folder, or an exported file (.onnx, .xml) or its folder.")
-    ],
-    images: Annotated[
-        list[Path], typer.Argument(help="Image files, folders of images, or zips of images.")
-    ],
-    point: output.Point = None,
-    fit: Fit = None,
+    run: options.Model,
+    images: options.Images,
+    point: options.Point = None,
+    fit: options.Fit = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse images of another size: --fit reject.")
     ] = False,
-    max_pixels: MaxPixels = 16_777_216,
+    max_pixels: options.MaxPixels = 16_777_216,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")] = False,
-    precision: output.Precision = "fp32",
-    json_: output.Json = False,
+    precision: options.Precision = "fp32",
+    json_: options.Json = False,
 ) -> None:
     """Classify image files: probability of each class, and the decision.
 
@@ -58,7 +42,6 @@ def predict(
 
     Example: eosin predict run patches/ new.png --point sensitivity --csv
     """
-    output.use_json(json_)
     if csv and json_:
         raise UserError("choose one of --csv and --json")
     from eosin.inference.images import picture_rule, predict_images

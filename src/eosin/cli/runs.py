@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from eosin.cli import output
+from eosin.cli import options, output
 from eosin.errors import RunError, UserError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def runs(
     curves: Annotated[
         Path | None, typer.Option(help="Draw the curves of all into one figure: FILE.png or .svg.")
     ] = None,
-    json_: output.Json = False,
+    json_: options.Json = False,
 ) -> None:
     """List the runs below a folder: recipe, status, time, and figures with their interval.
 
@@ -54,7 +54,6 @@ def runs(
 
     Example: eosin runs --sort auroc --filter recipe=compact
     """  # fmt: skip
-    output.use_json(json_)
     from eosin.experiments.rows import read_rows
     from eosin.experiments.select import checked_key, columns_of, kept, ordered
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eosin.cli import output
+from eosin.cli import options, output
 from eosin.cli.targets import check_file
 from eosin.errors import SplitError, closest
 
@@ -21,7 +21,7 @@ _SHOWN_CLASSES = 10
 
 
 def split(
-    store: output.Store,
+    store: options.Store,
     by: Annotated[
         str,
         typer.Option(
@@ -55,7 +55,7 @@ def split(
         typer.Option("--output", "-o", help="The CSV to write.  [default: STORE.split.csv]"),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a split of that name.")] = False,
-    json_: output.Json = False,
+    json_: options.Json = False,
 ) -> None:
     """Divide a store into training, validation and test.
 
@@ -65,7 +65,6 @@ def split(
 
     Example: eosin split idc.store --by case
     """
-    output.use_json(json_)
     from eosin.data.store import PatchStore
     from eosin.splitting.split_file import is_split, read_split, write_split
     from eosin.splitting.split_summary import missing_classes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -11,12 +11,6 @@ from eosin.cli import output
 
 if TYPE_CHECKING:
     from eosin.studies.study import StudyResult
-
-#: What several commands ask for in the same words.
-Force = Annotated[
-    bool,
-    typer.Option("--force", help="Start over in a folder that was started with other settings."),
-]
 
 
 def resumable() -> dict[str, Any]:

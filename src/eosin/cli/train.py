@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from eosin.cli import output, processes, tracking
-from eosin.cli.weights import Weights, found_weights
+from eosin.cli import options, output, processes, tracking
+from eosin.cli.weights import encoder_weights
 from eosin.errors import UserError
 
 if TYPE_CHECKING:
@@ -38,22 +38,12 @@ def train(
             "Default: compact; with --from, that run's own.",
         ),
     ] = None,
-    split: Annotated[
-        str | None,
-        typer.Option(
-            "--split",
-            "-s",
-            help="A split file, or a scheme: case, published, given, patch. "
-            "Default: STORE.split.csv where it exists, else case.",
-        ),
-    ] = None,
+    split: options.Split = None,
     run: Annotated[
         Path | None, typer.Option("--output", "-o", help="The run folder to make.")
     ] = None,
-    settings: output.Settings = None,
-    fold: Annotated[
-        int | None, typer.Option(help="Which fold of a split into folds to test on.")
-    ] = None,
+    settings: options.Settings = None,
+    fold: options.Fold = None,
     base: Annotated[
         Path | None,
         typer.Option("--from", help="Start with the weights of this run (other cases or classes)."),
@@ -62,24 +52,17 @@ def train(
         Path | None,
         typer.Option("--teacher", help="Learn from this run's answers as well (distillation)."),
     ] = None,
-    weights: Weights = None,
+    weights: options.Weights = None,
     resume: Annotated[
         Path | None, typer.Option("--resume", help="Resume the unfinished run in this folder.")
     ] = None,
-    allow_leaks: Annotated[
-        bool,
-        typer.Option("--allow-leaks", help="Train on a leaking split; every output is marked."),
-    ] = False,
-    evaluate: Annotated[
-        bool, typer.Option("--evaluate/--no-evaluate", help="Evaluate after training.")
-    ] = True,
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace a run; files that eosin did not make are kept.")
-    ] = False,
+    allow_leaks: options.AllowLeaks = False,
+    evaluate: options.Evaluate = True,
+    force: options.Force = False,
     track: tracking.Track = None,
     track_to: tracking.TrackTo = None,
     track_project: tracking.TrackProject = None,
-    json_: output.Json = False,
+    json_: options.Json = False,
 ) -> None:
     """Train a classifier: audit its split first, evaluate it afterwards.
 
@@ -88,7 +71,6 @@ def train(
 
     Example: eosin train idc.store --recipe compact --split published -o run
     """
-    output.use_json(json_)
     from eosin.locks import working_on
 
     tracking.check(track, track_to)
@@ -214,7 +196,7 @@ def _started(
     RunFolder(run).check(force=force, inputs=inputs)
     store = _store(source, run)
     split_of_store = split_for(store, split)
-    pretrained = found_weights(chosen, weights) if base is None else None
+    pretrained = encoder_weights(chosen, weights) if base is None else None
     with output.replacing(run, "run", force=force):
         session, _ = start(
             store, split_of_store, chosen, run,

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from eosin.cli import output
 from eosin.errors import UserError
@@ -13,24 +11,15 @@ from eosin.errors import UserError
 if TYPE_CHECKING:
     from eosin.config import Recipe
 
-Weights = Annotated[
-    str | None,
-    typer.Option(
-        "--weights",
-        help="For an encoder: a file or folder with its weights, or random. "
-        "Default: the hub's, downloaded once.",
-    ),
-]
 
+def encoder_weights(recipe: Recipe, choice: str | None) -> dict[str, Any] | None:
+    """Path and revision of the weights of the recipe's encoder, downloaded if necessary.
 
-def found_weights(recipe: Recipe, given: str | None) -> dict[str, Any] | None:
-    """Where the recipe's encoder has its weights, fetched first where need be; None for chance.
-
-    Raises UserError where the recipe has no encoder to give weights to, and what
-    `fetching.weights.obtain` raises.
+    choice: the value of --weights. None where the weights start random. Raises UserError where
+    the recipe has no encoder, and what `fetching.weights.obtain` raises.
     """
     if recipe.network != "encoder":
-        if given is not None:
+        if choice is not None:
             raise UserError(
                 f"--weights is for encoders; recipe {recipe.name} trains network {recipe.network}. "
                 "To start with the weights of an earlier run, use --from RUN"
@@ -41,14 +30,14 @@ def found_weights(recipe: Recipe, given: str | None) -> dict[str, Any] | None:
     from eosin.models.pretrained import find_encoder
 
     spec = find_encoder(str(recipe.arguments.get("encoder", "")))
-    if given == "random":
+    if choice == "random":
         output.warn(f"{spec.title} starts with random weights: nothing is pretrained")
         return None
     try:
         with bar() as shown:
             path = obtain(
                 spec,
-                given=None if given is None else Path(given),
+                file=None if choice is None else Path(choice),
                 say=output.note,
                 watcher=watcher(shown),
             )

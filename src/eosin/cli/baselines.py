@@ -81,10 +81,9 @@ def _show(result: dict[str, Any]) -> None:
     methods = result["baselines"]
     key = result["figure"]
     figures = [name for name in figures_of(result) if name != key][:4]
-    cases = f" of {result['n_cases']:,} cases" if result["n_cases"] else ""
     columns = ["baseline", NAMES[key], "95 % interval", *(NAMES[name] for name in figures), "s"]
     output.table(
-        f"{result['part']} part, {result['n_patches']:,} patches{cases}",
+        f"{result['part']} part, {output.patches(result['n_patches'], result['n_cases'])}",
         columns,
         [
             [

@@ -46,8 +46,7 @@ def compare(
         output.warn(mark)
     for name, rows in difference_rows(result).items():
         output.table(
-            f"{name} less {result['reference']}, {result['common']['patches']:,} patches"
-            + (f" of {result['common']['cases']:,} cases" if result["common"]["cases"] else ""),
+            f"{name} less {result['reference']}, {output.patches(**result['common'])}",
             ["figure", result["reference"], name, "difference", "95 % interval", "p"],
             rows,
             right=[result["reference"], name, "difference", "p"],

@@ -64,10 +64,9 @@ def _show(study: StudyResult) -> None:
         return output.value(row["mean"]) + ("" if row["sd"] is None else f" ± {row['sd']:.4f}")
 
     several = len(result["per_seed"]) > 1
-    cases = f" of {result['n_cases']:,} cases" if result["n_cases"] else ""
     output.table(
-        f"out of fold: {result['n_patches']:,} patches{cases}, {result['k']} folds, "
-        f"{len(result['seeds'])} seed{'s' * (len(result['seeds']) > 1)}",
+        f"out of fold: {output.patches(result['n_patches'], result['n_cases'])}, "
+        f"{result['k']} folds, {len(result['seeds'])} seed{'s' * (len(result['seeds']) > 1)}",
         ["figure", "pooled", "95 % interval", "folds: mean ± sd"]
         + (["seeds: mean ± sd"] if several else []),
         [

@@ -87,11 +87,15 @@ def encoders(
     spec = find_encoder(name)
     facts = _facts(spec)
     if store:
-        facts["resize"] = _policy(spec, store)
+        from eosin.data.store import PatchStore
+        from eosin.models.pretrained import resize_policy
+
+        opened = PatchStore.open(store)
+        facts["resize"] = resize_policy(spec, opened.patch_size, opened.mpp)
     if not json_:
         _show(spec, facts)
     if fetch:
-        path, commit = _fetch(spec, token, revision)
+        path, commit = transfers.obtain(spec, token=token, revision=revision)
         facts |= {"weights": str(path), "weights_revision": commit}
         if not json_:
             output.say(f"weights: {path}")
@@ -152,10 +156,7 @@ def _list(specs: list[EncoderSpec], json_: bool) -> None:
 
 
 def _facts(spec: EncoderSpec) -> dict[str, Any]:
-    import dataclasses
-
-    facts = {key: getattr(spec, key) for key in (field.name for field in dataclasses.fields(spec))}
-    return {**facts, "arguments": dict(spec.arguments), "page": spec.page}
+    return {**vars(spec), "arguments": dict(spec.arguments), "page": spec.page}
 
 
 _POOLINGS = {
@@ -190,29 +191,3 @@ def _show(spec: EncoderSpec, facts: dict[str, Any]) -> None:
 
 def _triple(values: tuple[float, ...]) -> str:
     return ", ".join(f"{value:g}" for value in values)
-
-
-def _policy(spec: EncoderSpec, store: Path) -> str:
-    from eosin.data.store import PatchStore
-    from eosin.models.pretrained import resize_policy
-
-    opened = PatchStore.open(store)
-    height, width = opened.patch_size
-    return resize_policy(spec, (height, width), opened.mpp)
-
-
-def _fetch(spec: EncoderSpec, token: str | None, revision: str | None) -> tuple[Path, str]:
-    from eosin.fetching.weights import obtain, revision_of
-
-    try:
-        with transfers.bar() as bar:
-            path = obtain(
-                spec,
-                token=token,
-                revision=revision,
-                say=output.note,
-                watcher=transfers.watcher(bar),
-            )
-    except KeyboardInterrupt:
-        transfers.stopped()
-    return path, revision_of(path)

@@ -59,16 +59,12 @@ def fetch(
     target = _target(data_set, to)
     if mirror and data_set is DataSet.IDC:
         raise UserError("--mirror is for mnist; idc comes only from Kaggle")
-    try:
-        with transfers.bar() as bar:
-            watcher = transfers.watcher(bar)
-            if data_set is DataSet.IDC:
-                fetched = [sets.fetch_idc(target, force=force, watcher=watcher)]
-            else:
-                mirrors = mirror or sets.MNIST_MIRRORS
-                fetched = sets.fetch_mnist(target, mirrors=mirrors, force=force, watcher=watcher)
-    except KeyboardInterrupt:
-        transfers.stopped()
+    with transfers.watcher() as watcher:
+        if data_set is DataSet.IDC:
+            fetched = [sets.fetch_idc(target, force=force, watcher=watcher)]
+        else:
+            mirrors = mirror or sets.MNIST_MIRRORS
+            fetched = sets.fetch_mnist(target, mirrors=mirrors, force=force, watcher=watcher)
     _show(data_set, target, fetched, json_)
 
 

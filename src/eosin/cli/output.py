@@ -128,6 +128,15 @@ def value(number: float | None) -> str:
     return "-" if number is None else f"{number:.4f}"
 
 
+def patches(count: int, cases: int | None) -> str:
+    """How many patches of how many cases, where that is known.
+
+    >>> patches(1200, 12), patches(1200, None)
+    ('1,200 patches of 12 cases', '1,200 patches')
+    """
+    return f"{count:,} patches" + (f" of {cases:,} cases" if cases else "")
+
+
 def interval(figure: Mapping[str, Any]) -> str:
     """The interval of a figure {value, low, high} for a table."""
     return "-" if figure["low"] is None else f"{figure['low']:.4f} to {figure['high']:.4f}"

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from eosin.cli import options, output
-from eosin.cli.weights import encoder_weights
+from eosin.cli.evaluate import finish
+from eosin.cli.transfers import encoder_weights
 from eosin.errors import UserError
 from eosin.stopping import asked_to_stop
 
@@ -86,15 +87,7 @@ def probe(
     with watching() as watcher:
         facts = fit_probe(session, folder=embeddings, watcher=watcher)
     output.note(f"{(facts.probe or {})['sentence']}; {session.run.path}")
-    if not evaluate:
-        if json_:
-            output.result({"run": str(session.run.path), "model": facts.to_json()})
-        else:
-            output.say(f"next: eosin evaluate {session.run.path}")
-        return
-    from eosin.cli.evaluate import assess_and_show
-
-    assess_and_show(session, json_=json_)
+    finish(session, facts, evaluate=evaluate, json_=json_)
 
 
 @contextmanager

@@ -107,7 +107,7 @@ def _started(
     **options: Any,
 ) -> StudyResult:
     from eosin.cli.train import split_for
-    from eosin.cli.weights import encoder_weights
+    from eosin.cli.transfers import encoder_weights
     from eosin.config import read_recipe
     from eosin.data.store import PatchStore
     from eosin.search import search as room

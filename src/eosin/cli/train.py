@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
@@ -13,8 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from eosin.cli import options, output, processes, tracking
-from eosin.cli.weights import encoder_weights
+from eosin.cli.evaluate import finish
+from eosin.cli.transfers import encoder_weights
 from eosin.errors import UserError
+from eosin.stopping import asked_to_stop
 
 if TYPE_CHECKING:
     from eosin.data.store import PatchStore
@@ -74,47 +75,40 @@ def train(
     from eosin.locks import working_on
 
     tracking.check(track, track_to)
+    start: Callable[[], Session] | None = None
     if resume is not None:
-        others = (run, split, settings, base, teacher, weights)
-        if any(other is not None for other in others):
+        if any(other is not None for other in (run, split, settings, base, teacher, weights)):
             raise UserError(
                 "--resume RUN continues the run with its own settings; leave out -o, --split, "
                 "--set, --from, --teacher, --weights"
             )
-        open_session = partial(_resumed, resume, source)
+    elif source is None or run is None:
+        raise UserError("name a source and a run folder: eosin train STORE -o RUN")
     else:
-        if source is None or run is None:
-            raise UserError("name a source and a run folder: eosin train STORE -o RUN")
-        open_session = partial(
-            _started,
-            source,
-            recipe,
-            settings or [],
-            split,
-            run,
-            fold=fold,
-            allow_leaks=allow_leaks,
-            force=force,
-            base=base,
-            teacher=teacher,
-            weights=weights,
-        )
+        start = partial(
+            _started, source, recipe, settings or [], split, run, weights=weights,
+            fold=fold, allow_leaks=allow_leaks, force=force, base=base, teacher=teacher,
+        )  # fmt: skip
     with ExitStack() as stack:
 
-        def locked() -> Session:
-            session = open_session()
+        def opened() -> Session:
+            from eosin.training.session import reopen
+
+            session = start() if start else reopen(resume, None if source is None else str(source))
             stack.enter_context(working_on(session.run.path, "eosin train"))
             return session
 
         team = stack.enter_context(processes.team())
-        session = processes.shared(team, locked)
+        session = processes.shared(team, opened)
         tracked = (
             tracking.tracked(session, track, track_to, track_project)
             if team.main
             else nullcontext(lambda reporter: reporter)
         )
-        with tracked as follow:
-            _go(session, follow, team, resume=resume, evaluate=evaluate, json_=json_)
+        _go(
+            session, stack.enter_context(tracked), team, resume=resume, evaluate=evaluate,
+            json_=json_,
+        )  # fmt: skip
 
 
 def _go(
@@ -157,15 +151,7 @@ def _go(
     output.note(
         f"trained {facts.epochs} epochs in {facts.train_seconds or 0:.0f} s; {session.run.path}"
     )
-    if not evaluate:
-        if json_:
-            output.result({"run": str(session.run.path), "model": facts.to_json()})
-        else:
-            output.say(f"next: eosin evaluate {shlex.quote(str(session.run.path))}")
-        return
-    from eosin.cli.evaluate import assess_and_show
-
-    assess_and_show(session, json_=json_)
+    finish(session, facts, evaluate=evaluate, json_=json_)
 
 
 def _started(
@@ -210,12 +196,6 @@ def _started(
     return session
 
 
-def _resumed(folder: Path, source: Path | None) -> Session:
-    from eosin.training.session import reopen
-
-    return reopen(folder, None if source is None else str(source))
-
-
 def _store(source: Path, run: Path) -> PatchStore:
     """The store itself, or the one packed from the source, beside the run folder."""
     from eosin.data.store import PatchStore
@@ -241,8 +221,8 @@ def _store(source: Path, run: Path) -> PatchStore:
     return store
 
 
-def split_for(store: PatchStore, wanted: str | None) -> Split:
-    """The split that ``--split`` names: a file, a scheme, or by default that beside the store."""
+def split_for(store: PatchStore, choice: str | None) -> Split:
+    """The split that ``--split`` chooses: a file, a scheme, or by default that beside the store."""
     from eosin.splitting import splits
 
     beside = store.path.with_name(store.path.name + ".split.csv")
@@ -252,19 +232,19 @@ def split_for(store: PatchStore, wanted: str | None) -> Split:
         "given": splits.by_given,
         "patch": splits.by_patch,
     }
-    if wanted is None and beside.exists():
+    if choice is None and beside.exists():
         output.note(f"split: {beside}")
         return splits.read_split(beside)
-    if wanted is None or wanted in schemes:
-        made = schemes[wanted or "case"](store)
+    if choice is None or choice in schemes:
+        made = schemes[choice or "case"](store)
         for text in made.notes:
             output.note(f"split: {text}")
         return made
-    if not Path(wanted).exists():
+    if not Path(choice).exists():
         raise UserError(
-            f"--split {wanted}: neither a file nor a scheme (case, published, given, patch)"
+            f"--split {choice}: neither a file nor a scheme (case, published, given, patch)"
         )
-    return splits.read_split(wanted)
+    return splits.read_split(choice)
 
 
 @contextmanager
@@ -276,65 +256,52 @@ def watching(session: Session, *, processes: int = 1) -> Iterator[Reporter]:
     """
     from eosin.training.loop import Reporter
 
-    stopping = {"asked": False}
+    def note() -> None:
+        if processes == 1:
+            output.note("stopping after this step (once more to stop at once) ...")
 
-    def ask(number: int, frame: object) -> None:
-        if processes > 1:
-            stopping["asked"] = True
-            return
-        if stopping["asked"]:
-            raise KeyboardInterrupt
-        stopping["asked"] = True
-        output.note("stopping after this step (once more to stop at once) ...")
+    with asked_to_stop(note, insist=processes == 1) as stop, output.progress() as bar:
+        task = bar.add_task("", total=None, rate="")
+        state: dict[str, Any] = {"steps": 1}
 
-    before = {n: signal.signal(n, ask) for n in (signal.SIGINT, signal.SIGTERM)}
-    console = output.stderr()
-    try:
-        with output.progress() as bar:
-            task = bar.add_task("", total=None, rate="")
-            state: dict[str, Any] = {"steps": 1}
-
-            def started(plan: dict[str, Any]) -> None:
-                state.update(plan)
-                console.print(
-                    f"{session.recipe.name}: {plan['parameters']:,} parameters, "
-                    f"{plan['patches']:,} training patches, {plan['epochs']} epochs of "
-                    f"{plan['steps']} steps on {plan['machine']}",
-                    markup=False,
-                )
-                done = plan["epoch"] * plan["steps"] + plan["step"]
-                bar.update(task, total=plan["epochs"] * plan["steps"], completed=done)
-
-            def taught(done: int, total: int) -> None:
-                bar.update(task, total=total, completed=done, description="asking the teacher")
-
-            def stepped(epoch: int, step: int, loss: float) -> None:
-                bar.update(
-                    task,
-                    completed=(epoch - 1) * state["steps"] + step,
-                    description=f"epoch {epoch} step {step} loss {loss:.4f}",
-                )
-
-            def epoch_done(row: dict[str, Any]) -> None:
-                left = row["seconds"] / row["epoch"] * (state["epochs"] - row["epoch"])
-                bar.update(task, rate=f"{row['patches_per_second']:.0f} patches/s")
-                text = f"epoch {row['epoch']}/{state['epochs']}  loss {row['loss']:.4f}"
-                if "val_auroc" in row:
-                    text += (
-                        f"  validation AUROC {row['val_auroc']:.4f}  watched "
-                        f"{row['watched_class']} patch {row['watched_probability']:.3f}"
-                    )
-                text += f"  {row['patches_per_second']:.0f} patches/s  left {left:.0f} s"
-                bar.console.print(text, markup=False)
-
-            yield Reporter(
-                started=started,
-                taught=taught,
-                stepped=stepped,
-                epoch_done=epoch_done,
-                warned=output.warn,
-                stop=lambda: stopping["asked"],
+        def started(plan: dict[str, Any]) -> None:
+            state.update(plan)
+            bar.console.print(
+                f"{session.recipe.name}: {plan['parameters']:,} parameters, "
+                f"{plan['patches']:,} training patches, {plan['epochs']} epochs of "
+                f"{plan['steps']} steps on {plan['machine']}",
+                markup=False,
             )
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+            done = plan["epoch"] * plan["steps"] + plan["step"]
+            bar.update(task, total=plan["epochs"] * plan["steps"], completed=done)
+
+        def taught(done: int, total: int) -> None:
+            bar.update(task, total=total, completed=done, description="asking the teacher")
+
+        def stepped(epoch: int, step: int, loss: float) -> None:
+            bar.update(
+                task,
+                completed=(epoch - 1) * state["steps"] + step,
+                description=f"epoch {epoch} step {step} loss {loss:.4f}",
+            )
+
+        def epoch_done(row: dict[str, Any]) -> None:
+            left = row["seconds"] / row["epoch"] * (state["epochs"] - row["epoch"])
+            bar.update(task, rate=f"{row['patches_per_second']:.0f} patches/s")
+            text = f"epoch {row['epoch']}/{state['epochs']}  loss {row['loss']:.4f}"
+            if "val_auroc" in row:
+                text += (
+                    f"  validation AUROC {row['val_auroc']:.4f}  watched "
+                    f"{row['watched_class']} patch {row['watched_probability']:.3f}"
+                )
+            text += f"  {row['patches_per_second']:.0f} patches/s  left {left:.0f} s"
+            bar.console.print(text, markup=False)
+
+        yield Reporter(
+            started=started,
+            taught=taught,
+            stepped=stepped,
+            epoch_done=epoch_done,
+            warned=output.warn,
+            stop=stop,
+        )

@@ -99,7 +99,7 @@ def test_runs_of_several(eosin: Run, trained: Path, tmp_path: Path) -> None:
         ([".", "--curves", "c.pdf"], "ends in .png or .svg"),
         ([".", "--curves", "c.png"], "no curves to draw"),
         ([".", "--diff", "a", "b"], "neither a folder nor a run"),
-        ([".", "--diff", "a", "b", "--best", "auroc"], "--diff stands alone"),
+        ([".", "--diff", "a", "b", "--best", "auroc"], "--diff cannot be combined"),
     ],
 )
 def test_what_runs_cannot_do(

@@ -82,8 +82,8 @@ def _is_card(path: Path) -> bool:
         return file.readline().startswith("# Data card: ")
 
 
-def _statements(store: PatchStore, facts: Path | None, **given: str) -> dict[str, str]:
-    """What the owner states: from the TOML file, with the options on top of it."""
+def _statements(store: PatchStore, facts: Path | None, **statements: str) -> dict[str, str]:
+    """What the owner states in the TOML file or, first, in the options."""
     from eosin.experiments.datasheet import checked_statements, read_statements
 
     beside = store.path.resolve()
@@ -92,14 +92,14 @@ def _statements(store: PatchStore, facts: Path | None, **given: str) -> dict[str
     stated = read_statements(path) if path is not None else {}
     if facts is None and path is not None:
         output.note(f"statements: {path}")
-    return stated | checked_statements(given, "options")
+    return stated | checked_statements(statements, "options")
 
 
-def _split(store: PatchStore, wanted: Path | None) -> tuple[Split | None, str]:
+def _split(store: PatchStore, choice: Path | None) -> tuple[Split | None, str]:
     from eosin.splitting.splits import read_split
 
     beside = store.path.with_name(f"{store.path.name}.split.csv")
-    path = wanted or (beside if beside.exists() else None)
+    path = choice or (beside if beside.exists() else None)
     if path is None:
         return None, ""
     output.note(f"searching {path} for leaks")

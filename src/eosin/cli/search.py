@@ -54,7 +54,7 @@ def search(
     ] = 1.0,
     confirm: Annotated[
         int,
-        typer.Option(help="Train the best and the recipe as given with so many further seeds."),
+        typer.Option(help="Train the best settings and the unchanged recipe with this many more seeds."),
     ] = 0,
     fold: options.Fold = None,
     resume: Annotated[
@@ -65,17 +65,17 @@ def search(
     force: options.Restart = False,
     json_: options.Json = False,
 ) -> None:
-    """Search a recipe's settings; the best one becomes a recipe of its own.
+    """Search a recipe's settings; the best become a recipe of their own.
 
     Trials are judged on the validation part; test patches are left out before the first starts.
-    Poor trials end early. Stopped by Ctrl-C or killed at any moment, it is resumed by --resume.
+    Poor trials end early. Use --resume to resume a search that was stopped or killed.
 
     Example: eosin search idc.store --recipe compact --trials 20 --split published -o search
     """
     common: dict[str, Any] = {"workers": workers, "confirm": confirm, **studies.resumable()}
     del common["again"]
     if resume is not None:
-        if any(given is not None for given in (folder, space, split, weights)) or settings or force:
+        if any(value is not None for value in (folder, space, split, weights)) or settings or force:
             raise UserError(
                 "--resume FOLDER resumes the search with its own settings; leave out -o, --space, "
                 "--split, --set, --weights, --force (only --trials, --workers and --confirm may "

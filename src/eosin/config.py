@@ -94,7 +94,10 @@ class Recipe(BaseModel):
         "AdamW for the rest.",
     )
     learning_rate: float = Field(
-        0.001, gt=0, le=100, description="Of SGD and AdamW; under muon, for all that are not matrices."
+        0.001,
+        gt=0,
+        le=100,
+        description="Of SGD and AdamW; under muon, for all that are not matrices.",
     )
     muon_learning_rate: float = Field(
         0.02, gt=0, le=100, description="For the matrices under muon."

@@ -96,7 +96,7 @@ _EXTRAS = {
 
 
 def missing_extra(error: ModuleNotFoundError, purpose: str) -> MissingExtraError | None:
-    """What to install where an import failed because an optional part is missing; None for any other.
+    """What to install where an import failed for lack of an optional part; None for any other.
 
     >>> print(missing_extra(ModuleNotFoundError(name="torch"), "training"))
     training needs an optional part; install it with: pip install "eosin[train]"

@@ -27,7 +27,7 @@ Run = Callable[..., Any]
     [
         (["--track", "neptune"], "closed its service on 2026-03-05"),
         (["--track", "mlfow"], "did you mean mlflow?"),
-        (["--track-to", "logs"], "say what as well"),
+        (["--track-to", "logs"], "needs --track"),
         (["--track", "none", "--track", "mlflow"], "cannot be combined"),
         (["--track", "tensorboard", "--track-to", "http://127.0.0.1:1"], "writes to a folder"),
     ],

@@ -50,7 +50,7 @@ def audit(
     _show(result, opened, split)
     if result.leaking:
         raise LeakError(
-            f"{split} leaks: its parts share information, so figures measured with it are too good; "
+            f"{split} leaks: its parts share information, so its figures are too good; "
             f"split by case with: eosin split {store} --by case"
         )
 

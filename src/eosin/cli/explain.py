@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +9,7 @@ import typer
 
 from eosin.cli import options, output
 from eosin.cli.predict import note_changes
-from eosin.errors import FailureError, UserError
+from eosin.errors import UserError
 
 
 def explain(
@@ -122,10 +121,7 @@ def explain(
             output.say(f"sheet: {sheet}")
         output.note(CAVEAT)
         output.note(NOT_FOR_DIAGNOSIS)
-    if bad:
-        if json_:
-            sys.exit(1)
-        raise FailureError(f"{len(bad)} of {len(rows)} image(s) could not be explained")
+    output.end_batch(len(bad), len(rows), "explained", json_=json_)
 
 
 def _place(peak: tuple[float, float] | None) -> str:

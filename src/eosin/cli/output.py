@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import shlex
 import signal
 import sys
@@ -15,6 +14,8 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
+
+from eosin.errors import FailureError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -76,26 +77,11 @@ def warn(text: str) -> None:
 
 def result(data: dict[str, Any]) -> None:
     """The result for programs: one JSON object on stdout; what is not finite becomes null."""
+    from eosin.runs import finite
+
     if _state["hushed"]:
         return
     sys.stdout.write(json.dumps(finite(data), ensure_ascii=False, indent=1, default=str) + "\n")
-
-
-def finite(value: Any) -> Any:
-    """The same value with NaN and infinities replaced by None, as JSON has neither.
-
-    >>> finite({"a": [1.0, float("nan")]})
-    {'a': [1.0, None]}
-    """
-    if isinstance(value, dict):
-        return {str(key): finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
-    if hasattr(value, "item") and getattr(value, "ndim", 1) == 0:
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
 
 
 def table(
@@ -182,6 +168,14 @@ def replacing(folder: Path, kind: str, *, force: bool) -> Iterator[None]:
     yield
     if kept:
         note(f"{folder}: kept {', '.join(kept)}, which eosin did not make")
+
+
+def end_batch(bad: int, total: int, action: str, *, json_: bool) -> None:
+    """Exit with 1 where some of many images failed; with --json the object already has them."""
+    if bad and json_:
+        sys.exit(1)
+    if bad:
+        raise FailureError(f"{bad} of {total} image(s) could not be {action}")
 
 
 def fail(message: str, exit_code: int) -> NoReturn:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from eosin.cli import options, output
-from eosin.errors import FailureError, UserError
+from eosin.errors import UserError
 
 if TYPE_CHECKING:
     from eosin.inference.images import ImagePrediction
@@ -91,10 +91,7 @@ def predict(
         cells = (_cells(row, len(classes)) for row in rows)
         output.table("", ["file", *classes, "decision"], cells, right=classes)
         output.note("Research and education only, not for diagnosis.")
-    if bad:
-        if json_:
-            sys.exit(1)
-        raise FailureError(f"{bad} of {len(rows)} image(s) could not be classified")
+    output.end_batch(bad, len(rows), "classified", json_=json_)
 
 
 def _cells(row: ImagePrediction, classes: int) -> list[str]:

@@ -40,23 +40,17 @@ def retrain(
     """
     from eosin.cli.train import split_for
     from eosin.data.store import PatchStore
-    from eosin.errors import StoppedError
     from eosin.refining.retrain import retrain as make
     from eosin.refining.verdict import NEW, notes_on, shared_cases
     from eosin.studies.compare import difference_rows
 
     opened = PatchStore.open(store)
-    options = studies.resumable()
-    try:
+    with studies.stoppable():
         result = make(
             run, opened, split_for(opened, split), new, settings=settings or [],
             from_weights=from_weights, fold=fold, allow_leaks=allow_leaks, force=force,
-            replicates=replicates, seed=seed, **options,
+            replicates=replicates, seed=seed, **studies.resumable(),
         )  # fmt: skip
-    except KeyboardInterrupt:
-        raise StoppedError(
-            f"stopped; the state is saved; resume with: {options['again']}"
-        ) from None
     if json_:
         output.result(result)
         return

@@ -54,7 +54,9 @@ def search(
     ] = 1.0,
     confirm: Annotated[
         int,
-        typer.Option(help="Train the best settings and the unchanged recipe with this many more seeds."),
+        typer.Option(
+            help="Train the best settings and the unchanged recipe with this many more seeds."
+        ),
     ] = 0,
     fold: options.Fold = None,
     resume: Annotated[

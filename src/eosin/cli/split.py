@@ -71,12 +71,8 @@ def split(
 
     opened = PatchStore.open(store)
     target = out or opened.path.with_name(f"{opened.path.resolve().name}.split.csv")
-    check_file(
-        target, "a split", is_split, force=force, store=opened, inputs={"--file": file}
-    )  # fmt: skip
-    made = _make(
-        opened, by, fractions=fractions, k=k, unlisted=unlisted, file=file, seed=seed
-    )  # fmt: skip
+    check_file(target, "a split", is_split, force=force, store=opened, inputs={"--file": file})
+    made = _make(opened, by, fractions, k, unlisted, file, seed)
     write_split(made, target)
     # What is shown is what a later command will read.
     made = read_split(target)
@@ -93,7 +89,6 @@ def split(
 def _make(
     store: PatchStore,
     by: str,
-    *,
     fractions: str | None,
     k: int | None,
     unlisted: str | None,
@@ -105,27 +100,22 @@ def _make(
 
     if by not in SCHEMES:
         raise SplitError(f"--by {by!r} is not a way to split; {closest(by, SCHEMES)}")
-    options = {"--fractions": fractions, "--folds": k, "--unlisted": unlisted, "--file": file}
     owner = {"--fractions": "case", "--folds": "folds", "--unlisted": "published", "--file": "file"}
-    for name, value in options.items():
-        if value is not None and owner[name] != by:
-            raise SplitError(f"{name} belongs to --by {owner[name]}, not to --by {by}")
-    match by:
-        case "case":
-            shares = splits.parse_fractions(fractions or "60/20/20")
-            return splits.by_case(store, fractions=shares, seed=seed)
-        case "published":
-            return splits.by_published(store, unlisted=unlisted or "out")
-        case "folds":
-            return splits.by_folds(store, k=5 if k is None else k, seed=seed)
-        case "file":
-            if file is None:
-                raise SplitError("--by file needs your table: --file split.csv")
-            return splits.by_file(store, file)
-        case "patch":
-            return splits.by_patch(store, seed=seed)
-        case _:
-            return splits.by_given(store, seed=seed)
+    for (name, scheme), value in zip(owner.items(), (fractions, k, unlisted, file), strict=True):
+        if value is not None and scheme != by:
+            raise SplitError(f"{name} belongs to --by {scheme}, not to --by {by}")
+    if by == "case":
+        shares = splits.parse_fractions(fractions or "60/20/20")
+        return splits.by_case(store, fractions=shares, seed=seed)
+    if by == "published":
+        return splits.by_published(store, unlisted=unlisted or "out")
+    if by == "folds":
+        return splits.by_folds(store, k=5 if k is None else k, seed=seed)
+    if by == "file":
+        if file is None:
+            raise SplitError("--by file needs your table: --file split.csv")
+        return splits.by_file(store, file)
+    return (splits.by_patch if by == "patch" else splits.by_given)(store, seed=seed)
 
 
 def _show(split: Split, store: PatchStore, target: Path) -> None:

@@ -75,7 +75,7 @@ def train(
     from eosin.locks import working_on
 
     tracking.check(track, track_to)
-    start: Callable[[], Session] | None = None
+    start: Callable[[], Session]
     if resume is not None:
         if any(other is not None for other in (run, split, settings, base, teacher, weights)):
             raise UserError(
@@ -94,7 +94,10 @@ def train(
         def opened() -> Session:
             from eosin.training.session import reopen
 
-            session = start() if start else reopen(resume, None if source is None else str(source))
+            if resume is not None:
+                session = reopen(resume, None if source is None else str(source))
+            else:
+                session = start()
             stack.enter_context(working_on(session.run.path, "eosin train"))
             return session
 

@@ -92,9 +92,9 @@ def train(
     with ExitStack() as stack:
 
         def opened() -> Session:
-            from eosin.training.session import reopen
-
             if resume is not None:
+                from eosin.training.session import reopen
+
                 session = reopen(resume, None if source is None else str(source))
             else:
                 session = start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -156,7 +157,8 @@ def _list(specs: list[EncoderSpec], json_: bool) -> None:
 
 
 def _facts(spec: EncoderSpec) -> dict[str, Any]:
-    return {**vars(spec), "arguments": dict(spec.arguments), "page": spec.page}
+    values = {field.name: getattr(spec, field.name) for field in fields(spec)}
+    return {**values, "arguments": dict(spec.arguments), "page": spec.page}
 
 
 _POOLINGS = {

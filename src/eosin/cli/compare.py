@@ -44,9 +44,10 @@ def compare(
         return
     for mark in result["marks"]:
         output.warn(mark)
+    common = output.patches(result["common"]["patches"], result["common"]["cases"])
     for name, rows in difference_rows(result).items():
         output.table(
-            f"{name} less {result['reference']}, {output.patches(**result['common'])}",
+            f"{name} less {result['reference']}, {common}",
             ["figure", result["reference"], name, "difference", "95 % interval", "p"],
             rows,
             right=[result["reference"], name, "difference", "p"],

@@ -118,19 +118,19 @@ def measure(
     """Rows of the main table and of that of sizes."""
     from eosin.exporting.export import Formats, export
     from eosin.exporting.parity import validation_sample
-    from eosin.inference.predictor import load
+    from eosin.models.classifier import load_classifier
     from eosin.training.session import reopen
 
     session = reopen(run, str(store))
     out = folder / f"{run.name}-exported"
     result = export(run, out, formats=Formats(int8=True, openvino=True), store=str(store))
-    refused = {each["file"] for each in result["refused"]}
+    refused = {each.file for each in result.refused}
     chosen = np.sort(np.random.default_rng(0).permutation(len(session.store))[:patches])
     np.save(folder / "patches.npy", session.store.patches[chosen])
     sample = validation_sample(session)
     np.save(folder / "val.npy", sample.patches)
-    facts = load(run).facts
-    point = facts.decision().point
+    model, facts = load_classifier(run)
+    rule = facts.decision()
     ways = {name: way for name, way in WAYS.items() if way[0] not in refused}
     workers = {
         name: Worker(out / file if file else run, precision)
@@ -149,14 +149,13 @@ def measure(
         rows = rows_of(alternate(jobs(patches, BATCH), repeats=turns), work=len(chosen))
         reference = given[next(iter(given))]
         for row in rows:
-            row |= {
-                "network": facts.architecture, **lost(reference, given[row["job"]], sample, point)
-            }  # fmt: skip
+            row |= {"network": model.architecture, **lost(reference, given[row["job"]], sample,
+                                                          rule)}  # fmt: skip
         by_size = []
         for size in sizes:
             number = min(patches, max(size, 64 if size == 1 else 2048))
             times = alternate(jobs(number, size), repeats=min(turns, 5))
-            common = {"network": facts.architecture, "at_once": size}
+            common = {"network": model.architecture, "at_once": size}
             by_size += [common | row for row in rows_of(times, work=number)]
     finally:
         for worker in workers.values():
@@ -166,11 +165,11 @@ def measure(
     return rows, by_size
 
 
-def lost(reference: np.ndarray, found: np.ndarray, sample: Any, point: Any) -> Row:
+def lost(reference: np.ndarray, found: np.ndarray, sample: Any, rule: Any) -> Row:
     """AUROC lost and the share of changed decisions on validation patches."""
     from eosin.evaluation.ranking import auroc
 
-    changed = np.mean(point.called(reference) != point.called(found))
+    changed = np.mean(rule.point.called(reference) != rule.point.called(found))
     return {
         "auroc_lost": round(auroc(sample.labels, reference) - auroc(sample.labels, found), 5),
         "changed": round(float(changed), 5),

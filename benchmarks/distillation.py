@@ -105,7 +105,7 @@ def trained(
             force=path.exists(),
         )
         facts = fit(session)
-        print(f"{path.name}: {facts['train_seconds']:.0f} s", flush=True)
+        print(f"{path.name}: {facts.train_seconds or 0:.0f} s", flush=True)
     return path
 
 

@@ -32,6 +32,7 @@ from eosin.data.store import PatchStore
 from eosin.figures.canvas import BLUE, GREEN, INK, ORANGE, canvas, legend, save
 from eosin.memory import keep_freed_memory
 from eosin.probing.probe import begin, fit_probe, probe_recipe
+from eosin.records.model import ModelFacts
 from eosin.runs import RunFolder, environment
 from eosin.splitting.published import published_parts
 from eosin.splitting.splits import Split, by_file
@@ -124,30 +125,32 @@ def split(store: PatchStore, train: list[str], val: list[str], folder: Path) -> 
     return by_file(store, folder / "split.csv")
 
 
-def train(store: PatchStore, chosen: Split, wanted: Recipe, path: Path, **options: Any) -> Row:
+def train(
+    store: PatchStore, chosen: Split, wanted: Recipe, path: Path, **options: Any
+) -> ModelFacts:
     session, _ = start(store, chosen, wanted, path, **options)
     return fit(session)
 
 
-def probe(store: PatchStore, chosen: Split, path: Path, base: Path) -> Row:
+def probe(store: PatchStore, chosen: Split, path: Path, base: Path) -> ModelFacts:
     recipe, _ = probe_recipe(store, str(base))
     facts = fit_probe(begin(store, chosen, recipe, path, base=base), folder=path.parent / "cache")
     shutil.rmtree(path.parent / "cache")
     return facts
 
 
-def entry(way: str, cases: int, seed: int, run: Path, facts: Row) -> Row:
+def entry(way: str, cases: int, seed: int, run: Path, facts: ModelFacts) -> Row:
     rows = RunFolder(run).metrics()
     last = min(rows, key=lambda row: row["val_loss"]) if way == "probe" else rows[-1]
     return {
         "way": way,
         "cases": cases,
         "seed": seed,
-        "patches": facts["train_patches"] if cases else 0,
-        "epochs": facts["epochs"] if cases else 0,
+        "patches": facts.train_patches if cases else 0,
+        "epochs": facts.epochs if cases else 0,
         "auroc": round(last["val_auroc"], 5),
         "average_precision": round(last["val_average_precision"], 5),
-        "train_seconds": facts["train_seconds"] if cases else 0,
+        "train_seconds": facts.train_seconds if cases else 0,
     }
 
 

@@ -69,10 +69,10 @@ def one(
             for base, each in found["baselines"].items()
             if "auroc" in each
         },
-        "epochs": facts["epochs"],
-        "train_seconds": facts["train_seconds"],
+        "epochs": facts.epochs,
+        "train_seconds": facts.train_seconds,
         "total_seconds": round(total, 1),
-        "train_patches": facts["train_patches"],
+        "train_patches": facts.train_patches,
     }
 
 

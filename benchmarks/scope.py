@@ -60,7 +60,7 @@ def main() -> None:
     rng = np.random.default_rng(0)
     rows = np.sort(rng.choice(rows, min(len(rows), wanted.most), replace=False))
     predictor = load_run(wanted.run)
-    limit = predictor.facts["scope"]["threshold"]
+    limit = predictor.facts.decision().scope_limit
 
     def distances(patches: np.ndarray) -> np.ndarray:
         return predictor.distances(predictor.read(patches, np.arange(len(patches)))[1])

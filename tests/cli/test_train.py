@@ -20,6 +20,7 @@ import polars as pl
 import pytest
 
 from eosin.data.store import PatchStore
+from eosin.records.model import ModelFacts
 from eosin.splitting.splits import by_case, by_patch, write_split
 from eosin.synthetic.archive import make_store
 
@@ -55,8 +56,8 @@ def test_a_run_folder_is_complete(trained: Path, made_up_store: PatchStore) -> N
     assert not [name for name in names if name.endswith(".partial")]
     facts = json.loads((trained / "model.json").read_text())
     assert facts["fit"] == "pad"
-    assert facts["threshold"]["chosen_on"] == "validation"
-    assert any("made-up" in mark for mark in facts["marks"])
+    assert ModelFacts.of_run(trained).decision().point.chosen_on == "validation"
+    assert [mark["kind"] for mark in facts["marks"]] == ["made_up"]
     evaluation = json.loads((trained / "evaluation.json").read_text())
     for name in FIGURES:
         figure = evaluation[name]
@@ -99,8 +100,8 @@ def test_an_unseen_store_is_evaluated_whole(eosin: Run, trained: Path, tmp_path:
     assert result["n_patches"] == 60
     assert (tmp_path / "out" / "evaluation.json").exists()
     # The threshold is the run's own.
-    facts = json.loads((trained / "model.json").read_text())
-    assert result["threshold"]["value"] == facts["threshold"]["value"]
+    points = ModelFacts.of_run(trained).points
+    assert result["threshold"]["value"] == points["balanced"].threshold
 
 
 def rename_cases(store: PatchStore, names: list[str]) -> Path:

@@ -109,7 +109,7 @@ def test_a_file_sees_images_of_another_size_as_they_are_packed(
     exported: tuple[Path, dict[str, Any]], tmp_path: Path, fit: str
 ) -> None:
     predictor = load(exported[0] / "model.onnx")
-    assert predictor.facts["fit"] == "pad"
+    assert predictor.facts.fit == "pad"
     height, width = predictor.patch_size
     rng = np.random.default_rng(0)
     for k, size in enumerate([(height, width), (height - 9, width), (height // 2, width // 3)]):
@@ -155,7 +155,7 @@ def test_the_card_says_what_was_found(exported: tuple[Path, dict[str, Any]]) -> 
         "# Export card: a run",
         "Research and education only, not for diagnosis.",
         "| patches | input | uint8 |",
-        "60 patches of 3 cases as torch",
+        "60 patches of 3 cases: validation",
         "- Made-up data: drawn by a program",
         'session = onnxruntime.InferenceSession("model.onnx")',
     ):

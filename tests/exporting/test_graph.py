@@ -79,8 +79,10 @@ def ensemble() -> Classifier:
     members = []
     for architecture, arguments, views in (("compact", TINY, 1), ("article", {"width": 2}, 8)):
         member = built(architecture, arguments, (24, 24), views=views)
-        members.append({key: member.description()[key] for key in (
-            "architecture", "arguments", "mean", "deviation", "temperature", "views")})  # fmt: skip
+        facts = member.facts().to_json()
+        members.append({key: facts[key] for key in (
+            "architecture", "arguments", "mean", "deviation", "views")})  # fmt: skip
+        members[-1]["temperature"] = float(member.temperature)
     return built("ensemble", {"members": members}, (24, 24), mean=(0.0,) * 3, deviation=(1.0,) * 3)
 
 

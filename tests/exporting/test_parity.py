@@ -45,7 +45,8 @@ def test_rounding_at_a_limit_is_no_change() -> None:
     found = reading([0.499999, 0.9, 0.200001], [1, 2.000001, 1])
     figures = compare(torch, found, TWO, None)
     assert (figures.called_changed, figures.answers_changed) == (0, 0)
-    assert figures.on_a_limit == 2
+    # 0.2 in float32 is the band's own end, so it is answered; a little more is referred.
+    assert figures.on_a_limit == 3
     assert exact(figures)
     # A real change of a patch that lies on a limit is one.
     figures = compare(torch, reading([0.4, 0.9, 0.2], [1, 2.0, 1]), TWO, None)

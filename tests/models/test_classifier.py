@@ -219,7 +219,7 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
     assert "damaged" in broken(mean="x")
     assert "damaged" in broken(patch_size=None)
     wider = broken(arguments={"widths": [16, 64], "blocks": [0, 0]})
-    assert "should be (16" in wider
+    assert "should be (64" in wider
     assert "and is" in wider
     (tmp_path / "model.json").write_text("{")
     with pytest.raises(RunError, match="cannot be read"):

@@ -23,6 +23,7 @@ from eosin.errors import LeakError, RecipeError, RunError
 from eosin.models.classifier import load_classifier
 from eosin.probing.embeddings import Watcher
 from eosin.probing.probe import begin, fit_probe, probe_recipe
+from eosin.records.model import ModelFacts
 from eosin.runs import RunFolder
 from eosin.splitting.splits import Split, by_case, by_file
 from eosin.training.session import fit, start
@@ -76,7 +77,8 @@ def quick(
     recipe, base = probe_recipe(store, encoder, precision="fp32", **made)
     split = options.pop("split", None) or by_case(store)
     session = begin(store, split, recipe, path, base=base, **options)
-    return session.run, fit_probe(session, folder=path.with_name("embeddings"))
+    facts = fit_probe(session, folder=path.with_name("embeddings"))
+    return session.run, facts.to_json()
 
 
 def test_it_is_a_run_as_any_other(probed: Path, small: PatchStore) -> None:
@@ -90,7 +92,7 @@ def test_it_is_a_run_as_any_other(probed: Path, small: PatchStore) -> None:
     assert facts["architecture"] == "encoder"
     assert facts["fit"] == "pad"
     assert facts["probe"]["chosen_on"] == "validation"
-    assert facts["threshold"]["chosen_on"] == "validation"
+    assert ModelFacts.of_run(probed).decision().point.chosen_on == "validation"
     assert set(pl.read_parquet(probed / "seen.parquet")["part"]) == {"train", "val"}
     rows = RunFolder(probed).metrics()
     best = min(rows, key=lambda row: row["val_loss"])
@@ -178,7 +180,7 @@ def test_a_run_that_saw_the_test_cases_is_refused(
     assert not (tmp_path / "run").exists()
     assert not (tmp_path / "embeddings").exists()
     _, facts = quick(small, tmp_path / "run", str(earlier), split=split, allow_leaks=True)
-    assert any("has seen 1 cases" in mark for mark in facts["marks"])
+    assert any("has seen 1 case and" in mark["sentence"] for mark in facts["marks"])
 
 
 def test_bad_requests(eosin: Run, small: PatchStore, tmp_path: Path, earlier: Path) -> None:

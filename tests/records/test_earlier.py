@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -71,3 +72,15 @@ def test_it_is_evaluated_by_this_version(made_up_store: PatchStore, tmp_path: Pa
     assert model.scope_whitening is not None
     assert np.array_equal(again.scope_whitening, model.scope_whitening)
     assert ModelFacts.of_run(tmp_path / "run").decision() == facts.decision()
+
+
+def test_what_is_written_now_fits_the_published_schemas() -> None:
+    from jsonschema import Draft202012Validator
+
+    folder = Path(__file__).parents[2] / "docs" / "reference" / "schemas"
+    facts = ModelFacts.of_run(EARLIER / "run")
+    assert facts.fitted is not None
+    written = {"model.json": facts.to_json(), "fitted.json": facts.fitted.to_json()}
+    for name, value in written.items():
+        schema = json.loads((folder / name).read_text("utf-8"))
+        Draft202012Validator(schema).validate(json.loads(json.dumps(value)))

@@ -51,7 +51,7 @@ def test_the_schema_is_the_published_one_and_accepts_what_is_written():
         assert published.read_text("utf-8") == text, "write it with: python docs/schemas.py"
         schema = json.loads(text)
         Draft202012Validator.check_schema(schema)
-        for folder in sorted(EARLIER.iterdir()):
+        for folder in sorted(EARLIER.iterdir()) if name == "evaluation.json" else ():
             Draft202012Validator(schema).validate(Evaluation.read(folder).to_json())
 
 

@@ -36,7 +36,7 @@ def test_training_on_a_gpu_learns_resumes_and_answers_alike(
     with pytest.raises(StoppedError):
         Trainer(made_up_store, parts, recipe, run, reporter=reporter).fit()
     facts = Trainer(made_up_store, parts, recipe, run).fit(resume=True)
-    assert "cuda" in facts["machine"]
+    assert "cuda" in facts.machine
     assert run.metrics()[-1]["val_auroc"] > 0.7
     model, _ = load_classifier(run.path)
     patches = torch.from_numpy(np.array(made_up_store.patches[:64]))

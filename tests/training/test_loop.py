@@ -52,7 +52,7 @@ def test_compact_learns(made_up_store: PatchStore, parts: Parts, tmp_path: Path)
     assert rows[-1]["val_auroc"] > 0.7
     assert rows[-1]["watched"].endswith(".png")
     assert 0 < rows[-1]["watched_probability"] < 1
-    assert not facts["diagnoses"]
+    assert not facts.diagnoses
     model, saved = load_classifier(tmp_path / "run")
     assert saved["store_digest"] == made_up_store.digest
     assert model.classes == made_up_store.classes
@@ -69,8 +69,8 @@ def test_verbatim_is_dead_and_says_so(
     before = {n: p.detach().clone() for n, p in work.model.named_parameters()}
     facts = work.fit()
     assert all(torch.equal(before[n], p) for n, p in work.model.named_parameters())
-    assert facts["diagnoses"][0]["name"] == "no weight changed"
-    assert facts["epochs"] == 1
+    assert facts.diagnoses[0].name == "no weight changed"
+    assert facts.epochs == 1
     assert "no weight changed" in warned[0]
     share = made_up_store.labels[parts["train"]].mean()
     row = RunFolder(tmp_path / "run").metrics()[0]
@@ -290,8 +290,8 @@ def test_early_stopping_and_the_best_epoch(
     )
     facts = trainer(made_up_store, parts, tmp_path / "run", recipe).fit()
     scores = [row["val_auroc"] for row in RunFolder(tmp_path / "run").metrics()]
-    assert facts["epochs"] == len(scores) < 40
-    assert facts["kept_epoch"] == int(np.argmax(scores)) + 1 == len(scores) - 2
+    assert facts.epochs == len(scores) < 40
+    assert facts.kept_epoch == int(np.argmax(scores)) + 1 == len(scores) - 2
 
 
 def test_class_weights_raise_the_rare_class(

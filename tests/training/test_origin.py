@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +15,10 @@ import torch
 from eosin.config import Recipe
 from eosin.data.store import PatchStore
 from eosin.errors import LeakError, RecipeError, RunError, StoppedError
+from eosin.inference.assess import assess
 from eosin.models.classifier import load_classifier
 from eosin.runs import RunFolder
-from eosin.splitting.seen import seen_before, seen_table
+from eosin.splitting.seen import Seen
 from eosin.splitting.splits import Split, by_case, by_file
 from eosin.training.loop import Reporter
 from eosin.training.origin import head_tensors
@@ -53,8 +56,9 @@ def test_a_run_begins_with_anothers_weights(
     still = RECIPE.changed(learning_rate=1e-12, arguments={**RECIPE.arguments, "dropout": 0.0})
     session, _ = start(made_up_store, split, still, tmp_path / "run", base=earlier)
     facts = fit(session)
-    assert not any("has seen" in mark for mark in facts["marks"])
-    assert facts["start"]["kind"] == "run"
+    assert not any("has seen" in mark for mark in map(str, facts.marks))
+    assert facts.start == session.origin
+    assert session.origin.kind == "run"
     before, after = load_classifier(earlier)[0], load_classifier(tmp_path / "run")[0]
     assert torch.equal(before.mean, after.mean)
     for name, value in before.network.named_parameters():
@@ -79,7 +83,7 @@ def test_what_an_earlier_run_learned_from_is_not_measured_on(
 ) -> None:
     split = other_split(made_up_store, earlier, part, target, tmp_path)
     word = {"base": "--from", "teacher": "the teacher"}[role]
-    with pytest.raises(LeakError, match=rf"{word} .* 1 cases and 20 patches of the {target} part"):
+    with pytest.raises(LeakError, match=rf"{word} .* 1 case and 20 patches of the {target} part"):
         start(made_up_store, split, RECIPE, tmp_path / "run", **{role: earlier})
     assert not (tmp_path / "run").exists()
     session, _ = start(
@@ -117,7 +121,7 @@ def test_what_was_seen_before_counts_as_seen(
     pl.concat([seen, extra]).write_parquet(more / "seen.parquet")
     start(made_up_store, split, RECIPE, tmp_path / "next", base=more)
     assert "elsewhere" in pl.read_parquet(tmp_path / "next" / "seen.parquet")["case"].to_list()
-    assert seen_before(seen_table(mine), made_up_store)[0]
+    assert Seen.of_run(mine).overlap(made_up_store)
 
 
 def test_the_head_is_fresh_for_other_classes(earlier: Path) -> None:
@@ -133,12 +137,44 @@ def test_the_head_is_fresh_for_other_classes(earlier: Path) -> None:
     source = load_classifier(earlier)[0].network.state_dict()
     for name, value in model.network.state_dict().items():
         assert torch.equal(value, head[name] if name in head else source[name])
-    (changed := dict(record))["digest"] = "0"
     with pytest.raises(RunError, match="has changed since"):
-        initializer(changed, resume=False)
-    changed["path"] = str(earlier / "gone")
+        initializer(record.changed(weights_digest="0"), resume=False)
     with pytest.raises(RunError, match="is missing"):
-        initializer(changed, resume=False)
+        initializer(record.changed(path=str(earlier / "gone")), resume=False)
+
+
+def test_a_record_of_an_earlier_version_has_the_digest_of_the_file(earlier: Path) -> None:
+    from eosin.records.origin import Origin
+
+    digest = hashlib.sha256((earlier / "model.safetensors").read_bytes()).hexdigest()
+    old = {"kind": "run", "path": str(earlier), "digest": digest}
+    Origin.model_validate(old).check()
+    with pytest.raises(RunError, match="has changed since"):
+        Origin.model_validate({**old, "digest": "0"}).check()
+
+
+def test_evaluating_a_run_changes_nothing_for_what_started_from_it(
+    made_up_store: PatchStore, split: Split, earlier: Path, tmp_path: Path
+) -> None:
+    first = tmp_path / "first"
+    shutil.copytree(earlier, first)
+    recipe = RECIPE.changed(epochs=2)
+    session, _ = start(made_up_store, split, recipe, tmp_path / "run", base=first, teacher=first)
+    stops = iter([False, False, True])
+    with pytest.raises(StoppedError):
+        fit(session, reporter=Reporter(stop=lambda: next(stops, False)))
+    before = (first / "model.safetensors").read_bytes()
+    assess(reopen(first), replicates=20, with_baselines=False)
+    assert (first / "fitted.json").is_file()
+    assert (first / "model.safetensors").read_bytes() == before
+    # Killed before its first checkpoint, a run starts again; stopped after it, it is resumed.
+    for checkpoint in (True, False):
+        copy = tmp_path / f"copy-{checkpoint}"
+        shutil.copytree(session.run.path, copy)
+        (copy / "teacher.npy").unlink()
+        if not checkpoint:
+            (copy / "resume.pt").unlink()
+        assert fit(reopen(copy), resume=checkpoint).epochs == 2
 
 
 def test_a_student_learns_from_a_teacher_and_goes_on_without_it(
@@ -147,7 +183,9 @@ def test_a_student_learns_from_a_teacher_and_goes_on_without_it(
     recipe = RECIPE.changed(epochs=2, distill_weight=0.9)
     whole, _ = start(made_up_store, split, recipe, tmp_path / "whole", teacher=earlier)
     facts = fit(whole)
-    assert facts["teacher"]["recipe"] == RECIPE.name
+    assert facts.teacher == whole.teacher
+    assert whole.teacher is not None
+    assert whole.teacher.recipe == RECIPE.name
     kept = np.load(tmp_path / "whole" / "teacher.npy")
     assert kept.shape == (len(whole.parts["train"]), 2)
     stopped, _ = start(made_up_store, split, recipe, tmp_path / "stopped", teacher=earlier)

@@ -143,9 +143,10 @@ class Seen:
         }
 
     def write(self, path: Path) -> None:
-        """Write it as a seen.parquet."""
+        """Write it as a seen.parquet; one with names of cases has no column of keys."""
+        keyed = bool((self.table["key"] != "").any())
         with whole_file(path) as temporary:
-            self.table.write_parquet(temporary)
+            (self.table if keyed else self.table.drop("key")).write_parquet(temporary)
 
     def overlap(self, store: PatchStore, rows: Rows | None = None) -> Overlap:
         """Which patches of a store were seen, by the name of the case or by pixels.

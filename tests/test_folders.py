@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing
 import os
@@ -238,3 +239,104 @@ def test_a_second_process_is_told_who_is_at_work(tmp_path: Path) -> None:
         except BusyError:
             time.sleep(0.05)
     assert (tmp_path / LOCK).read_text() == ""
+
+
+@pytest.mark.parametrize("foreign", [False, True])
+def test_killed_between_two_renames_the_old_folder_comes_back(
+    tmp_path: Path, foreign: bool
+) -> None:
+    """Where names cannot be exchanged, a kill leaves the name empty until the next writer."""
+    out = an_export(tmp_path / "out", "before")
+    if foreign:
+        (out / "notes.txt").write_text("mine")
+    code = (
+        "import os, signal, sys\nimport eosin.swaps\nfrom eosin.folders import whole_folder\n"
+        "eosin.swaps._exchange = lambda one, other: False\n"
+        "rename, done = os.rename, []\n"
+        "def counted(*names):\n"
+        "    if done: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    done.append(rename(*names))\n"
+        "os.rename = counted\n"
+        "with whole_folder(sys.argv[1], 'export', force=True) as f:\n"
+        "    (f / 'export.json').write_text('after')\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(out)], check=False)
+    assert not out.exists()
+    sweep(out)
+    assert (out / "export.json").read_text() == "before"
+    assert (out / "notes.txt").exists() == foreign
+    assert os.listdir(tmp_path) == ["out"]
+
+
+def test_a_name_that_another_process_made_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    def both() -> None:
+        with whole_folder(tmp_path / "out", "export") as folder:
+            (folder / "export.json").write_text("second")
+            an_export(tmp_path / "out", "first")
+
+    with pytest.raises(UserError, match="already contains an export"):
+        both()
+    assert (tmp_path / "out" / "export.json").read_text() == "first"
+    assert os.listdir(tmp_path) == ["out"]
+
+
+def test_a_file_of_the_user_of_an_earlier_version_s_folder_is_kept(tmp_path: Path) -> None:
+    out = an_export(tmp_path / "out", json.dumps({"exported_with": {"eosin": "0.6.0"}}))
+    (out / MARK).unlink()
+    (out / "notes.txt").write_text("mine")
+    with whole_folder(out, "export", force=True) as folder:
+        (folder / "export.json").write_text("{}")
+    assert sorted(os.listdir(out)) == [MARK, "export.json", "notes.txt"]
+
+
+def test_a_link_to_a_folder_stays_a_link(tmp_path: Path) -> None:
+    an_export(tmp_path / "real", "1")
+    (tmp_path / "link").symlink_to("real")
+    with whole_folder(tmp_path / "link", "export", force=True) as folder:
+        (folder / "export.json").write_text("2")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real" / "export.json").read_text() == "2"
+    assert sorted(os.listdir(tmp_path)) == ["link", "real"]
+
+
+@pytest.mark.parametrize(
+    ("number", "sentence"),
+    [
+        (errno.EXDEV, "it may be a mount point, so choose a name inside it"),
+        (errno.EBUSY, "it may be a mount point, so choose a name inside it"),
+        (errno.EROFS, "Read-only file system"),
+        (errno.ESTALE, "Stale file handle"),
+    ],
+)
+@pytest.mark.parametrize("force", [False, True])
+def test_a_rename_that_fails_leaves_everything_and_names_the_target(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, sentence: str, force: bool
+) -> None:
+    out = tmp_path / "out"
+    if force:
+        an_export(out, "before")
+
+    def failing(source: Path, target: Path) -> None:
+        raise OSError(number, os.strerror(number), str(source), None, str(target))
+
+    monkeypatch.setattr("eosin.swaps._exchange", lambda one, other: False)
+    monkeypatch.setattr("os.rename", failing)
+    with pytest.raises(OSError) as raised, whole_folder(out, "export", force=force) as f:  # noqa: PT011
+        (f / "export.json").write_text("after")
+    assert sentence in f"{raised.value.strerror}"
+    assert raised.value.filename == str(out)
+    assert os.listdir(tmp_path) == (["out"] if force else [])
+    if force:
+        assert (out / "export.json").read_text() == "before"
+
+
+def test_a_file_system_without_locks_is_written_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without(descriptor: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("eosin.locks._lock", without)
+    with working_on(tmp_path / "run", "eosin train"), whole_file(tmp_path / "a") as temporary:
+        temporary.write_text("1")
+    assert (tmp_path / "a").read_text() == "1"

@@ -14,20 +14,16 @@ import json
 import os
 import secrets
 import shutil
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from eosin.errors import UserError
 from eosin.kinds import ENDING, KINDS, LOCK, MARK, belongs, matches, recognize
-from eosin.locks import Lock, refuse_in_use
+from eosin.locks import Lock, claim, refuse_in_use
 from eosin.swaps import swap, synchronize
 
 Path_ = str | os.PathLike[str]
 Inputs = Mapping[str, Path_ | None]
-
-#: A temporary entry without a lock is swept when its process is gone, or after this many seconds.
-_SWEEP_AFTER_S = 60
 
 
 @contextlib.contextmanager
@@ -353,26 +349,7 @@ def _is_empty(folder: Path) -> bool:
 def _claim(leftover: Path) -> Lock | None:
     """The lock of a leftover whose writer is dead; None where it may be alive."""
     number = leftover.name.removesuffix(ENDING).rpartition(".")[2].partition("-")[0]
-    if not number.isdigit():
-        return None
-    try:
-        if _running(int(number)) and time.time() - leftover.stat().st_mtime < _SWEEP_AFTER_S:
-            return None
-        if leftover.is_dir():
-            return Lock.take(leftover / LOCK)
-        return Lock.take(leftover, create=False)
-    except OSError:
-        return None
-
-
-def _running(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
+    return claim(leftover, int(number)) if number.isdigit() else None
 
 
 def _name_target(error: OSError, temporary: Path, target: Path) -> None:

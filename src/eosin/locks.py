@@ -22,6 +22,7 @@ from eosin.kinds import LOCK
 
 #: What file systems without locks answer; nobody is refused there.
 _WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
+_SWEEP_AFTER_S = 60
 #: What this process works on: process, thread, folder.
 _held: set[tuple[int, int, str]] = set()
 
@@ -128,6 +129,29 @@ def refuse_in_use(folder: str | os.PathLike[str]) -> None:
     if lock is None:
         raise BusyError(f"{folder} is in use{_user_of(path)}; wait until it has finished")
     lock.release()
+
+
+def claim(path: Path, process: int) -> Lock | None:
+    """The lock of a temporary file or folder that a dead process left; None if it may be alive.
+
+    A number may be that of a younger process: after a minute the lock alone decides.
+    """
+    try:
+        if _running(process) and time.time() - path.stat().st_mtime < _SWEEP_AFTER_S:
+            return None
+        return Lock.take(path / LOCK) if path.is_dir() else Lock.take(path, create=False)
+    except OSError:
+        return None
+
+
+def _running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _key(folder: str | os.PathLike[str]) -> tuple[int, int, str]:

@@ -19,7 +19,7 @@ import torch
 
 from eosin.config import Recipe
 from eosin.data.store import PatchStore
-from eosin.errors import LeakError, RecipeError, RunError
+from eosin.errors import LeakError, RecipeError, UserError
 from eosin.models.classifier import load_classifier
 from eosin.probing.embeddings import Watcher
 from eosin.probing.probe import begin, fit_probe, probe_recipe
@@ -229,7 +229,7 @@ def test_a_stopped_probe_gives_way(eosin: Run, small: PatchStore, tmp_path: Path
         fit_probe(session, folder=tmp_path / "embeddings", watcher=watcher)
     run, _ = quick(small, tmp_path / "run")
     assert run.finished
-    with pytest.raises(RunError, match="exists already"):
+    with pytest.raises(UserError, match="already contains a run"):
         quick(small, tmp_path / "run")
     assert quick(small, tmp_path / "run", force=True)[0].finished
 

@@ -26,17 +26,11 @@ from typing import Any
 import numpy as np
 from bootstrap import hardware
 
-from eosin.evaluation.intervals import Units, resampling_units
+from eosin.records.scored import Scored
 from eosin.trust.benefit import decision_curve
-from eosin.trust.calibration import (
-    expected_calibration_error,
-    fit_isotonic,
-    fit_temperature,
-    measure_calibration,
-    say_calibration,
-    softmax,
-)
-from eosin.trust.reliability import equal_mass
+from eosin.trust.calibration import measure_calibration, say_calibration
+from eosin.trust.reliability import equal_mass, expected_calibration_error
+from eosin.trust.temperature import fit_isotonic, fit_temperature, softmax
 from eosin.trust.totals import replicate_totals
 
 CASES, EACH, REPLICATES = 49, 200, 400
@@ -54,12 +48,13 @@ def world(cases: int, slope: float, shift: float, rng: np.random.Generator) -> S
     return (rng.random(len(case)) < true).astype(int), 1 / (1 + np.exp(-z)), case
 
 
-def plain_interval(y: np.ndarray, p: np.ndarray, units: Units, seed: int) -> np.ndarray:
+def plain_interval(scored: Scored, seed: int) -> np.ndarray:
     """The percentiles of the replicates as they are: float [2]."""
+    p = scored.scores
     cells = equal_mass(p)
-    values = [np.ones(len(y)), p - y]
+    values = [np.ones(len(p)), p - scored.labels]
     sums = replicate_totals(
-        values, cells, int(cells.max()) + 1, units, replicates=REPLICATES, seed=seed
+        values, cells, int(cells.max()) + 1, scored.units, replicates=REPLICATES, seed=seed
     )
     errors = np.abs(sums[:, 1]).sum(axis=1) / sums[:, 0].sum(axis=1)
     return np.quantile(errors, [0.025, 0.975])
@@ -71,14 +66,14 @@ def coverage(trials: int) -> list[dict[str, Any]]:
     for slope, shift in WORLDS:
         rng = np.random.default_rng(0)
         # Half a million patches stand for all there are.
-        true = expected_calibration_error(*world(2500, slope, shift, rng)[:2])
+        true = expected_calibration_error(Scored.of(*world(2500, slope, shift, rng)[:2]))
         held, estimates = np.zeros(2), []
         for trial in range(trials):
             y, p, case = world(CASES, slope, shift, rng)
-            units = resampling_units(case.astype(str), len(y))
-            found = measure_calibration(y, {"p": p}, units, replicates=REPLICATES, seed=trial)
+            scored = Scored.of(y, p, case.astype(str))
+            found = measure_calibration(scored, {"p": p}, replicates=REPLICATES, seed=trial)
             ece = found["p"]["ece"]
-            low, high = plain_interval(y, p, units, trial)
+            low, high = plain_interval(scored, trial)
             held += [low <= true <= high, ece["low"] <= true <= ece["high"]]
             estimates.append(ece["value"])
         rows.append(
@@ -100,12 +95,12 @@ def timings(patches: int) -> list[dict[str, Any]]:
     z = rng.normal(-1, 2, patches)
     y = (rng.random(patches) < 1 / (1 + np.exp(-z))).astype(int)
     logits = np.stack([np.zeros(patches), 1.3 * z], axis=1)
-    units = resampling_units(rng.integers(0, CASES, patches).astype(str), patches)
     p = softmax(logits)[:, 1]
+    scored = Scored.of(y, p, rng.integers(0, CASES, patches).astype(str))
     methods = {"before": p, "temperature": softmax(logits, temperature=1.3), "isotonic": p**1.1}
     jobs: dict[str, Callable[[], object]] = {
-        "measure_calibration, 3 methods": lambda: measure_calibration(y, methods, units),
-        "decision_curve": lambda: decision_curve(y, p, units),
+        "measure_calibration, 3 methods": lambda: measure_calibration(scored, methods),
+        "decision_curve": lambda: decision_curve(scored),
         "fit_temperature": lambda: fit_temperature(y, logits),
     }
     rows = []
@@ -128,8 +123,8 @@ def fitted_and_measured(fit: Sample, measure: Sample) -> tuple[float, dict[str, 
         "temperature": temperature.apply(measure[1]),
         "isotonic": isotonic.apply(p),
     }
-    units = resampling_units(measure[2], len(measure[0]))
-    return temperature.value, measure_calibration(measure[0], methods, units)
+    scored = Scored.of(measure[0], p, measure[2])
+    return temperature.value, measure_calibration(scored, methods)
 
 
 def real(path: Path, halves: int) -> list[dict[str, Any]]:

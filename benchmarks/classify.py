@@ -118,7 +118,7 @@ def measure(
     """Rows of the main table and of that of sizes."""
     from eosin.exporting.export import Formats, export
     from eosin.exporting.parity import validation_sample
-    from eosin.models.classifier import load_classifier
+    from eosin.inference.predictor import load
     from eosin.training.session import reopen
 
     session = reopen(run, str(store))
@@ -129,8 +129,8 @@ def measure(
     np.save(folder / "patches.npy", session.store.patches[chosen])
     sample = validation_sample(session)
     np.save(folder / "val.npy", sample.patches)
-    model, facts = load_classifier(run)
-    rule = facts.decision()
+    facts = load(run).facts
+    point = facts.decision().point
     ways = {name: way for name, way in WAYS.items() if way[0] not in refused}
     workers = {
         name: Worker(out / file if file else run, precision)
@@ -149,13 +149,14 @@ def measure(
         rows = rows_of(alternate(jobs(patches, BATCH), repeats=turns), work=len(chosen))
         reference = given[next(iter(given))]
         for row in rows:
-            row |= {"network": model.architecture, **lost(reference, given[row["job"]], sample,
-                                                          rule)}  # fmt: skip
+            row |= {
+                "network": facts.architecture, **lost(reference, given[row["job"]], sample, point)
+            }  # fmt: skip
         by_size = []
         for size in sizes:
             number = min(patches, max(size, 64 if size == 1 else 2048))
             times = alternate(jobs(number, size), repeats=min(turns, 5))
-            common = {"network": model.architecture, "at_once": size}
+            common = {"network": facts.architecture, "at_once": size}
             by_size += [common | row for row in rows_of(times, work=number)]
     finally:
         for worker in workers.values():
@@ -165,11 +166,11 @@ def measure(
     return rows, by_size
 
 
-def lost(reference: np.ndarray, found: np.ndarray, sample: Any, rule: Any) -> Row:
+def lost(reference: np.ndarray, found: np.ndarray, sample: Any, point: Any) -> Row:
     """AUROC lost and the share of changed decisions on validation patches."""
     from eosin.evaluation.ranking import auroc
 
-    changed = np.mean(rule.point.called(reference) != rule.point.called(found))
+    changed = np.mean(point.called(reference) != point.called(found))
     return {
         "auroc_lost": round(auroc(sample.labels, reference) - auroc(sample.labels, found), 5),
         "changed": round(float(changed), 5),

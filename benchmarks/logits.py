@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from eosin.files import whole
+from eosin.folders import whole_file
 from eosin.inference.torch_predictor import load_run
 from eosin.memory import keep_freed_memory
 from eosin.training.session import reopen
@@ -41,7 +41,7 @@ def main() -> None:
             arrays[f"{name}_case"] = store.cases[rows].astype(np.str_)
             arrays[f"{name}_row"] = rows
             print(f"{name}: {len(rows):,} patches of {len(set(store.cases[rows].tolist()))} cases")
-    with whole(wanted.output) as temporary, open(temporary, "wb") as file:
+    with whole_file(wanted.output) as temporary, open(temporary, "wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
 
 

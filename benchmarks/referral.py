@@ -31,14 +31,17 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from eosin.evaluation.intervals import Units
+from eosin.records.points import OperatingPoint
+from eosin.records.scored import Scored, Units
 from eosin.trust.referral import choose_band
 from eosin.trust.risk_control import first_cut, last_held
-from eosin.trust.selective import counts_by_unit, cuts, read_scores, sureness
+from eosin.trust.selective import counts_by_unit, cuts, sureness
 
 Row = dict[str, Any]
 CASES = (15, 29, 49, 100)
 POPULATION = 6000
+#: The threshold that the band lies around.
+EVEN = OperatingPoint("even", 0.5)
 
 
 def main() -> None:
@@ -66,7 +69,7 @@ class Pool:
         order = np.argsort(codes, kind="stable")
         self.y, self.p = np.asarray(y_true)[order], np.asarray(y_prob)[order]
         self.starts = np.append(0, np.cumsum(np.bincount(codes)))
-        sure, called = sureness(read_scores(self.p))
+        sure, called = sureness(Scored.of(self.y, self.p), EVEN)
         rank = np.argsort(-sure, kind="stable")
         self.sure, self.wrong = sure[rank], np.append(0, np.cumsum((called != self.y)[rank]))
 
@@ -142,12 +145,13 @@ def rows(trials: Iterator[Trial], levels: list[float], confidence: float) -> lis
     """A row for each kind, number of cases, level and method."""
     held: dict[tuple[Any, ...], list[tuple[bool, float, float]]] = {}
     for kind, count, (y, p, units), error in trials:
-        sure, called = sureness(read_scores(p))
+        scored = Scored.of(y, p, units.codes.astype(str))
+        sure, called = sureness(scored, EVEN)
         steps = cuts(sure, 100, lowest=0.5)
         wrong, answered = counts_by_unit(sure, called != y, units, steps)
         first = first_cut(answered)
         for level in levels:
-            band = choose_band(y, p, units, level=level, confidence=confidence)
+            band = choose_band(scored, EVEN, level=level, confidence=confidence)
             found = {"ours, by case": band.high}
             for name, test in OTHERS.items():
                 last = test(wrong, answered, level, first, confidence)

@@ -336,9 +336,16 @@ TINY_CENTER = (0.8, 0.6, 0.75)
 
 def tiny_facts(classes: tuple[str, ...] = ("negative", "positive")) -> dict[str, Any]:
     """model.json of a made-up run, as an evaluation leaves it."""
-    from eosin.evaluation.decisions import Threshold
-    from eosin.trust.referral import Band
+    from eosin.records.model import Fitted, Scope
+    from eosin.records.points import Band, OperatingPoint
 
+    points = {
+        "balanced": OperatingPoint(
+            "balanced", 0.45, band=Band(0.3, 0.6, assumption="cases are alike")
+        ),
+        "f1": OperatingPoint("f1", 0.4, band=Band(0.25, 0.55)),
+    }
+    fitted = Fitted(temperature=2.0, points=points, scope=Scope(threshold=0.6, kept=0.99))
     return {
         "format": 1,
         "architecture": "tiny",
@@ -347,13 +354,10 @@ def tiny_facts(classes: tuple[str, ...] = ("negative", "positive")) -> dict[str,
         "temperature": 2.0,
         "mpp": 4.0,
         "recipe": "tiny",
-        "threshold": Threshold(0.45, "balanced_accuracy").as_dict(),
-        "operating_points": {
-            "balanced_accuracy": Threshold(0.45, "balanced_accuracy").as_dict(),
-            "f1": Threshold(0.4, "f1").as_dict(),
-        },
-        "referral": Band(0.3, 0.6, assumption="cases are alike").as_dict(),
+        "threshold": points["balanced"].threshold_json(),
+        "referral": points["balanced"].to_json()["band"],
         "scope": {"threshold": 0.6, "kept": 0.99},
+        "fitted": fitted.to_json(),
         "marks": ["a mark of the run"],
         "diagnoses": [],
         "intended_use": "Research and education only, not for diagnosis.",

@@ -23,7 +23,6 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("kinds",),
     ("locks", "swaps"),
     ("folders",),
-    ("files",),
     ("config",),
     ("records",),
     ("runs",),
@@ -46,7 +45,7 @@ ALONE = ("scratch",)
 
 #: They never import torch, not even inside a function, nor a room that may.
 TORCH_FREE = (
-    "errors", "kinds", "locks", "swaps", "folders", "files", "cores", "memory", "stopping",
+    "errors", "kinds", "locks", "swaps", "folders", "cores", "memory", "stopping",
     "config", "records", "runs", "data", "evaluation", "fetching",
     "splitting", "synthetic", "trust", "figures", "tracking", "experiments", "runtime",
 )  # fmt: skip

@@ -12,6 +12,7 @@ import typer
 from eosin.cli import main
 from eosin.cli.report import report
 from eosin.evaluation.summary import evaluate
+from eosin.records.scored import Scored
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def run(tmp_path: Path) -> Path:
     folder = tmp_path / "run"
     folder.mkdir()
     found = evaluate(
-        [0, 1] * 8, [0.1, 0.9] * 8, [f"c{k // 2}" for k in range(16)],
+        Scored.of([0, 1] * 8, [0.1, 0.9] * 8, [f"c{k // 2}" for k in range(16)]),
         classes=["negative", "positive"], replicates=20,
     )  # fmt: skip
     found |= {"part": "test", "split": "case"}

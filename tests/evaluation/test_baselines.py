@@ -83,7 +83,7 @@ def test_one_class_no_validation_and_no_test(name):
     assert only.y_prob[:, 1].tolist() == [1.0] * 80
     bare = BASELINES[name](train, train_y, val[:0], [], test)
     assert bare.y_prob.shape == (80, 2)
-    assert bare.threshold.value == 0.5
+    assert bare.threshold.threshold == 0.5
     assert BASELINES[name](train, train_y, val, val_y, test[:0]).y_prob.shape == (0, 2)
 
 

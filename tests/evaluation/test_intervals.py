@@ -8,7 +8,8 @@ from sklearn import metrics as sk
 
 from eosin.evaluation import intervals, resampling
 from eosin.evaluation.intervals import bootstrap, mean_over_cases, percentile_interval, within_case
-from eosin.evaluation.metrics import BINARY, MULTICLASS, figure
+from eosin.evaluation.metrics import BINARY, MULTICLASS, figure, predicted
+from eosin.records.scored import Scored
 
 CUT = 0.4
 
@@ -21,6 +22,11 @@ def simulated(seed=0, cases=9, n=300, decimals=None):
     y = (rng.random(n) < rng.choice([0.0, 0.2, 0.5], cases)[case]).astype(np.int64)
     p = 1 / (1 + np.exp(-(rng.normal(0, 1, n) + 2 * y - 1 + rng.normal(0, 1, cases)[case])))
     return y, p if decimals is None else np.round(p, decimals), case
+
+
+def one_case(y, p):
+    """Patches of one case, and the classes that they are called."""
+    return Scored.of(y, p), predicted(p)
 
 
 def loop(y, p, units, replicates, seed):
@@ -193,12 +199,12 @@ def test_lengths_that_differ_are_named():
 
 
 def test_a_case_of_one_patch():
-    found = within_case([1], [0.9])
+    found = within_case(*one_case([1], [0.9]))
     assert found["sensitivity"].value == 1.0
     assert found["sensitivity"].low is None
     assert "1 patch:" in found["sensitivity"].note
     assert found["auroc"].value is None
-    many = within_case([0, 1] * 10, np.linspace(0, 1, 20), replicates=50)
+    many = within_case(*one_case([0, 1] * 10, np.linspace(0, 1, 20)), replicates=50)
     assert many["auroc"].low is not None
     assert intervals.WITHIN_CASE in many["auroc"].note
 
@@ -213,7 +219,7 @@ def test_percentile_of_nothing():
 @pytest.mark.parametrize("label", [0, 1])
 @pytest.mark.parametrize("scores", [np.full(400, 0.5), np.linspace(0, 1, 400)])
 def test_a_case_of_one_class_has_what_is_defined(label: int, scores: np.ndarray) -> None:
-    found = within_case(np.full(400, label), scores, threshold=0.5, replicates=50, seed=0)
+    found = within_case(*one_case(np.full(400, label), scores), replicates=50, seed=0)
     assert found["auroc"].value is None
     assert found["auroc"].low is None
     assert found["accuracy"].value is not None

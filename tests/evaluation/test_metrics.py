@@ -5,6 +5,7 @@ import pytest
 from sklearn import metrics as sk
 
 from eosin.evaluation import metrics
+from eosin.records.scored import Scored
 
 CUT = 0.4
 
@@ -70,8 +71,8 @@ def test_macro_figures_leave_out_a_class_that_does_not_occur():
     p = np.array([[0.6, 0.2, 0.2], [0.3, 0.5, 0.2], [0.1, 0.8, 0.1], [0.1, 0.2, 0.7]])
     called = p.argmax(1)
     f1 = sk.f1_score(y, called, labels=[0, 1], average="macro")
-    assert metrics.macro_f1(y, p) == pytest.approx(f1)
-    assert metrics.balanced_accuracy(y, p) == 0.5
+    assert metrics.figure("macro_f1", y, p) == pytest.approx(f1)
+    assert metrics.figure("balanced_accuracy", y, p) == 0.5
     aurocs = [sk.roc_auc_score(y == k, p[:, k]) for k in (0, 1)]
     assert metrics.macro_auroc(y, p) == pytest.approx(np.mean(aurocs))
 
@@ -96,7 +97,7 @@ def test_curves_agree_with_scikit_learn():
 )
 def test_empty_and_not_finite_are_nan_with_a_reason(name, y, p):
     assert np.isnan(metrics.figure(name, y, p))
-    reason = metrics.why_undefined(name, y, p)
+    reason = metrics.why_undefined(name, Scored.of(y, p))
     assert reason.startswith(name)
     assert "none" in reason
 
@@ -105,10 +106,10 @@ def test_empty_and_not_finite_are_nan_with_a_reason(name, y, p):
 def test_one_class_only(only):
     y, p = np.full(4, only), np.array([0.1, 0.2, 0.8, 0.9])
     for name in metrics.BINARY:
-        value, reason = metrics.figure(name, y, p), metrics.why_undefined(name, y, p)
-        assert np.isnan(value) == (reason is not None), name
-    assert metrics.accuracy(y, p) == 0.5
-    assert "all 4 patches" in metrics.why_undefined("auroc", y, p)
+        value, reason = metrics.figure(name, y, p), metrics.why_undefined(name, Scored.of(y, p))
+        assert np.isnan(value) == bool(reason), name
+    assert metrics.figure("accuracy", y, p) == 0.5
+    assert "all 4 patches" in metrics.why_undefined("auroc", Scored.of(y, p))
     assert metrics.roc_points(y, p)[0].size == 0
     assert metrics.precision_recall_points(y, p)[0].size == 0
 
@@ -116,20 +117,20 @@ def test_one_class_only(only):
 def test_one_class_only_of_many():
     p = np.full((3, 3), 1 / 3)
     assert np.isnan(metrics.macro_auroc([1, 1, 1], p))
-    assert "class 1" in metrics.why_undefined("macro_auroc", [1, 1, 1], p)
-    assert metrics.accuracy([1, 1, 1], p) == 0.0
+    assert "class 1" in metrics.why_undefined("macro_auroc", Scored.of([1, 1, 1], p))
+    assert metrics.figure("accuracy", [1, 1, 1], p) == 0.0
 
 
 def test_equal_scores():
     y, p = np.array([0, 1, 1]), np.full(3, 0.5)
     assert metrics.auroc(y, p) == 0.5
     assert metrics.average_precision(y, p) == pytest.approx(2 / 3)
-    assert np.isnan(metrics.precision(y, p, threshold=0.6))
+    assert np.isnan(metrics.figure("precision", y, p, threshold=0.6))
 
 
 def test_brier_needs_probabilities():
     assert np.isnan(metrics.brier([0, 1], [-3.0, 2.0]))
-    assert "-3 to 2" in metrics.why_undefined("brier", [0, 1], [-3.0, 2.0])
+    assert "-3 to 2" in metrics.why_undefined("brier", Scored.of([0, 1], [-3.0, 2.0]))
     assert metrics.auroc([0, 1], [-3.0, 2.0]) == 1.0
 
 
@@ -150,7 +151,7 @@ def test_rates_take_many_matrices_at_once():
         ([0, 2], [0.1, 0.2], "0 to 2"),
         ([0, -1], [0.1, 0.2], "-1 to 0"),
         ([0, 0.5], [0.1, 0.2], "whole class numbers"),
-        ([0, 1], [[0.1], [0.2]], "two columns"),
+        ([0, 1], [[0.1], [0.2]], r"K of 2 or more"),
     ],
 )
 def test_what_does_not_fit_is_a_value_error(y, p, said):

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from eosin.evaluation.baselines import Baseline
-from eosin.evaluation.decisions import Threshold, choose_threshold
+from eosin.evaluation.decisions import choose_threshold
 from eosin.evaluation.intervals import CASES_UNKNOWN, bootstrap
 from eosin.evaluation.metrics import BINARY, MULTICLASS, figure
 from eosin.evaluation.summary import evaluate
+from eosin.records.points import OperatingPoint
+from eosin.records.scored import Scored
 
 NAMES = ["negative", "positive"]
 
@@ -22,7 +24,7 @@ def simulated(n=240, cases=12):
 
 
 def run(y, p, cases, **options):
-    found = evaluate(y, p, cases, **{"classes": NAMES, "replicates": 50, **options})
+    found = evaluate(Scored.of(y, p, cases), **{"classes": NAMES, "replicates": 50, **options})
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     return found
 
@@ -30,17 +32,17 @@ def run(y, p, cases, **options):
 def test_headline_confusion_and_threshold():
     y, p, case = simulated()
     chosen = choose_threshold(y, p)
-    found = run(y, np.stack([1 - p, p], axis=1), case, threshold=chosen, marks=["MADE-UP DATA"])
-    direct = bootstrap(y, p, case, threshold=chosen.value, replicates=50)
+    found = run(y, np.stack([1 - p, p], axis=1), case, point=chosen, marks=["MADE-UP DATA"])
+    direct = bootstrap(y, p, case, threshold=chosen.threshold, replicates=50)
     for name in BINARY:
         assert set(found[name]) == {"value", "low", "high"}
         assert found[name] == direct[name].as_dict()
         assert found[name]["low"] <= found[name]["value"] <= found[name]["high"]
-    assert found["threshold"] == chosen.as_dict()
+    assert found["threshold"] == chosen.threshold_json()
     assert np.sum(found["confusion"]) == found["n_patches"] == 240
     assert found["prevalence"] == y.mean()
     assert found["n_cases"] == 12
-    assert found["marks"] == ["MADE-UP DATA"]
+    assert found["marks"] == [{"kind": "made_up", "sentence": "MADE-UP DATA"}]
     assert found["classes"] == NAMES
     assert found["warnings"] == []
     assert found["undefined"] == {}
@@ -63,7 +65,7 @@ def test_a_row_a_case_and_means_over_cases():
 
 def test_baselines_stand_beside_and_a_better_one_is_said():
     y, p, case = simulated()
-    given = Baseline(np.stack([1 - p, p], 1), Threshold(0.3, "balanced_accuracy"), "a note")
+    given = Baseline(np.stack([1 - p, p], 1), OperatingPoint("balanced", 0.3), "a note")
     found = run(y, 1 - p, case, baselines={"color": given, "rate": np.full(len(y), 0.3)})
     assert found["baselines"]["color"]["auroc"]["value"] > 0.8
     assert found["baselines"]["color"]["threshold"]["value"] == 0.3
@@ -97,7 +99,7 @@ def said(found, words):
 def test_a_dead_network():
     y, _, case = simulated()
     p = np.full(len(y), 0.5)
-    found = run(y, p, case, threshold=choose_threshold(y, p))
+    found = run(y, p, case, point=choose_threshold(y, p))
     assert found["sensitivity"]["value"] == 0.0
     assert found["accuracy"]["value"] == pytest.approx(1 - y.mean())
     assert found["precision"]["value"] is None
@@ -159,8 +161,8 @@ def test_no_patches():
 def test_what_does_not_fit_is_a_value_error():
     y, p, case = simulated()
     with pytest.raises(ValueError, match="240 entries and y_prob has 239"):
-        evaluate(y, p[1:], case, classes=NAMES)
+        Scored.of(y, p[1:], case)
     with pytest.raises(ValueError, match="cases has 239"):
-        evaluate(y, p, case[1:], classes=NAMES)
+        Scored.of(y, p, case[1:])
     with pytest.raises(ValueError, match="2 classes and 3 names"):
-        evaluate(y, p, case, classes=["a", "b", "c"])
+        evaluate(Scored.of(y, p, case), classes=["a", "b", "c"])

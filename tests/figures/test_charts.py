@@ -13,6 +13,7 @@ from eosin.figures import canvas, charts
 from eosin.figures.canvas import MARK
 from eosin.records.evaluation import Evaluation
 from eosin.records.figures import CaseRow, Figure
+from eosin.records.scored import Scored
 
 HISTORY = [
     {
@@ -39,7 +40,7 @@ ALL = {
 
 def evaluated(y, p, cases, classes=("negative", "positive"), **options):
     """The evaluation and its curves, as ``draw_all`` takes them."""
-    sections = evaluate(y, p, cases, classes=list(classes), replicates=20, **options)
+    sections = evaluate(Scored.of(y, p, cases), classes=list(classes), replicates=20, **options)
     return Evaluation.model_validate(sections), Curves.of(y, p)
 
 

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from eosin.evaluation.intervals import resampling_units
 from eosin.figures import canvas, trust
 from eosin.records.referral import Referral
+from eosin.records.scored import Scored
 from eosin.records.trust import Calibration, DecisionCurve
 from eosin.trust.benefit import decision_curve
-from eosin.trust.calibration import fit_isotonic, measure_calibration, softmax
+from eosin.trust.calibration import measure_calibration
+from eosin.trust.temperature import fit_isotonic, softmax
 
 PROMISE = {
     "level": 0.05,
@@ -43,14 +44,14 @@ def sections(cases=12):
     y = (rng.random(900) < 1 / (1 + np.exp(-z))).astype(int)
     logits = np.stack([0 * z, z], axis=1)
     p = softmax(logits, temperature=0.5)
-    units = resampling_units(rng.integers(0, cases, 900).astype(str), 900)
+    scored = Scored.of(y, softmax(logits), rng.integers(0, cases, 900).astype(str))
     probabilities = {
         "before": p,
         "temperature": softmax(logits),
         "isotonic": fit_isotonic(y, p).apply(p),
     }
-    methods = measure_calibration(y, probabilities, units, replicates=50)
-    return methods, decision_curve(y, softmax(logits), units, replicates=50)
+    methods = measure_calibration(scored, probabilities, replicates=50)
+    return methods, decision_curve(scored, replicates=50)
 
 
 def calibration(methods):
@@ -130,9 +131,9 @@ def test_without_a_band_the_figure_says_so(tmp_path, drawings):
 
 
 def test_empty_sections_say_why(tmp_path, drawings):
-    units = resampling_units(["a", "b"], 2)
-    methods = measure_calibration([0, 1], {"before": [np.nan, 0.5]}, units)
-    curve = decision_curve([1, 1], [0.2, 0.5], units)
+    scored = Scored.of([1, 1], [0.2, 0.5], ["a", "b"])
+    methods = measure_calibration(scored, {"before": [np.nan, 0.5]})
+    curve = decision_curve(scored)
     referral = {"band": None, "note": "there are no validation cases", "level": 0.05}
     paths = all_three(tmp_path, methods, curve, referral)
     said = [" ".join(words(figure).split()) for figure in drawings]
@@ -147,9 +148,9 @@ def test_empty_sections_say_why(tmp_path, drawings):
 
 
 def test_one_bin_and_no_intervals_are_drawn(tmp_path, drawings):
-    units = resampling_units(["a"] * 4, 4)
-    methods = measure_calibration([0, 1, 1, 0], {"before": [0.5] * 4}, units)
-    curve = decision_curve([0, 1, 1, 0], [0.2, 0.7, 0.6, 0.4], units)
+    scored = Scored.of([0, 1, 1, 0], [0.2, 0.7, 0.6, 0.4], ["a"] * 4)
+    methods = measure_calibration(scored, {"before": [0.5] * 4})
+    curve = decision_curve(scored)
     bare = {**PROMISE["curve"], "low": [], "high": []}
     all_three(tmp_path, methods, curve, {**PROMISE, "curve": bare})
     assert "before: ECE 0.000 (no interval)" in words(drawings[0])

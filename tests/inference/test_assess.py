@@ -14,14 +14,12 @@ import pytest
 from eosin.config import read_recipe
 from eosin.data.store import PatchStore, StoreWriter
 from eosin.errors import UserError
-from eosin.inference.assess import assess
-from eosin.inference.fitting import Wishes
+from eosin.inference.assess import assess, assess_unseen
+from eosin.inference.fitting import FittingOptions
 from eosin.inference.predictor import load
-from eosin.inference.unchanged import OWN_SPLIT
-from eosin.inference.unseen import assess_unseen
+from eosin.inference.subject import OWN_SPLIT
 from eosin.records.evaluation import Evaluation
 from eosin.records.model import ModelFacts
-from eosin.records.points import EARLIER_NAMES
 from eosin.reporting.report import write_report
 from eosin.reporting.verdict import verdict
 from eosin.runs import RunFolder
@@ -111,7 +109,7 @@ def test_every_section_is_there_and_the_model_keeps_what_was_fitted(
 
     facts = ModelFacts.of_run(session.run.path)
     assert facts.fitted is not None
-    assert set(facts.fitted.points) >= {EARLIER_NAMES.get(p["name"], p["name"]) for p in points}
+    assert list(facts.fitted.points) == [point["name"] for point in points]
     assert facts.temperature == pytest.approx(evaluation["calibration"]["temperature"])
     assert facts.marks
 
@@ -129,17 +127,22 @@ def test_every_section_is_there_and_the_model_keeps_what_was_fitted(
         assert json.dumps(again[key], sort_keys=True) == json.dumps(evaluation[key], sort_keys=True)
 
 
-def test_wishes_are_kept(tmp_path: Path) -> None:
+def test_options_are_kept(tmp_path: Path) -> None:
     labels = {**TRAIN, **{f"v{k}": mixed() for k in range(12)}}
     store = made(tmp_path / "s.store", labels)
     parts = {case: "train" if case[0] == "t" else "val" for case in labels}
     session = session_of(store, tmp_path, parts)
-    wishes = Wishes(refer_error=0.2, refer_confidence=0.8, cost_ratio=2)
-    found = assess(session, replicates=50, with_baselines=False, wishes=wishes).evaluation
+    options = FittingOptions(refer_error=0.2, refer_confidence=0.8, cost_ratio=2, point="cost")
+    found = assess(session, replicates=50, with_baselines=False, options=options).evaluation
     assert (found["referral"]["level"], found["referral"]["confidence"]) == (0.2, 0.8)
     band = ModelFacts.of_run(session.run.path).decision().point.band
     assert band is not None
     assert band.level == 0.2
+    # The point that was chosen decides, in the model and in every figure.
+    assert ModelFacts.of_run(session.run.path).decision().point.name == "cost"
+    assert found["point"] == found["decided"]["point"] == found["referral"]["point"] == "cost"
+    assert found["threshold"]["rule"].startswith("least cost (a missed positive costs as much as 2")
+    assert [row["default"] for row in found["operating_points"]].index(True) == 4
     # No test part: fitted and measured on validation, but never on the same cases.
     assert found["fitting"]["cross_fitted"] == 5
     assert "groups" in found["fitting"]["sentence"]
@@ -166,7 +169,9 @@ def test_an_unseen_store_is_judged_by_what_the_model_keeps(tmp_path: Path) -> No
     facts = run.read_json("model.json")
     run.write_json("model.json", {**facts, "marks": ["leak: case 1 is on both sides"]})
     marked = assess_unseen(run, other, replicates=20, with_baselines=False).evaluation
-    assert marked["marks"] == [f"{OWN_SPLIT}leak: case 1 is on both sides"]
+    assert marked["marks"] == [
+        {"kind": "own_split", "sentence": f"{OWN_SPLIT}leak: case 1 is on both sides"}
+    ]
     text = verdict(Evaluation.model_validate(marked)).sentence
     assert "leaks" not in text
     assert "that training never saw" in text

@@ -13,17 +13,15 @@ import pytest
 
 from eosin.data.store import PatchStore, StoreWriter
 from eosin.errors import RunError, UserError
-from eosin.inference.assess_file import (
+from eosin.inference.assess import NO_TRAINING, OTHER_TRAINING, assess_file
+from eosin.inference.predictor import load_file
+from eosin.inference.subject import (
     NO_PIXELS,
-    NO_TRAINING,
+    NO_TEST,
     NOTHING_KNOWN,
     OTHER_TEST,
-    OTHER_TRAINING,
-    assess_file,
+    OWN_SPLIT,
 )
-from eosin.inference.predictor import load_file
-from eosin.inference.records import NO_TEST
-from eosin.inference.unchanged import OWN_SPLIT
 from eosin.reporting.report import write_report
 from eosin.splitting.splits import Split, by_file
 
@@ -45,6 +43,10 @@ def split_of(store: PatchStore, folder: Path, parts: Mapping[str, str]) -> Split
         "case,part\n" + "".join(f"{c},{parts.get(c, 'out')}\n" for c in cases_of(store))
     )
     return by_file(store, table)
+
+
+def sentences(result: dict[str, Any]) -> list[str]:
+    return [mark["sentence"] for mark in result["marks"]]
 
 
 def cases_of(store: PatchStore) -> list[str]:
@@ -70,13 +72,15 @@ def test_a_whole_store_by_what_the_file_carries(
     assert result["part"] == "all"
     assert result["n_patches"] == len(made_up_store)
     assert result["threshold"]["value"] == 0.45
-    assert [point["name"] for point in result["operating_points"]] == ["balanced_accuracy", "f1"]
+    assert [point["name"] for point in result["operating_points"]] == ["balanced", "f1"]
     assert result["calibration"]["temperature"] == 2.0
-    assert result["referral"]["band"] == [0.3, 0.6] or result["referral"]["band"]
+    assert result["referral"]["band"] == {"low": 0.3, "high": 0.6}
+    bands = [point["referral"]["band"] for point in result["operating_points"]]
+    assert bands == [{"low": 0.3, "high": 0.6}, {"low": 0.25, "high": 0.55}]
     assert {probe["name"] for probe in result["scope"]["probes"]} >= {"noise", "digits"}
     assert result["exported"]["kind"] == "fp32"
-    assert any("made-up" in mark for mark in result["marks"])
-    assert f"{OWN_SPLIT}a mark of the run" in result["marks"]
+    assert "made_up" in [mark["kind"] for mark in result["marks"]]
+    assert f"{OWN_SPLIT}a mark of the run" in sentences(result)
     assert NO_PIXELS in result["warnings"]
     assert told[-1] == (len(made_up_store), len(made_up_store))
     # The table holds what the file answers, not what a detour over logits makes of it.
@@ -107,7 +111,7 @@ def test_the_test_part_of_its_own_split_with_baselines(
     assert result["part"] == "test"
     assert result["n_patches"] == int(np.isin(made_up_store.cases, cases[12:]).sum())
     assert "color_histogram" in result["baselines"]
-    assert "a mark of the run" in result["marks"]
+    assert "a mark of the run" in sentences(result)
     assert NO_PIXELS not in result["warnings"]
     # Beside the file, and not in another file's folder.
     assert (tmp_path / f"evaluation-{made_up_store.path.name}" / "evaluation.json").is_file()
@@ -128,10 +132,10 @@ def test_without_a_test_part_the_figures_say_so(
     )
     result = assess_file(file, made_up_store, split=split, **QUICK).evaluation
     assert result["part"] == "val"
-    assert NO_TEST in result["marks"]
+    assert NO_TEST.to_json() in result["marks"]
     other = of_store(made_up_store, make_exported, tmp_path, {"train": [cases[0]], "val": []})
     result = assess_file(other, made_up_store, split=split, **QUICK).evaluation
-    assert OTHER_TEST in result["marks"]
+    assert OTHER_TEST.to_json() in result["marks"]
     nothing = split_of(made_up_store, tmp_path, {cases[0]: "train"})
     with pytest.raises(RunError, match="neither validation nor test"):
         assess_file(file, made_up_store, split=nothing, **QUICK)
@@ -145,7 +149,7 @@ def test_what_was_seen_is_refused(
     with pytest.raises(RunError, match=r"1 case.*--allow-seen"):
         assess_file(file, made_up_store, **QUICK)
     result = assess_file(file, made_up_store, allow_seen=True, **QUICK).evaluation
-    assert any(mark.startswith("seen in training: 1 case") for mark in result["marks"])
+    assert any(mark.startswith("seen in training: 1 case") for mark in sentences(result))
     # The cases have other names, but the pixels are known.
     file = make_exported(tmp_path / "model.onnx", seen_cases={})
     made_up_store.index.select("digest").head(3).with_columns(
@@ -169,7 +173,7 @@ def test_other_classes_and_folders_that_are_taken(
     writer.append(np.zeros((1, 50, 50, 3), np.uint8), [{"label": 1, "case": "A"}])
     with pytest.raises(RunError, match="the same, in the same order"):
         assess_file(exported, writer.close(), **QUICK)
-    with pytest.raises(UserError, match="holds an exported model"):
+    with pytest.raises(UserError, match="contains an exported model"):
         assess_file(exported, made_up_store, output=exported.parent, **QUICK)
     (tmp_path / "recipe.toml").touch()
     with pytest.raises(UserError, match="is a run folder"):
@@ -184,11 +188,11 @@ def test_the_command(
     assert found.code == 0, found.err
     assert json.loads(found.out)["n_patches"] == len(made_up_store)
     for given, said in (
-        (("evaluate", exported), "name the store with --store"),
+        (("evaluate", exported), "give the store with --store"),
         (("evaluate", exported, *words, "--refer-error", 0.1), "nothing is fitted"),
         (("evaluate", exported, *words, "--split", "nothing.csv"), "neither a file nor a scheme"),
         (("evaluate", tmp_path, "--split", "case"), "a run keeps its own split"),
-        (("explain", exported, tmp_path, "-o", tmp_path / "a.png"), "network is not open"),
+        (("explain", exported, tmp_path, "-o", tmp_path / "a.png"), "does not open its network"),
     ):
         refused = eosin(*given)
         assert refused.code == 2

@@ -19,7 +19,7 @@ import torch
 
 from eosin.data.store import PatchStore, StoreWriter
 from eosin.errors import BusyError, FailureError, StoppedError
-from eosin.files import whole
+from eosin.folders import whole_file
 from eosin.models.classifier import Classifier
 from eosin.probing import cache as caching
 from eosin.probing.cache import BLOCK, Cache
@@ -304,7 +304,7 @@ def test_two_at_once_do_not_mix(store: PatchStore, tmp_path: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_written(store: PatchStore, tmp_path: Path) -> None:
-    with whole(tmp_path / "file") as temporary:
+    with whole_file(tmp_path / "file") as temporary:
         temporary.write_text("in the way")
     with pytest.raises(FailureError, match=r"cannot be written.*--embeddings FOLDER"):
         embed(store, tmp_path / "file")

@@ -13,6 +13,7 @@ import pytest
 
 from eosin.data.store import PatchStore
 from eosin.evaluation.summary import evaluate
+from eosin.records.scored import Scored
 
 
 def interval(value: float) -> dict[str, float]:
@@ -137,7 +138,7 @@ def make_run(tmp_path: Path, made_up_store: PatchStore) -> Maker:
         shares = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
         named = cases or store.cases.tolist()
         found = evaluate(
-            truth, shares, named, classes=list(classes), replicates=40,
+            Scored.of(truth, shares, named), classes=list(classes), replicates=40,
             baselines={"color_histogram": shares * 0.2 + rng.dirichlet([1] * len(classes), count)},
         )  # fmt: skip
         # Pictures take most of the time, and not every test is about them.

@@ -22,6 +22,7 @@ from eosin.evaluation.summary import evaluate
 from eosin.figures import canvas, curves
 from eosin.figures import charts as figures
 from eosin.records.evaluation import Evaluation
+from eosin.records.scored import Scored
 from eosin.reporting import cards, charts, inline
 from eosin.reporting.blocks import Bar, Forest
 from eosin.reporting.material import read
@@ -186,7 +187,9 @@ def test_hostile_names_are_text(make_run):
 )
 def test_thin_data(make_run, truth, scores, cases, says):
     folder = make_run(full=False)
-    found = evaluate(truth, scores, cases, classes=["negative", "positive"], replicates=20)
+    found = evaluate(
+        Scored.of(truth, scores, cases), classes=["negative", "positive"], replicates=20
+    )
     (folder / "evaluation.json").write_text(json.dumps(found | {"part": "test", "split": "case"}))
     high = np.asarray(scores, np.float32)
     pl.DataFrame(

@@ -19,6 +19,7 @@ from eosin.config import Recipe
 from eosin.data.store import PatchStore, StoreWriter
 from eosin.errors import EosinError, FailureError, LeakError, SplitError, StoppedError, UserError
 from eosin.evaluation.decisions import choose_threshold
+from eosin.records.scored import Scored
 from eosin.studies import study as study_module
 from eosin.studies.answers import measured
 from eosin.studies.compare import compare
@@ -102,7 +103,9 @@ def test_suspects_are_listed_drawn_and_not_removed(
     folds: StudyResult, made_up_store: PatchStore
 ) -> None:
     table, suspects = predictions(folds.folder), folds.result["suspects"]
-    found = find_suspects(table["label"], table.select("p_negative", "p_positive").to_numpy())
+    found = find_suspects(
+        Scored.of(table["label"], table.select("p_negative", "p_positive").to_numpy())
+    )
     assert suspects["total"] == found.total
     listed = pl.read_csv(folds.folder / "suspects.csv", schema_overrides={"case": pl.String})
     assert len(listed) == found.total > 0

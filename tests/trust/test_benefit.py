@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from eosin.evaluation.intervals import resampling_units
 from eosin.evaluation.resampling import draws
+from eosin.records.scored import Scored
 from eosin.trust.benefit import MEANING, THRESHOLDS, decision_curve
 
 
@@ -22,7 +22,7 @@ def plain(y, called, t):
 
 
 def curve(y, p, cases, **options):
-    return decision_curve(y, p, resampling_units(cases, len(y)), **options)
+    return decision_curve(Scored.of(y, p, cases), **options)
 
 
 def test_net_benefit_by_a_plain_loop():
@@ -38,8 +38,8 @@ def test_net_benefit_by_a_plain_loop():
 
 def test_the_band_is_that_of_resampled_patches():
     y, p, cases = noisy(200)
-    units = resampling_units(cases, len(y))
-    found = decision_curve(y, p, units, replicates=60, seed=2)
+    units = Scored.of(y, p, cases).units
+    found = curve(y, p, cases, replicates=60, seed=2)
     values = []
     for block in draws(units.count, 60, 2):
         for weights in block:
@@ -57,7 +57,7 @@ def test_a_perfect_model_is_useful_everywhere():
     assert found["model"] == pytest.approx([0.5] * 99)
     assert found["sentence"] == (
         "Acting on the model is better than calling every patch positive or none at threshold "
-        "probabilities from 0.01 to 0.99; there the interval of its margin over both lies above "
+        "probabilities from 0.01 to 0.99; there the interval of its margin over both is above "
         f"0. {MEANING}"
     )
 
@@ -72,14 +72,16 @@ def test_useful_is_where_both_others_are_below():
     assert np.array_equal(within, np.array(found["model"]) > best + 1e-12)
     surely = sum(last - first for first, last in found["clear"])
     assert 0 < surely <= sum(last - first for first, last in found["useful"])
-    assert "the interval of its margin over both lies above 0 from" in found["sentence"]
+    assert "the interval of its margin over both is above 0 from" in found["sentence"]
 
 
 def test_a_model_without_use_is_told_so():
     y = np.array([0, 1] * 10)
     found = curve(y, 1.0 - y, np.repeat(list("abcde"), 4), replicates=20)
     assert found["useful"] == found["clear"] == []
-    assert found["sentence"].startswith("At no threshold probability from 0.01 to 0.99")
+    assert found["sentence"].startswith(
+        "Acting on the model is not better than calling every patch positive or none at any"
+    )
 
 
 def test_equal_scores_are_no_better_than_all_or_none():
@@ -129,5 +131,5 @@ def test_without_enough_cases_the_curve_stands_without_a_band(cases, said):
 
 
 def test_lengths_that_differ_are_refused():
-    with pytest.raises(ValueError, match="units 3"):
-        decision_curve([0, 1], [0.1, 0.2], resampling_units(list("abc"), 3))
+    with pytest.raises(ValueError, match="cases has 3 entries"):
+        curve([0, 1], [0.1, 0.2], list("abc"))

@@ -8,22 +8,23 @@ import pytest
 from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import brier_score_loss, log_loss
 
-from eosin.evaluation.intervals import resampling_units
+from eosin.evaluation.intervals import few_units
 from eosin.evaluation.metrics import brier
 from eosin.evaluation.resampling import draws
+from eosin.records.scored import Scored, resampling_units
 from eosin.trust import reliability
-from eosin.trust.calibration import (
+from eosin.trust.calibration import measure_calibration, say_calibration
+from eosin.trust.reliability import expected_calibration_error
+from eosin.trust.temperature import (
+    HIGHEST,
+    LOWEST,
     Isotonic,
     Temperature,
-    expected_calibration_error,
     fit_isotonic,
     fit_temperature,
-    measure_calibration,
-    say_calibration,
     softmax,
 )
-from eosin.trust.temperature import HIGHEST, LOWEST
-from eosin.trust.totals import few_units, replicate_totals, totals
+from eosin.trust.totals import replicate_totals, totals
 
 
 def made_up(n=3000, cases=20, slope=1.0, seed=0):
@@ -179,28 +180,31 @@ def test_ece_by_a_plain_loop():
         (cells == b).mean() * abs(p[cells == b].mean() - y[cells == b].mean())
         for b in range(cells.max() + 1)
     )
-    assert expected_calibration_error(y, p) == pytest.approx(plain)
+    assert expected_calibration_error(Scored.of(y, p)) == pytest.approx(plain)
 
 
 def test_ece_of_more_classes_is_of_the_top_one():
     p = np.array([[0.6, 0.3, 0.1], [0.6, 0.2, 0.2]])
-    assert expected_calibration_error([0, 1], p) == pytest.approx(0.1)
+    assert expected_calibration_error(Scored.of([0, 1], p)) == pytest.approx(0.1)
 
 
 def test_chance_explains_a_calibrated_model_and_not_another():
     y, logits, _ = made_up(20000)
     right, wrong = softmax(logits)[:, 1], softmax(logits, temperature=0.3)[:, 1]
-    chance = reliability.ece_by_chance(y, right)
+    chance = reliability.ece_by_chance(Scored.of(y, right))
     assert 0 < chance < 0.01
-    assert expected_calibration_error(y, right) == pytest.approx(chance, rel=0.5)
-    assert expected_calibration_error(y, wrong) > 5 * reliability.ece_by_chance(y, wrong)
+    assert expected_calibration_error(Scored.of(y, right)) == pytest.approx(chance, rel=0.5)
+    scored = Scored.of(y, wrong)
+    assert expected_calibration_error(scored) > 5 * reliability.ece_by_chance(scored)
 
 
 def test_bin_intervals_are_those_of_resampled_patches():
     y, logits, cases = made_up(600, cases=8)
     p = softmax(logits)[:, 1]
     units = resampling_units(cases, len(y))
-    rows = reliability.reliability_bins(y, p, units, bins=5, replicates=200, seed=3)
+    scored = Scored.of(y, p, cases)
+    methods = measure_calibration(scored, {"a": p}, bins=5, replicates=200, seed=3)
+    rows = methods["a"]["bins"]
     cells = reliability.equal_mass(p, 5)
     shares = []
     for block in draws(units.count, 200, 3):
@@ -216,9 +220,10 @@ def test_bin_intervals_are_those_of_resampled_patches():
     )
 
 
-def test_without_units_there_are_bins_without_intervals():
+def test_with_one_case_there_are_bins_without_intervals():
     y, logits, _ = made_up(100)
-    rows = reliability.reliability_bins(y, softmax(logits))
+    p = softmax(logits)
+    rows = measure_calibration(Scored.of(y, p, ["a"] * 100), {"a": p})["a"]["bins"]
     assert {(row["low"], row["high"]) for row in rows} == {(None, None)}
 
 
@@ -233,7 +238,7 @@ def test_the_parts_of_the_brier_score_add_up(classes, bins, decimals):
     p = np.round(rng.dirichlet(np.full(classes, 0.4), 300), decimals)
     y = np.array([rng.choice(classes, p=np.abs(row) / row.sum()) for row in p])
     given = p[:, 1] if classes == 2 else p
-    parts = reliability.brier_parts(y, given, bins=bins)
+    parts = reliability.brier_parts(Scored.of(y, given), bins=bins)
     whole = parts["reliability"] - parts["resolution"] + parts["uncertainty"] + parts["within_bin"]
     assert whole == pytest.approx(brier(y, given), abs=1e-14)
     assert min(parts["reliability"], parts["resolution"], parts["uncertainty"]) >= 0
@@ -242,15 +247,16 @@ def test_the_parts_of_the_brier_score_add_up(classes, bins, decimals):
 def test_brier_and_log_loss_are_those_of_scikit_learn():
     y, logits, cases = made_up()
     p = softmax(logits)[:, 1]
-    found = measure_calibration(y, {"a": p}, resampling_units(cases, len(y)), replicates=20)["a"]
+    found = measure_calibration(Scored.of(y, p, cases), {"a": p}, replicates=20)["a"]
     assert found["brier"]["value"] == pytest.approx(brier_score_loss(y, p))
     assert found["log_loss"]["value"] == pytest.approx(log_loss(y, p))
     assert found["note"] == ""
 
 
 def test_the_log_loss_of_a_sure_error_is_clipped_and_said():
-    units = resampling_units(list("abcd"), 4)
-    found = measure_calibration([0, 1, 1, 0], {"a": [0, 1, 0, 0.5]}, units, replicates=20)["a"]
+    p = [0, 1, 0, 0.5]
+    scored = Scored.of([0, 1, 1, 0], p, list("abcd"))
+    found = measure_calibration(scored, {"a": p}, replicates=20)["a"]
     assert found["log_loss"]["value"] == pytest.approx((-math.log(1e-7) - math.log(0.5)) / 4)
     assert found["note"].startswith(
         "log loss: 1 of 4 patches gave their true class less than 1e-07"
@@ -264,7 +270,7 @@ def test_the_section_of_a_good_model():
     y, logits, cases = made_up()
     p = softmax(logits)
     methods = {"before": softmax(logits, temperature=0.3), "temperature": p, "isotonic": None}
-    found = measure_calibration(y, methods, resampling_units(cases, len(y)), replicates=200)
+    found = measure_calibration(Scored.of(y, p, cases), methods, replicates=200)
     assert list(found) == ["before", "temperature"]
     for method in found.values():
         assert strictly(method) == method
@@ -273,7 +279,7 @@ def test_the_section_of_a_good_model():
             assert figure["low"] < figure["value"] < figure["high"]
         assert len(method["bins"]) == 15
     assert found["temperature"]["ece"]["value"] < found["before"]["ece"]["value"]
-    plain = expected_calibration_error(y, p)
+    plain = expected_calibration_error(Scored.of(y, p))
     assert found["temperature"]["ece"]["value"] == pytest.approx(plain)
 
 
@@ -281,7 +287,7 @@ def test_the_interval_of_the_error_holds_it_though_replicates_lie_higher():
     y, logits, cases = made_up(1000, cases=30)
     units = resampling_units(cases, len(y))
     p = softmax(logits)[:, 1]
-    found = measure_calibration(y, {"a": p}, units, replicates=400)["a"]["ece"]
+    found = measure_calibration(Scored.of(y, p, cases), {"a": p}, replicates=400)["a"]["ece"]
     cells = reliability.equal_mass(p)
     sums = replicate_totals([np.ones(len(y)), p - y], cells, 15, units, replicates=400)
     plain = np.abs(sums[:, 1]).sum(1) / sums[:, 0].sum(1)
@@ -304,8 +310,8 @@ def test_fitted_on_half_of_the_cases_it_is_truer_on_the_others():
         "temperature": fitted.apply(logits[~half]),
         "isotonic": isotonic.apply(p),
     }
-    units = resampling_units(cases[~half], int((~half).sum()))
-    found = measure_calibration(y[~half], methods, units, replicates=200)
+    scored = Scored.of(y[~half], p, cases[~half])
+    found = measure_calibration(scored, methods, replicates=200)
     for name in ("temperature", "isotonic"):
         assert found[name]["ece"]["value"] < found["before"]["ece"]["value"] / 3
         assert found[name]["brier_change"]["high"] < 0
@@ -319,11 +325,12 @@ def test_fitted_on_half_of_the_cases_it_is_truer_on_the_others():
 
 def test_a_change_for_the_worse_and_none_are_said():
     y, logits, cases = made_up()
-    units, p = resampling_units(cases, len(y)), softmax(logits)
+    p = softmax(logits)
+    scored = Scored.of(y, p, cases)
     worse = {"before": p, "temperature": softmax(logits, temperature=0.2)}
-    found = measure_calibration(y, worse, units, replicates=100)
+    found = measure_calibration(scored, worse, replicates=100)
     assert say_calibration(found).endswith("so it does harm here.")
-    found = measure_calibration(y, {"before": p, "temperature": p}, units, replicates=100)
+    found = measure_calibration(scored, {"before": p, "temperature": p}, replicates=100)
     assert "leaves the calibration error at" in say_calibration(found)
     assert say_calibration(found).endswith("so it changes nothing here.")
     assert say_calibration({}) == say_calibration({"before": found["before"]}) == ""
@@ -333,7 +340,8 @@ def test_the_change_is_that_of_the_same_draws():
     y, logits, cases = made_up(500)
     units = resampling_units(cases, len(y))
     p, q = softmax(logits)[:, 1], softmax(logits, temperature=2)[:, 1]
-    found = measure_calibration(y, {"before": p, "temperature": q}, units, replicates=50)
+    scored = Scored.of(y, p, cases)
+    found = measure_calibration(scored, {"before": p, "temperature": q}, replicates=50)
     cells = np.zeros(len(y), int)
     errors = [np.ones(len(y)), (q - y) ** 2 - (p - y) ** 2]
     sums = replicate_totals(errors, cells, 1, units, replicates=50)[..., 0]
@@ -349,8 +357,8 @@ def test_more_classes_say_so():
     rng = np.random.default_rng(0)
     p = rng.dirichlet(np.ones(3), 90)
     y = rng.integers(0, 3, 90)
-    units = resampling_units(rng.integers(0, 9, 90).astype(str), 90)
-    found = measure_calibration(y, {"before": p}, units, bins=5, replicates=20)["before"]
+    scored = Scored.of(y, p, rng.integers(0, 9, 90).astype(str))
+    found = measure_calibration(scored, {"before": p}, bins=5, replicates=20)["before"]
     assert "more than two classes" in found["note"]
     assert found["brier"]["value"] == pytest.approx(brier(y, p))
     assert len(found["bins"]) == 5
@@ -371,8 +379,8 @@ def test_more_classes_say_so():
     ids=["empty", "nan", "scores", "one class", "equal", "one case", "one patch", "no cases"],
 )
 def test_thin_data_give_a_section_with_a_sentence(y, p, cases, said, measured):
-    units = resampling_units(cases, len(y))
-    found = measure_calibration(y, {"before": p, "isotonic": "not fitted"}, units, replicates=20)
+    scored = Scored.of(y, p, cases)
+    found = measure_calibration(scored, {"before": p, "isotonic": "not fitted"}, replicates=20)
     assert strictly(found) == found
     assert said in found["before"]["note"]
     assert (found["before"]["brier"]["value"] is not None) == measured
@@ -382,11 +390,9 @@ def test_thin_data_give_a_section_with_a_sentence(y, p, cases, said, measured):
 
 
 def test_lengths_that_differ_are_refused():
-    units = resampling_units(["a", "b"], 2)
+    scored = Scored.of([0, 1], [0.5, 0.5], ["a", "b"])
     with pytest.raises(ValueError, match="the same"):
-        measure_calibration([0, 1], {"a": [0.5]}, units)
-    with pytest.raises(ValueError, match="units 2"):
-        measure_calibration([0, 1, 1], {"a": [0.5] * 3}, units)
+        measure_calibration(scored, {"a": [0.5]})
 
 
 # Totals.

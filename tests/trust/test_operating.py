@@ -5,12 +5,13 @@ import json
 import numpy as np
 import pytest
 
-from eosin.evaluation.decisions import Threshold, apply_threshold, choose_threshold
-from eosin.evaluation.intervals import bootstrap, resampling_units
-from eosin.evaluation.metrics import confusion, figure
+from eosin.evaluation.decisions import choose_threshold
+from eosin.evaluation.intervals import bootstrap
+from eosin.evaluation.metrics import confusion, figure, predicted
 from eosin.evaluation.resampling import draws
+from eosin.records.points import MOST_PROBABLE, POINTS, OperatingPoint
+from eosin.records.scored import Scored, resampling_units
 from eosin.trust.operating import (
-    POINTS,
     choose_operating_points,
     measure_operating_point,
     operating_points,
@@ -29,6 +30,7 @@ def every_cut(p):
 
 
 def measured(y, called, cases, **options):
+    y, called = np.asarray(y, np.int64), np.asarray(called, np.int64)
     return measure_operating_point(
         y, called, resampling_units(cases, len(y)), replicates=50, **options
     )
@@ -41,13 +43,13 @@ def measured(y, called, cases, **options):
 @pytest.mark.parametrize(
     ("name", "reached", "then"),
     [
-        ("sensitivity_95", "sensitivity", "specificity"),
-        ("specificity_95", "specificity", "sensitivity"),
+        ("sensitivity", "sensitivity", "specificity"),
+        ("specificity", "specificity", "sensitivity"),
     ],
 )
 def test_a_level_is_reached_at_the_least_expense(seed, name, reached, then):
     y, p, _ = noisy(seed)
-    cut = choose_operating_points(y, p)[name].value
+    cut = choose_operating_points(Scored.of(y, p))[name].threshold
     assert figure(reached, y, p, threshold=cut) >= 0.95
     others = [c for c in every_cut(p) if figure(reached, y, p, threshold=c) >= 0.95]
     best = max(figure(then, y, p, threshold=c) for c in others)
@@ -66,23 +68,23 @@ def test_no_threshold_costs_less(ratio):
         counts = confusion(y, p, threshold=cut)
         return ratio * counts[1, 0] + counts[0, 1]
 
-    cut = choose_operating_points(y, p, cost_ratio=ratio)["least_cost"].value
+    cut = choose_operating_points(Scored.of(y, p), cost_ratio=ratio)["cost"].threshold
     assert cost(cut) == min(map(cost, every_cut(p)))
 
 
 def test_a_dearer_miss_never_raises_the_threshold():
     y, p, _ = noisy(2)
     cuts = [
-        choose_operating_points(y, p, cost_ratio=ratio)["least_cost"].value
+        choose_operating_points(Scored.of(y, p), cost_ratio=ratio)["cost"].threshold
         for ratio in (0.1, 1, 3, 10, 100)
     ]
     assert cuts == sorted(cuts, reverse=True)
 
 
-@pytest.mark.parametrize("name", ["balanced_accuracy", "f1"])
+@pytest.mark.parametrize("name", ["balanced", "f1"])
 def test_the_older_rules_choose_as_before(name):
     y, p, _ = noisy(3)
-    assert choose_operating_points(y, p, chosen_on="val")[name] == choose_threshold(
+    assert choose_operating_points(Scored.of(y, p), chosen_on="val")[name] == choose_threshold(
         y, p, rule=name, chosen_on="val"
     )
 
@@ -90,7 +92,7 @@ def test_the_older_rules_choose_as_before(name):
 def test_exactly_95_of_100_is_enough():
     y = np.repeat([1, 1, 0], [19, 1, 20])
     p = np.repeat([0.9, 0.1, 0.5], [19, 1, 20])
-    assert 0.5 < choose_operating_points(y, p)["sensitivity_95"].value <= 0.9
+    assert 0.5 < choose_operating_points(Scored.of(y, p))["sensitivity"].threshold <= 0.9
 
 
 @pytest.mark.parametrize(
@@ -100,30 +102,34 @@ def test_exactly_95_of_100_is_enough():
         ([1, 1], [0.2, 0.3], "all 2 patches are positive"),
         ([0, 0], [0.2, 0.3], "all 2 patches are negative"),
         ([0, 1], [np.nan, 0.3], "finite"),
-        ([0, 1, 2], np.eye(3), "two classes, and there are 3"),
     ],
 )
 def test_without_a_choice_every_threshold_is_one_half_and_says_so(y, p, said):
-    found = choose_operating_points(y, p, chosen_on="val")
+    found = choose_operating_points(Scored.of(y, p), chosen_on="val")
     assert set(found) == set(POINTS)
     for name, point in found.items():
-        assert (point.value, point.chosen_on) == (0.5, "val")
-        assert point.rule.startswith(name)
+        assert (point.threshold, point.chosen_on) == (0.5, "val")
+        assert point.rule.startswith(POINTS[name])
         assert said in point.note
 
 
+def test_more_than_two_classes_have_one_point_without_a_threshold():
+    found = choose_operating_points(Scored.of([0, 1, 2], np.eye(3)))
+    assert {name: point.threshold for name, point in found.items()} == {MOST_PROBABLE: None}
+
+
 def test_equal_scores_are_called_all_or_none_and_it_is_said():
-    found = choose_operating_points([0, 1, 1, 0], [0.5] * 4)
-    assert found["sensitivity_95"].note == "the rule is met best by calling every patch positive"
-    assert found["specificity_95"].note == "the rule is met best by calling no patch positive"
-    assert apply_threshold([0.5], found["sensitivity_95"]).tolist() == [1]
-    assert apply_threshold([0.5], found["specificity_95"]).tolist() == [0]
+    found = choose_operating_points(Scored.of([0, 1, 1, 0], [0.5] * 4))
+    assert found["sensitivity"].note == "the rule is met best by calling every patch positive"
+    assert found["specificity"].note == "the rule is met best by calling no patch positive"
+    assert found["sensitivity"].called([[0.5, 0.5]]).tolist() == [1]
+    assert found["specificity"].called([[0.5, 0.5]]).tolist() == [0]
 
 
 @pytest.mark.parametrize("ratio", [0, -1, np.nan, np.inf])
 def test_a_cost_ratio_is_above_nothing(ratio):
     with pytest.raises(ValueError, match="cost_ratio is"):
-        choose_operating_points([0, 1], [0.2, 0.7], cost_ratio=ratio)
+        choose_operating_points(Scored.of([0, 1], [0.2, 0.7]), cost_ratio=ratio)
 
 
 # Measuring.
@@ -131,7 +137,7 @@ def test_a_cost_ratio_is_above_nothing(ratio):
 
 def test_figures_and_intervals_are_those_of_the_bootstrap():
     y, p, cases = noisy()
-    called = apply_threshold(p, 0.5)
+    called = predicted(p)
     found = measured(y, called, cases, seed=4)["figures"]
     plain = bootstrap(y, p, cases, threshold=0.5, replicates=50, seed=4)
     for name in ("sensitivity", "specificity", "precision", "f1", "balanced_accuracy", "accuracy"):
@@ -244,7 +250,6 @@ def test_case_is_not_said_twice():
         ([0, 1, 1], [1, 1, 1], list("abc"), "npv needs patches that are called negative", {"npv"}),
         ([0, 1, 1], [0, 1, 0], list("aaa"), "1 case: an interval over cases needs", {}),
         ([1], [1], ["a"], "1 case", {"balanced_accuracy"}),
-        ([0, 1, 2], [0, 1, 1], list("abc"), "two classes, and there are 3", {"f1"}),
         ([0, 1, 1], [0, 1, 0], None, "cases unknown", {}),
     ],
 )
@@ -255,53 +260,46 @@ def test_thin_data_give_a_point_with_a_sentence(y, called, cases, said, blank):
     assert all(found["figures"][name]["value"] is None for name in blank)
 
 
-def test_lengths_that_differ_are_refused():
-    units = resampling_units(["a", "b"], 2)
-    for y, called in (([0, 1], [0]), ([0, 1, 1], [0, 1, 1])):
-        with pytest.raises(ValueError, match="same patches"):
-            measure_operating_point(y, called, units)
-    with pytest.raises(ValueError, match="no threshold for b"):
-        operating_points([0, 1], {"b": [0, 1]}, {"a": Threshold(0.5, "f1")}, units)
-
-
 # The section.
 
 
 def test_the_section():
     y, p, cases = noisy(n=400)
-    thresholds = choose_operating_points(y, p, cost_ratio=3)
-    called = {name: apply_threshold(p, point) for name, point in thresholds.items()}
-    units = resampling_units(cases, len(y))
-    found = operating_points(y, called, thresholds, units, replicates=20)
+    scored = Scored.of(y, p, cases)
+    points = choose_operating_points(scored, cost_ratio=3)
+    called = {name: point.called(scored.probabilities) for name, point in points.items()}
+    found = operating_points(scored, called, points, default="balanced", replicates=20)
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     assert [row["name"] for row in found] == list(POINTS)
     assert [row["default"] for row in found] == [True, False, False, False, False]
     by_name = {row["name"]: row for row in found}
-    assert by_name["least_cost"]["label"] == (
+    assert by_name["cost"]["label"] == (
         "least cost (a missed positive costs as much as 3 false alarms)"
     )
     assert by_name["f1"]["label"] == "best F1"
-    assert by_name["f1"]["threshold"] == thresholds["f1"].as_dict()
-    assert (
-        "sensitivity aimed at, 0.95, is reached here: 0.9" in by_name["sensitivity_95"]["sentence"]
-    )
+    assert by_name["f1"]["threshold"] == points["f1"].threshold_json()
+    aimed = by_name["sensitivity"]["sentence"]
+    assert "sensitivity aimed at, 0.95, is reached here: 0.9" in aimed
+
+
+def one_point(y, called, cases, point):
+    scored = Scored.of(y, called, cases)
+    points = {point.name: point}
+    decided = {point.name: np.asarray(called, np.int64)}
+    return operating_points(scored, decided, points, default="f1", replicates=5)[0]
 
 
 def test_a_level_that_is_not_reached_elsewhere_is_said():
-    point = Threshold(0.5, "sensitivity_95")
     y, called = times(100, 0, 501, 9499)
-    units = resampling_units(np.arange(len(y)) % 7, len(y))
-    found = operating_points(
-        y, {"sensitivity_95": called}, {"sensitivity_95": point}, units, replicates=5
-    )
-    assert found[0]["sentence"].endswith(
+    row = one_point(y, called, np.arange(len(y)) % 7, OperatingPoint("sensitivity", 0.5))
+    assert row["sentence"].endswith(
         "The sensitivity aimed at, 0.95, is not reached here: 0.949 "
         "(the threshold was chosen on validation)."
     )
 
 
 def test_the_note_of_a_threshold_stays_with_its_point():
-    point = Threshold(0.5, "f1", "validation", "a threshold needs both classes")
-    units = resampling_units(list("abc"), 3)
-    found = operating_points([0, 1, 1], {"f1": [0, 1, 0]}, {"f1": point}, units, replicates=5)
-    assert found[0]["note"] == "a threshold needs both classes"
+    point = OperatingPoint("f1", 0.5, "", "validation", "a threshold needs both classes")
+    row = one_point([0, 1, 1], [0, 1, 0], list("abc"), point)
+    assert row["note"] == "a threshold needs both classes"
+    assert row["default"]

@@ -6,16 +6,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from eosin.evaluation.intervals import resampling_units
-from eosin.trust import risk_control
-from eosin.trust.referral import (
-    Band,
-    choose_band,
-    measure_referral,
-    referral_section,
-    risk_coverage,
-)
-from eosin.trust.selective import counts_by_unit, cuts, read_scores, sureness
+from eosin.records.points import REFER, Band, OperatingPoint
+from eosin.records.scored import Scored
+from eosin.trust import referral, risk_control
+from eosin.trust.referral import choose_band, measure_referral, referral_section
+from eosin.trust.selective import counts_by_unit, cuts, risk_coverage, sureness
+
+EVEN = OperatingPoint("balanced", 0.5)
+#: Thresholds at the ends as well: none of the patches is called positive, or all are.
+THRESHOLDS = [0.5, 0.05, 0.9, 0.0, 1e-9, float(np.nextafter(np.float32(1), np.float32(2)))]
 
 
 def made_up(seed=0, cases=40, classes=2, spread=1.0):
@@ -31,13 +30,30 @@ def made_up(seed=0, cases=40, classes=2, spread=1.0):
     return y, p[:, 1] if classes == 2 else p, case.astype(str)
 
 
-def found(y, p, case, **options):
-    band = choose_band(y, p, case, **options)
-    units = resampling_units(case, len(y))
-    achieved = measure_referral(y, band.decide(p), units, level=band.level, replicates=50)
-    section = referral_section(band, achieved, risk_coverage(y, p, units, replicates=50))
+def found(y, p, case, point=EVEN, **options):
+    scored = Scored.of(y, p, case)
+    point = point.with_band(choose_band(scored, point, **options))
+    decided = point.decide(scored.probabilities)
+    names = [f"c{k}" for k in range(scored.classes)]
+    achieved = measure_referral(scored, decided, names, level=point.band.level, replicates=50)
+    section = referral_section(point, achieved, risk_coverage(scored, point, replicates=50))
     json.dumps(section, allow_nan=False)
-    return band, section
+    return point.band, section
+
+
+def decide(band, p, threshold=0.5):
+    p = np.asarray(p)
+    both = np.stack([1 - p, p], axis=1) if p.ndim == 1 else p
+    return OperatingPoint("f1", threshold, band=band).decide(both)
+
+
+def measure(y, decided, case, **options):
+    scored = Scored.of(y, np.zeros(len(y)), case)
+    return measure_referral(scored, np.asarray(decided, np.int64), "np", **options)
+
+
+def sentence(band, seen, **options):
+    return referral_section(EVEN.with_band(band), seen, {}, **options)["sentence"]
 
 
 @pytest.mark.parametrize("classes", [2, 3])
@@ -47,7 +63,7 @@ def test_a_band_is_found_and_says_what_it_does(classes, method):
     band, section = found(y, p, case, level=0.1, method=method)
     assert band.note == ""
     assert (band.low is None) == (classes == 3)
-    decided = band.decide(p)
+    decided = decide(band, p)
     answered = decided >= 0
     assert band.coverage == pytest.approx(answered.mean())
     assert band.error == pytest.approx((decided[answered] != y[answered]).mean())
@@ -57,58 +73,87 @@ def test_a_band_is_found_and_says_what_it_does(classes, method):
     assert section["fitted"]["cases"] == 90
     assert "promised: at most 10 % of the answers wrong, at 90 % confidence" in section["sentence"]
     assert "exchangeable" in band.assumption
-    assert Band.from_dict(json.loads(json.dumps(band.as_dict()))) == band
+    kept = EVEN.with_band(band)
+    assert OperatingPoint.read(json.loads(json.dumps(kept.to_json()))) == kept
 
 
 def test_stricter_promises_answer_less():
     y, p, case = made_up()
-    shares = [choose_band(y, p, case, level=level).coverage or 0 for level in (0.02, 0.05, 0.1)]
+    scored = Scored.of(y, p, case)
+    levels = (0.02, 0.05, 0.1)
+    shares = [choose_band(scored, EVEN, level=level).coverage or 0 for level in levels]
     assert shares == sorted(shares)
     assert shares[0] < shares[-1]
-    bold = choose_band(y, p, case, confidence=0.6).coverage
-    assert bold > choose_band(y, p, case, confidence=0.95).coverage
+    bold = choose_band(scored, EVEN, confidence=0.6).coverage
+    assert bold > choose_band(scored, EVEN, confidence=0.95).coverage
 
 
-@pytest.mark.parametrize("classes", [2, 3])
-def test_float32_and_float64_decide_the_same(classes):
-    y, p, case = made_up(classes=classes)
-    band = choose_band(y, p, case, level=0.03)
-    rng = np.random.default_rng(1)
-    near = rng.choice([band.high, 1 - band.high], 2000) + rng.normal(0, 1e-7, 2000)
-    if classes == 3:
-        near = np.stack([near, (1 - near) / 2, (1 - near) / 2], axis=1)
-    for scores in (p, near):
-        narrow = band.decide(scores.astype(np.float32))
-        np.testing.assert_array_equal(band.decide(scores), narrow)
-    assert set(np.unique(band.decide(near))) >= {-1, 0}
-
-
-def test_two_columns_are_the_positive_one():
+@pytest.mark.parametrize("threshold", THRESHOLDS)
+def test_float32_and_float64_decide_the_same(threshold):
     y, p, case = made_up()
-    both = np.stack([1 - p, p], axis=1)
-    assert choose_band(y, both, case) == choose_band(y, p, case)
-    band = choose_band(y, p, case)
-    np.testing.assert_array_equal(band.decide(both), band.decide(p))
+    band = choose_band(Scored.of(y, p, case), OperatingPoint("f1", threshold), level=0.3)
+    rng = np.random.default_rng(1)
+    limits = [threshold, band.low or 0.2, band.high or 0.8]
+    near = np.clip(rng.choice(limits, 2000) + rng.normal(0, 1e-7, 2000), 0, 1)
+    for scores in (p, near):
+        narrow = decide(band, scores.astype(np.float32), threshold)
+        np.testing.assert_array_equal(decide(band, scores, threshold), narrow)
 
 
-def test_the_band_decides_what_was_counted():
+def test_float32_and_float64_decide_the_same_for_three_classes():
+    y, p, case = made_up(classes=3)
+    band = choose_band(Scored.of(y, p, case), EVEN, level=0.03)
+    near = band.high + np.random.default_rng(1).normal(0, 1e-7, 2000)
+    near = np.stack([near, (1 - near) / 2, (1 - near) / 2], axis=1)
+    for scores in (p, near):
+        np.testing.assert_array_equal(decide(band, scores), decide(band, scores.astype(np.float32)))
+
+
+@pytest.mark.parametrize("threshold", THRESHOLDS)
+def test_the_band_decides_what_was_counted(threshold):
     """Counts at each cut, and the band of that cut, agree to the last patch, saturated or not."""
     rng = np.random.default_rng(0)
     p = np.concatenate([10.0 ** rng.uniform(-30, 0, 300), 1 - 10.0 ** rng.uniform(-9, 0, 300)])
     p = np.append(p, [0, 0, 1, 1, 0.5]).astype(np.float32)
     y = rng.integers(0, 2, len(p))
-    units = resampling_units(rng.integers(0, 7, len(p)), len(p))
-    sure, called = sureness(read_scores(p))
+    scored = Scored.of(y, p, rng.integers(0, 7, len(p)).astype(str))
+    point, units = OperatingPoint("f1", threshold), scored.units
+    sure, called = sureness(scored, point)
     steps = cuts(sure, 100, lowest=0.5)
-    assert np.all(np.diff(steps) < 0)
     wrong, answered = counts_by_unit(sure, called != y, units, steps)
     for at, cut in enumerate(steps):
-        decided = Band(1 - cut, cut).decide(p)
+        low, high = referral._limits(point, 2, float(cut))
+        assert low <= threshold <= high
+        decided = point.with_band(Band(low, high)).decide(scored.probabilities)
         taken = decided >= 0
+        # An answered patch has exactly the class that the threshold gives it.
+        assert np.array_equal(decided[taken], called[taken])
         assert answered[:, at].tolist() == np.bincount(units.codes, taken, units.count).tolist()
         mistakes = taken & (decided != y)
         assert wrong[:, at].tolist() == np.bincount(units.codes, mistakes, units.count).tolist()
     assert answered[:, -1].sum() == len(p)
+
+
+@pytest.mark.parametrize("threshold", [0.1, 0.3, 0.8])
+def test_a_band_lies_around_its_threshold_and_keeps_its_promise(threshold):
+    y, p, case = made_up(cases=90)
+    # As of another prevalence: what was 0.5 is the threshold.
+    odds = p / (1 - p) * threshold / (1 - threshold)
+    moved = odds / (1 + odds)
+    band = choose_band(Scored.of(y, moved, case), OperatingPoint("f1", threshold), level=0.1)
+    even = choose_band(Scored.of(y, p, case), EVEN, level=0.1)
+    assert band.low < threshold < band.high
+    assert (band.coverage, band.error) == pytest.approx((even.coverage, even.error))
+    assert np.array_equal(decide(band, moved, threshold), decide(even, p))
+
+
+def test_nothing_is_answered_on_the_far_side_of_an_end():
+    """No patch is positive by the threshold, so the highest probabilities are the least sure."""
+    top = float(np.nextafter(np.float32(1), np.float32(2)))
+    point = OperatingPoint("balanced", top, band=Band(0.9, top))
+    assert point.decide([[1.0, 0.0], [0.05, 0.95], [0.0, 1.0]]).tolist() == [0, REFER, REFER]
+    bottom = OperatingPoint("sensitivity", 0.0, band=Band(0.0, 0.1))
+    assert bottom.decide([[1.0, 0.0], [0.95, 0.05], [0.0, 1.0]]).tolist() == [REFER, REFER, 1]
 
 
 def test_p_values_against_a_plain_loop():
@@ -171,8 +216,8 @@ def test_the_promise_holds_for_new_cases():
         picked = rng.integers(0, 3000, 29)
         rows = np.concatenate([np.arange(starts[c], starts[c + 1]) for c in picked])
         names = np.repeat(np.arange(29), np.diff(starts)[picked])
-        band = choose_band(y[rows], p[rows], names)
-        decided = band.decide(p)
+        band = choose_band(Scored.of(y[rows], p[rows], names), EVEN)
+        decided = decide(band, p) if band else np.full(len(p), REFER)
         taken = decided >= 0
         held.append(not taken.any() or (decided != y)[taken].mean() <= 0.05)
         answers.append(taken.mean())
@@ -192,12 +237,14 @@ def test_too_high_an_error_says_what_could_be_promised():
     )
     assert section["band"] is None
     assert section["sentence"].startswith(
-        "Nothing is referred to a person and nothing promised: no band: of the surest 10 % of"
+        "No referral band could be set: all patches are answered and no error rate is guaranteed "
+        "(of the surest 10 % of"
     )
-    assert section["achieved"]["held"] is None
-    assert section["achieved"]["coverage"]["value"] == 0
+    # As eosin predict does it without a band.
+    assert section["achieved"]["coverage"]["value"] == 1
     y = rng.integers(0, 2, 3000)
-    assert choose_band(y, p, case).note.endswith("no level up to 30 % could be promised with them")
+    none = choose_band(Scored.of(y, p, case), EVEN)
+    assert none.note.endswith("no level up to 30 % could be promised with them")
 
 
 NAN = float("nan")
@@ -220,12 +267,10 @@ NAN = float("nan")
 def test_thin_or_broken_input_gives_a_sentence(y, p, case, said):
     band, section = found(y, p, case)
     assert said in band.note
-    assert band.note.startswith("no band: ")
     assert (band.low, band.high) == (None, None)
-    assert band.decide(p).tolist() == [-1] * len(y)
-    assert section["sentence"].startswith(
-        "Nothing is referred to a person and nothing promised: no band"
-    )
+    finite = np.isfinite(np.asarray(p, float))
+    assert ((decide(band, p) >= 0) == finite).all()
+    assert section["sentence"].startswith("No referral band could be set: all patches are answered")
 
 
 def test_scores_that_are_not_finite_are_referred():
@@ -235,11 +280,11 @@ def test_scores_that_are_not_finite_are_referred():
     band, section = found(y, p, case)
     lost = int((~np.isfinite(p)).sum())
     assert f"{lost} patches have no finite score and are referred" in band.note
-    assert (band.decide(p)[~np.isfinite(p)] == -1).all()
+    assert (decide(band, p)[~np.isfinite(p)] == REFER).all()
     assert section["curve"]["coverage"][-1] == pytest.approx(1 - lost / len(p))
     three = np.full((4, 3), 1 / 3)
     three[0, 0] = np.nan
-    assert Band(None, 0.0).decide(three).tolist() == [-1, 0, 0, 0]
+    assert decide(Band(None, 0.0), three).tolist() == [REFER, 0, 0, 0]
 
 
 def test_unknown_cases_and_single_patches_are_said():
@@ -248,35 +293,42 @@ def test_unknown_cases_and_single_patches_are_said():
     assert "Patches are independent" in band.assumption
     assert band.note.startswith("cases unknown: patches are taken as independent")
     case[0] = "alone"
-    assert choose_band(y, p, case).cases == 41
+    assert choose_band(Scored.of(y, p, case), EVEN).cases == 41
 
 
 def test_measured_beside_a_plain_count():
-    units = resampling_units(list("aaabbbcccd"), 10)
+    case = list("aaabbbcccd")
     y = [0, 1, 0, 1, 0, 1, 0, 1, 0, 1]
     decided = [0, 1, -1, 0, 0, -1, 0, 1, 1, -2]
-    seen = measure_referral(y, decided, units, level=0.1, replicates=200)
+    seen = measure(y, decided, case, level=0.1, replicates=200)
     assert seen["error"]["value"] == pytest.approx(2 / 7)
     assert seen["coverage"]["value"] == pytest.approx(0.7)
     assert seen["error"]["low"] == 0
     assert (seen["held"], seen["cases"], seen["patches"]) == (False, 4, 10)
-    sentence = referral_section(Band(0.2, 0.8), seen, {}, part="val")["sentence"]
-    assert "seen on 4 validation cases: 28.6 % (0.0 to" in sentence
-    assert sentence.endswith("not held there: by no more than so few cases can differ by chance.")
-    harder = measure_referral(np.ones(10), np.zeros(10), units, level=0.1, replicates=20)
-    sentence = referral_section(Band(0.2, 0.8), harder, {})["sentence"]
-    assert sentence.endswith("these cases are harder than those that it was made on.")
-    one = measure_referral([0, 1], [0, 0], resampling_units(["a", "a"], 2), level=0.1)
+    assert seen["classes"] == [
+        {"class": "n", "patches": 5, "answered": 0.8, "referred": 0.2, "out_of_scope": 0.0,
+         "error": 0.25},
+        {"class": "p", "patches": 5, "answered": 0.6, "referred": 0.2, "out_of_scope": 0.2,
+         "error": pytest.approx(1 / 3)},
+    ]  # fmt: skip
+    text = sentence(Band(0.2, 0.8), seen, part="val")
+    assert "seen on 4 validation cases: 28.6 % (0.0 to" in text
+    assert "not kept there: by no more than so few cases can differ by chance." in text
+    assert text.endswith("Answered by class: 80 % of n, 60 % of p.")
+    harder = measure(np.ones(10, int), np.zeros(10), case, level=0.1, replicates=20)
+    text = sentence(Band(0.2, 0.8), harder)
+    assert "these cases are harder than those that it was made on." in text
+    one = measure([0, 1], [0, 0], ["a", "a"], level=0.1)
     assert one["error"] == {"value": 0.5, "low": None, "high": None}
-    assert "seen on 1 test case: 50.0 %." in referral_section(Band(0.2, 0.8), one, {})["sentence"]
+    assert "seen on 1 test case: 50.0 %." in sentence(Band(0.2, 0.8), one)
 
 
 def test_nothing_measured():
-    empty = measure_referral([], [], resampling_units([], 0), level=0.1)
+    empty = measure([], [], [], level=0.1)
     assert empty["held"] is None
     assert empty["note"] == "there are no patches to measure on"
-    assert "not measured" in referral_section(Band(0.2, 0.8, coverage=0.5), empty, {})["sentence"]
-    curve = risk_coverage([], [], resampling_units([], 0))
+    assert "not measured" in sentence(Band(0.2, 0.8, coverage=0.5), empty)
+    curve = risk_coverage(Scored.of([], []), EVEN)
     assert curve["coverage"] == []
     assert "there are none" in curve["note"]
 
@@ -284,7 +336,7 @@ def test_nothing_measured():
 @pytest.mark.parametrize("classes", [2, 3])
 def test_curve_beside_a_plain_loop(classes):
     y, p, case = made_up(cases=6, classes=classes)
-    curve = risk_coverage(y, p, resampling_units(case, len(y)), points=21, replicates=100)
+    curve = risk_coverage(Scored.of(y, p, case), EVEN, points=21, replicates=100)
     both = p if classes == 3 else np.stack([1 - p, p], axis=1)
     order = np.argsort(-both.max(axis=1))
     wrong = (both.argmax(axis=1) != y)[order]
@@ -295,31 +347,21 @@ def test_curve_beside_a_plain_loop(classes):
         assert low <= risk <= high
     assert curve["coverage"][-1] == 1
     assert len(curve["coverage"]) == 20
-    few = risk_coverage(y, p, resampling_units(["a"] * len(y), len(y)), points=5)
+    few = risk_coverage(Scored.of(y, p, ["a"] * len(y)), EVEN, points=5)
     assert few["low"] == [None] * 4
     assert few["note"] == "an interval over cases needs at least 3"
-    flat = risk_coverage([0, 1, 1], [0.5] * 3, resampling_units(list("abc"), 3), replicates=9)
+    flat = risk_coverage(Scored.of([0, 1, 1], [0.5] * 3, list("abc")), EVEN, replicates=9)
     assert flat["coverage"] == [1.0]
 
 
 def test_refusals():
-    y, p, case = made_up(cases=12)
+    scored = Scored.of(*made_up(cases=12))
     with pytest.raises(ValueError, match="no method 'best'"):
-        choose_band(y, p, case, method="best")
+        choose_band(scored, EVEN, method="best")
     with pytest.raises(ValueError, match="between 0 and 1; got 0"):
-        choose_band(y, p, case, level=0)
-    with pytest.raises(ValueError, match="must be the same"):
-        choose_band(y, p[:-1], case)
-    with pytest.raises(ValueError, match="differ"):
-        measure_referral(y, y[:-1], resampling_units(case, len(y)), level=0.1)
-    with pytest.raises(ValueError, match="more than two classes"):
-        Band(None, 0.5).decide(p)
-    with pytest.raises(ValueError, match="for two classes"):
-        Band(0.2, 0.8).decide(np.eye(3))
+        choose_band(scored, EVEN, level=0)
 
 
 def test_a_broken_promise_without_an_interval_is_not_put_down_to_chance():
-    units = resampling_units(list("aabb"), 4)
-    seen = measure_referral([0, 1, 0, 1], [1, 1, 0, 0], units, level=0.1, replicates=9)
-    said = referral_section(Band(0.25, 0.75, 0.1), seen, {})["sentence"]
-    assert "whether by chance cannot be said" in said
+    seen = measure([0, 1, 0, 1], [1, 1, 0, 0], list("aabb"), level=0.1, replicates=9)
+    assert "unknown whether by chance" in sentence(Band(0.25, 0.75, 0.1), seen)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from eosin.records.scored import Scored
 from eosin.trust.suspects import estimated_joint, find_suspects, normalized_margin
 
 Numbers = Any
@@ -37,10 +38,9 @@ def test_the_same_suspects_as_cleanlab(seed: int, classes: int) -> None:
     theirs = find_label_issues(
         labels, prob, return_indices_ranked_by="normalized_margin", n_jobs=1
     ).tolist()
-    found = find_suspects(labels, prob, most=None)
-    np.testing.assert_allclose(
-        normalized_margin(labels, prob), get_normalized_margin_for_each_label(labels, prob)
-    )
+    found = find_suspects(Scored.of(labels, prob), most=None)
+    margins = get_normalized_margin_for_each_label(labels, prob)
+    np.testing.assert_allclose(normalized_margin(Scored.of(labels, prob)), margins)
     mine = found.rows.tolist()
     # Rounding of the estimated counts may differ by a patch of each pair of classes.
     assert len(set(mine) ^ set(theirs)) <= classes
@@ -60,7 +60,7 @@ def test_the_same_joint_as_cleanlab(seed: int) -> None:
 
 def test_planted_errors_come_first() -> None:
     labels, prob, wrong = noisy(9, n=2000)
-    found = find_suspects(labels, prob, most=50)
+    found = find_suspects(Scored.of(labels, prob), most=50)
     assert found.of == 2000
     assert len(found.rows) == 50
     assert wrong[found.rows].mean() > 0.9
@@ -73,13 +73,13 @@ def test_planted_errors_come_first() -> None:
 def test_right_labels_give_no_suspects() -> None:
     labels, prob, _ = noisy(1, noise=0.0)
     clear = np.where(np.eye(2)[labels] == 1, 0.9, 0.1)
-    assert find_suspects(labels, clear).total == 0
-    assert find_suspects(labels, prob).total < 20
+    assert find_suspects(Scored.of(labels, clear)).total == 0
+    assert find_suspects(Scored.of(labels, prob)).total < 20
 
 
 def test_as_a_key_of_the_evaluation() -> None:
     labels, prob, _ = noisy(2)
-    found = find_suspects(labels, prob, most=5)
+    found = find_suspects(Scored.of(labels, prob), most=5)
     n = len(labels)
     given_ = {
         "patch": np.arange(n) + 100,
@@ -109,7 +109,7 @@ def test_as_a_key_of_the_evaluation() -> None:
     ],
 )
 def test_degenerate_input_gives_a_sentence(labels: list[int], prob: list[float], said: str) -> None:
-    found = find_suspects(labels, prob)
+    found = find_suspects(Scored.of(labels, prob))
     assert said in found.note
     assert found.total == len(found.rows) == 0
     n = len(labels)
@@ -119,7 +119,7 @@ def test_degenerate_input_gives_a_sentence(labels: list[int], prob: list[float],
 
 def test_lengths_that_differ_are_refused() -> None:
     with pytest.raises(ValueError, match="must be the same"):
-        find_suspects([0, 1], [0.5])
+        find_suspects(Scored.of([0, 1], [0.5]))
 
 
 @settings(max_examples=40, deadline=None)
@@ -128,7 +128,7 @@ def test_it_never_fails_and_a_class_is_never_all_wrong(seed: int, classes: int, 
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, classes, n)
     prob = rng.dirichlet(np.full(classes, 0.3), n)
-    found = find_suspects(labels, prob, most=None)
+    found = find_suspects(Scored.of(labels, prob), most=None)
     assert found.total == len(found.rows) == len(set(found.rows.tolist()))
     for k in np.unique(labels):
         assert (labels[found.rows] == k).sum() < (labels == k).sum()

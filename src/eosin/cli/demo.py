@@ -171,7 +171,7 @@ def _row(evaluation: dict[str, Any], about: str) -> dict[str, Any]:
         "about": about,
         **{name: evaluation[name] for name in names},
         "base_rate": 1 - evaluation["prevalence"],
-        "marks": evaluation["marks"],
+        "marks": [mark["sentence"] for mark in evaluation["marks"]],
     }
 
 

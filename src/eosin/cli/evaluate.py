@@ -1,7 +1,8 @@
-"""`eosin evaluate`: the figures of a run, with intervals, beside simple baselines."""
+"""`eosin evaluate`: the figures of a run, with intervals and simple baselines."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,10 +13,7 @@ from eosin.cli import output
 if TYPE_CHECKING:
     from eosin.data.store import PatchStore
     from eosin.inference.records import Assessment
-    from eosin.reporting.report import Written
     from eosin.training.session import Session
-
-_PRECISION = "fp32 is exact and the reference; bf16 is faster where the machine is good at it."
 
 
 def evaluate(
@@ -33,25 +31,26 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="FILE|SCHEME",
-            help="For an exported file: evaluate the test part of this split, not the whole store.",
+            help="For an exported file: evaluate the test part of this split, not all patches.",
         ),
     ] = None,
     fold: Annotated[
         int | None, typer.Option(min=0, help="For --split into folds: the one to test on.")
     ] = None,
+    point: output.Point = None,
     out: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for the results on another store.")
     ] = None,
     replicates: output.Replicates = 2000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
-    precision: Annotated[str, typer.Option(help=_PRECISION)] = "fp32",
+    precision: output.Precision = "fp32",
     baselines: Annotated[
         bool, typer.Option("--baselines/--no-baselines", help="Fit the simple baselines as well.")
     ] = True,
     allow_seen: Annotated[
         bool,
         typer.Option(
-            "--allow-seen", help="Evaluate on cases seen in training; every output says so."
+            "--allow-seen", help="Evaluate on cases seen in training; every output has a mark."
         ),
     ] = False,
     refer_error: Annotated[
@@ -70,10 +69,11 @@ def evaluate(
 ) -> None:
     """Evaluate a run on the test part of its split, or a run or exported file on another store.
 
-    Temperature, operating points, the refer band and the out-of-scope threshold are fitted on the
-    validation part alone and kept in the model. Each figure has a 95 % interval by bootstrap over
-    cases. Writes evaluation.json, predictions.parquet, figures, report.html and MODEL_CARD.md. An
-    exported file is asked without torch, and by what it carries: nothing is fitted.
+    Temperature, operating points with their refer bands and the out-of-scope threshold are fitted
+    on the validation part alone and kept in the model; so is the point that --point chooses. Each
+    figure has a 95 % interval by bootstrap over cases. Writes evaluation.json, predictions.parquet,
+    figures, report.html and MODEL_CARD.md. An exported file is asked without torch, and by what it
+    contains: nothing is fitted.
 
     Example: eosin evaluate run --store hospital-b.store
     """
@@ -88,125 +88,104 @@ def evaluate(
     if not 0 < cost_ratio < float("inf"):
         raise UserError(f"--cost-ratio {cost_ratio:g}: give a number above 0")
     from eosin.data.store import PatchStore
+    from eosin.inference.assess import assess_file, assess_unseen
+    from eosin.inference.fitting import FittingOptions
     from eosin.inference.predictor import is_exported
     from eosin.runs import RunFolder
 
-    options: dict[str, Any] = {"replicates": replicates, "seed": seed, "precision": precision}
-    fitting = (refer_error, refer_confidence, cost_ratio) != (0.05, 0.9, 5.0)
+    options: dict[str, Any] = {
+        "replicates": replicates, "seed": seed, "precision": precision, "with_baselines": baselines
+    }  # fmt: skip
+    fitting = FittingOptions(refer_error, refer_confidence, cost_ratio, point)
+    new_fitting = fitting != FittingOptions(point=point)
+    fixed = "--refer-error, --refer-confidence and --cost-ratio change what is fitted"
+    elsewhere = {"output": out, "allow_seen": allow_seen, "point": point}
     if is_exported(run):
         if store is None:
-            raise UserError(f"{run} is an exported file: name the store with --store STORE")
-        if fitting:
+            raise UserError(f"{run} is an exported file: give the store with --store STORE")
+        if new_fitting:
             raise UserError(
-                "--refer-error, --refer-confidence and --cost-ratio act on what is fitted, and "
-                "nothing is fitted for an exported file: evaluate the run, then export it again"
+                f"{fixed}, and nothing is fitted for an exported file: evaluate the run, then "
+                "export it again"
             )
-        options |= {"output": out, "allow_seen": allow_seen, "with_baselines": baselines}
+        from eosin.cli.train import split_for
+
         opened = PatchStore.open(store)
-        _show(*_file(run, opened, split, report=report, fold=fold, **options), json_)
+        parted = None if split is None else split_for(opened, split)
+        options |= elsewhere | {"split": parted, "fold": fold}
+        _evaluate(lambda **more: assess_file(run, opened, **more), opened, report, json_, options)
         return
-    for option, given in (("--split", split is not None), ("--fold", fold is not None)):
-        if given:
+    for option, chosen in (("--split", split is not None), ("--fold", fold is not None)):
+        if chosen:
             raise UserError(f"{option} is for an exported file; a run keeps its own split")
     folder = RunFolder.open(run)
     if store is not None:
         opened = PatchStore.open(store)
         own = folder.read_json("environment.json").get("store", {}).get("digest")
         if opened.digest != own:
-            from eosin.inference.unseen import assess_unseen
-
-            if fitting:
+            if new_fitting:
                 raise UserError(
-                    "--refer-error, --refer-confidence and --cost-ratio act on what is fitted on "
-                    f"the run's own validation part: give them to eosin evaluate {run}, without "
-                    "--store, before this"
+                    f"{fixed} on the run's own validation part: use them with eosin evaluate "
+                    f"{run}, without --store, before this"
                 )
-
-            with output.progress() as bar:
-                task = bar.add_task("predicting", total=len(opened), rate="patches")
-                found = assess_unseen(
-                    folder,
-                    opened,
-                    output=out,
-                    allow_seen=allow_seen,
-                    with_baselines=baselines,
-                    progress=lambda done, total: bar.update(task, completed=done),
-                    **options,
-                )
-            _show(found, _report(found, opened) if report else None, json_)
+            options |= elsewhere
+            _evaluate(
+                lambda **more: assess_unseen(folder, opened, **more), opened, report, json_, options
+            )
             return
-    for option, said in (("-o", out is not None), ("--allow-seen", allow_seen)):
-        if said:
+    for option, chosen in (("-o", out is not None), ("--allow-seen", allow_seen)):
+        if chosen:
             raise UserError(
                 f"{option} is for another store (--store STORE); a run's evaluation on its own "
-                "split lies in the run folder"
+                "split is in the run folder"
             )
-    from eosin.inference.fitting import Wishes
     from eosin.training.session import reopen
 
     session = reopen(run, None if store is None else str(store))
-    options["wishes"] = Wishes(refer_error, refer_confidence, cost_ratio)
-    assess_and_show(session, json_=json_, with_baselines=baselines, report=report, **options)
+    assess_and_show(session, json_=json_, report=report, options=fitting, **options)
 
 
 def assess_and_show(session: Session, *, json_: bool, report: bool = True, **options: Any) -> None:
     """Evaluate a run on its own split, with progress, write its report and print the result."""
     from eosin.inference.assess import assess
 
+    _evaluate(lambda **more: assess(session, **more), session.store, report, json_, options)
+
+
+def _evaluate(
+    assess: Callable[..., Assessment],
+    store: PatchStore,
+    report: bool,
+    json_: bool,
+    options: dict[str, Any],
+) -> None:
+    """Assess with progress, write the report and print the result."""
     with output.progress() as bar:
         task = bar.add_task("predicting", total=None, rate="patches")
-        found = assess(
-            session,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
-            **options,
+        assessment = assess(
+            progress=lambda done, total: bar.update(task, completed=done, total=total), **options
         )
-    _show(found, _report(found, session.store) if report else None, json_)
+    page = None
+    if report:
+        from eosin.reporting.report import write_report
+
+        written = write_report(assessment.folder, store=store)
+        page = written.path
+        for problem in written.problems:
+            output.warn(f"report: {problem}")
+    _show(assessment, page, json_)
 
 
-def _file(
-    path: Path, store: PatchStore, split: str | None, *, report: bool, **options: Any
-) -> tuple[Assessment, Written | None]:
-    """Evaluate an exported file, with progress, and write its report."""
-    from eosin.cli.train import split_for
-    from eosin.inference.assess_file import assess_file
-
-    parted = None if split is None else split_for(store, split)
-    with output.progress() as bar:
-        task = bar.add_task("predicting", total=None, rate="patches")
-        found = assess_file(
-            path,
-            store,
-            split=parted,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
-            **options,
-        )
-    return found, _report(found, store) if report else None
-
-
-def _report(found: Assessment, store: PatchStore) -> Written:
-    from eosin.reporting.report import write_report
-
-    report = write_report(found.folder, store=store)
-    for problem in report.problems:
-        output.warn(f"report: {problem}")
-    return report
-
-
-def _show(found: Assessment, report: Written | None, json_: bool) -> None:
-    result = found.evaluation
-    files = [*found.files, *(["report.html", "MODEL_CARD.md"] if report else [])]
+def _show(assessment: Assessment, page: Path | None, json_: bool) -> None:
+    result = assessment.evaluation
+    files = [*assessment.files, *(["report.html", "MODEL_CARD.md"] if page else [])]
     if json_:
-        output.result(
-            {
-                **result,
-                "folder": str(found.folder),
-                "files": files,
-                "report": None if report is None else str(report.path),
-            }
-        )
+        folder = str(assessment.folder)
+        report = None if page is None else str(page)
+        output.result({**result, "folder": folder, "files": files, "report": report})
         return
     for mark in result["marks"]:
-        output.warn(mark)
+        output.warn(mark["sentence"])
     from eosin.evaluation.definitions import NAMES
 
     others = result["baselines"]
@@ -224,23 +203,33 @@ def _show(found: Assessment, report: Written | None, json_: bool) -> None:
     )
     for warning in result["warnings"]:
         output.warn(warning)
-    if result["threshold"]:
-        point = result["threshold"]
+    _show_decisions(result)
+    output.say(f"written to {assessment.folder}: {', '.join(files)}")
+    if page is not None:
+        output.say(f"open {page}")
+
+
+def _show_decisions(result: dict[str, Any]) -> None:
+    """The rule that decides, what it does, calibration and out-of-scope check, a line each."""
+    if point := result["threshold"]:
         output.say(
-            f"threshold {point['value']:.4f} ({point['rule']}, chosen on {point['chosen_on']})"
+            f"point {result['point']}: threshold {point['value']:.4f} ({point['rule']}, chosen on "
+            f"{point['chosen_on']})"
         )
-    _show_trust(result)
-    output.say(f"written to {found.folder}: {', '.join(files)}")
-    if report is not None:
-        output.say(f"open {report.path}")
-
-
-def _show_trust(result: dict[str, Any]) -> None:
-    """Calibration, refer band and out-of-scope check, a line each."""
+    decided = result["decided"]
+    output.say(
+        f"decisions: {_share(decided['answered'])} answered, {_share(decided['referred'])} "
+        f"referred, {_share(decided['out_of_scope'])} out of scope; of the answers "
+        f"{_share(decided['error'])} are wrong"
+    )
+    for row in decided["classes"]:
+        output.say(
+            f"  {row['class']}: {_share(row['answered'])} answered, {_share(row['error'])} of "
+            "them wrong"
+        )
     calibration = result["calibration"]
-    said = calibration["note"] or calibration["sentence"]
-    if said:
-        output.say(f"calibration: {said}")
+    if text := calibration["note"] or calibration["sentence"]:
+        output.say(f"calibration: {text}")
     if "referral" in result:
         output.say(result["referral"]["sentence"])
     scope = result["scope"]

@@ -32,6 +32,16 @@ Recipe = Annotated[
 Settings = Annotated[
     list[str] | None, typer.Option("--set", help="Change the recipe: key=value; repeatable.")
 ]
+Point = Annotated[
+    str | None,
+    typer.Option(
+        metavar="balanced|f1|sensitivity|specificity|cost",
+        help="The operating point that decides; by default the model's own.",
+    ),
+]
+Precision = Annotated[
+    str, typer.Option(help="fp32 (exact), bf16 or auto; an .onnx file needs OpenVINO for bf16.")
+]
 Replicates = Annotated[int, typer.Option(min=10, help="Bootstrap replicates.")]
 
 Split = Annotated[

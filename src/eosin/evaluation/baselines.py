@@ -14,12 +14,13 @@ from itertools import islice
 import numpy as np
 import numpy.typing as npt
 
-from eosin.evaluation.decisions import Threshold, choose_threshold
+from eosin.evaluation.decisions import choose_threshold
 from eosin.evaluation.definitions import Floats, Ints
 from eosin.evaluation.features import Features, Maker, Patches, features_of
 from eosin.evaluation.features import color_features as color_features
 from eosin.evaluation.features import small_features as small_features
 from eosin.evaluation.textures import texture_features
+from eosin.records.points import OperatingPoint
 
 #: Patches used at most, drawn with the seed; the note says how many were.
 MAX_TRAIN = 20_000
@@ -31,11 +32,11 @@ TREES = 300
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """What a baseline says of the test patches."""
+    """What a baseline answers for the test patches."""
 
     #: Test probabilities, float64 [T, K].
     y_prob: Floats
-    threshold: Threshold
+    threshold: OperatingPoint
     #: What was fitted, on how many patches.
     note: str
 
@@ -62,7 +63,7 @@ def base_rate(
     truth = _checked_truth("training", train, train_true, classes)
     shares = np.bincount(truth, minlength=classes) / len(truth)
     # Not a threshold from validation: this answer is the majority class by definition.
-    threshold = Threshold(0.5, "majority class", "training")
+    threshold = OperatingPoint("majority", 0.5, "majority class", "training")
     return Baseline(
         np.tile(shares, (len(test), 1)), threshold, f"prevalence of {len(truth)} training patches"
     )
@@ -85,38 +86,36 @@ def color_histogram(
     >>> rng = np.random.default_rng(0)
     >>> y = np.arange(40) % 2
     >>> patches = (rng.integers(0, 128, (40, 4, 4, 3)) + 100 * y[:, None, None, None])
-    >>> found = color_histogram(patches.astype(np.uint8), y, patches[:0], [],
+    >>> result = color_histogram(patches.astype(np.uint8), y, patches[:0], [],
     ...                         patches[:2].astype(np.uint8))
-    >>> found.y_prob.argmax(axis=1).tolist()
+    >>> result.y_prob.argmax(axis=1).tolist()
     [0, 1]
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    picked, truth, used = _training(train, train_true, classes, seed, MAX_TRAIN)
-    if len(np.unique(truth)) < 2:
-        return _one_class(truth, test, classes)
+    data = _Data.of(train, train_true, val, val_true, classes, seed, MAX_TRAIN)
+    if data.only is not None:
+        return data.one_class(test)
     # Newton's method needs a Hessian of (classes x features) squared: best while that is small.
     solver = "newton-cholesky" if classes <= 4 else "lbfgs"
     model = make_pipeline(StandardScaler(), LogisticRegression(solver=solver, max_iter=100))
     with warnings.catch_warnings():
         # 100 steps are ample: the last digits of a baseline are not worth a warning.
         warnings.simplefilter("ignore")
-        model.fit(features_of(train, picked, color_features), truth)
-    val_pick, val_y = _validation(val, val_true, classes, seed)
+        model.fit(features_of(train, data.rows, color_features), data.truth)
 
     def prob(patches: Patches, rows: Ints) -> Floats:
         if not len(rows):
             return np.empty((0, classes))
-        return _columns(
-            model.predict_proba(features_of(patches, rows, color_features)), model.classes_, classes
-        )
+        answers = model.predict_proba(features_of(patches, rows, color_features))
+        return _columns(answers, model.classes_, classes)
 
-    return Baseline(
+    return data.answer(
         prob(test, np.arange(len(test))),
-        _threshold(val_y, prob(val, val_pick) if len(val_pick) else None, classes),
-        f"logistic regression on color histograms, {used}",
+        prob(val, data.val_rows),
+        "logistic regression on color histograms",
     )
 
 
@@ -141,22 +140,22 @@ def nearest_neighbors(
     >>> nearest_neighbors(patches, y, patches[:4], y[:4], patches[:2]).y_prob.tolist()
     [[1.0, 0.0], [0.0, 1.0]]
     """
-    picked, truth, used = _training(train, train_true, classes, seed, MAX_NEAREST)
-    if len(np.unique(truth)) < 2:
-        return _one_class(truth, test, classes)
-    val_pick, val_y = _validation(val, val_true, classes, seed)
-    ks = [k for k in NEIGHBOURS if k < len(truth)]
+    data = _Data.of(train, train_true, val, val_true, classes, seed, MAX_NEAREST)
+    if data.only is not None:
+        return data.one_class(test)
+    ks = [k for k in NEIGHBOURS if k < len(data.truth)]
     best, best_loss = ("color", ks[min(2, len(ks) - 1)]), np.inf
     val_prob: Floats | None = None
+    shares = np.bincount(data.truth, minlength=classes) / len(data.truth)
     searches = {}
     for kind, maker in _KINDS.items():
-        search = searches[kind] = _Nearest(features_of(train, picked, maker), truth, classes)
-        if not len(val_pick):
+        features = features_of(train, data.rows, maker)
+        search = searches[kind] = _Nearest(features, data.truth, classes)
+        if not len(data.val_rows):
             continue
-        for k, prob in search.votes(features_of(val, val_pick, maker), ks).items():
+        for k, prob in search.votes(features_of(val, data.val_rows, maker), ks).items():
             # One vote more for every class by its share: an unlucky 0 must not cost infinitely.
-            smooth = (prob * k + np.bincount(truth, minlength=classes) / len(truth)) / (k + 1)
-            loss = -np.log(np.maximum(smooth[np.arange(len(val_y)), val_y], 1e-12)).mean()
+            loss = _log_loss((prob * k + shares) / (k + 1), data.val_truth)
             if loss < best_loss:
                 best, best_loss, val_prob = (kind, k), loss, prob
     kind, k = best
@@ -164,11 +163,8 @@ def nearest_neighbors(
         searches[kind].votes(features_of(test, rows, _KINDS[kind]), [k])[k]
         for rows in np.array_split(np.arange(len(test)), max(1, len(test) // 10_000))
     ]
-    how = "chosen on validation" if len(val_pick) else "not chosen: no validation patches"
-    return Baseline(
-        np.concatenate(blocks),
-        _threshold(val_y, val_prob, classes),
-        f"{k} nearest by {kind} features ({how}), {used}",
+    return data.answer(
+        np.concatenate(blocks), val_prob, f"{k} nearest by {kind} features ({data.how})"
     )
 
 
@@ -191,8 +187,8 @@ class _Nearest:
         """Class shares among the k nearest, float64 [N, K] for each k; features float32 [N, F]."""
         if not len(features):
             return {k: np.empty((0, self.labels.shape[1])) for k in ks}
-        found = self.index.kneighbors(self._scaled(features), max(ks), return_distance=False)
-        return {k: self.labels[found[:, :k]].mean(axis=1) for k in ks}
+        nearest = self.index.kneighbors(self._scaled(features), max(ks), return_distance=False)
+        return {k: self.labels[nearest[:, :k]].mean(axis=1) for k in ks}
 
 
 def texture(
@@ -219,48 +215,35 @@ def texture(
     """
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    picked, truth, used = _training(train, train_true, classes, seed, MAX_TRAIN)
-    if len(np.unique(truth)) < 2:
-        return _one_class(truth, test, classes)
+    data = _Data.of(train, train_true, val, val_true, classes, seed, MAX_TRAIN)
+    if data.only is not None:
+        return data.one_class(test)
     # Its own early stopping would hold back patches of cases that it trains on.
     model = HistGradientBoostingClassifier(
-        max_iter=TREES,
-        learning_rate=0.06,
-        max_leaf_nodes=15,
-        min_samples_leaf=max(1, min(20, len(truth) // 10)),
-        l2_regularization=1.0,
-        early_stopping=False,
-        random_state=seed,
-    ).fit(features_of(train, picked, texture_features), truth)
-    val_pick, val_y = _validation(val, val_true, classes, seed)
-    best, val_prob = 100, None
-    if len(val_pick):
-        stages = model.staged_predict_proba(features_of(val, val_pick, texture_features))
-        best, val_prob = _least_loss(stages, model.classes_, val_y, classes)
+        max_iter=TREES, learning_rate=0.06, max_leaf_nodes=15,
+        min_samples_leaf=max(1, min(20, len(data.truth) // 10)),
+        l2_regularization=1.0, early_stopping=False, random_state=seed,
+    ).fit(features_of(train, data.rows, texture_features), data.truth)  # fmt: skip
+
+    def stages(patches: Patches, rows: Ints) -> Iterator[Floats]:
+        """Probabilities after each tree: float64 [n, K]."""
+        features = features_of(patches, rows, texture_features)
+        for answers in model.staged_predict_proba(features):
+            yield _columns(answers, model.classes_, classes)
+
+    best, least, val_prob = 100, np.inf, None
+    if len(data.val_rows):
+        for count, prob in enumerate(stages(val, data.val_rows), 1):
+            if (loss := _log_loss(prob, data.val_truth)) < least:
+                best, least, val_prob = count, loss, prob
     prob = np.empty((0, classes))
     if len(test):
-        found = features_of(test, np.arange(len(test)), texture_features)
-        stages = model.staged_predict_proba(found)
-        prob = _columns(next(islice(stages, best - 1, None)), model.classes_, classes)
-    how = "chosen on validation" if len(val_pick) else "not chosen: no validation patches"
-    return Baseline(
-        prob,
-        _threshold(val_y, val_prob, classes),
-        f"{best} boosted trees on texture and stain ({how}), {used}",
-    )
+        prob = next(islice(stages(test, np.arange(len(test))), best - 1, None))
+    return data.answer(prob, val_prob, f"{best} boosted trees on texture and stain ({data.how})")
 
 
-def _least_loss(
-    stages: Iterator[Floats], known: Ints, truth: Ints, classes: int
-) -> tuple[int, Floats]:
-    """How many trees have the least log loss, from the probabilities after each: [n, K] of them."""
-    best, least, kept = 1, np.inf, np.empty((0, classes))
-    for count, given in enumerate(stages, 1):
-        prob = _columns(given, known, classes)
-        loss = -np.log(np.maximum(prob[np.arange(len(truth)), truth], 1e-12)).mean()
-        if loss < least:
-            best, least, kept = count, loss, prob
-    return best, kept
+def _log_loss(prob: Floats, truth: Ints) -> float:
+    return float(-np.log(np.maximum(prob[np.arange(len(truth)), truth], 1e-12)).mean())
 
 
 _KINDS: dict[str, Maker] = {
@@ -296,28 +279,54 @@ def _capped(count: int, most: int, seed: int) -> Ints:
     return np.sort(np.random.default_rng(seed).choice(count, most, replace=False))
 
 
-def _training(
-    patches: Patches, y_true: npt.ArrayLike, classes: int, seed: int, most: int
-) -> tuple[Ints, Ints, str]:
-    truth = _checked_truth("training", patches, y_true, classes)
-    rows = _capped(len(truth), most, seed)
-    share = f"{len(rows)} of {len(truth)}" if len(rows) < len(truth) else f"all {len(truth)}"
-    return rows, truth[rows], f"fitted on {share} training patches"
+@dataclass(frozen=True)
+class _Data:
+    """What a baseline is fitted and its threshold is chosen on: some rows of two parts."""
 
+    rows: Ints
+    truth: Ints
+    val_rows: Ints
+    val_truth: Ints
+    classes: int
+    #: On how many patches it is fitted.
+    used: str
 
-def _validation(
-    patches: Patches, y_true: npt.ArrayLike, classes: int, seed: int
-) -> tuple[Ints, Ints]:
-    truth = _checked_truth("validation", patches, y_true, classes)
-    rows = _capped(len(truth), MAX_VAL, seed)
-    return rows, truth[rows]
+    @classmethod
+    def of(
+        cls, train: Patches, train_true: npt.ArrayLike, val: Patches, val_true: npt.ArrayLike,
+        classes: int, seed: int, most: int,
+    ) -> _Data:  # fmt: skip
+        truth = _checked_truth("training", train, train_true, classes)
+        rows = _capped(len(truth), most, seed)
+        share = f"{len(rows)} of {len(truth)}" if len(rows) < len(truth) else f"all {len(truth)}"
+        val_truth = _checked_truth("validation", val, val_true, classes)
+        val_rows = _capped(len(val_truth), MAX_VAL, seed)
+        used = f"fitted on {share} training patches"
+        return cls(rows, truth[rows], val_rows, val_truth[val_rows], classes, used)
 
+    @property
+    def how(self) -> str:
+        """Whether something could be chosen."""
+        chosen = len(self.val_rows)
+        return "chosen on validation" if chosen else "not chosen: no validation patches"
 
-def _threshold(val_true: Ints, val_prob: Floats | None, classes: int) -> Threshold:
-    if classes > 2:
-        return Threshold(0.5, "largest probability", "nothing")
-    prob = np.empty((0, 2)) if val_prob is None else val_prob
-    return choose_threshold(val_true, prob)
+    @property
+    def only(self) -> int | None:
+        """The class of all training patches, if they are of one."""
+        return int(self.truth[0]) if len(np.unique(self.truth)) < 2 else None
+
+    def one_class(self, test: Patches) -> Baseline:
+        prob = np.tile(np.eye(self.classes)[self.truth[0]], (len(test), 1))
+        threshold = OperatingPoint("only", 0.5, "only class", "training")
+        return Baseline(prob, threshold, f"every training patch is of class {self.only}")
+
+    def answer(self, prob: Floats, val_prob: Floats | None, what: str) -> Baseline:
+        if self.classes > 2:
+            threshold = OperatingPoint("most_probable", 0.5, "largest probability", "nothing")
+        else:
+            chosen = np.empty((0, 2)) if val_prob is None or not len(val_prob) else val_prob
+            threshold = choose_threshold(self.val_truth[: len(chosen)], chosen)
+        return Baseline(prob, threshold, f"{what}, {self.used}")
 
 
 def _columns(prob: Floats, known: Ints, classes: int) -> Floats:
@@ -325,10 +334,3 @@ def _columns(prob: Floats, known: Ints, classes: int) -> Floats:
     full = np.zeros((len(prob), classes))
     full[:, known] = prob
     return full
-
-
-def _one_class(y_true: Ints, test: Patches, classes: int) -> Baseline:
-    only = int(y_true[0])
-    prob = np.tile(np.eye(classes)[only], (len(test), 1))
-    threshold = Threshold(0.5, "only class", "training")
-    return Baseline(prob, threshold, f"every training patch is of class {only}")

@@ -2,27 +2,30 @@
 
 Patches of one case share its stain, scanner and tumor, so they are not independent; resampling
 patches would give an interval that is too narrow. Percentile interval after Efron & Tibshirani,
-An Introduction to the Bootstrap, 1993, chapter 13; resampling whole clusters after Davison &
+An Introduction to the Bootstrap, 1993, chapter 13; resampling clusters after Davison &
 Hinkley, Bootstrap Methods and their Application, 1997, section 3.8.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from eosin.evaluation.definitions import Floats, Ints, checked, figure_names, why_undefined
-from eosin.evaluation.metrics import figure
+from eosin.evaluation.definitions import Floats, Ints, why_undefined
+from eosin.evaluation.metrics import called_by, figures
 from eosin.evaluation.resampling import draws, replicate_figures
+from eosin.records.scored import CASES_UNKNOWN as CASES_UNKNOWN
+from eosin.records.scored import Scored
+from eosin.records.scored import Units as Units
+from eosin.records.scored import resampling_units as resampling_units
 
 LEVEL = 0.95
 MIN_CASES = 3
 MIN_PATCHES = 10
 
-CASES_UNKNOWN = "cases unknown: patches resampled, interval too narrow"
 WITHIN_CASE = "patches of one case resampled; they are not independent, so it is too narrow"
 
 
@@ -46,50 +49,6 @@ class Interval:
         return {"value": self.value, "low": self.low, "high": self.high}
 
 
-@dataclass(frozen=True, slots=True)
-class Units:
-    """What is drawn in a bootstrap: cases, or patches where the case is unknown."""
-
-    #: The unit of each patch, int64 [N], 0 to ``count`` - 1.
-    codes: Ints = field(repr=False)
-    count: int
-    #: "cases" or "patches"
-    kind: str
-    #: Names of the known cases, sorted.
-    names: tuple[str, ...]
-    note: str = ""
-
-
-def resampling_units(cases: Sequence[str] | npt.ArrayLike | None, n: int) -> Units:
-    """The units to draw for ``n`` patches.
-
-    cases: [N] names, "" where unknown, or None. A patch of unknown case is a unit of its own.
-    Raises ValueError where the number of names is not ``n``.
-
-    >>> units = resampling_units(["b", "a", "b"], 3)
-    >>> units.codes.tolist(), units.names, units.kind
-    ([1, 0, 1], ('a', 'b'), 'cases')
-    """
-    if cases is None:
-        return Units(np.arange(n), n, "patches", (), CASES_UNKNOWN)
-    given = np.asarray(cases)
-    if given.shape != (n,):
-        raise ValueError(
-            f"cases has {given.size} entries and y_true has {n}; they must be the same"
-        )
-    # Unicode, not objects: sorting 70,000 Python strings takes longer than the bootstrap.
-    names, codes = np.unique(given.astype(np.str_), return_inverse=True)
-    if not n or names[0] != "":
-        return Units(codes.astype(np.int64), len(names), "cases", tuple(names.tolist()))
-    known = tuple(names[1:].tolist())
-    if not known:
-        return Units(np.arange(n), n, "patches", (), CASES_UNKNOWN)
-    lost = codes == 0
-    codes = np.where(lost, len(known) + np.cumsum(lost) - 1, codes - 1)
-    note = f"the case of {lost.sum()} of {n} patches is unknown; each of them is drawn alone"
-    return Units(codes, len(known) + int(lost.sum()), "cases", known, note)
-
-
 def percentile_interval(
     value: float, samples: Floats, *, level: float = LEVEL, note: str = ""
 ) -> Interval:
@@ -103,13 +62,24 @@ def percentile_interval(
     known = samples[np.isfinite(samples)]
     left_out = len(samples) - len(known)
     if left_out:
-        said = f"{left_out} of {len(samples)} replicates left out: they do not define the figure"
-        note = f"{note}; {said}" if note else said
+        left = f"{left_out} of {len(samples)} replicates left out: they do not define the figure"
+        note = f"{note}; {left}" if note else left
     if not len(known):
         return Interval(float(value), None, None, 0, note)
     tail = (1 - level) / 2
     low, high = np.quantile(known, [tail, 1 - tail])
     return Interval(float(value), float(low), float(high), len(known), note)
+
+
+def few_units(units: Units, least: int = MIN_CASES) -> str:
+    """Why there can be no interval over these units, or "" where there can.
+
+    >>> few_units(resampling_units(["a", "a"], 2))
+    '1 case: an interval over cases needs at least 3'
+    """
+    if units.count >= least:
+        return ""
+    return f"{units.counted}: an interval over {units.kind} needs at least {least}"
 
 
 def bootstrap(
@@ -121,74 +91,92 @@ def bootstrap(
     replicates: int = 2000,
     seed: int = 0,
     level: float = LEVEL,
-    least: int = MIN_CASES,
 ) -> dict[str, Interval]:
     """Every figure with its interval by bootstrap over cases.
 
     y_true: int [N]; y_prob: float [N] or [N, K]; cases: [N] names, or None where they are unknown
-    (then patches are drawn and the note says so); fewer than ``least`` units give no interval.
+    (then patches are drawn, with a note); fewer than three units give no interval.
     Raises ValueError for lengths that differ.
 
-    >>> found = bootstrap([0, 1] * 6, [0.1, 0.9] * 6, list("aabbccddeeff"), replicates=50)
-    >>> found["auroc"]
+    >>> result = bootstrap([0, 1] * 6, [0.1, 0.9] * 6, list("aabbccddeeff"), replicates=50)
+    >>> result["auroc"]
     Interval(value=1.0, low=1.0, high=1.0, replicates=50, note='')
     """
-    truth, scores = checked(y_true, y_prob)
-    units = cases if isinstance(cases, Units) else resampling_units(cases, len(truth))
-    reasons = {name: why_undefined(name, truth, scores) for name in figure_names(scores)}
-    values = {name: figure(name, truth, scores, threshold=threshold) for name in reasons}
-    samples: dict[str, Floats] = {}
-    few = ""
-    if units.count < least:
-        one = {"cases": "case", "patches": "patch"}[units.kind]
-        counted = f"1 {one}" if units.count == 1 else f"{units.count} {units.kind}"
-        few = f"{counted}: an interval over {units.kind} needs at least {least}"
-    elif len(truth) and np.isfinite(scores).all():
-        samples = replicate_figures(
-            truth, scores, units.codes, threshold=threshold, replicates=replicates, seed=seed
-        )
-    found = {}
-    for name, reason in reasons.items():
-        value = values[name]
-        if not np.isfinite(value):
-            reason = reason or f"{name} needs patches that are called positive, and there are none"
-            found[name] = Interval(None, None, None, 0, reason)
-        elif few:
-            found[name] = Interval(value, None, None, 0, few)
-        else:
-            found[name] = percentile_interval(value, samples[name], level=level, note=units.note)
-    return found
+    units = cases if isinstance(cases, Units) else None
+    scored = Scored.of(y_true, y_prob, None if isinstance(cases, Units) else cases)
+    return intervals_of(
+        scored, called_by(scored, threshold), units,
+        replicates=replicates, seed=seed, level=level,
+    )  # fmt: skip
 
 
-def within_case(
-    y_true: npt.ArrayLike,
-    y_prob: npt.ArrayLike,
+def intervals_of(
+    scored: Scored,
+    called: Ints,
+    units: Units | None = None,
     *,
-    threshold: float = 0.5,
     replicates: int = 2000,
     seed: int = 0,
     level: float = LEVEL,
+    least: int = MIN_CASES,
 ) -> dict[str, Interval]:
+    """``bootstrap`` of patches that are checked already.
+
+    called: int64 [N], the class that each patch is called; units: what is drawn, where it is not
+    the cases; fewer than ``least`` give no interval.
+    """
+    units = units or scored.units
+    samples: dict[str, Floats] = {}
+    few = few_units(units, least)
+    if not few and len(scored) and scored.finite.all():
+        samples = replicate_figures(
+            scored.labels, scored.scores, units.codes,
+            called=called, replicates=replicates, seed=seed,
+        )  # fmt: skip
+    result = {}
+    for name, value in figures(scored, called).items():
+        if not np.isfinite(value):
+            reason = why_undefined(name, scored)
+            reason = reason or f"{name} needs patches that are called positive, and there are none"
+            result[name] = no_interval(reason)
+        elif few:
+            result[name] = Interval(value, None, None, 0, few)
+        else:
+            result[name] = percentile_interval(value, samples[name], level=level, note=units.note)
+    return result
+
+
+def no_interval(why: str) -> Interval:
+    """A figure that has no value, and the sentence that says why."""
+    return Interval(None, None, None, 0, why)
+
+
+def interval(value: float, samples: Floats, units: Units, *, why: str = "") -> Interval:
+    """A figure with its percentile interval; without one where the units are too few.
+
+    samples: float64 [replicates], not looked at where the units are too few; why: the sentence
+    that goes with a value that is not finite.
+    """
+    if not np.isfinite(value):
+        return no_interval(why)
+    if few := few_units(units):
+        return Interval(float(value), None, None, 0, few)
+    return percentile_interval(value, samples, note=units.note)
+
+
+def within_case(scored: Scored, called: Ints, **options: int) -> dict[str, Interval]:
     """Every figure of one case, with an interval by drawing its patches; at least 10 are needed.
 
-    y_true: int [N]; y_prob: float [N] or [N, K], all of one case. The patches of a case are not
-    independent, so these intervals are too narrow; every note says so.
+    scored: patches that are all of one case; called: int64 [N]; options: replicates and seed. The
+    patches of a case are not independent, so these intervals are too narrow, as every note warns.
 
-    >>> within_case([0, 1], [0.1, 0.9])["accuracy"].note
+    >>> few = Scored.of([0, 1], [0.1, 0.9])
+    >>> within_case(few, few.labels)["accuracy"].note
     '2 patches: an interval over patches needs at least 10'
     """
-    n = len(np.asarray(y_true))
-    units = Units(np.arange(n), n, "patches", (), WITHIN_CASE)
-    return bootstrap(
-        y_true,
-        y_prob,
-        units,
-        threshold=threshold,
-        replicates=replicates,
-        seed=seed,
-        level=level,
-        least=MIN_PATCHES,
-    )
+    units = Units(np.arange(len(scored)), len(scored), "patches", (), WITHIN_CASE)
+    replicates, seed = options.get("replicates", 2000), options.get("seed", 0)
+    return intervals_of(scored, called, units, replicates=replicates, seed=seed, least=MIN_PATCHES)
 
 
 def mean_over_cases(
@@ -201,11 +189,11 @@ def mean_over_cases(
     >>> mean_over_cases([0.5, 0.5, 0.5, np.nan], replicates=10)
     Interval(value=0.5, low=0.5, high=0.5, replicates=10, note='3 of 4 cases define it')
     """
-    given = np.asarray(values, dtype=np.float64)
-    known = given[np.isfinite(given)]
-    note = "" if len(known) == len(given) else f"{len(known)} of {len(given)} cases define it"
+    listed = np.asarray(values, dtype=np.float64)
+    known = listed[np.isfinite(listed)]
+    note = "" if len(known) == len(listed) else f"{len(known)} of {len(listed)} cases define it"
     if not len(known):
-        return Interval(None, None, None, 0, note or "there are no cases")
+        return no_interval(note or "there are no cases")
     if len(known) < MIN_CASES:
         few = f"an interval over cases needs at least {MIN_CASES}"
         return Interval(float(known.mean()), None, None, 0, f"{note}; {few}" if note else few)

@@ -1,6 +1,6 @@
 """Figures of merit: pure functions from truth and probability to a number.
 
-Conventions, here and in the whole room:
+Conventions, here and in all of the room:
 
 - ``y_true`` is int [N], class numbers from 0; for two classes 1 is positive.
 - ``y_prob`` is float [N] (probability of the positive class) or [N, K] (one column a class).
@@ -28,6 +28,8 @@ from eosin.evaluation.definitions import (
     why_undefined,
 )
 from eosin.evaluation.ranking import (
+    area_of_precision,
+    area_of_roc,
     auroc,
     average_precision,
     macro_auroc,
@@ -36,35 +38,14 @@ from eosin.evaluation.ranking import (
     ranked_counts,
     roc_points,
 )
+from eosin.records.scored import Scored
 
 __all__ = [
-    "BINARY",
-    "MULTICLASS",
-    "accuracy",
-    "auroc",
-    "average_precision",
-    "balanced_accuracy",
-    "brier",
-    "checked",
-    "confusion",
-    "f1",
-    "figure",
-    "figure_names",
-    "macro_auroc",
-    "macro_average_precision",
-    "macro_f1",
-    "precision",
-    "precision_recall_points",
-    "predicted",
-    "ranked_counts",
-    "rates",
-    "roc_points",
-    "score_histogram",
-    "sensitivity",
-    "specificity",
-    "squared_errors",
-    "why_undefined",
-]
+    "BINARY", "MULTICLASS", "auroc", "average_precision", "brier", "called_by", "checked",
+    "confusion", "counted", "figure", "figure_names", "figures", "macro_auroc",
+    "macro_average_precision", "precision_recall_points", "predicted", "ranked_counts", "rates",
+    "ratio", "roc_points", "score_histogram", "squared_errors", "why_undefined",
+]  # fmt: skip
 
 
 def predicted(y_prob: npt.ArrayLike, *, threshold: float = 0.5) -> Ints:
@@ -78,11 +59,25 @@ def predicted(y_prob: npt.ArrayLike, *, threshold: float = 0.5) -> Ints:
     """
     scores = np.asarray(y_prob, dtype=np.float64)
     if scores.ndim == 2 and scores.shape[1] > 2:
-        largest: Ints = np.argmax(scores, axis=1).astype(np.int64)
-        return largest
-    if scores.ndim == 2:
-        scores = scores[:, 1]
-    return (scores >= threshold).astype(np.int64)
+        return np.asarray(scores.argmax(axis=1), np.int64)
+    return ((scores[:, 1] if scores.ndim == 2 else scores) >= threshold).astype(np.int64)
+
+
+def called_by(scored: Scored, threshold: float = 0.5) -> Ints:
+    """``predicted`` of patches that are checked already."""
+    return predicted(scored.scores, threshold=threshold)
+
+
+def counted(truth: Ints, called: Ints, classes: int) -> Ints:
+    """Patches by true class (row) and called class (column), int64 [K, K].
+
+    truth, called: int64 [N].
+
+    >>> counted(np.array([0, 1, 1]), np.array([0, 0, 1]), 2).tolist()
+    [[1, 0], [1, 1]]
+    """
+    cells = np.bincount(truth * classes + called, minlength=classes**2)
+    return cells.astype(np.int64).reshape(classes, classes)
 
 
 def confusion(y_true: npt.ArrayLike, y_prob: npt.ArrayLike, *, threshold: float = 0.5) -> Ints:
@@ -91,11 +86,8 @@ def confusion(y_true: npt.ArrayLike, y_prob: npt.ArrayLike, *, threshold: float 
     >>> confusion([0, 1, 1], [0.2, 0.4, 0.9]).tolist()
     [[1, 0], [1, 1]]
     """
-    truth, scores = checked(y_true, y_prob)
-    classes = scores.shape[1] if scores.ndim == 2 else 2
-    cells = truth * classes + predicted(scores, threshold=threshold)
-    counts: Ints = np.bincount(cells, minlength=classes**2).astype(np.int64)
-    return counts.reshape(classes, classes)
+    scored = Scored.of(y_true, y_prob)
+    return counted(scored.labels, called_by(scored, threshold), scored.classes)
 
 
 def rates(counts: npt.NDArray[Any]) -> dict[str, Floats]:
@@ -111,23 +103,28 @@ def rates(counts: npt.NDArray[Any]) -> dict[str, Floats]:
     matrix = np.asarray(counts, dtype=np.float64)
     hits = np.diagonal(matrix, axis1=-2, axis2=-1)
     per_true, per_called = matrix.sum(-1), matrix.sum(-2)
-    found = {"accuracy": _ratio(hits.sum(-1), per_true.sum(-1))}
-    recall = _ratio(hits, per_true)
-    f1 = _ratio(np.where(per_true > 0, 2 * hits, np.nan), per_true + per_called)
+    result = {"accuracy": ratio(hits.sum(-1), per_true.sum(-1))}
+    recall = ratio(hits, per_true)
+    f1 = ratio(np.where(per_true > 0, 2 * hits, np.nan), per_true + per_called)
     if matrix.shape[-1] == 2:
-        found["sensitivity"], found["specificity"] = recall[..., 1], recall[..., 0]
-        found["balanced_accuracy"] = recall.sum(-1) / 2
-        found["precision"] = _ratio(hits, per_called)[..., 1]
-        found["f1"] = f1[..., 1]
+        result["sensitivity"], result["specificity"] = recall[..., 1], recall[..., 0]
+        result["balanced_accuracy"] = recall.sum(-1) / 2
+        result["precision"] = ratio(hits, per_called)[..., 1]
+        result["f1"] = f1[..., 1]
     else:
         present = np.maximum((per_true > 0).sum(-1), 1)
         empty = np.where(per_true.sum(-1) > 0, 1.0, np.nan)
-        found["balanced_accuracy"] = np.nansum(recall, axis=-1) / present * empty
-        found["macro_f1"] = np.nansum(f1, axis=-1) / present * empty
-    return found
+        result["balanced_accuracy"] = np.nansum(recall, axis=-1) / present * empty
+        result["macro_f1"] = np.nansum(f1, axis=-1) / present * empty
+    return result
 
 
-def _ratio(above: npt.NDArray[Any], below: npt.NDArray[Any]) -> Floats:
+def ratio(above: npt.NDArray[Any], below: npt.NDArray[Any]) -> Floats:
+    """A share, NaN where there is nothing to share.
+
+    >>> ratio(np.array([1.0, 0.0]), np.array([2.0, 0.0])).tolist()
+    [0.5, nan]
+    """
     result = np.full(np.shape(below), np.nan)
     np.divide(above, below, out=result, where=np.asarray(below) > 0)
     return result
@@ -136,12 +133,14 @@ def _ratio(above: npt.NDArray[Any], below: npt.NDArray[Any]) -> Floats:
 def squared_errors(y_true: npt.ArrayLike, y_prob: npt.ArrayLike) -> Floats:
     """Each patch's contribution to the Brier score, float64 [N].
 
+    y_true: int [N]; y_prob: float [N] or [N, K].
+
     >>> squared_errors([0, 1], [0.5, 1.0]).tolist()
     [0.25, 0.0]
     """
-    truth, scores = checked(y_true, y_prob)
-    if scores.ndim == 1:
-        return (scores - truth) ** 2
+    truth, scores = np.asarray(y_true, np.int64), np.asarray(y_prob, np.float64)
+    if scores.ndim == 1 or scores.shape[1] == 2:
+        return ((scores if scores.ndim == 1 else scores[:, 1]) - truth) ** 2
     errors: Floats = np.sum((scores - np.eye(scores.shape[1])[truth]) ** 2, axis=1)
     return errors
 
@@ -175,9 +174,28 @@ def brier(y_true: npt.ArrayLike, y_prob: npt.ArrayLike) -> float:
     >>> brier([0, 1], [0.5, 1.0])
     0.125
     """
-    if why_undefined("brier", y_true, y_prob):
-        return float("nan")
-    return float(squared_errors(y_true, y_prob).mean())
+    return figure("brier", y_true, y_prob)
+
+
+def figures(scored: Scored, called: Ints) -> dict[str, float]:
+    """Every figure of some patches; NaN where ``why_undefined`` has a sentence.
+
+    called: int64 [N], the class that each patch is called.
+    """
+    if not len(scored) or not scored.finite.all():
+        return dict.fromkeys(figure_names(scored.scores), float("nan"))
+    decided = rates(counted(scored.labels, called, scored.classes))
+    truth, scores = scored.labels, scored.scores
+    macro = "" if scored.classes == 2 else "macro_"
+    values = {name: float(value) for name, value in decided.items()} | {
+        f"{macro}auroc": area_of_roc(truth, scores),
+        f"{macro}average_precision": area_of_precision(truth, scores),
+        "brier": float(squared_errors(truth, scores).mean()),
+    }
+    return {
+        name: float("nan") if why_undefined(name, scored) else values[name]
+        for name in figure_names(scores)
+    }
 
 
 def figure(
@@ -190,82 +208,7 @@ def figure(
     >>> figure("sensitivity", [0, 1, 1], [0.2, 0.4, 0.9])
     0.5
     """
-    if name not in figure_names(y_prob):
-        raise ValueError(f"no figure {name!r}; there are {', '.join(figure_names(y_prob))}")
-    ranking = {
-        "auroc": auroc,
-        "average_precision": average_precision,
-        "macro_auroc": macro_auroc,
-        "macro_average_precision": macro_average_precision,
-        "brier": brier,
-    }
-    if name in ranking:
-        return ranking[name](y_true, y_prob)
-    if why_undefined(name, y_true, y_prob):
-        return float("nan")
-    return float(rates(confusion(y_true, y_prob, threshold=threshold))[name])
-
-
-def accuracy(y_true: npt.ArrayLike, y_prob: npt.ArrayLike, *, threshold: float = 0.5) -> float:
-    """Share of patches called right.
-
-    >>> accuracy([0, 1], [0.2, 0.4])
-    0.5
-    """
-    return figure("accuracy", y_true, y_prob, threshold=threshold)
-
-
-def balanced_accuracy(
-    y_true: npt.ArrayLike, y_prob: npt.ArrayLike, *, threshold: float = 0.5
-) -> float:
-    """Mean of the recalls of the classes; 0.5 for a constant answer with two classes.
-
-    >>> balanced_accuracy([0, 1, 1], [0.2, 0.4, 0.9])
-    0.75
-    """
-    return figure("balanced_accuracy", y_true, y_prob, threshold=threshold)
-
-
-def sensitivity(y_true: npt.ArrayLike, y_prob: npt.ArrayLike, *, threshold: float = 0.5) -> float:
-    """Share of the positives called positive (recall).
-
-    >>> sensitivity([0, 1, 1], [0.2, 0.4, 0.9])
-    0.5
-    """
-    return figure("sensitivity", y_true, y_prob, threshold=threshold)
-
-
-def specificity(y_true: npt.ArrayLike, y_prob: npt.ArrayLike, *, threshold: float = 0.5) -> float:
-    """Share of the negatives called negative.
-
-    >>> specificity([0, 0, 1], [0.2, 0.6, 0.9])
-    0.5
-    """
-    return figure("specificity", y_true, y_prob, threshold=threshold)
-
-
-def precision(y_true: npt.ArrayLike, y_prob: npt.ArrayLike, *, threshold: float = 0.5) -> float:
-    """Share of the patches called positive that are; not defined where none is called so.
-
-    >>> precision([0, 0, 1], [0.2, 0.6, 0.9])
-    0.5
-    """
-    return figure("precision", y_true, y_prob, threshold=threshold)
-
-
-def f1(y_true: npt.ArrayLike, y_prob: npt.ArrayLike, *, threshold: float = 0.5) -> float:
-    """Harmonic mean of precision and sensitivity of the positive class.
-
-    >>> round(f1([0, 0, 1], [0.2, 0.6, 0.9]), 4)
-    0.6667
-    """
-    return figure("f1", y_true, y_prob, threshold=threshold)
-
-
-def macro_f1(y_true: npt.ArrayLike, y_prob: npt.ArrayLike) -> float:
-    """Mean over the classes that occur of each class's F1.
-
-    >>> macro_f1([0, 1, 2], np.eye(3))
-    1.0
-    """
-    return figure("macro_f1", y_true, y_prob)
+    scored = Scored.of(y_true, y_prob)
+    if name not in figure_names(scored.scores):
+        raise ValueError(f"no figure {name!r}; there are {', '.join(figure_names(scored.scores))}")
+    return figures(scored, called_by(scored, threshold))[name]

@@ -15,30 +15,24 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from eosin.evaluation.definitions import Floats, Ints, checked, figure_names, why_undefined
+from eosin.evaluation.definitions import Floats, figure_names, why_undefined
 from eosin.evaluation.intervals import (
     CASES_UNKNOWN,
     LEVEL,
-    MIN_CASES,
     Interval,
     Units,
+    few_units,
+    no_interval,
     percentile_interval,
 )
-from eosin.evaluation.metrics import figure
+from eosin.evaluation.metrics import called_by, figures
 from eosin.evaluation.resampling import replicate_figures
+from eosin.records.scored import Scored
 
 #: What is compared for two classes; a lower Brier score is the better one.
 COMPARED = (
-    "auroc",
-    "average_precision",
-    "balanced_accuracy",
-    "f1",
-    "sensitivity",
-    "specificity",
-    "brier",
-)
-#: Figures that a threshold does not touch.
-_OF_SCORES = {"auroc", "average_precision", "brier"}
+    "auroc", "average_precision", "balanced_accuracy", "f1", "sensitivity", "specificity", "brier",
+)  # fmt: skip
 #: Below so many replicates outside the widened interval its ends are mostly chance.
 _LEAST_OUTSIDE = 5
 
@@ -101,43 +95,40 @@ def paired_differences(
 
     >>> from eosin.evaluation.intervals import resampling_units
     >>> y, cases = [0, 1] * 6, list("aabbccddeeff")
-    >>> found = paired_differences(y, {"one": [0.5] * 12, "two": [0.1, 0.9] * 6},
+    >>> result = paired_differences(y, {"one": [0.5] * 12, "two": [0.1, 0.9] * 6},
     ...                            resampling_units(cases, 12), {"one": 0.5, "two": 0.5},
     ...                            replicates=50)
-    >>> found.differences["two"]["auroc"].interval.as_dict()
+    >>> result.differences["two"]["auroc"].interval.as_dict()
     {'value': 0.5, 'low': 0.5, 'high': 0.5}
     """
     if len(y_probs) < 2:
         raise ValueError(f"{len(y_probs)} model(s) given; a comparison needs at least two")
     if missing := [name for name in y_probs if name not in thresholds]:
-        raise ValueError(f"no threshold is given for {', '.join(missing)}")
-    models = {name: checked(y_true, prob) for name, prob in y_probs.items()}
-    shapes = {scores.shape for _, scores in models.values()}
+        raise ValueError(f"there is no threshold for {', '.join(missing)}")
+    models = {name: Scored.of(y_true, prob) for name, prob in y_probs.items()}
+    shapes = {model.scores.shape for model in models.values()}
     if len(shapes) > 1:
         raise ValueError(f"the models differ in patches or classes: shapes {sorted(shapes)}")
+    drawn = {"replicates": replicates, "seed": seed}
     measured = {
-        name: _measure(truth, scores, thresholds[name], units, replicates, seed)
-        for name, (truth, scores) in models.items()
+        name: _measure(model, thresholds[name], units, drawn) for name, model in models.items()
     }
-    note = _few(units)
-    names = compared_figures(next(iter(models.values()))[1])
-    figures = {
-        name: {key: _interval(found[key], level, note or units.note) for key in names}
-        for name, found in measured.items()
-    }
+    few = few_units(units)
+    note = few or units.note
     first, *others = measured
     wide = 1 - (1 - level) / len(others)
+    result = {
+        name: {key: _interval(each, level, note) for key, each in model.items()}
+        for name, model in measured.items()
+    }
     differences = {
         name: {
-            key: _difference(
-                measured[name][key], measured[first][key], len(others), level, wide,
-                note or units.note,
-            )
-            for key in names
+            key: _difference(each, measured[first][key], len(others), level, wide, note)
+            for key, each in measured[name].items()
         }
         for name in others
-    }  # fmt: skip
-    return Paired(figures, differences, wide, note)
+    }
+    return Paired(result, differences, wide, few)
 
 
 def compared_figures(y_prob: npt.ArrayLike) -> tuple[str, ...]:
@@ -159,57 +150,42 @@ class _Measured:
 
 
 def _measure(
-    truth: Ints, scores: Floats, threshold: Thresholds, units: Units, replicates: int, seed: int
+    scored: Scored, threshold: Thresholds, units: Units, drawn: Mapping[str, int]
 ) -> dict[str, _Measured]:
-    """Value and replicates of every figure; a reason where a figure has no value."""
-    names = compared_figures(scores)
-    finite = bool(len(truth)) and bool(np.isfinite(scores).all())
-    drawn = finite and not _few(units)
-    options: dict[str, Any] = {"replicates": replicates, "seed": seed}
+    """Value and replicates of every compared figure; a reason where a figure has no value."""
     cut = np.asarray(threshold, np.float64)
-    if cut.ndim and cut.shape != truth.shape:
-        raise ValueError(f"{cut.size} thresholds for {len(truth)} patches; give one or one each")
-    # A threshold of its own for every patch: what it decides is a score of 0 or 1, cut at 0.5.
-    called = (scores >= cut).astype(np.float64) if cut.ndim and scores.ndim == 1 else scores
-    at = 0.5 if cut.ndim else float(cut)
+    if cut.ndim and cut.shape != scored.labels.shape:
+        raise ValueError(f"{cut.size} thresholds for {len(scored)} patches; give one or one each")
+    two = scored.classes == 2
+    called = (scored.scores >= cut).astype(np.int64) if two else called_by(scored)
     samples: dict[str, Floats] = {}
-    if drawn:
-        samples = replicate_figures(truth, scores, units.codes, threshold=at, **options)
-        if called is not scores:
-            samples |= {
-                key: value
-                for key, value in replicate_figures(truth, called, units.codes, **options).items()
-                if key not in _OF_SCORES
-            }
-    found = {}
-    for key in names:
-        used = scores if key in _OF_SCORES or not finite else called
-        value = figure(key, truth, used, threshold=at)
-        why = "" if np.isfinite(value) else why_undefined(key, truth, scores) or f"{key} undefined"
-        found[key] = _Measured(value, samples.get(key), why)
-    return found
+    if len(scored) and scored.finite.all() and not few_units(units):
+        samples = replicate_figures(
+            scored.labels, scored.scores, units.codes, called=called, **drawn
+        )
+    values = figures(scored, called)
+    return {
+        key: _Measured(
+            values[key], samples.get(key),
+            "" if np.isfinite(values[key]) else why_undefined(key, scored) or f"{key} undefined",
+        )
+        for key in compared_figures(scored.scores)
+    }  # fmt: skip
 
 
-def _few(units: Units) -> str:
-    if units.count >= MIN_CASES:
-        return ""
-    what = units.kind if units.count != 1 else {"cases": "case", "patches": "patch"}[units.kind]
-    return f"{units.count} {what}: an interval over {units.kind} needs at least {MIN_CASES}"
-
-
-def _interval(found: _Measured, level: float, note: str) -> Interval:
-    if found.why:
-        return Interval(None, None, None, 0, found.why)
-    if found.samples is None:
-        return Interval(found.value, None, None, 0, note)
-    return percentile_interval(found.value, found.samples, level=level, note=note)
+def _interval(measured: _Measured, level: float, note: str) -> Interval:
+    if measured.why:
+        return no_interval(measured.why)
+    if measured.samples is None:
+        return Interval(measured.value, None, None, 0, note)
+    return percentile_interval(measured.value, measured.samples, level=level, note=note)
 
 
 def _difference(
     one: _Measured, first: _Measured, comparisons: int, level: float, wide: float, note: str
 ) -> Difference:
     if why := one.why or first.why:
-        return Difference(Interval(None, None, None, 0, why), None, None)
+        return Difference(no_interval(why), None, None)
     value = one.value - first.value
     if one.samples is None or first.samples is None:
         return Difference(Interval(value, None, None, 0, note), None, None)
@@ -256,7 +232,7 @@ def sentence(
     widened_level: float | None = None,
     few: str = "",
 ) -> str:
-    """What may be said about a difference, no more.
+    """What may be claimed about a difference, no more.
 
     name, reference: what is compared; on: the patches, such as "29 cases (5,685 patches)";
     widened_level: the level of the widened interval, where several comparisons are made; few: such
@@ -271,48 +247,41 @@ so these cases do not show which is better.'
         return f"On {on} {name} and {reference} cannot be compared: {difference.interval.note}."
     side = "the same" if value == 0 else "a higher" if value > 0 else "a lower"
     joined = "as" if value == 0 else "than"
-    # Said as "by so much": where the difference is negative, its size and interval are turned.
+    # Where the difference is negative, its size and interval are turned: "lower by 0.02".
     ends = None if low is None or high is None else (low, high) if value >= 0 else (-high, -low)
     size = "" if value == 0 else f" by {_number(abs(value))}"
     start = f"On {on} {name} has {side} {what} {joined} {reference}{size}"
     if ends is None or low is None or high is None:
-        return (
-            f"{start}; there is no interval ({difference.interval.note}), so no more can be said."
-        )
+        return f"{start}; there is no interval ({difference.interval.note}), so no more is known."
     shown = f"({_number(ends[0])} to {_number(ends[1])})"
-    better = "" if not lower_is_better else " (lower is better)"
+    better = " (lower is better)" if lower_is_better else ""
+    excludes, no_winner = "the interval excludes 0", "do not show which is better"
+    wide = difference.widened
     if low <= 0 <= high:
-        said = "the interval includes 0, so these cases do not show which is better"
+        verdict = f"the interval includes 0, so these cases {no_winner}"
     elif CASES_UNKNOWN in difference.interval.note:
-        said = (
-            "the interval excludes 0, but it takes patches as independent, as their cases are "
-            "unknown, and is too narrow to rely on, so this does not yet show which is better"
+        verdict = (
+            f"{excludes}, but it takes patches as independent, as their cases are unknown, and is "
+            "too narrow to rely on, so this does not yet show which is better"
         )
     elif few:
         # All of three cases agree by chance once in four times; no draw of them can show that.
-        said = (
-            f"the interval excludes 0, but {few} are too few to rely on it, so this does not yet "
-            "show which is better"
+        verdict = (
+            f"{excludes}, but {few} are too few to rely on it, so this does not yet show which is "
+            "better"
         )
+    elif wide is None or wide.low is None or wide.high is None or not widened_level:
+        verdict = f"{excludes}, so the difference is unlikely to be chance over cases of this kind"
     else:
-        said = (
-            "the interval excludes 0, so the difference is unlikely to be chance over cases of "
-            "this kind"
-        )
-        wide = difference.widened
-        if wide is not None and wide.low is not None and wide.high is not None and widened_level:
-            if wide.low <= 0 <= wide.high:
-                said = (
-                    "the interval excludes 0, but widened for the number of comparisons "
-                    f"({100 * widened_level:.4g} %) it includes 0, so these cases do not show "
-                    "which is better"
-                )
-            else:
-                said += (
-                    f"; widened for the number of comparisons ({100 * widened_level:.4g} %) it "
-                    "still does"
-                )
-    return f"{start}{better} {shown}: {said}."
+        level = f"widened for the number of comparisons ({100 * widened_level:.4g} %) it"
+        if wide.low <= 0 <= wide.high:
+            verdict = f"{excludes}, but {level} includes 0, so these cases {no_winner}"
+        else:
+            verdict = (
+                f"{excludes}, so the difference is unlikely to be chance over cases of this kind; "
+                f"{level} still does"
+            )
+    return f"{start}{better} {shown}: {verdict}."
 
 
 def _number(value: float) -> str:

@@ -16,14 +16,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from eosin.cores import usable_cores
 from eosin.evaluation.definitions import Floats, Ints, figure_names
-from eosin.evaluation.metrics import predicted, rates, squared_errors
+from eosin.evaluation.metrics import predicted, rates, ratio, squared_errors
 from eosin.evaluation.ranking import ranked_counts
 
 #: Up to so many units the tables of pairs and counts are used (measured: the sweep wins above it).
@@ -113,18 +113,18 @@ class RankTable:
         defined = (p > 0) & (n > 0)
         wins = np.einsum("rc,rc->r", weights @ self.pairs, weights)
         hits = weights @ self.positives
-        ratio = weights @ self.all
-        np.divide(hits, ratio, out=ratio, where=ratio > 0)
-        # Scores ascend: what a step holds is the count at it less the count at the next.
+        precision = weights @ self.all
+        np.divide(hits, precision, out=precision, where=precision > 0)
+        # Scores ascend: what a step has is the count at it less the count at the next.
         hits[:, :-1] -= hits[:, 1:]
-        area = np.einsum("rg,rg->r", hits, ratio)
+        area = np.einsum("rg,rg->r", hits, precision)
         return _where(defined, wins, p * n), _where(defined, area, p)
 
 
 class RankSweep:
     """AUROC and average precision of one class by running sums over sorted patches.
 
-    Only runs of equal scores that hold a positive add to either figure, so after the running sum
+    Only runs of equal scores with a positive add to either figure, so after the running sum
     over all patches the rest is as long as there are such runs.
 
     y_true: int [N] of 0 and 1; y_prob: float64 [N]; units: int [N].
@@ -135,10 +135,10 @@ class RankSweep:
         self.units = units[order]
         self.positives = self.units[y_true[order] == 1]
         _, tp, fp = ranked_counts(y_true, y_prob)
-        holds = np.diff(tp, prepend=0) > 0
+        has_positive = np.diff(tp, prepend=0) > 0
         #: Patches before each run's end and before its start, positives before its end: int [G].
-        self.ends, self.hits = (tp + fp)[holds], tp[holds]
-        self.starts = np.append(0, tp + fp)[:-1][holds]
+        self.ends, self.hits = (tp + fp)[has_positive], tp[has_positive]
+        self.starts = np.append(0, tp + fp)[:-1][has_positive]
 
     def figures(self, weights: Floats) -> tuple[Floats, Floats]:
         """AUROC [B] and average precision [B] for weights float64 [B, units]; NaN if undefined."""
@@ -146,15 +146,15 @@ class RankSweep:
 
     def _figures(self, weights: Floats) -> tuple[Floats, Floats]:
         every = _running(weights, self.units)
-        found = _running(weights, self.positives)
-        # Without any positive there is no run that holds one, and ``hits`` has no column.
-        hits, p = found[:, self.hits], found[:, -1].astype(np.float64)
+        positives = _running(weights, self.positives)
+        # Without any positive there is no run with one, and ``hits`` has no column.
+        hits, p = positives[:, self.hits], positives[:, -1].astype(np.float64)
         n = every[:, -1] - p
         defined = (p > 0) & (n > 0)
         step = np.diff(hits, axis=1, prepend=np.int32(0))
         above, before = every[:, self.ends], every[:, self.starts]
-        ratio = np.divide(hits, above, out=np.zeros(hits.shape), where=above > 0)
-        area = np.einsum("rg,rg->r", step, ratio)
+        precision = np.divide(hits, above, out=np.zeros(hits.shape), where=above > 0)
+        area = np.einsum("rg,rg->r", step, precision)
         # Pairs lost: the negatives above each positive, and half of those level with it.
         lost = np.einsum("rg,rg->r", step, 0.5 * (above - hits + before - (hits - step)))
         return _where(defined, p * n - lost, p * n), _where(defined, area, p)
@@ -171,7 +171,7 @@ def _in_parts(
 
 def _running(weights: Floats, units: Ints) -> npt.NDArray[np.int32]:
     """Running sums, from 0, of the weights of the patches' units: int32 [B, N + 1]."""
-    # int32 holds every count (fewer than 2^31 patches) and halves the memory moved.
+    # int32 is enough for every count (fewer than 2^31 patches) and halves the memory moved.
     sums = np.zeros((len(weights), len(units) + 1), np.int32)
     drawn = np.take(weights.astype(np.int32), units, axis=1)
     np.cumsum(drawn, axis=1, dtype=np.int32, out=sums[:, 1:])
@@ -179,9 +179,7 @@ def _running(weights: Floats, units: Ints) -> npt.NDArray[np.int32]:
 
 
 def _where(defined: npt.NDArray[np.bool_], above: Floats, below: Floats) -> Floats:
-    result = np.full(len(above), np.nan)
-    np.divide(above, below, out=result, where=defined)
-    return result
+    return ratio(above, np.where(defined, below, 0))
 
 
 def replicate_figures(
@@ -190,24 +188,33 @@ def replicate_figures(
     units: Ints,
     *,
     threshold: float = 0.5,
+    called: Ints | None = None,
     replicates: int = 2000,
     seed: int = 0,
 ) -> dict[str, Floats]:
     """Each figure in each bootstrap replicate over units, float64 [replicates] by name.
 
     y_true: int64 [N]; y_prob: float64 [N] or [N, K], finite; units: int64 [N], 0 to U - 1, the
-    unit (case or patch) that each patch belongs to and is drawn with. NaN where a replicate does
-    not define the figure. The same units, replicates and seed give the same draws.
+    unit (case or patch) that each patch belongs to and is drawn with; called: int64 [N], the class
+    that each patch is called, by default that of the threshold. NaN where a replicate does not
+    define the figure. The same units, replicates and seed give the same draws.
 
     >>> y = np.array([0, 1, 0, 1])
-    >>> found = replicate_figures(y, np.array([0.1, 0.8, 0.3, 0.6]), np.array([0, 0, 1, 1]),
+    >>> result = replicate_figures(y, np.array([0.1, 0.8, 0.3, 0.6]), np.array([0, 0, 1, 1]),
     ...                           replicates=5)
-    >>> found["auroc"].tolist()
+    >>> result["auroc"].tolist()
     [1.0, 1.0, 1.0, 1.0, 1.0]
     """
+    from scipy.sparse import csr_array
+
     count = int(units.max()) + 1
     classes = y_prob.shape[1] if y_prob.ndim == 2 else 2
-    cells = _unit_confusions(y_true, y_prob, units, count, classes, threshold)
+    if called is None:
+        called = predicted(y_prob, threshold=threshold)
+    # A patch as unit fills one cell of K * K; a dense product would mostly add zeros.
+    cells = csr_array(
+        (np.ones(len(units)), (y_true * classes + called, units)), shape=(classes**2, count)
+    )
     errors = np.stack(
         [
             np.bincount(units, squared_errors(y_true, y_prob), count),
@@ -227,14 +234,14 @@ def replicate_figures(
 
     def one(block: tuple[int, np.random.SeedSequence]) -> dict[str, Floats]:
         weights = _draw(count, *block).astype(np.float64)
-        found = rates((cells @ weights.T).T.reshape(-1, classes, classes))
+        result = rates((cells @ weights.T).T.reshape(-1, classes, classes))
         total = weights @ errors
-        found["brier"] = total[:, 0] / total[:, 1]
+        result["brier"] = total[:, 0] / total[:, 1]
         pairs = [ranking.figures(weights) for ranking in rankings]
         names = ("auroc", "average_precision")
         for name, values in zip(names, np.array(pairs).transpose(1, 2, 0), strict=True):
-            found[name if classes == 2 else f"macro_{name}"] = _mean_defined(values)
-        return found
+            result[name if classes == 2 else f"macro_{name}"] = _mean_defined(values)
+        return result
 
     with ThreadPoolExecutor(min(4, usable_cores()[0])) as pool:
         blocks = list(pool.map(one, _blocks(count, replicates, seed)))
@@ -243,23 +250,7 @@ def replicate_figures(
     }
 
 
-def _unit_confusions(
-    y_true: Ints, y_prob: Floats, units: Ints, count: int, classes: int, threshold: float
-) -> Any:
-    """Each unit's confusion matrix, flat and sparse: [K * K, count].
-
-    A patch as unit fills one cell of K * K; a dense product would mostly add zeros.
-    """
-    from scipy.sparse import csr_array
-
-    cell = y_true * classes + predicted(y_prob, threshold=threshold)
-    ones = np.ones(len(cell))
-    return csr_array((ones, (cell, units)), shape=(classes**2, count))
-
-
 def _mean_defined(values: Floats) -> Floats:
     """Mean over the last axis of what is not NaN; NaN where nothing is."""
     known = np.isfinite(values)
-    total = np.where(known, values, 0.0).sum(axis=-1)
-    counts = known.sum(axis=-1)
-    return _where(counts > 0, total, counts.astype(np.float64))
+    return ratio(np.where(known, values, 0.0).sum(axis=-1), known.sum(axis=-1))

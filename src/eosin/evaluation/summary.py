@@ -9,101 +9,90 @@ import numpy as np
 import numpy.typing as npt
 
 from eosin.evaluation.baselines import Baseline
-from eosin.evaluation.decisions import Threshold
-from eosin.evaluation.definitions import Floats, Ints, checked, figure_names
+from eosin.evaluation.definitions import Ints, figure_names
 from eosin.evaluation.intervals import (
     LEVEL,
     WITHIN_CASE,
     Interval,
-    Units,
-    bootstrap,
+    intervals_of,
     mean_over_cases,
-    resampling_units,
     within_case,
 )
-from eosin.evaluation.metrics import confusion, predicted, rates
+from eosin.evaluation.metrics import counted, rates
 from eosin.evaluation.ranking import auroc, average_precision
+from eosin.records.marks import Mark
+from eosin.records.points import OperatingPoint
+from eosin.records.scored import Scored
 
-FORMAT = 1
+#: Of evaluation.json; 2: marks have a kind.
+FORMAT = 2
 #: Below so many cases an interval exists but should not be leaned on.
 FEW_CASES = 10
 
+_FIXED = OperatingPoint("fixed", 0.5, "fixed", "nothing")
+
 
 def evaluate(
-    y_true: npt.ArrayLike,
-    y_prob: npt.ArrayLike,
-    cases: Sequence[str] | npt.ArrayLike | None,
+    scored: Scored,
     *,
     classes: Sequence[str],
-    threshold: Threshold | float = 0.5,
+    point: OperatingPoint = _FIXED,
     replicates: int = 2000,
     seed: int = 0,
     baselines: Mapping[str, Baseline | npt.ArrayLike] | None = None,
-    marks: Sequence[str] = (),
+    marks: Sequence[Mark | str] = (),
 ) -> dict[str, Any]:
     """The content of evaluation.json; every value is safe for JSON (no NaN: null).
 
-    y_true: int [N]; y_prob: float [N, K] or, for two classes, [N]; cases: [N] names, "" where
-    unknown, or None; classes: K names; threshold: from validation (``choose_threshold``), used
-    for two classes only; baselines: name -> Baseline, or probabilities as y_prob (then 0.5 is
-    their threshold); marks: words that must stand on everything made from this ("MADE-UP DATA").
-    Raises ValueError where lengths or the number of classes differ.
+    scored: the measured patches; classes: K names; point: its threshold, from validation, decides
+    for two classes (its band is left out here); baselines: name -> Baseline, or probabilities
+    float [N] or [N, K] (then 0.5 is their threshold); marks: what must be on everything made
+    from this. Raises ValueError where the number of classes differs.
 
-    >>> found = evaluate([0, 1] * 6, [0.1, 0.9] * 6, list("aabbccddeeff"),
-    ...                  classes=["negative", "positive"], replicates=50)
-    >>> found["auroc"], found["n_cases"]
+    >>> scored = Scored.of([0, 1] * 6, [0.1, 0.9] * 6, list("aabbccddeeff"))
+    >>> result = evaluate(scored, classes=["negative", "positive"], replicates=50)
+    >>> result["auroc"], result["n_cases"]
     ({'value': 1.0, 'low': 1.0, 'high': 1.0}, 6)
     """
-    truth, scores = checked(y_true, y_prob)
-    count = scores.shape[1] if scores.ndim == 2 else 2
-    if count != len(classes):
-        raise ValueError(
-            f"y_prob has {count} classes and {len(classes)} names are given: {classes}"
-        )
-    units = resampling_units(cases, len(truth))
-    point = threshold if isinstance(threshold, Threshold) else _fixed(threshold)
-    cut = float(point)
-    settings: dict[str, Any] = {"replicates": replicates, "seed": seed}
-    found = bootstrap(truth, scores, units, threshold=cut, **settings)
-    finite = bool(np.isfinite(scores).all())
-    rows, per_case = _cases(truth, scores, units, cut, replicates, seed)
+    if scored.classes != len(classes):
+        raise ValueError(f"y_prob has {scored.classes} classes and {len(classes)} names: {classes}")
+    units, two = scored.units, scored.classes == 2
+    drawn: dict[str, Any] = {"replicates": replicates, "seed": seed}
+    called = point.called(scored.probabilities)
+    overall = intervals_of(scored, called, **drawn)
+    finite = bool(scored.finite.all())
+    rows, per_case = _cases(scored, called, drawn)
     others = {
-        name: _baseline(truth, given, units, len(classes), settings)
-        for name, given in (baselines or {}).items()
+        name: _baseline(scored, answers, drawn) for name, answers in (baselines or {}).items()
     }
-    counts = confusion(truth, scores, threshold=cut) if finite else None
+    confusion = counted(scored.labels, called, scored.classes) if finite else None
     result: dict[str, Any] = {
-        "version": FORMAT,
+        "format": FORMAT,
         "classes": list(classes),
-        "marks": list(marks),
-        "n_patches": len(truth),
-        "n_cases": len(units.names) if units.names or not len(truth) else None,
-        "threshold": point.as_dict() if count == 2 else None,
-        "prevalence": _prevalence(truth, classes),
-        **{name: interval.as_dict() for name, interval in found.items()},
-        "undefined": {n: i.note for n, i in found.items() if i.value is None},
-        "confusion": None if counts is None else counts.tolist(),
+        "marks": [Mark.read(mark).to_json() for mark in marks],
+        "n_patches": len(scored),
+        "n_cases": len(units.names) if units.names or not len(scored) else None,
+        "threshold": point.threshold_json() if two else None,
+        "prevalence": _prevalence(scored.labels, classes),
+        **{name: interval.as_dict() for name, interval in overall.items()},
+        "undefined": {n: i.note for n, i in overall.items() if i.value is None},
+        "confusion": None if confusion is None else confusion.tolist(),
         "intervals": {
             "method": f"percentile bootstrap over {units.kind}",
             "level": LEVEL,
-            "replicates": replicates,
-            "seed": seed,
+            **drawn,
             "units": units.count,
-            "notes": {n: i.note for n, i in found.items() if i.value is not None and i.note},
+            "notes": {n: i.note for n, i in overall.items() if i.value is not None and i.note},
         },
         "mean_over_cases": {n: _noted(i) for n, i in per_case.items()},
         "cases": rows,
         "cases_note": f"Intervals of single cases: {WITHIN_CASE}.",
         "baselines": others,
     }
-    if count > 2:
-        result["per_class"] = _per_class(truth, scores, classes)
-    result["warnings"] = _warnings(truth, scores, units, point, found, others, classes)
+    if not two:
+        result["per_class"] = _per_class(scored, called, classes)
+    result["warnings"] = _warnings(scored, called, point, overall, others, classes)
     return result
-
-
-def _fixed(value: float) -> Threshold:
-    return Threshold(float(value), "fixed", "nothing")
 
 
 def _number(value: float) -> float | None:
@@ -126,115 +115,105 @@ def _prevalence(truth: Ints, classes: Sequence[str]) -> float | dict[str, float]
 
 
 def _cases(
-    truth: Ints, scores: Floats, units: Units, cut: float, replicates: int, seed: int
+    scored: Scored, called: Ints, drawn: dict[str, Any]
 ) -> tuple[list[dict[str, Any]], dict[str, Interval]]:
     """A row a case, and each figure's mean over the cases."""
+    units = scored.units
     order = np.argsort(units.codes, kind="stable")
     edges = np.searchsorted(units.codes[order], np.arange(len(units.names) + 1))
     rows = []
-    values: dict[str, list[float]] = {name: [] for name in figure_names(scores)}
+    values: dict[str, list[float]] = {name: [] for name in figure_names(scored.scores)}
     for number, name in enumerate(units.names):
         mine = order[edges[number] : edges[number + 1]]
-        y, p = truth[mine], scores[mine]
+        case = scored.take(mine)
         # Each case its own draws, the same whatever other cases there are.
-        found = within_case(y, p, threshold=cut, replicates=replicates, seed=seed)
+        figures = within_case(case, called[mine], **drawn)
         row: dict[str, Any] = {"case": name, "n": len(mine)}
-        if scores.ndim == 1:
-            row["positives"] = int(y.sum())
-            row["called_positive"] = int(predicted(p, threshold=cut).sum())
-        row.update({key: interval.as_dict() for key, interval in found.items()})
-        row["notes"] = sorted({i.note for i in found.values() if i.note and i.note != WITHIN_CASE})
+        if scored.classes == 2:
+            row["positives"] = int(case.labels.sum())
+            row["called_positive"] = int(called[mine].sum())
+        row.update({key: interval.as_dict() for key, interval in figures.items()})
+        row["notes"] = sorted(
+            {i.note for i in figures.values() if i.note and i.note != WITHIN_CASE}
+        )
         rows.append(row)
-        for key, interval in found.items():
+        for key, interval in figures.items():
             values[key].append(np.nan if interval.value is None else interval.value)
-    means = {
-        name: mean_over_cases(per_case, replicates=replicates, seed=seed)
-        for name, per_case in values.items()
-    }
-    return rows, means
+    return rows, {key: mean_over_cases(each, **drawn) for key, each in values.items()}
 
 
 def _baseline(
-    truth: Ints,
-    given: Baseline | npt.ArrayLike,
-    units: Units,
-    classes: int,
-    settings: dict[str, Any],
+    scored: Scored, answers: Baseline | npt.ArrayLike, drawn: dict[str, Any]
 ) -> dict[str, Any]:
-    if isinstance(given, Baseline):
-        prob, point, note = given.y_prob, given.threshold, given.note
-    else:
-        prob, point, note = np.asarray(given, np.float64), _fixed(0.5), ""
-    y, p = checked(truth, prob)
-    found = bootstrap(y, p, units, threshold=float(point), **settings)
-    result: dict[str, Any] = {name: interval.as_dict() for name, interval in found.items()}
-    result["threshold"] = point.as_dict() if classes == 2 else None
-    result["note"] = note
-    return result
+    if not isinstance(answers, Baseline):
+        answers = Baseline(np.asarray(answers, np.float64), _FIXED, "")
+    theirs = scored.answering(answers.y_prob)
+    called = answers.threshold.called(theirs.probabilities)
+    result: dict[str, Any] = {
+        name: interval.as_dict()
+        for name, interval in intervals_of(theirs, called, scored.units, **drawn).items()
+    }
+    result["threshold"] = answers.threshold.threshold_json() if theirs.classes == 2 else None
+    return {**result, "note": answers.note}
 
 
-def _per_class(truth: Ints, scores: Floats, classes: Sequence[str]) -> list[dict[str, Any]]:
+def _per_class(scored: Scored, called: Ints, classes: Sequence[str]) -> list[dict[str, Any]]:
     """A row a class, against the rest."""
-    finite = bool(np.isfinite(scores).all())
-    called = predicted(scores) if finite else None
+    finite = bool(scored.finite.all())
     rows = []
     for k, name in enumerate(classes):
-        mine = (truth == k).astype(np.int64)
+        mine = (scored.labels == k).astype(np.int64)
         row: dict[str, Any] = {"class": name, "n": int(mine.sum())}
-        if called is None:
-            one = dict.fromkeys(("sensitivity", "specificity", "precision", "f1"), np.nan)
-        else:
-            cells = np.bincount(mine * 2 + (called == k), minlength=4).reshape(2, 2)
-            one = {key: float(value) for key, value in rates(cells).items()}
-        row.update({key: _number(one[key]) for key in ("sensitivity", "specificity", "precision")})
-        row["f1"] = _number(one["f1"])
-        row["auroc"] = _number(auroc(mine, scores[:, k]))
-        row["average_precision"] = _number(average_precision(mine, scores[:, k]))
+        decided = rates(counted(mine, (called == k).astype(np.int64), 2))
+        for key in ("sensitivity", "specificity", "precision", "f1"):
+            row[key] = _number(float(decided[key])) if finite else None
+        row["auroc"] = _number(auroc(mine, scored.probabilities[:, k]))
+        row["average_precision"] = _number(average_precision(mine, scored.probabilities[:, k]))
         rows.append(row)
     return rows
 
 
 def _warnings(
-    truth: Ints,
-    scores: Floats,
-    units: Units,
-    point: Threshold,
-    found: Mapping[str, Interval],
+    scored: Scored,
+    called: Ints,
+    point: OperatingPoint,
+    overall: Mapping[str, Interval],
     baselines: Mapping[str, Mapping[str, Any]],
     classes: Sequence[str],
 ) -> list[str]:
     """What a reader must know before quoting any of the figures, in sentences."""
-    said: list[str] = []
-    if not len(truth):
+    if not len(scored):
         return ["There are no patches to evaluate."]
-    if units.note:
-        said.append(f"{units.note[0].upper()}{units.note[1:]}.")
+    units, two = scored.units, len(classes) == 2
+    sentences = [_sentence(units.note)] if units.note else []
     if units.kind == "cases" and units.count < FEW_CASES:
-        few = "1 case" if units.count == 1 else f"{units.count} cases"
-        said.append(f"Only {few}: the figures say little about other cases.")
-    absent = [name for k, name in enumerate(classes) if not np.any(truth == k)]
-    if absent and len(classes) > 2:
-        said.append(f"No patch of class {', '.join(absent)}: macro figures leave it out.")
-    reasons = dict.fromkeys(i.note for i in found.values() if i.value is None)
-    said += [f"{reason[0].upper()}{reason[1:]}." for reason in reasons]
-    if point.note and len(classes) == 2:
-        said.append(f"Threshold: {point.note}.")
-    if not np.isfinite(scores).all():
-        return said
-    if np.all(scores == scores[:1]):
-        said.append("Every patch has the same score: the model does not look at its input.")
-    called = np.unique(predicted(scores, threshold=float(point)))
-    if len(called) == 1:
-        said.append(
+        sentences.append(f"Only {units.counted}: the figures say little about other cases.")
+    absent = [name for k, name in enumerate(classes) if not np.any(scored.labels == k)]
+    if absent and not two:
+        sentences.append(f"No patch of class {', '.join(absent)}: macro figures leave it out.")
+    reasons = dict.fromkeys(each.note for each in overall.values() if each.value is None)
+    sentences += [_sentence(reason) for reason in reasons]
+    if point.note and two:
+        sentences.append(f"Threshold: {point.note}.")
+    if not scored.finite.all():
+        return sentences
+    if np.all(scored.probabilities == scored.probabilities[:1]):
+        sentences.append("Every patch has the same score: the model does not look at its input.")
+    if len(np.unique(called)) == 1:
+        sentences.append(
             f"Every patch is called {classes[called[0]]}: the accuracy is that class's share."
         )
-    key = figure_names(scores)[0]
-    mine = found[key].value
+    key = figure_names(scored.scores)[0]
+    mine = overall[key].value
     for name, row in baselines.items():
         theirs = row[key]["value"]
         if mine is not None and theirs is not None and mine <= theirs:
-            said.append(
+            sentences.append(
                 f"The model is not better than the baseline {name}: "
                 f"{key} {mine:.3f} against {theirs:.3f}."
             )
-    return said
+    return sentences
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."

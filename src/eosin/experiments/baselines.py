@@ -148,7 +148,7 @@ def _figures(
     return {
         **{name: interval.as_dict() for name, interval in result.items()},
         "notes": {name: each.note for name, each in result.items() if each.note},
-        "threshold": answer.threshold.as_dict() if y_prob.ndim == 1 else None,
+        "threshold": answer.threshold.threshold_json() if y_prob.ndim == 1 else None,
         "note": answer.note,
     }
 

@@ -56,10 +56,12 @@ def _what(result: ExportFacts, facts: ModelFacts) -> Card:
 
 
 def _not_for(facts: ModelFacts) -> str:
-    scale = f", or a resolution other than about {facts.mpp or 0:g} micrometers a pixel"
+    scale = ""
+    if facts.mpp:
+        scale = f", or a resolution other than about {facts.mpp:g} micrometers a pixel"
     return (
         "Not for any decision about a patient, and not for tissue, stains or scanners on which it "
-        f"has not been measured{scale if facts.mpp else ''}: arrays of another size are resized "
+        f"has not been measured{scale}: arrays of another size are resized "
         "inside. eosin brings image files to the patch size before, as the training data were "
         "packed."
     )

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
-from eosin.files import whole
+from eosin.folders import whole_file
 from eosin.records.figures import Figure
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def save(figure: Drawing, path: str | os.PathLike[str]) -> Path:
     # No software version and no date in the file, and no random names.
     nothing_said = {"png": {"Software": None}, "svg": {"Creator": None, "Date": None}}[kind]
     words = matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "eosin"})
-    with whole(target) as temporary, words, open(temporary, "wb") as file:
+    with whole_file(target) as temporary, words, open(temporary, "wb") as file:
         figure.savefig(file, format=kind, dpi=DPI, metadata=nothing_said)
     return target
 

@@ -1,46 +1,71 @@
-"""Assess a run: predict, fit on validation what is fitted there, and measure it."""
+"""Assess a model: a subject, a reading of it, and what was fitted, new or kept.
+
+Three ways in: a run on its own split (what is fitted is new, and kept in the model), a run on
+another store, and an exported file (both by what the model keeps). Torch is loaded for runs only.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
-import polars as pl
 
 from eosin.data.store import PatchStore
-from eosin.errors import RunError
-from eosin.evaluation.decisions import Threshold
-from eosin.evaluation.intervals import resampling_units
-from eosin.evaluation.summary import evaluate
-from eosin.inference.answers import Answers
-from eosin.inference.fitting import Fitted, Judged, Wishes, case_groups, cross_judge, fit, judge
-from eosin.inference.measure import suspect_section, trust_sections
+from eosin.errors import EosinError, RunError
+from eosin.evaluation.baselines import Baseline
+from eosin.folders import set_mark
+from eosin.inference.fitting import NO_VALIDATION, Fit, FittingOptions, cross_judge, fit
+from eosin.inference.measure import measure
+from eosin.inference.predictor import Predictor, load_file
 from eosin.inference.records import (
-    NO_TEST,
     Assessment,
     StoreRows,
     baselines_for,
-    diagnosed,
-    prediction_table,
-    provenance,
-    published_section,
+    place,
     write_assessment,
 )
-from eosin.inference.scope import TOO_FEW, fit_scope, probe_scope
-from eosin.inference.torch_predictor import TorchPredictor, load_run
-from eosin.models.classifier import save_fitted
-from eosin.records.model import Fitted as KeptFitted
-from eosin.records.model import ModelFacts
-from eosin.runs import RunFolder
-from eosin.training.session import Session
-from eosin.trust.scope import KEPT, scope_threshold
+from eosin.inference.scope import TOO_FEW, fit_scope
+from eosin.inference.subject import (
+    NEITHER,
+    NO_TEST,
+    UNSEEN,
+    Progress,
+    Reading,
+    Subject,
+    check_classes,
+    check_output,
+    counter,
+    measured_part,
+    of_own_split,
+    read_file,
+    read_run,
+    seen_by,
+    seen_marks,
+)
+from eosin.locks import working_on
+from eosin.records.agreement import fitted_digest
+from eosin.records.marks import Mark
+from eosin.records.model import FITTED, MODEL
+from eosin.runs import RunFolder, environment
+from eosin.splitting.seen import Seen
+from eosin.splitting.split_file import Split
+from eosin.trust.scope import scope_threshold
 
-Rows = npt.NDArray[np.int64]
-Progress = Callable[[int, int], None]
+if TYPE_CHECKING:
+    from eosin.training.session import Session
 
-NO_VALIDATION = "there is no validation part to choose a threshold on"
+#: What the lock of a folder names as its user.
+TASK = "eosin evaluate"
+OLDER = "the run was never evaluated on its own validation part, so nothing was fitted"
+NO_CHECK = "the run has no out-of-scope check: there was too little to fit one on"
+_NEEDED = "no baselines, which need the patches that the model was trained on: "
+NO_TRAINING = f"{_NEEDED}give its own store with --store and its split with --split"
+OTHER_TRAINING = f"{_NEEDED}this split has other training cases"
+#: The file that needs no mention in the name of its folder of results.
+_PLAIN = "model.onnx"
 
 
 def assess(
@@ -50,186 +75,264 @@ def assess(
     replicates: int = 2000,
     seed: int = 0,
     with_baselines: bool = True,
-    wishes: Wishes | None = None,
+    options: FittingOptions | None = None,
     progress: Progress = lambda done, total: None,
 ) -> Assessment:
     """Evaluate a run on the test part of its own store; writes into the run folder.
 
-    The temperature, the operating points, the refer band and the out-of-scope threshold are fitted
-    on the validation part and kept in the model; ``wishes`` says what the band must promise.
-    Without a test part the figures are those of the validation part, and say so.
+    The temperature, the operating points with their refer bands and the out-of-scope threshold are
+    fitted on the validation part and kept in the model; ``options``: what the bands must promise,
+    and the point that decides. Without a test part the figures are those of the validation part,
+    and have a mark. replicates, seed: of the bootstrap; nothing that is kept depends on them.
+    Raises RunError for a split without such parts, BusyError where another process changes the run.
     """
+    from eosin.inference.torch_predictor import load_run
+    from eosin.models.classifier import fitted_text
+
     store, run, parts = session.store, session.run, session.parts
-    predictor = load_run(run.path, precision=precision)
+    options = options or FittingOptions()
     named = {name: parts[name] for name in ("val", "test") if len(parts[name])}
     if not named:
-        raise RunError(
-            f"{run.path}: its split has neither validation nor test patches to evaluate on"
-        )
-    # What is fitted here replaces what was fitted before.
-    predictor.model.temperature.fill_(1.0)
-    has_scope = fit_scope(predictor, store, parts["train"], seed=seed)
-    logits, distances = _read(predictor, store, named, has_scope, progress)
-    wanted = wishes or Wishes()
-    fitted = _fit(store, parts["val"], logits.get("val"), wanted)
-    limit = scope_threshold(distances["val"]) if has_scope and "val" in named else None
-    part = "test" if "test" in named else "val"
-    chosen = named[part]
-    judged, fitting = _judge(store, chosen, logits[part], fitted, part, wanted, seed)
-    probabilities = {name: fitted.temperature.apply(given) for name, given in logits.items()}
-    marks = [
-        *session.marks,
-        *diagnosed(predictor.facts),
-        *([NO_TEST] if part == "val" else []),
-    ]
-    others = (
-        baselines_for(store, parts, StoreRows(store.patches, chosen), seed)
-        if with_baselines
-        else {}
-    )
-    evaluation = evaluate(
-        store.labels[chosen],
-        probabilities[part],
-        store.cases[chosen],
-        classes=store.classes,
-        threshold=fitted.threshold,
-        replicates=replicates,
-        seed=seed,
-        baselines=others,
-        marks=list(dict.fromkeys(marks)),
-    )
-    evaluation |= provenance(run.path, predictor, store, part, session.split.scheme)
-    evaluation["fitting"] = fitting
-    evaluation |= trust_sections(
-        store.labels[chosen],
-        judged,
-        store.cases[chosen],
-        temperature=float(fitted.temperature),
-        note=fitted.temperature.note,
-        points=fitted.points,
-        band=fitted.band,
-        part=part,
-        replicates=replicates,
-        seed=seed,
-    )
-    if limit is None:
-        evaluation["scope"] = {"note": NO_VALIDATION if has_scope else TOO_FEW, "probes": []}
-    else:
-        units = resampling_units(store.cases[chosen], len(chosen))
-        groups = case_groups(store.labels[chosen], units, seed=seed) if part == "val" else None
-        evaluation["scope"] = probe_scope(
-            predictor, store, chosen, distances[part], limit, groups=groups, seed=seed
-        )
-    seen = np.concatenate(list(named.values()))
-    evaluation["suspects"] = suspect_section(
-        store, seen, np.concatenate([probabilities[name] for name in named])
-    )
-    evaluation["published"] = published_section(
-        session.split.scheme, store, chosen, evaluation, trained=parts["train"]
-    )
-    evaluation["audit"] = run.read_json("environment.json").get("audit")
-    facts = _keep(run, predictor, fitted, limit)
-    answers = Answers.of(facts, store.classes)
-    tables = [
-        prediction_table(store, name, rows, probabilities[name], distances.get(name), answers)
-        for name, rows in named.items()
-    ]
-    return write_assessment(run.path, evaluation, store, pl.concat(tables), metrics=run.metrics())
-
-
-def _read(
-    predictor: TorchPredictor,
-    store: PatchStore,
-    parts: Mapping[str, Rows],
-    has_scope: bool,
-    progress: Progress,
-) -> tuple[dict[str, npt.NDArray[np.float32]], dict[str, npt.NDArray[np.float32]]]:
-    """Logits and distances of each part."""
-    total, done = sum(map(len, parts.values())), 0
-
-    def stepped(patches: int) -> None:
-        nonlocal done
-        done += patches
-        progress(done, total)
-
-    logits, distances = {}, {}
-    for name, rows in parts.items():
-        logits[name], texture = predictor.read(store.patches, rows, progress=stepped)
-        if has_scope:
-            distances[name] = predictor.distances(texture)
-    return logits, distances
-
-
-def _fit(
-    store: PatchStore, rows: Rows, logits: npt.NDArray[np.float32] | None, wishes: Wishes
-) -> Fitted:
-    classes = len(store.classes)
-    given = np.empty((0, classes), np.float32) if logits is None else logits
-    units = resampling_units(store.cases[rows], len(rows))
-    fitted = fit(store.labels[rows], given, units, wishes=wishes)
-    if logits is not None or classes > 2:
-        return fitted
-    points = {
-        name: Threshold(0.5, point.rule, "nothing", NO_VALIDATION)
-        for name, point in fitted.points.items()
-    }
-    return Fitted(fitted.temperature, fitted.isotonic, points, fitted.band)
-
-
-def _judge(
-    store: PatchStore,
-    rows: Rows,
-    logits: npt.NDArray[np.float32],
-    fitted: Fitted,
-    part: str,
-    wishes: Wishes,
-    seed: int,
-) -> tuple[Judged, dict[str, Any]]:
-    """Probabilities and decisions of the measured patches, and the "fitting" part."""
-    what = "Temperature, operating points and refer band"
-    if part == "test":
-        sentence = (
-            f"{what} were fitted on the validation part and applied unchanged to the test part."
-        )
-        judged, groups = judge(fitted, logits), 0
-    else:
-        units = resampling_units(store.cases[rows], len(rows))
-        judged, groups = cross_judge(store.labels[rows], logits, units, wishes=wishes, seed=seed)
-        sentence = (
-            f"{what} were fitted and measured on the validation part, as there is no test part: "
-            + (
-                f"its cases were shared out to {groups} groups, and each group was judged by what "
-                "was fitted on the others. The model keeps what was fitted on all of them. The "
-                "headline figures, the confusion matrix and the rows of cases are at the model's "
-                "threshold, which was chosen on these patches."
-                if groups
-                else "with one case, on the same patches, so what is measured is too good."
+        raise RunError(f"{run.path}: {NEITHER}")
+    with working_on(run.path, TASK):
+        predictor = load_run(run.path, precision=precision)
+        # What is fitted here replaces what was fitted before.
+        predictor.model.temperature.fill_(1.0)
+        has_scope = fit_scope(predictor, store, parts["train"])
+        part = list(named)[-1]
+        others: Mapping[str, Baseline] = {}
+        if with_baselines:
+            others = baselines_for(store, parts, StoreRows(store.patches, named[part]))
+        subject = Subject(
+            store, named, run.path, run.path, session.split.scheme,
+            marks=[*map(Mark.read, session.marks), *([NO_TEST] if part == "val" else [])],
+            baselines=others,
+            trained=parts["train"],
+        )  # fmt: skip
+        stepped = counter(named, progress)
+        readings = {
+            name: read_run(predictor, store, rows, has_scope, stepped)
+            for name, rows in named.items()
+        }
+        empty = Reading(np.empty((0, len(store.classes))), None)
+        rows, reading = parts["val"], readings.get("val", empty)
+        fitted = fit(store.labels[rows], reading.logits, store.cases[rows], options)
+        limit = None if reading.distances is None else scope_threshold(reading.distances)
+        crossed, count = None, None
+        if part == "val":
+            crossed, count = cross_judge(
+                store.labels[rows], reading.logits, store.cases[rows], options
             )
+        digest = predictor.facts.weights_digest
+        kept = fitted.record(limit).model_copy(update={"weights_digest": digest})
+        predictor.model.temperature.fill_(kept.temperature)
+        evaluation, table = measure(
+            subject, predictor, readings, fitted, limit,
+            scope_note=NO_VALIDATION if has_scope else TOO_FEW, crossed=crossed,
+            replicates=replicates, seed=seed,
+        )  # fmt: skip
+        evaluation |= {
+            "fitting": _fitting(part, count), "fitted_digest": fitted_digest(kept),
+            "audit": run.read_json("environment.json").get("audit"),
+        }  # fmt: skip
+
+        def model_files(staging: Path) -> Sequence[str]:
+            (staging / FITTED).write_text(fitted_text(kept, predictor.model), "utf-8")
+            return (FITTED,)
+
+        return write_assessment(
+            run.path, evaluation, store, table, metrics=run.metrics(), model_files=model_files
         )
-    return judged, {
-        "fitted_on": "val",
-        "measured_on": part,
-        "cross_fitted": groups,
-        "sentence": sentence,
-    }
 
 
-def _keep(
-    run: RunFolder, predictor: TorchPredictor, fitted: Fitted, limit: float | None
-) -> ModelFacts:
-    """Store what was fitted in the model; returns what is known of it now."""
-    predictor.model.temperature.fill_(float(fitted.temperature))
-    two = len(predictor.classes) == 2
-    earlier = {
-        "format": 1,
-        **predictor.facts.to_json(),
-        "temperature": float(fitted.temperature),
-        "threshold": fitted.threshold.as_dict() if two else None,
-        "operating_points": {name: point.as_dict() for name, point in fitted.points.items()},
-        "referral": fitted.band.as_dict(),
-        "scope": None if limit is None else {"threshold": limit, "kept": KEPT},
-    }
-    values = ModelFacts.read(earlier | {"format": 1}).fitted or KeptFitted()
-    save_fitted(run.path, values, predictor.model)
-    predictor.facts = ModelFacts.of_run(run.path)
-    return predictor.facts
+def assess_unseen(
+    run: RunFolder,
+    store: PatchStore,
+    *,
+    output: Path | None = None,
+    point: str | None = None,
+    precision: str = "fp32",
+    replicates: int = 2000,
+    seed: int = 0,
+    allow_seen: bool = False,
+    with_baselines: bool = True,
+    progress: Progress = lambda done, total: None,
+) -> Assessment:
+    """Evaluate a run on all patches of a store that it has never seen; nothing is fitted.
+
+    point: the operating point that decides, by default the model's own.
+    Raises RunError when a case or the pixels of a patch were trained on (unless ``allow_seen``;
+    every output then has a mark), or when the classes differ; UserError when the output is a run.
+    """
+    from eosin.inference.torch_predictor import load_run
+    from eosin.training.session import reopen
+
+    folder = output or run / f"evaluation-{store.path.name}"
+    check_output(folder)
+    predictor = load_run(run.path, precision=precision)
+    check_classes(run.path, predictor, store)
+    facts = predictor.facts
+    marks = [
+        *Seen.of_run(run).check(store, allow_seen=allow_seen),
+        *(of_own_split(mark) for mark in facts.marks),
+    ]
+    rows = np.arange(len(store))
+    others, warnings = {}, []
+    if with_baselines:
+        try:
+            own = reopen(run.path)
+            others = baselines_for(own.store, own.parts, StoreRows(store.patches, rows))
+        except EosinError as error:
+            warnings = [f"no baselines, which need the run's own training patches: {error}"]
+    subject = Subject(
+        store, {"all": rows}, folder, run.path,
+        marks=marks, warnings=warnings, baselines=others,
+    )  # fmt: skip
+    has_scope = facts.decision(point).scope_limit is not None
+    stepped = counter(subject.parts, progress)
+    reading = read_run(predictor, store, rows, has_scope, stepped)
+    return _assess_kept(subject, predictor, reading, point, replicates=replicates, seed=seed)
+
+
+def assess_file(
+    path: str | os.PathLike[str],
+    store: PatchStore,
+    *,
+    split: Split | None = None,
+    fold: int | None = None,
+    output: Path | None = None,
+    point: str | None = None,
+    precision: str = "fp32",
+    replicates: int = 2000,
+    seed: int = 0,
+    allow_seen: bool = False,
+    with_baselines: bool = True,
+    progress: Progress = lambda done, total: None,
+) -> Assessment:
+    """Evaluate an exported file on the test part of a split of a store, or on all of the store.
+
+    Without a test part the figures are those of the validation part, and have a mark. Nothing is
+    fitted. What is written goes to ``output``, by default evaluation-STORE beside the file.
+    Raises errors as ``assess_unseen``; UserError when the output contains a run or an export;
+    SplitError where the split does not fit the store.
+    """
+    predictor = load_file(path, precision=precision)
+    exported = predictor.exported
+    name = f"evaluation-{store.path.name}"
+    if exported.path.name != _PLAIN:
+        name += f"-{exported.path.name}"
+    folder = output or exported.path.parent / name
+    check_output(folder)
+    check_classes(exported.path, predictor, store)
+    facts = predictor.facts
+    parts = None if split is None else split.parts(store, fold)
+    part, rows = measured_part(parts, len(store))
+    own = parts if store.digest == facts.store_digest else None
+    seen, warnings = seen_by(predictor)
+    marks = [
+        *seen_marks(seen, store, rows, part, allow_seen=allow_seen),
+        *(mark if own else of_own_split(mark) for mark in facts.marks),
+        *map(Mark.read, () if split is None else split.marks),
+    ]
+    others: Mapping[str, Baseline] = {}
+    if with_baselines:
+        listed = Seen.of_cases(exported.info.seen_cases, exported.info.seen_key)
+        trained = set(listed.only("train").overlap(store).cases)
+        if own is None:
+            warnings.append(NO_TRAINING)
+        elif trained and set(store.cases[own["train"]].tolist()) != trained:
+            warnings.append(OTHER_TRAINING)
+        else:
+            others = baselines_for(store, own, StoreRows(store.patches, rows))
+    subject = Subject(
+        store, {part: rows}, folder, exported.path, UNSEEN if split is None else split.scheme,
+        marks=marks, warnings=warnings, baselines=others,
+        trained=own["train"] if own is not None else None,
+    )  # fmt: skip
+    stepped = counter(subject.parts, progress)
+    reading = read_file(predictor, store, rows, facts.temperature, stepped)
+    info = exported.info
+    return _assess_kept(
+        subject, predictor, reading, point, replicates=replicates, seed=seed,
+        exported={
+            **place(exported.path, folder), "file": str(exported.path), "run": info.run,
+            "kind": exported.kind, "precision": precision, "runtime": predictor.runtime,
+            "weights_digest": info.weights_digest, "parity": info.parity,
+        },
+    )  # fmt: skip
+
+
+def _assess_kept(
+    subject: Subject,
+    predictor: Predictor,
+    reading: Reading,
+    point: str | None,
+    *,
+    replicates: int,
+    seed: int,
+    exported: Mapping[str, Any] | None = None,
+) -> Assessment:
+    """Measure by what the model keeps of its own fitting, and write the results."""
+    facts = predictor.facts
+    fitted = Fit.kept(facts, point)
+    limit = facts.decision(point).scope_limit
+    with working_on(subject.folder, TASK):
+        evaluation, table = measure(
+            subject, predictor, {subject.part: reading}, fitted, limit,
+            scope_note=NO_CHECK if facts.fitted else OLDER, replicates=replicates, seed=seed,
+        )  # fmt: skip
+        kept = (
+            "Temperature, operating points and refer bands are the model's own, fitted on the "
+            "validation part of its split, and were applied unchanged to this store."
+        )
+        evaluation |= {
+            "fitting": {
+                "fitted_on": "val", "measured_on": subject.part, "cross_fitted": 0,
+                "sentence": kept if facts.fitted else f"{OLDER[0].upper()}{OLDER[1:]}.",
+            },
+            "fitted_digest": fitted_digest(facts.fitted),
+            "audit": None,
+        }  # fmt: skip
+        if exported is not None:
+            evaluation["exported"] = dict(exported)
+        set_mark(subject.folder, "evaluation")
+
+        def model_files(staging: Path) -> Sequence[str]:
+            """What a report reads of a run; the run itself may be on another machine."""
+            if exported is None:
+                return ()
+            written, here = RunFolder(staging), environment()
+            del here["date"]  # which would be taken for that of the run
+            written.write_json("environment.json", here)
+            written.write_json(MODEL, facts.to_json())
+            if facts.fitted is None:
+                return "environment.json", MODEL
+            written.write_json(FITTED, facts.fitted.to_json())
+            return "environment.json", MODEL, FITTED
+
+        return write_assessment(
+            subject.folder, evaluation, subject.store, table, model_files=model_files
+        )
+
+
+def _fitting(part: str, groups: int | None = None) -> dict[str, Any]:
+    """The "fitting" part for a run on its own split; groups: of cases, where cross-fitted."""
+    what = "Temperature, operating points and refer bands were fitted"
+    if groups is None:
+        sentence = f"{what} on the validation part and applied unchanged to the test part."
+    elif groups:
+        sentence = (
+            f"{what} and measured on the validation part, as there is no test part: its cases were "
+            f"shared out to {groups} groups, and each group was judged by what was fitted on the "
+            "others. The model keeps what was fitted on all of them. The headline figures, the "
+            "confusion matrix, the rows of cases and the shares that are referred by class are at "
+            "the model's threshold and band, which were chosen on these patches."
+        )
+    else:
+        sentence = (
+            f"{what} and measured on the validation part, as there is no test part: with one case, "
+            "on the same patches, so what is measured is too good."
+        )
+    return {
+        "fitted_on": "val", "measured_on": part, "cross_fitted": groups or 0, "sentence": sentence
+    }  # fmt: skip

@@ -1,4 +1,4 @@
-"""What is fitted on validation patches: temperature, operating points and the refer band.
+"""What is fitted on validation patches: temperature, and operating points with their refer bands.
 
 Fitted on the validation part and applied unchanged to the test part. Where a split has no test
 part, the validation cases are shared out to five groups, and each group is judged by what was
@@ -8,59 +8,70 @@ fitted on the four others: so nothing is measured on what it was fitted on.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from eosin.evaluation.decisions import Threshold
-from eosin.evaluation.intervals import Units
-from eosin.evaluation.metrics import predicted
+from eosin.errors import UserError, closest
+from eosin.records.model import Fitted, ModelFacts, Scope
+from eosin.records.points import OperatingPoint
+from eosin.records.scored import Floats, Ints, Scored, Units
 from eosin.splitting.balance import balanced
-from eosin.trust.calibration import (
-    Isotonic,
-    Temperature,
-    fit_isotonic,
-    fit_temperature,
-    softmax,
-)
 from eosin.trust.operating import choose_operating_points
-from eosin.trust.referral import Band, choose_band
+from eosin.trust.referral import choose_band
+from eosin.trust.scope import KEPT
+from eosin.trust.temperature import Isotonic, Temperature, fit_isotonic, fit_temperature, softmax
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-
-#: The operating point that decides where nothing else is said.
-DEFAULT_POINT = "balanced_accuracy"
 FOLDS = 5
+#: Seed of all that is fitted and kept; the seed that a user may choose is that of the bootstrap.
+SEED = 0
+
+NO_VALIDATION = "there is no validation part to choose a threshold on"
+_NOT_KEPT = Isotonic(note="the isotonic map was fitted for comparison and is not kept")
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """What a user may choose: the promise of the refer band, and what a missed positive costs."""
+class FittingOptions:
+    """What a user may choose: the promise of the refer bands, a cost, the point that decides."""
 
     #: Highest share of wrong automatic decisions, and how sure that must be.
     refer_error: float = 0.05
     refer_confidence: float = 0.9
     #: What a missed positive costs, in false alarms.
     cost_ratio: float = 5.0
+    #: Name of the operating point that decides; None for the first.
+    point: str | None = None
 
 
 @dataclass(frozen=True)
-class Fitted:
+class Fit:
     """What was fitted; ``judge`` applies it."""
 
     temperature: Temperature
     isotonic: Isotonic
-    #: Name -> threshold on calibrated probabilities; none for more than two classes.
-    points: Mapping[str, Threshold]
-    band: Band
+    #: By name, each with its band.
+    points: Mapping[str, OperatingPoint]
+    #: The name of the point that decides.
+    default: str
 
     @property
-    def threshold(self) -> Threshold:
-        """The default operating point."""
-        return self.points.get(DEFAULT_POINT, Threshold(0.5, "most probable class", "nothing"))
+    def point(self) -> OperatingPoint:
+        """The operating point that decides."""
+        return self.points[self.default]
+
+    @classmethod
+    def kept(cls, facts: ModelFacts, point: str | None = None) -> Fit:
+        """What a model keeps of its fitting; raises UserError for a point that it does not have."""
+        default = facts.decision(point).point.name
+        return cls(Temperature(facts.temperature), _NOT_KEPT, facts.points, default)
+
+    def record(self, scope_limit: float | None) -> Fitted:
+        """What the model keeps."""
+        return Fitted(
+            temperature=float(self.temperature), point=self.default, points=dict(self.points),
+            scope=None if scope_limit is None else Scope(threshold=scope_limit, kept=KEPT),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -68,110 +79,127 @@ class Judged:
     """What the fitted parts make of logits."""
 
     #: Probabilities float64 [N, K] before and after the temperature, and float64 [N] by isotonic
-    #: calibration or the sentence that says why not.
+    #: calibration or the sentence that tells why not.
     before: Floats = field(repr=False)
     after: Floats = field(repr=False)
     isotonic: Floats | str = field(repr=False)
-    #: Class called at each operating point, int64 [N].
+    #: By name of the operating point: the class called, int64 [N], and the decision, which is -1
+    #: where the band refers.
     called: Mapping[str, Ints] = field(repr=False)
-    #: Class, or -1 for refer, int64 [N].
-    decided: Ints = field(repr=False)
+    decided: Mapping[str, Ints] = field(repr=False)
 
 
-def fit(y_true: Ints, logits: npt.ArrayLike, units: Units, *, wishes: Wishes) -> Fitted:
+def fit(
+    labels: Ints, logits: npt.ArrayLike, cases: npt.NDArray[np.str_], options: FittingOptions
+) -> Fit:
     """Fit everything on validation patches.
 
-    y_true: int64 [N]; logits: float [N, K], not yet divided by a temperature; units: the cases.
-    Nothing is raised for degenerate patches: each part then says why it was not fitted.
+    labels: int64 [N]; logits: float [N, K], not yet divided by a temperature; cases: str [N].
+    Raises UserError for an operating point that does not exist; degenerate patches raise nothing:
+    each part then notes why it was not fitted.
     """
-    given = np.asarray(logits, np.float64)
-    temperature = fit_temperature(y_true, given)
-    after = temperature.apply(given)
-    points = {}
-    if given.shape[1] == 2:
-        points = choose_operating_points(y_true, after, cost_ratio=wishes.cost_ratio)
-    band = choose_band(
-        y_true, after, units, level=wishes.refer_error, confidence=wishes.refer_confidence
-    )
-    return Fitted(temperature, fit_isotonic(y_true, after), points, band)
+    scores = np.asarray(logits, np.float64)
+    temperature = fit_temperature(labels, scores)
+    scored = Scored(labels, _as_answered(temperature.apply(scores)), cases)
+    points = choose_operating_points(scored, cost_ratio=options.cost_ratio)
+    default = options.point or next(iter(points))
+    if default not in points:
+        raise UserError(f"--point {default}: there is no such point; {closest(default, points)}")
+    if not len(scored):
+        points = {
+            name: replace(point, chosen_on="nothing", note=NO_VALIDATION)
+            for name, point in points.items()
+        }
+    level, confidence = options.refer_error, options.refer_confidence
+    with_bands = {
+        name: point.with_band(choose_band(scored, point, level=level, confidence=confidence))
+        for name, point in points.items()
+    }
+    isotonic = fit_isotonic(labels, scored.probabilities)
+    return Fit(temperature, isotonic, with_bands, default)
 
 
-def judge(fitted: Fitted, logits: npt.ArrayLike) -> Judged:
-    """Apply what was fitted to logits float [N, K]."""
-    given = np.asarray(logits, np.float64)
-    after = fitted.temperature.apply(given)
+def _as_answered(probabilities: Floats) -> Floats:
+    """As a predictor gives them: rounded to float32."""
+    return probabilities.astype(np.float32).astype(np.float64)
+
+
+def judge(fitted: Fit, logits: npt.ArrayLike, answers: npt.ArrayLike | None = None) -> Judged:
+    """Apply what was fitted to logits float [N, K].
+
+    answers: the predictor's own probabilities float32 [N, K], where it has that temperature.
+    """
+    scores = np.asarray(logits, np.float64)
+    if answers is None:
+        after = _as_answered(fitted.temperature.apply(scores))
+    else:
+        after = np.asarray(answers, np.float64)
+    points = fitted.points.items()
     return Judged(
-        before=softmax(given),
+        before=softmax(scores),
         after=after,
         isotonic=fitted.isotonic.note or fitted.isotonic.apply(after),
-        called={
-            name: predicted(after, threshold=float(point)) for name, point in fitted.points.items()
-        },
-        decided=fitted.band.decide(after),
+        called={name: point.called(after) for name, point in points},
+        decided={name: point.decide(after) for name, point in points},
     )
 
 
 def cross_judge(
-    y_true: Ints, logits: npt.ArrayLike, units: Units, *, wishes: Wishes, seed: int = 0
+    labels: Ints, logits: npt.ArrayLike, cases: npt.NDArray[np.str_], options: FittingOptions
 ) -> tuple[Judged, int]:
     """Judge each fifth of the cases by what was fitted on the others; also the number of groups.
 
-    y_true: int64 [N]; logits: float [N, K]; units: the cases, which stay whole. With a single case
-    there is nothing to fit on beside it: it is judged by itself, and the number is 0.
+    As ``fit``; a case is never divided. With a single case there is nothing to fit on beside it: it
+    is judged by itself, and the number is 0.
     """
-    given = np.asarray(logits, np.float64)
-    groups = case_groups(y_true, units, seed=seed)
+    scores = np.asarray(logits, np.float64)
+    groups = case_groups(labels, Scored(labels, scores, cases).units)
     count = int(groups.max()) + 1 if len(groups) else 0
     if count < 2:
-        return judge(fit(y_true, given, units, wishes=wishes), given), 0
+        return judge(fit(labels, scores, cases, options), scores), 0
     parts: list[tuple[Ints, Judged]] = []
     for group in range(count):
         rest, mine = np.flatnonzero(groups != group), np.flatnonzero(groups == group)
-        fitted = fit(y_true[rest], given[rest], _only(units, rest), wishes=wishes)
-        parts.append((mine, judge(fitted, given[mine])))
-    return _joined(parts, len(y_true)), count
+        fitted = fit(labels[rest], scores[rest], cases[rest], options)
+        parts.append((mine, judge(fitted, scores[mine])))
+    return _joined(parts), count
 
 
-def case_groups(y_true: Ints, units: Units, *, seed: int = 0) -> Ints:
-    """The group of each patch, int64 [N]: five (or fewer) groups of whole cases, balanced.
+def case_groups(labels: Ints, units: Units) -> Ints:
+    """The group of each patch, int64 [N]: five (or fewer) groups of undivided cases, balanced.
 
-    y_true: int64 [N]; units: the cases. The same seed gives the same groups.
+    labels: int64 [N]; units: the cases.
     """
     groups = min(FOLDS, units.count)
     if groups < 2:
-        return np.zeros(len(y_true), np.int64)
+        return np.zeros(len(labels), np.int64)
     contents = np.stack(
         [
-            np.bincount(units.codes, y_true == 1, units.count),
+            np.bincount(units.codes, labels == 1, units.count),
             np.bincount(units.codes, minlength=units.count),
         ],
         axis=1,
     ).astype(np.float64)
-    return balanced(contents, [1 / groups] * groups, seed=seed).astype(np.int64)[units.codes]
+    return balanced(contents, [1 / groups] * groups, seed=SEED).astype(np.int64)[units.codes]
 
 
-def _only(units: Units, rows: Ints) -> Units:
-    """The units of some patches, numbered anew."""
-    kept, codes = np.unique(units.codes[rows], return_inverse=True)
-    names = tuple(units.names[k] for k in kept if k < len(units.names))
-    return Units(codes.astype(np.int64), len(kept), units.kind, names, units.note)
+def _joined(parts: list[tuple[Ints, Judged]]) -> Judged:
+    order = np.argsort(np.concatenate([rows for rows, _ in parts]))
+    each = [judged for _, judged in parts]
 
+    def floats(pieces: list[npt.NDArray[np.float64]]) -> Floats:
+        return np.concatenate(pieces)[order]
 
-def _joined(parts: list[tuple[Ints, Judged]], n: int) -> Judged:
-    def whole(pieces: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
-        result = np.empty((n, *pieces[0].shape[1:]), pieces[0].dtype)
-        for (rows, _), piece in zip(parts, pieces, strict=True):
-            result[rows] = piece
-        return result
+    def by_name(tables: list[Mapping[str, Ints]]) -> dict[str, Ints]:
+        return {
+            name: np.concatenate([table[name] for table in tables])[order] for name in tables[0]
+        }
 
-    judged = [part for _, part in parts]
-    isotonic: Floats | str = next((j.isotonic for j in judged if isinstance(j.isotonic, str)), "")
-    if not isotonic:
-        isotonic = whole([np.asarray(j.isotonic) for j in judged])
+    why = next((j.isotonic for j in each if isinstance(j.isotonic, str)), "")
     return Judged(
-        before=whole([j.before for j in judged]),
-        after=whole([j.after for j in judged]),
-        isotonic=isotonic,
-        called={name: whole([j.called[name] for j in judged]) for name in judged[0].called},
-        decided=whole([j.decided for j in judged]),
+        before=floats([j.before for j in each]),
+        after=floats([j.after for j in each]),
+        isotonic=why or floats([np.asarray(j.isotonic) for j in each]),
+        called=by_name([j.called for j in each]),
+        decided=by_name([j.decided for j in each]),
     )

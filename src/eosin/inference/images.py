@@ -16,8 +16,8 @@ from eosin.data.archives import FolderFiles, ZipFiles, read_file
 from eosin.data.decode import MAX_PIXELS, is_image_name
 from eosin.data.fit import FITS, Picture, PictureRule
 from eosin.errors import ImageError, SourceError, UserError
-from eosin.inference.answers import Answers
 from eosin.inference.predictor import Predictor
+from eosin.records.decision import Decision
 
 _BATCH_PIXELS = 256 * 50 * 50
 
@@ -82,13 +82,18 @@ def picture_rule(
 
 
 def predict_images(
-    predictor: Predictor, paths: Sequence[Path], *, rule: PictureRule | None = None
+    predictor: Predictor,
+    paths: Sequence[Path],
+    *,
+    rule: PictureRule | None = None,
+    decision: Decision | None = None,
 ) -> Iterator[ImagePrediction]:
     """One prediction an image file, in order.
 
     paths: image files, folders (all images below them) and zips. rule: how files become patches,
     by default ``picture_rule``; the network then sees the pixels that packing the files would have
-    given it. A file that cannot be read, or whose size the rule refuses, gives a row with an error.
+    given it. decision: the rule that decides, by default the model's own. A file that cannot be
+    read, or whose size the rule refuses, gives a row with an error.
     Raises SourceError for a folder or zip without images.
     """
     rule = rule or picture_rule(predictor)
@@ -96,12 +101,15 @@ def predict_images(
     step = max(1, min(1024, _BATCH_PIXELS // (height * width)))
     with image_files(paths) as files:
         for start in range(0, len(files), step):
-            for _, prediction in classify(predictor, files[start : start + step], rule):
+            for _, prediction in classify(predictor, files[start : start + step], rule, decision):
                 yield prediction
 
 
 def classify(
-    predictor: Predictor, files: Sequence[ImageFile], rule: PictureRule
+    predictor: Predictor,
+    files: Sequence[ImageFile],
+    rule: PictureRule,
+    decision: Decision | None = None,
 ) -> list[tuple[Picture | None, ImagePrediction]]:
     """What the model sees of each file, None where that is an error, and its prediction."""
     pictures: list[Picture | ImageError] = []
@@ -111,29 +119,30 @@ def classify(
         except ImageError as error:
             pictures.append(error)
     patches = [picture.pixels for picture in pictures if isinstance(picture, Picture)]
-    answers = iter(_answers(predictor, np.stack(patches))) if patches else iter(())
+    decision = decision or predictor.facts.decision()
+    answers = iter(_answers(predictor, np.stack(patches), decision) if patches else ())
     rows: list[tuple[Picture | None, ImagePrediction]] = []
     for file, picture in zip(files, pictures, strict=True):
         if isinstance(picture, ImageError):
             rows.append((None, ImagePrediction(file.name, {}, "", error=str(picture))))
             continue
-        probabilities, distance, decision = next(answers)
+        probabilities, distance, decided = next(answers)
         row = ImagePrediction(
-            file.name, probabilities, decision, picture.size, picture.change, distance=distance
+            file.name, probabilities, decided, picture.size, picture.change, distance=distance
         )
         rows.append((picture, row))
     return rows
 
 
 def _answers(
-    predictor: Predictor, patches: Any
+    predictor: Predictor, patches: Any, decision: Decision
 ) -> Iterator[tuple[dict[str, float], float | None, str]]:
     """Probabilities, distance and decision of each of uint8 [N, H, W, 3]."""
     probabilities, distances = predictor.examine(patches)
-    decisions = Answers.of(predictor.facts, predictor.classes).decide(probabilities, distances)
+    decisions = decision.names(decision.decide(probabilities, distances))
     apart = [None] * len(patches) if distances is None else distances.tolist()
-    for row, distance, decision in zip(probabilities.tolist(), apart, decisions, strict=True):
-        yield dict(zip(predictor.classes, row, strict=True)), distance, decision
+    for row, distance, decided in zip(probabilities.tolist(), apart, decisions, strict=True):
+        yield dict(zip(predictor.classes, row, strict=True)), distance, decided
 
 
 @contextmanager

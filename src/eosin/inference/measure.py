@@ -1,4 +1,4 @@
-"""The parts of evaluation.json that tell whether probabilities and decisions can be trusted."""
+"""What evaluation.json contains: figures, and whether answers can be trusted."""
 
 from __future__ import annotations
 
@@ -7,81 +7,163 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
-from eosin.data.store import PatchStore
-from eosin.evaluation.decisions import Threshold
-from eosin.evaluation.intervals import resampling_units
-from eosin.inference.fitting import DEFAULT_POINT, Judged
+from eosin.data.store import MADE_UP, PatchStore
+from eosin.evaluation.summary import evaluate
+from eosin.inference.fitting import Fit, Judged, case_groups, judge
+from eosin.inference.predictor import Predictor
+from eosin.inference.records import place, prediction_table, published_section
+from eosin.inference.scope import probe_scope
+from eosin.inference.subject import Reading, Subject
+from eosin.records.decision import Decision
+from eosin.records.marks import Mark, unique
+from eosin.records.model import INTENDED_USE
+from eosin.records.points import Band
+from eosin.records.scored import Scored
 from eosin.trust.benefit import decision_curve
 from eosin.trust.calibration import measure_calibration, say_calibration
 from eosin.trust.operating import operating_points
-from eosin.trust.referral import Band, measure_referral, referral_section
+from eosin.trust.referral import decided_section, measure_referral, referral_section
 from eosin.trust.reliability import BINS
 from eosin.trust.selective import risk_coverage
 from eosin.trust.suspects import find_suspects
 
-Ints = npt.NDArray[np.int64]
-
 TWO_CLASSES = "defined for two classes only"
 
 
-def trust_sections(
-    y_true: Ints,
-    judged: Judged,
-    cases: npt.ArrayLike,
+def measure(
+    subject: Subject,
+    predictor: Predictor,
+    readings: Mapping[str, Reading],
+    fitted: Fit,
+    scope_limit: float | None,
     *,
-    temperature: float,
-    note: str,
-    points: Mapping[str, Threshold],
-    band: Band | None,
+    scope_note: str,
+    crossed: Judged | None = None,
+    replicates: int,
+    seed: int,
+) -> tuple[dict[str, Any], pl.DataFrame]:
+    """evaluation.json and the table of predictions; nothing is fitted here.
+
+    readings: by part; scope_limit: of the out-of-scope check, or None with a note that says why
+    there is none; crossed: the measured patches judged by what was fitted on others, where the
+    model's own fitting saw them.
+    """
+    store, part = subject.store, subject.part
+    rows, reading = subject.parts[part], readings[part]
+    facts = predictor.facts
+    decision = Decision(store.classes, fitted.point, scope_limit)
+    judged = {
+        name: judge(fitted, each.logits, each.probabilities) for name, each in readings.items()
+    }
+    answers = {name: each.after for name, each in judged.items()}
+    scored = Scored(store.labels[rows], answers[part], store.cases[rows])
+    drawn: dict[str, Any] = {"replicates": replicates, "seed": seed}
+    made_up = [Mark("made_up", MADE_UP)] if store.made_up else []
+    noticed = (Mark("diagnosis", each.sentence) for each in facts.diagnoses)
+    evaluation = evaluate(
+        scored, classes=store.classes, point=fitted.point, baselines=subject.baselines,
+        marks=unique([*made_up, *subject.marks, *noticed]), **drawn,
+    )  # fmt: skip
+    evaluation["warnings"] += subject.warnings
+    evaluation |= {
+        "run": str(subject.model.resolve()),
+        "part": part,
+        "split": subject.scheme,
+        "store": {
+            **place(store.path, subject.folder), "digest": store.digest, "patches": len(store)
+        },
+        "recipe": facts.recipe,
+        "intended_use": INTENDED_USE,
+        "point": fitted.default,
+        "decided": decided_section(
+            scored, decision, decision.decide(scored.probabilities, reading.distances)
+        ),
+    }  # fmt: skip
+    honest = crossed or judged[part]
+    evaluation |= trust_sections(
+        scored.answering(honest.after), honest, fitted, store.classes, part=part, **drawn
+    )
+    evaluation["scope"] = {"note": scope_note, "probes": []}
+    if reading.distances is not None and scope_limit is not None:
+        groups = None if crossed is None else case_groups(scored.labels, scored.units)
+        evaluation["scope"] = probe_scope(
+            predictor, store, rows, reading.distances, scope_limit, groups=groups, seed=seed
+        )
+    evaluation["suspects"] = suspect_section(
+        store, np.concatenate(list(subject.parts.values())), np.concatenate(list(answers.values()))
+    )
+    evaluation["published"] = published_section(
+        subject.scheme, store, rows, evaluation, trained=subject.trained
+    )
+    tables = [
+        prediction_table(store, name, each, answers[name], readings[name].distances, decision)
+        for name, each in subject.parts.items()
+    ]
+    return evaluation, pl.concat(tables)
+
+
+def trust_sections(
+    scored: Scored,
+    judged: Judged,
+    fitted: Fit,
+    classes: tuple[str, ...],
+    *,
     part: str,
     replicates: int = 2000,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Calibration, operating points, decision curve and referral of the measured patches.
 
-    y_true: int64 [N]; judged: their probabilities and decisions; cases: [N] names; temperature and
-    its note, points and band: what the model keeps; part: what the measured patches are called.
-    Replicates and seed are those of the bootstrap.
+    scored: the patches with the probabilities ``judged.after``; fitted: what the model keeps; part:
+    what the measured patches are called. Replicates and seed are those of the bootstrap.
     """
-    units = resampling_units(cases, len(y_true))
     drawn: dict[str, Any] = {"replicates": replicates, "seed": seed}
-    two = judged.after.shape[1] == 2
     methods = {"before": judged.before, "temperature": judged.after, "isotonic": judged.isotonic}
-    calibrated = measure_calibration(y_true, methods, units, **drawn)
-    found: dict[str, Any] = {
+    calibrated = measure_calibration(scored, methods, **drawn)
+    sections: dict[str, Any] = {
         "calibration": {
-            "temperature": temperature,
-            "note": note,
+            "temperature": float(fitted.temperature),
+            "note": fitted.temperature.note,
             "sentence": say_calibration(calibrated),
             "bins": BINS,
             "methods": calibrated,
-        }
+        },
+        "operating_points": [],
+        "decision_curve": {"note": TWO_CLASSES},
     }
-    if two:
-        positive = judged.after[:, 1]
-        # No threshold decides on NaN, though a comparison with it calls every patch negative.
-        called = judged.called if np.isfinite(positive).all() else {}
-        found["operating_points"] = operating_points(
-            y_true, called, points, units, default=DEFAULT_POINT, **drawn
+    achieved = {
+        name: measure_referral(
+            scored, judged.decided[name], classes, level=(point.band or Band()).level, **drawn
         )
-        found["decision_curve"] = decision_curve(y_true, positive, units, **drawn)
-    else:
-        found["operating_points"] = []
-        found["decision_curve"] = {"note": TWO_CLASSES}
-    if band is not None:
-        achieved = measure_referral(y_true, judged.decided, units, level=band.level, **drawn)
-        curve = risk_coverage(y_true, judged.after, units, **drawn)
-        found["referral"] = referral_section(band, achieved, curve, part=part)
-    return found
+        for name, point in fitted.points.items()
+    }
+    if scored.classes == 2:
+        # No threshold decides on NaN, though a comparison with it calls every patch negative.
+        called = judged.called if scored.finite.all() else {}
+        rows = operating_points(scored, called, fitted.points, default=fitted.default, **drawn)
+        for row in rows:
+            band, seen = fitted.points[row["name"]].band, achieved[row["name"]]
+            limits = {"low": band.low, "high": band.high} if band else None
+            row["referral"] = {
+                "band": limits, "coverage": seen["coverage"], "error": seen["error"]
+            }  # fmt: skip
+        sections |= {"operating_points": rows, "decision_curve": decision_curve(scored, **drawn)}
+    if fitted.point.band is not None:
+        curve = risk_coverage(scored, fitted.point, **drawn)
+        sections["referral"] = referral_section(
+            fitted.point, achieved[fitted.default], curve, part=part
+        )
+    return sections
 
 
 def suspect_section(
-    store: PatchStore, rows: Ints, probabilities: npt.NDArray[np.floating]
+    store: PatchStore, rows: npt.NDArray[np.int64], probabilities: npt.ArrayLike
 ) -> dict[str, Any]:
     """The "suspects" part: patches of rows that were not trained on, int64 [n]; float [n, K]."""
-    found = find_suspects(store.labels[rows], probabilities)
-    return found.as_dict(
+    scored = Scored(store.labels[rows], np.asarray(probabilities, np.float64), store.cases[rows])
+    return find_suspects(scored).as_dict(
         store.classes,
         patch=rows,
         case=store.cases[rows],

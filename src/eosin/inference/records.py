@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,23 +18,15 @@ from eosin.data.store import PatchStore
 from eosin.evaluation.baselines import BASELINES, Baseline
 from eosin.evaluation.curves import Curves
 from eosin.figures import charts
-from eosin.files import whole
-from eosin.inference.answers import Answers
-from eosin.inference.predictor import Predictor
+from eosin.folders import whole_files
 from eosin.memory import forget_pages
+from eosin.records.decision import Decision
 from eosin.records.evaluation import Evaluation
-from eosin.records.model import ModelFacts
 from eosin.runs import RunFolder
 from eosin.splitting.published import published_cases
 from eosin.trust.literature import compare_with_published
 
 Rows = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.floating]
-
-NO_TEST = (
-    "the split has no test part: these figures are on the validation part, on which the threshold "
-    "was chosen, so they are somewhat too good"
-)
 
 _SUSPECT = {
     "patch": pl.Int64, "case": pl.String, "source": pl.String, "label": pl.String,
@@ -41,7 +36,7 @@ _SUSPECT = {
 
 @dataclass(frozen=True)
 class Assessment:
-    """What an assessment found and where it was written."""
+    """What an assessment measured and where it was written."""
 
     evaluation: dict[str, Any]
     folder: Path
@@ -59,13 +54,13 @@ class StoreRows:
         return len(self.rows)
 
     def __getitem__(self, index: Any) -> npt.NDArray[np.uint8]:
-        found = np.asarray(self.patches[self.rows[index]])
+        block = np.asarray(self.patches[self.rows[index]])
         forget_pages(self.patches)
-        return found
+        return block
 
 
 def baselines_for(
-    store: PatchStore, parts: Mapping[str, Rows], patches: StoreRows, seed: int
+    store: PatchStore, parts: Mapping[str, Rows], patches: StoreRows
 ) -> dict[str, Baseline]:
     """The simple methods, fitted on what the network was trained on, asked about ``patches``.
 
@@ -74,28 +69,22 @@ def baselines_for(
     train, val = (StoreRows(store.patches, parts[name]) for name in ("train", "val"))
     truths = [store.labels[each.rows] for each in (train, val)]
     return {
-        name: method(
-            train, truths[0], val, truths[1], patches, classes=len(store.classes), seed=seed
-        )
+        name: method(train, truths[0], val, truths[1], patches, classes=len(store.classes))
         for name, method in BASELINES.items()
     }
 
 
-def diagnosed(facts: ModelFacts) -> list[str]:
-    return [each.sentence for each in facts.diagnoses]
+def place(path: Path, folder: Path) -> dict[str, str]:
+    """A path as it is recorded: absolute, and relative to the folder of the record.
 
-
-def provenance(
-    path: Path, predictor: Predictor, store: PatchStore, part: str, scheme: str
-) -> dict[str, Any]:
-    return {
-        "run": str(path),
-        "part": part,
-        "split": scheme,
-        "store": {"path": str(store.path), "digest": store.digest, "patches": len(store)},
-        "recipe": predictor.facts.recipe,
-        "intended_use": "Research and education only, not for diagnosis.",
-    }
+    >>> place(Path("/data/a.store"), Path("/data/run"))
+    {'path': '/data/a.store', 'relative': '../a.store'}
+    """
+    absolute = path.resolve()
+    try:
+        return {"path": str(absolute), "relative": os.path.relpath(absolute, folder.resolve())}
+    except ValueError:  # another drive on Windows
+        return {"path": str(absolute), "relative": str(absolute)}
 
 
 def write_assessment(
@@ -105,38 +94,45 @@ def write_assessment(
     predictions: pl.DataFrame,
     *,
     metrics: Sequence[Mapping[str, Any]] = (),
+    model_files: Callable[[Path], Sequence[str]] = lambda staging: (),
 ) -> Assessment:
     """Write everything into a folder: the run's own, or one for another store.
 
     predictions: what ``prediction_table`` made, of one part or of several; metrics: the course of
-    training, where it is to be drawn.
+    training, where it is to be drawn; model_files: writes what the model keeps into a folder and
+    returns the names, the one that makes the others valid last. No file changes before all are
+    complete, and those of the model change last.
     """
-    marked = predictions.with_columns(marks=pl.lit("; ".join(evaluation["marks"])))
-    with whole(folder / "predictions.parquet") as temporary:
-        marked.write_parquet(temporary)
-    with whole(folder / "suspects.csv") as temporary:
-        pl.DataFrame(evaluation["suspects"]["rows"], schema=_SUSPECT).write_csv(temporary)
-    RunFolder(folder).write_json("evaluation.json", evaluation)
-    files = ["evaluation.json", "predictions.parquet", "suspects.csv"]
     measured = predictions.filter(pl.col("part") == evaluation["part"])
-    curves = Curves.of(
-        measured["label"].to_numpy(),
-        measured.select(f"p_{name}" for name in store.classes).to_numpy(),
-    )
-    typed = Evaluation.model_validate(evaluation)
-    files += charts.draw_all(folder, typed, curves, metrics=metrics)
-    return Assessment(evaluation, folder, tuple(files))
+    with tempfile.TemporaryDirectory() as temporary:
+        staging = Path(temporary)
+        marks = pl.lit("; ".join(mark["sentence"] for mark in evaluation["marks"]))
+        predictions.with_columns(marks=marks).write_parquet(staging / "predictions.parquet")
+        suspects = pl.DataFrame(evaluation["suspects"]["rows"], schema=_SUSPECT)
+        suspects.write_csv(staging / "suspects.csv")
+        RunFolder(staging).write_json("evaluation.json", evaluation)
+        curves = Curves.of(
+            measured["label"].to_numpy(),
+            measured.select(f"p_{name}" for name in store.classes).to_numpy(),
+        )
+        typed = Evaluation.model_validate(evaluation)
+        figures = charts.draw_all(staging, typed, curves, metrics=metrics)
+        results = ("predictions.parquet", "suspects.csv", *figures, "evaluation.json")
+        with whole_files(folder) as new:
+            for name in (*results, *model_files(staging)):
+                shutil.copyfile(staging / name, new(name))
+    return Assessment(evaluation, folder, results)
 
 
 def prediction_table(
     store: PatchStore,
     part: str,
     rows: Rows,
-    probabilities: Floats,
-    distances: Floats | None,
-    answers: Answers,
+    probabilities: npt.NDArray[np.floating],
+    distances: npt.NDArray[np.floating] | None,
+    decision: Decision,
 ) -> pl.DataFrame:
-    """A row a patch: where it is from, its probabilities, the class called and the answer.
+    """A row a patch: where it is from, its probabilities, the class called and the decision.
 
     rows: int64 [n] of the store; probabilities: float [n, K]; distances: float [n], or None.
     """
@@ -146,8 +142,8 @@ def prediction_table(
     }
     apart = np.full(len(rows), np.nan, np.float32) if distances is None else distances
     columns["distance"] = pl.Series(apart, dtype=pl.Float32).fill_nan(None)
-    columns["called"] = answers.called(probabilities)
-    columns["decision"] = answers.decide(probabilities, distances)
+    columns["called"] = decision.names(decision.point.called(probabilities))
+    columns["decision"] = decision.names(decision.decide(probabilities, distances))
     table = pl.DataFrame({"patch": rows, "part": [part] * len(rows)}).hstack(index)
     return table.hstack(
         pl.DataFrame(columns, schema_overrides={"called": pl.String, "decision": pl.String})

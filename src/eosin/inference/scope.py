@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eosin.data.store import PatchStore
+from eosin.inference.fitting import SEED
 from eosin.inference.predictor import Predictor
 from eosin.trust.scope import cross_flagged, fit_gaussian, measure_scope
 
@@ -23,7 +24,7 @@ MOST_PROBED = 500
 TOO_FEW = "no out-of-scope check: there are too few training patches to fit it on"
 
 
-def fit_scope(predictor: TorchPredictor, store: PatchStore, rows: Rows, *, seed: int = 0) -> bool:
+def fit_scope(predictor: TorchPredictor, store: PatchStore, rows: Rows) -> bool:
     """Fit the check on (at most 6,000 of) the training patches, into the classifier itself.
 
     rows: int64 [N], the training patches. Returns whether there were enough of them; if not, the
@@ -32,7 +33,7 @@ def fit_scope(predictor: TorchPredictor, store: PatchStore, rows: Rows, *, seed:
     import torch
 
     model = predictor.model
-    chosen = _some(rows, MOST_FITTED, seed)
+    chosen = _some(rows, MOST_FITTED, SEED)
     fitted = fit_gaussian(predictor.read(store.patches, chosen)[1]) if len(chosen) else None
     if fitted is None:
         model.scope_mean = model.scope_whitening = None
@@ -57,20 +58,20 @@ def probe_scope(
 
     rows: int64 [N], the measured patches, and distances: float32 [N], theirs. Probes are made from
     at most 500 of them, and from digits that scikit-learn carries. groups: int64 [N] where the
-    threshold was found on the measured patches: each group is then judged by the others'.
+    threshold was chosen on the measured patches: each group is then judged by the others'.
     """
     chosen = _some(rows, MOST_PROBED, seed)
     made = probes(np.asarray(store.patches[chosen]), seed=seed)
-    found = {name: (what, _distances(predictor, patches)) for name, (what, patches) in made.items()}
+    far = {name: (what, _distances(predictor, patches)) for name, (what, patches) in made.items()}
     flagged = None if groups is None else cross_flagged(distances, groups)
-    return measure_scope(distances, threshold, found, flagged=flagged)
+    return measure_scope(distances, threshold, far, flagged=flagged)
 
 
 def _distances(predictor: Predictor, patches: Patches) -> npt.NDArray[np.float32]:
-    found = predictor.examine(patches)[1]
-    if found is None:
+    distances = predictor.examine(patches)[1]
+    if distances is None:
         raise ValueError("the model has no out-of-scope check")
-    return found
+    return distances
 
 
 def probes(patches: Patches, *, seed: int = 0) -> dict[str, tuple[str, Patches]]:

@@ -212,20 +212,24 @@ def save_classifier(model: Classifier, folder: Path, facts: ModelFacts | None = 
     return facts
 
 
-def save_fitted(folder: Path, fitted: Fitted, model: Classifier) -> Fitted:
-    """Write fitted.json, with the out-of-scope check of the model; returns it as written.
+def fitted_text(fitted: Fitted, model: Classifier) -> str:
+    """The content of fitted.json: what was fitted, with the out-of-scope check of the model.
 
-    fitted: temperature, operating points and out-of-scope limit for the network in the folder. The
-    tensors of the check are in the same file, so one rename changes all that was fitted.
+    The tensors of the check are in the same file, so one rename changes all that was fitted.
     """
-    fitted = fitted.model_copy(update={"weights_digest": weights_digest(folder)})
     tensors = {
         name: _encoded(value)
         for name in SCOPE_TENSORS
         if (value := getattr(model, name)) is not None
     }
+    return _as_text({**fitted.to_json(), "scope_tensors": tensors})
+
+
+def save_fitted(folder: Path, fitted: Fitted, model: Classifier) -> Fitted:
+    """Write fitted.json for the network in a folder; returns what was fitted, with its digest."""
+    fitted = fitted.model_copy(update={"weights_digest": weights_digest(folder)})
     with whole_file(folder / FITTED, durable=True) as temporary:
-        temporary.write_text(_as_text({**fitted.to_json(), "scope_tensors": tensors}), "utf-8")
+        temporary.write_text(fitted_text(fitted, model), "utf-8")
     return fitted
 
 

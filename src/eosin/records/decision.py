@@ -8,12 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from eosin.records.points import OUTSIDE as OUTSIDE
 from eosin.records.points import REFER, OperatingPoint
 
 REFERRED = "refer"
 OUT_OF_SCOPE = "out of scope"
-#: A patch that is out of scope, in place of a class number.
-OUTSIDE = -2
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ import numpy.typing as npt
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
-#: A referred patch, in place of a class number.
-REFER = -1
+#: A referred patch, and one that is out of scope, in place of a class number.
+REFER, OUTSIDE = -1, -2
 
 #: Name of a point -> its label. The first decides unless another is chosen.
 POINTS: dict[str, str] = {
@@ -94,8 +94,27 @@ class OperatingPoint:
 
     @property
     def label(self) -> str:
-        """The name in words."""
-        return POINTS.get(self.name, self.name.replace("_", " "))
+        """The name in words, with its numbers."""
+        return self.rule or POINTS.get(self.name, self.name.replace("_", " "))
+
+    def words(self) -> str:
+        """The rule in a sentence's words: threshold and band.
+
+        >>> OperatingPoint("f1", 0.25, band=Band(0.1, 0.5)).words()
+        'the point f1 (best F1): threshold 0.2500, refer between 0.1000 and 0.5000'
+        """
+        if self.threshold is None:
+            parts = ["the most probable class"]
+            parts += [f"refer below {self.band.high:.4f}"] if self.band else []
+            return ", ".join(parts)
+        text = f"the point {self.name} ({self.label}): threshold {self.threshold:.4f}"
+        if self.band:
+            text += f", refer between {self.band.low:.4f} and {self.band.high:.4f}"
+        return text
+
+    def __float__(self) -> float:
+        """The threshold; 0.5 where there is none, which nothing then looks at."""
+        return 0.5 if self.threshold is None else self.threshold
 
     def called(self, probabilities: npt.ArrayLike) -> Ints:
         """The class number of each patch without the band: int64 [N].
@@ -106,10 +125,10 @@ class OperatingPoint:
         >>> OperatingPoint("f1", 0.25).called([[0.7, 0.3], [0.8, 0.2]]).tolist()
         [1, 0]
         """
-        given = _two_dimensional(probabilities)
-        if self.threshold is None or given.shape[1] != 2:
-            return np.asarray(given.argmax(axis=1), np.int64)
-        return np.asarray(given[:, 1] >= np.float32(self.threshold), np.int64)
+        scores = _two_dimensional(probabilities)
+        if self.threshold is None or scores.shape[1] != 2:
+            return np.asarray(scores.argmax(axis=1), np.int64)
+        return np.asarray(scores[:, 1] >= np.float32(self.threshold), np.int64)
 
     def referred(self, probabilities: npt.ArrayLike) -> Bools:
         """Whether each patch is for a person: bool [N]. What is not finite always is.
@@ -120,15 +139,21 @@ class OperatingPoint:
         >>> point.referred([[0.5, 0.5], [0.75, 0.25], [0.25, 0.75]]).tolist()
         [True, False, False]
         """
-        given = _two_dimensional(probabilities)
-        unknown: Bools = np.logical_not(np.isfinite(given).all(axis=1))
+        scores = _two_dimensional(probabilities)
+        unknown: Bools = np.logical_not(np.isfinite(scores).all(axis=1))
         if not self.band or self.band.high is None:
             return unknown
-        high = np.float32(self.band.high)
+        # Limits are float64: rounded to float32, one could fall on a score beside it.
+        exact = scores.astype(np.float64)
         if self.band.low is None:
-            return np.asarray(unknown | (given.max(axis=1, initial=0.0) < high), np.bool_)
-        positive = given[:, 1]
-        inside = (positive > np.float32(self.band.low)) & (positive < high)
+            return np.asarray(unknown | (exact.max(axis=1, initial=0.0) < self.band.high), np.bool_)
+        # Each side has its own limit, so that a patch at the threshold itself is never answered
+        # because the other side's limit is the threshold.
+        inside = np.where(
+            self.called(scores) == 1,
+            exact[:, 1] < self.band.high,
+            exact[:, 1] > self.band.low,
+        )
         return np.asarray(unknown | inside, np.bool_)
 
     def decide(self, probabilities: npt.ArrayLike) -> Ints:
@@ -150,6 +175,17 @@ class OperatingPoint:
         """For JSON files."""
         return asdict(self)
 
+    def threshold_json(self) -> dict[str, Any]:
+        """The threshold and where it comes from, without name and band, for evaluation.json.
+
+        >>> OperatingPoint("f1", 0.5, "best F1").threshold_json()
+        {'value': 0.5, 'rule': 'best F1', 'chosen_on': 'validation', 'note': ''}
+        """
+        return {
+            "value": self.threshold, "rule": self.label, "chosen_on": self.chosen_on,
+            "note": self.note,
+        }  # fmt: skip
+
     @classmethod
     def read(cls, value: dict[str, Any]) -> OperatingPoint:
         """From JSON; unknown keys are ignored. Raises TypeError or KeyError for other content."""
@@ -159,10 +195,11 @@ class OperatingPoint:
 
 
 def _two_dimensional(probabilities: npt.ArrayLike) -> npt.NDArray[np.float32]:
-    given = np.asarray(probabilities, np.float32)
-    if given.ndim != 2:
-        raise ValueError(f"probabilities have shape {given.shape}, not [N, K]")
-    return given
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite: not finite
+        scores = np.asarray(probabilities, np.float32)
+    if scores.ndim != 2:
+        raise ValueError(f"probabilities have shape {scores.shape}, not [N, K]")
+    return scores
 
 
 def centered(positive: npt.ArrayLike, threshold: float) -> npt.NDArray[np.float64]:
@@ -174,11 +211,12 @@ def centered(positive: npt.ArrayLike, threshold: float) -> npt.NDArray[np.float6
     >>> centered([0.2, 0.5], 0.2).round(3).tolist()
     [0.5, 0.8]
     """
-    given = np.asarray(positive, np.float64)
+    scores = np.asarray(positive, np.float64)
+    scores = np.where(np.isfinite(scores), scores, np.nan)
     cut = min(max(float(threshold), 1e-6), 1 - 1e-6)
-    up, down = given * (1 - cut), (1 - given) * cut
+    up, down = scores * (1 - cut), (1 - scores) * cut
     total = up + down
-    moved: npt.NDArray[np.float64] = np.full(given.shape, np.nan)
+    moved: npt.NDArray[np.float64] = np.full(scores.shape, np.nan)
     np.divide(up, total, out=moved, where=total > 0)
     return moved
 

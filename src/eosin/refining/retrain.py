@@ -22,6 +22,7 @@ from eosin.inference.assess import assess
 from eosin.inference.predictor import predict_rows
 from eosin.inference.torch_predictor import TorchPredictor, load_run
 from eosin.records.model import ModelFacts
+from eosin.records.scored import Scored
 from eosin.records.weights import weights_digest
 from eosin.refining.verdict import NEW, OLD, page, verdict
 from eosin.runs import RunFolder
@@ -181,7 +182,7 @@ def judge(
         },
         "new": {"path": str(run.path), "start": session.origin.kind},
         "store": {"path": str(store.path), "digest": store.digest},
-        "marks": values.evaluation["marks"],
+        "marks": [mark["sentence"] for mark in values.evaluation["marks"]],
         "notes": _notes(predictor, ModelFacts.of_run(run.path), store),
         "shared": shared,
         "common": {
@@ -258,7 +259,8 @@ def _compared(
     result: Paired = paired_differences(
         truth, scores, units, thresholds, replicates=replicates, seed=seed
     )
-    calibrated = measure_calibration(truth, scores, units, replicates=replicates, seed=seed)
+    scored = Scored(truth, answers[OLD], store.cases[rows])
+    calibrated = measure_calibration(scored, scores, replicates=replicates, seed=seed)
     return {
         "reference": OLD,
         "thresholds": thresholds if two else None,

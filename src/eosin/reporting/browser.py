@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from eosin.errors import FailureError, UserError
-from eosin.files import whole
+from eosin.folders import whole_file
 
 #: Names to look for on the path; $EOSIN_CHROMIUM goes first.
 NAMES = (
@@ -67,7 +67,7 @@ def print_pdf(
         if not printed.is_file() or printed.stat().st_size == 0:
             last = errors.strip().splitlines()[-1:] or ["it gave no reason"]
             raise FailureError(f"{program} printed no PDF of {page}: {last[0]}")
-        with whole(pdf) as temporary:
+        with whole_file(pdf) as temporary:
             shutil.copyfile(printed, temporary)
     return pdf
 

@@ -21,9 +21,12 @@ import polars as pl
 from eosin.config import Recipe
 from eosin.data.store import PatchStore
 from eosin.errors import SplitError
-from eosin.evaluation.decisions import Threshold, apply_threshold, choose_threshold
+from eosin.evaluation.decisions import choose_threshold
 from eosin.evaluation.intervals import LEVEL, resampling_units
+from eosin.evaluation.metrics import predicted
 from eosin.folders import whole_file
+from eosin.records.points import OperatingPoint
+from eosin.records.scored import Scored
 from eosin.splitting.published import published_cases
 from eosin.splitting.split_summary import missing_classes
 from eosin.splitting.splits import by_folds, groups_of
@@ -72,7 +75,7 @@ class _Fold:
     rows: Rows
     probs: dict[int, Floats]
     prob: Floats
-    threshold: Threshold | None
+    threshold: OperatingPoint | None
     called: Rows
     #: Each seed's own decisions, with its own threshold.
     seed_called: dict[int, Rows]
@@ -180,14 +183,14 @@ def _fold(store: PatchStore, done: Done[Session], fold: int, seeds: Sequence[int
     )
 
 
-def _threshold(truth: Rows, prob: Floats) -> Threshold | None:
+def _threshold(truth: Rows, prob: Floats) -> OperatingPoint | None:
     return choose_threshold(truth, prob) if prob.shape[1] == 2 else None
 
 
-def _called(prob: Floats, threshold: Threshold | None) -> Rows:
+def _called(prob: Floats, threshold: OperatingPoint | None) -> Rows:
     if threshold is None:
         return np.asarray(prob.argmax(axis=1), np.int64)
-    return apply_threshold(prob, threshold)
+    return predicted(prob, threshold=float(threshold))
 
 
 def _result(
@@ -217,7 +220,7 @@ def _result(
             per_seed.append({"seed": seed, "figures": values_of(*joined)})
     # In the order of predictions.parquet, so that suspects.csv agrees among equals.
     order = np.argsort(rows)
-    suspects = find_suspects(truth[order], prob[order], most=MOST_SUSPECTS)
+    suspects = find_suspects(Scored.of(truth[order], prob[order]), most=MOST_SUSPECTS)
     sources = store.index["source"][rows[order]].to_list()
     marks = [mark for session in done.finished.values() for mark in marks_of(session)]
     marks += [f"{name} failed and is left out: {why}" for name, why in done.failed.items()]
@@ -287,7 +290,7 @@ def _fold_row(store: PatchStore, fold: _Fold, replicates: int) -> dict[str, Any]
         "cases": len(units.names) or None,
         "patches": len(truth),
         "counts": np.bincount(truth, minlength=len(store.classes)).tolist(),
-        "threshold": None if fold.threshold is None else fold.threshold.as_dict(),
+        "threshold": None if fold.threshold is None else fold.threshold.threshold_json(),
         "figures": {name: interval.as_dict() for name, interval in result.items()},
     }
 
@@ -341,7 +344,7 @@ def _predictions(store: PatchStore, folds: Sequence[_Fold], seeds: Sequence[int]
 def _suspects(store: PatchStore, table: pl.DataFrame) -> pl.DataFrame:
     """Every suspect, worst first."""
     prob = table.select([f"p_{name}" for name in store.classes]).to_numpy()
-    result = find_suspects(table["label"].to_numpy(), prob, most=None)
+    result = find_suspects(Scored.of(table["label"].to_numpy(), prob), most=None)
     names = np.array(store.classes, dtype=object)
     return table[result.rows].select("patch", "case", "source", "x", "y").with_columns(
         label=pl.Series(names[result.labels].tolist(), dtype=pl.String),

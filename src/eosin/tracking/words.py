@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from eosin.records.marks import Mark
 from eosin.records.model import FITTED, MODEL, ModelFacts, read_object
 from eosin.records.model import INTENDED_USE as DISCLAIMER
 from eosin.records.shared import (
@@ -60,7 +61,10 @@ def parameters(run: RunFolder, more: Mapping[str, Any] = {}) -> dict[str, Value]
         kept["store"] = {**store, "name": Path(str(store.pop("path", ""))).name}
         del kept["store"]["path"]
     recipe = {key: value for key, value in run.recipe().model_dump().items() if key != "about"}
-    return flat(shared_value({**recipe, **kept, **more}, ""))
+    merged: dict[str, Value] = {}
+    for part in (recipe, kept, more):  # some have keys of the same name, such as "store"
+        merged |= flat(shared_value(part, ""))
+    return merged
 
 
 def tags(marks: Iterable[str]) -> dict[str, str]:
@@ -123,7 +127,7 @@ def final_table(evaluation: Mapping[str, Any]) -> str:
     """The same as a table in Markdown, with the marks above it."""
     others = evaluation.get("baselines", {})
     cases = evaluation.get("n_cases")
-    lines = [f"> {mark}\n" for mark in evaluation.get("marks", [])]
+    lines = [f"> {Mark.read(mark)}\n" for mark in evaluation.get("marks", [])]
     lines += [
         f"{DISCLAIMER} Part: {evaluation.get('part', 'test')}, "
         f"{evaluation.get('n_patches', '?')} patches" + (f" of {cases} cases." if cases else "."),

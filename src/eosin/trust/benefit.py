@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from eosin.evaluation.definitions import Floats, checked, why_undefined
-from eosin.evaluation.intervals import LEVEL, Units
-from eosin.trust.totals import few_units, replicate_totals, totals
+from eosin.evaluation.definitions import Floats, why_undefined
+from eosin.evaluation.intervals import LEVEL, few_units
+from eosin.records.scored import Scored
+from eosin.trust.totals import replicate_totals, totals
 
 #: The threshold probabilities of a decision curve, float64 [99].
 THRESHOLDS: Floats = np.arange(1, 100) / 100
@@ -32,49 +32,37 @@ def net_benefit(positive: Floats, negative: Floats) -> tuple[Floats, Floats]:
     (0.5, 0.375)
     """
     odds = THRESHOLDS / (1 - THRESHOLDS)
-    found, alarms = (
+    hits, alarms = (
         np.cumsum(counts[..., ::-1], axis=-1)[..., ::-1] for counts in (positive, negative)
     )
-    everything = found[..., :1] + alarms[..., :1]
-    model: Floats = (found[..., 1:] - odds * alarms[..., 1:]) / everything
-    treat_all: Floats = (found[..., :1] - odds * alarms[..., :1]) / everything
+    everything = hits[..., :1] + alarms[..., :1]
+    model: Floats = (hits[..., 1:] - odds * alarms[..., 1:]) / everything
+    treat_all: Floats = (hits[..., :1] - odds * alarms[..., :1]) / everything
     return model, treat_all
 
 
-def decision_curve(
-    y_true: npt.ArrayLike,
-    y_prob: npt.ArrayLike,
-    units: Units,
-    *,
-    replicates: int = 2000,
-    seed: int = 0,
-) -> dict[str, Any]:
+def decision_curve(scored: Scored, *, replicates: int = 2000, seed: int = 0) -> dict[str, Any]:
     """The decision curve of a model, with its band by bootstrap: as in evaluation.json.
 
-    y_true: int [N] of 0 and 1; y_prob: float [N] or [N, 2], calibrated, for a threshold here is
-    taken at its word; units: of the same N patches. "useful" are the ranges of thresholds where
-    the model's net benefit is above those of calling every patch positive and of calling none
-    (which is 0), by the values themselves; "clear" those where its margin over both stays above 0
-    in the interval, too. Not defined without both classes: the lists are empty and the note says
-    why. Raises ValueError for lengths that differ.
+    scored: patches with calibrated probabilities, for a threshold here is taken at its word.
+    "useful" are the ranges of thresholds where the model's net benefit is above those of calling
+    every patch positive and of calling none (which is 0), by the values themselves; "clear" those
+    where its margin over both stays above 0 in the interval, too. Not defined without both classes:
+    the lists are empty and the note says why.
 
-    >>> from eosin.evaluation.intervals import resampling_units
-    >>> y, p = [0, 1] * 6, [0.2, 0.7] * 6
-    >>> found = decision_curve(y, p, resampling_units(list("aabbccddeeff"), 12), replicates=20)
-    >>> found["useful"], found["model"][49]
+    >>> scored = Scored.of([0, 1] * 6, [0.2, 0.7] * 6, list("aabbccddeeff"))
+    >>> curve = decision_curve(scored, replicates=20)
+    >>> curve["useful"], curve["model"][49]
     ([[0.21, 0.7]], 0.5)
     """
-    truth, scores = checked(y_true, y_prob)
-    if len(truth) != len(units.codes):
-        raise ValueError(f"y_true has {len(truth)} entries and units {len(units.codes)}")
-    if scores.ndim == 2:
-        return _without(f"a decision curve needs two classes, and there are {scores.shape[1]}")
-    reason = why_undefined("brier", truth, scores) or why_undefined(
-        "balanced_accuracy", truth, scores
-    )
-    if reason:
-        return _without(f"a decision curve {reason.partition(' ')[2]}")
-    cells = np.searchsorted(THRESHOLDS, scores, side="right")
+    what = "a decision curve"
+    if scored.classes > 2:
+        return _without(f"{what} needs two classes, and there are {scored.classes}")
+    for needed in ("brier", "balanced_accuracy"):
+        if reason := why_undefined(needed, scored, what):
+            return _without(reason)
+    truth, units = scored.labels, scored.units
+    cells = np.searchsorted(THRESHOLDS, scored.scores, side="right")
     values = np.stack([truth == 1, truth == 0]).astype(np.float64)
     width = len(THRESHOLDS) + 1
     model, treat_all = net_benefit(*totals(values, cells, width))
@@ -118,20 +106,20 @@ def _ranges(margin: Floats) -> list[list[float]]:
 def _verdict(useful: list[list[float]], clear: list[list[float]], banded: bool) -> str:
     if not useful:
         return (
-            "At no threshold probability from 0.01 to 0.99 is acting on the model better than "
-            "calling every patch positive or none."
+            "Acting on the model is not better than calling every patch positive or none at any "
+            "threshold probability from 0.01 to 0.99."
         )
-    said = (
-        f"Acting on the model is better than calling every patch positive or none at threshold "
+    better = (
+        "Acting on the model is better than calling every patch positive or none at threshold "
         f"probabilities {_spelled(useful)}"
     )
     if not banded:
-        return f"{said}."
+        return f"{better}."
     if clear == useful:
-        return f"{said}; there the interval of its margin over both lies above 0."
+        return f"{better}; there the interval of its margin over both is above 0."
     if clear:
-        return f"{said}; the interval of its margin over both lies above 0 {_spelled(clear)}."
-    return f"{said}; but nowhere does the interval of its margin over both lie above 0."
+        return f"{better}; the interval of its margin over both is above 0 {_spelled(clear)}."
+    return f"{better}; but the interval of its margin over both is nowhere above 0."
 
 
 def _spelled(ranges: list[list[float]]) -> str:

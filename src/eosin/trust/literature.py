@@ -1,6 +1,6 @@
 """Published results on the breast-histopathology archive, and whether a run compares with them.
 
-A figure stands beside a published one only where it was measured in the same way: on the 49 test
+A figure is compared with a published one only where it was measured in the same way: on the 49 test
 cases of the published lists, or by five folds over all 279 cases. Everything else has a reason.
 """
 
@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 LISTS, FOLDS = "published lists", "5 folds"
 #: Patches that may be missing (files that cannot be read, exact duplicates that were dropped)
-#: before figures no longer stand beside published ones: 1 in 1,000, 51 of the 51,439 of the lists.
+#: before figures no longer compare with published ones: 1 in 1,000, 51 of the 51,439 of the lists.
 SHORTFALL = 0.001
 
 
@@ -23,9 +23,7 @@ class ListedCase(Protocol):
     @property
     def case(self) -> str: ...
     @property
-    def part(self) -> str:
-        """ "train", "val", "test", or "" for a case in no list."""
-
+    def part(self) -> str: ...
     @property
     def n_negative(self) -> int | None: ...
     @property
@@ -59,35 +57,27 @@ RESULTS: tuple[PublishedResult, ...] = (
         "Cruz-Roa 2014",
         "Cruz-Roa et al., Automatic detection of invasive ductal carcinoma in whole slide images "
         "with convolutional neural networks, SPIE Medical Imaging 9041, 2014",
-        _TEST,
-        LISTS,
-        f1=0.7180,
-        balanced_accuracy=0.8423,
+        _TEST, LISTS, f1=0.7180, balanced_accuracy=0.8423,
     ),
     PublishedResult(
         "Janowczyk & Madabhushi 2016",
         "Janowczyk and Madabhushi, Deep learning for digital pathology image analysis: a "
         "comprehensive tutorial with selected use cases, J Pathol Inform 7:29, 2016, "
         "doi:10.4103/2153-3539.186902",
-        _TEST,
-        LISTS,
-        f1=0.7648,
-        balanced_accuracy=0.8468,
+        _TEST, LISTS, f1=0.7648, balanced_accuracy=0.8468,
     ),
     PublishedResult(
         "Romero 2019",
         "Romero, Tang and Kadoury, Multi-level batch normalization in deep networks for invasive "
         "ductal carcinoma cell discrimination in histopathology images, IEEE ISBI 2019, "
         "doi:10.1109/ISBI.2019.8759410, arXiv:1901.03684",
-        _TEST,
-        LISTS,
-        balanced_accuracy=0.89,
+        _TEST, LISTS, balanced_accuracy=0.89,
         remark="its F1 of 0.90 is left out: at 27.5 % positive patches and a balanced accuracy of "
         "0.89 the F1 of the positive class is at most 0.88, so it must be another F1",
     ),
     PublishedResult("EfficientNet-B0", _UNTRACED, _CROSS, FOLDS, auprc=0.883),
     PublishedResult("ConvNeXt-T features + SVM", _UNTRACED, _CROSS, FOLDS, auroc=0.926),
-)
+)  # fmt: skip
 
 #: Name in the table -> names that a run's figures may have.
 _FIGURES = {
@@ -140,80 +130,67 @@ def compare_with_published(
     Returns ``comparable``, ``reason`` (why not, or what is short), ``rows`` (one a result, each
     with its own ``comparable``), ``run`` (this run's figures as {value, low, high}, None where it
     does not compare) and ``missing``: cases of the protocol that were not measured, and patches.
-    Up to 1 patch in 1,000 may be missing, which is then said; one missing case is too many.
+    Up to 1 patch in 1,000 may be missing, which is then reported; one missing case is too many.
 
     >>> from typing import NamedTuple
     >>> Case = NamedTuple("Case", [("case", str), ("part", str), ("n_negative", int),
     ...                            ("n_positive", int)])
     >>> lists = [Case("1", "test", 70, 30), Case("2", "train", 10, 10)]
-    >>> found = compare_with_published("published", "test", ["1"], 100, lists, {"f1": 0.7})
-    >>> found["comparable"], found["run"]["f1"]["value"], found["missing"]
+    >>> table = compare_with_published("published", "test", ["1"], 100, lists, {"f1": 0.7})
+    >>> table["comparable"], table["run"]["f1"]["value"], table["missing"]
     (True, 0.7, {'cases': [], 'patches': 0})
     >>> compare_with_published("case", "test", ["1"], 100, lists, {})["reason"]
     'not comparable: the split is not that of the published lists (it is by case)'
     """
     measured = {str(case) for case in cases} - {""}
-    held = {c.case: _patches(c) for c in published if _patches(c) is not None}
+    known = {c.case: patches for c in published if (patches := _patches(c)) is not None}
     group = FOLDS if scheme == "folds" else LISTS
-    wanted = {c.case for c in published if c.case in held and (group == FOLDS or c.part == "test")}
-    reason = _why_not(scheme, part, measured, held, wanted, made_up, folds)
+    protocol = {
+        c.case: known[c.case]
+        for c in published
+        if c.case in known and (group == FOLDS or c.part == "test")
+    }
+    reason = _why_not(scheme, part, measured, set(known), set(protocol), made_up, folds)
     if not reason and unlisted_trained and group == LISTS:
         reason = "not comparable: cases in no list were trained on as well"
     missing: dict[str, Any] = {"cases": [], "patches": 0}
-    same_data = not made_up and bool(measured & set(held))
-    if same_data and scheme in ("published", "folds"):
+    expected = sum(protocol.values())
+    if not made_up and measured & set(known) and scheme in ("published", "folds"):
         # On another part every case of the protocol is missing, which is what there is to know.
-        absent = sorted(wanted - measured)
         here = n_patches if part in ("test", "all") else 0
         missing = {
-            "cases": absent,
-            "patches": max(0, sum(held[case] or 0 for case in wanted) - here),
+            "cases": sorted(set(protocol) - measured),
+            "patches": max(0, expected - here),
         }
     if not reason:
-        reason = _shortfall(missing, n_patches, held, wanted)
+        reason = _shortfall(missing["patches"], n_patches, expected)
     comparable = not reason.startswith("not comparable")
-    note = _lists_note(published)
+    run = {name: _figure(figures, names) for name, names in _FIGURES.items()}
+    rows = [asdict(result) for result in RESULTS]
+    for row in rows:
+        row["comparable"] = (row.pop("group") == group) and comparable
     return {
-        "comparable": comparable,
-        "reason": reason,
-        "note": note,
-        "rows": [
-            {
-                "name": result.name,
-                "source": result.source,
-                "f1": result.f1,
-                "balanced_accuracy": result.balanced_accuracy,
-                "auroc": result.auroc,
-                "auprc": result.auprc,
-                "protocol": result.protocol,
-                "remark": result.remark,
-                "comparable": comparable and result.group == group,
-            }
-            for result in RESULTS
-        ],
-        "run": {name: _figure(figures, known) for name, known in _FIGURES.items()}
-        if comparable
-        else None,
-        "missing": missing,
-    }
+        "comparable": comparable, "reason": reason, "note": _lists_note(published), "rows": rows,
+        "run": run if comparable else None, "missing": missing,
+    }  # fmt: skip
 
 
 def _why_not(
     scheme: str,
     part: str,
     measured: set[str],
-    held: Mapping[str, int | None],
-    wanted: set[str],
+    known: set[str],
+    protocol: set[str],
     made_up: bool,
     folds: int | None,
 ) -> str:
-    """Why figures of this split, part and data cannot stand beside published ones, or ""."""
+    """Why figures of this split, part and data do not compare with published ones, or ""."""
     no = "not comparable: "
     if made_up:
         return f"{no}the data are made up"
     if not measured:
-        return f"{no}the measured patches have no case names, so nobody can say which they are"
-    other = measured - set(held)
+        return f"{no}the measured patches have no case names, so they cannot be identified"
+    other = measured - known
     if len(other) == len(measured):
         return f"{no}this is another data set, none of its cases is in the published archive"
     if scheme not in ("published", "folds"):
@@ -223,48 +200,39 @@ def _why_not(
         word = {"val": "validation", "train": "training"}.get(part, part)
         return (
             f"{no}measured on the {word} cases; the published results are of the "
-            f"{len(wanted)} {'cases of 5 folds' if scheme == 'folds' else 'published test cases'}"
+            f"{len(protocol)} {'cases of 5 folds' if scheme == 'folds' else 'published test cases'}"
         )
     if scheme == "folds" and folds != 5:
         many = "an unknown number" if folds is None else str(folds)
         return f"{no}the published cross-validations have 5 folds, this one has {many}"
     if other:
         return f"{no}{_cases(len(other))} not in the published archive ({_first(other)})"
-    if extra := measured - wanted:
+    if extra := measured - protocol:
         return f"{no}{_cases(len(extra))} not in the published test list ({_first(extra)})"
-    if absent := wanted - measured:
+    if absent := protocol - measured:
         what = "cases of the archive" if scheme == "folds" else "published test cases"
         verb = "is" if len(absent) == 1 else "are"
-        return f"{no}{len(absent)} of the {len(wanted)} {what} {verb} missing ({_first(absent)})"
+        return f"{no}{len(absent)} of the {len(protocol)} {what} {verb} missing ({_first(absent)})"
     return ""
 
 
-def _shortfall(
-    missing: Mapping[str, Any],
-    n_patches: int,
-    held: Mapping[str, int | None],
-    wanted: set[str],
-) -> str:
+def _shortfall(short: int, n_patches: int, expected: int) -> str:
     """A sentence on patches that are missing or too many, or ""; the cases are all there."""
-    expected = sum(held[case] or 0 for case in wanted)
     if n_patches > expected:
         return (
             f"not comparable: {n_patches:,} patches were measured, but the archive has "
-            f"{expected:,} of these cases; some stand in the store twice"
+            f"{expected:,} of these cases; some are in the store twice"
         )
-    short = missing["patches"]
     if short > SHORTFALL * expected:
         return (
             f"not comparable: {short:,} of the {expected:,} patches of these cases are missing; "
             "a sample of their patches is easier or harder than all of them"
         )
-    if short:
-        return f"comparable, but {short:,} of {expected:,} patches are missing"
-    return ""
+    return f"comparable, but {short:,} of {expected:,} patches are missing" if short else ""
 
 
 def _lists_note(published: Sequence[ListedCase]) -> str:
-    """What the lists name but the archive lacks: nothing that a run could mend."""
+    """What is in the lists but not in the archive; a run cannot change that."""
     absent = [c for c in published if c.part and _patches(c) is None]
     if not absent:
         return ""
@@ -275,10 +243,10 @@ def _lists_note(published: Sequence[ListedCase]) -> str:
         if any(c.part == part for c in absent)
     ]
     test = sum(c.part == "test" for c in published)
-    whole = not any(c.part == "test" for c in absent)
+    complete = not any(c.part == "test" for c in absent)
     return (
         f"the archive lacks {' and '.join(by_list)}"
-        + (f"; all {test} cases of the test list are in it" if whole else "")
+        + (f"; all {test} cases of the test list are in it" if complete else "")
         + "; the published results are of the lists as their authors had them"
     )
 
@@ -291,10 +259,10 @@ def _patches(case: ListedCase) -> int | None:
 
 def _figure(figures: Mapping[str, Any], names: Sequence[str]) -> dict[str, float | None]:
     """{value, low, high} from a number or an Interval dict; None for what is not finite."""
-    found: Any = next((figures[name] for name in names if name in figures), None)
-    if not isinstance(found, Mapping):
-        found = {"value": found}
-    return {key: _finite(found.get(key)) for key in ("value", "low", "high")}
+    figure: Any = next((figures[name] for name in names if name in figures), None)
+    if not isinstance(figure, Mapping):
+        figure = {"value": figure}
+    return {key: _finite(figure.get(key)) for key in ("value", "low", "high")}
 
 
 def _finite(value: Any) -> float | None:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from eosin.evaluation.decisions import RULES, Merit, Threshold, apply_threshold, best_threshold
+from eosin.evaluation.decisions import RULES, Merit, best_threshold
 from eosin.evaluation.definitions import Floats, Ints, why_undefined
-from eosin.evaluation.intervals import Interval, Units
-from eosin.evaluation.metrics import rates
-from eosin.trust.totals import few_units, interval, none_of_it, replicate_totals, totals
+from eosin.evaluation.intervals import Interval, few_units, interval, no_interval
+from eosin.evaluation.metrics import rates, ratio
+from eosin.records.points import MOST_PROBABLE, POINTS, OperatingPoint
+from eosin.records.scored import Scored, Units
+from eosin.trust.totals import replicate_totals, totals
 
-#: A missed positive counts as so many false alarms where nothing else is said.
+#: A missed positive counts as so many false alarms where nothing else is asked for.
 COST_RATIO = 5.0
 #: The figures of an operating point, in the order of evaluation.json.
 FIGURES = ("sensitivity", "specificity", "precision", "npv", "f1", "balanced_accuracy", "accuracy")
@@ -24,33 +25,24 @@ SIDES = ("true_negative", "false_positive", "false_negative", "true_positive")
 ALL_PATCHES = 1000
 #: Patches of a case: the median, the most, of which case that is, and how many patches it has.
 BY_CASE = ("median", "worst", "worst_case", "worst_of")
+#: The figure that a point has to reach, and how much of it.
+AIMS = {"sensitivity": 0.95, "specificity": 0.95}
 
 TWO_CLASSES_ONLY = "operating points need two classes"
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
-    """A rule to choose a threshold by, and its name in words."""
-
-    label: str
-    #: Given the cost ratio, what the threshold is judged by.
-    merit: Callable[[float], Merit]
-    #: The figure that has to be reached, and how much of it; or none.
-    aim: tuple[str, float] | None = None
-
-
-def _at_least(reached: str, least: float, then: str) -> Callable[[float], Merit]:
+def _at_least(reached: str, then: str) -> Merit:
     """Among thresholds that reach a figure, the highest of another; then of the first again."""
 
     def merit(counts: Ints) -> Floats:
-        found = rates(counts)
-        good = found[reached] >= least
-        return np.stack([good, *(np.where(good, found[k], 0) for k in (then, reached))], axis=1)
+        figures = rates(counts)
+        good = figures[reached] >= AIMS[reached]
+        return np.stack([good, *(np.where(good, figures[k], 0) for k in (then, reached))], axis=1)
 
-    return lambda cost_ratio: merit
+    return merit
 
 
-def _cheap(cost_ratio: float) -> Merit:
+def _least_cost(cost_ratio: float) -> Merit:
     """Less cost a patch, in false alarms."""
 
     def merit(counts: Ints) -> Floats:
@@ -61,111 +53,79 @@ def _cheap(cost_ratio: float) -> Merit:
     return merit
 
 
-POINTS: dict[str, Point] = {
-    "balanced_accuracy": Point("best balanced accuracy", lambda _: RULES["balanced_accuracy"]),
-    "f1": Point("best F1", lambda _: RULES["f1"]),
-    "sensitivity_95": Point(
-        "sensitivity at least 0.95",
-        _at_least("sensitivity", 0.95, "specificity"),
-        ("sensitivity", 0.95),
-    ),
-    "specificity_95": Point(
-        "specificity at least 0.95",
-        _at_least("specificity", 0.95, "sensitivity"),
-        ("specificity", 0.95),
-    ),
-    "least_cost": Point("least cost", _cheap),
+#: Name of a point -> from the cost ratio, what its threshold is judged by.
+MERITS: dict[str, Callable[[float], Merit]] = {
+    "balanced": lambda _: RULES["balanced"],
+    "f1": lambda _: RULES["f1"],
+    "sensitivity": lambda _: _at_least("sensitivity", "specificity"),
+    "specificity": lambda _: _at_least("specificity", "sensitivity"),
+    "cost": _least_cost,
 }
 
 
 def choose_operating_points(
-    y_true: npt.ArrayLike,
-    y_prob: npt.ArrayLike,
-    *,
-    cost_ratio: float = COST_RATIO,
-    chosen_on: str = "validation",
-) -> dict[str, Threshold]:
-    """The threshold of every rule of ``POINTS``, chosen on these patches (never on test patches).
+    scored: Scored, *, cost_ratio: float = COST_RATIO, chosen_on: str = "validation"
+) -> dict[str, OperatingPoint]:
+    """The operating points by name, chosen on these patches (never on test patches).
 
-    y_true: int [N] of 0 and 1; y_prob: float [N] or [N, 2], calibrated or not; cost_ratio: what a
-    missed positive costs, in false alarms. A threshold's note says where the rule could not be
-    followed (then it is 0.5) or calls all patches, or none, positive. More than two classes: every
-    threshold is 0.5 with a note. Raises ValueError for a cost ratio that is not above 0.
+    cost_ratio: what a missed positive costs, in false alarms. A note says where the rule could not
+    be followed (then the threshold is 0.5) or calls all patches, or none, positive. More than two
+    classes have one point, where the most probable class answers. Raises ValueError for a cost
+    ratio that is not above 0.
 
-    >>> found = choose_operating_points([0, 0, 1, 1, 1], [0.0, 0.5, 0.25, 0.75, 1.0])
-    >>> {name: found[name].value for name in ("sensitivity_95", "specificity_95", "least_cost")}
-    {'sensitivity_95': 0.125, 'specificity_95': 0.625, 'least_cost': 0.125}
+    >>> points = choose_operating_points(
+    ...     Scored.of([0, 0, 1, 1, 1], [0.0, 0.5, 0.25, 0.75, 1.0]))
+    >>> {name: points[name].threshold for name in ("sensitivity", "specificity", "cost")}
+    {'sensitivity': 0.125, 'specificity': 0.625, 'cost': 0.125}
     """
     if not (np.isfinite(cost_ratio) and cost_ratio > 0):
         raise ValueError(f"cost_ratio is {cost_ratio}; it must be a number above 0")
-    shape = np.shape(y_prob)
-    if len(shape) == 2 and shape[1] > 2:
-        note = f"{TWO_CLASSES_ONLY}, and there are {shape[1]}"
-        return {name: Threshold(0.5, name, chosen_on, note) for name in POINTS}
-    found = {}
-    for name, point in POINTS.items():
-        # The ratio goes where the threshold goes: into model.json, and from there to the label.
-        rule = f"{name} ({_costs(cost_ratio)})" if name == "least_cost" else name
-        chosen = best_threshold(
-            y_true, y_prob, point.merit(cost_ratio), rule=rule, chosen_on=chosen_on
-        )
-        if not chosen.note:
-            called = apply_threshold(y_prob, chosen)
-            if called.all() or not called.any():
-                every = "every patch" if called.all() else "no patch"
-                note = f"the rule is met best by calling {every} positive"
-                chosen = Threshold(chosen.value, rule, chosen_on, note)
-        found[name] = chosen
-    return found
+    if scored.classes > 2:
+        return {MOST_PROBABLE: OperatingPoint(MOST_PROBABLE, None, "most probable class")}
+    points = {}
+    for name, merit in MERITS.items():
+        # The ratio goes where the threshold goes: into the model, and from there to the label.
+        costs = f" (a missed positive costs as much as {_alarms(cost_ratio)})"
+        rule = POINTS[name] + (costs if name == "cost" else "")
+        point = best_threshold(scored, merit(cost_ratio), name, rule=rule, chosen_on=chosen_on)
+        called = point.called(scored.probabilities)
+        if not point.note and len(np.unique(called)) == 1:
+            every = "every patch" if called[0] else "no patch"
+            note = f"the rule is met best by calling {every} positive"
+            point = OperatingPoint(name, point.threshold, rule, chosen_on, note)
+        points[name] = point
+    return points
 
 
 def measure_operating_point(
-    y_true: npt.ArrayLike,
-    called: npt.ArrayLike,
-    units: Units,
-    *,
-    replicates: int = 2000,
-    seed: int = 0,
+    truth: Ints, called: Ints, units: Units, *, replicates: int = 2000, seed: int = 0
 ) -> dict[str, Any]:
     """What a decision comes to: figures with intervals, counts a thousand patches and a case.
 
-    y_true: int [N] of 0 and 1; called: int [N] of 0 and 1, the decision; units: of the same N
-    patches. Returns figures, per_1000, per_case, sentence and note, as in evaluation.json; figures
-    are None where they are not defined, and the note says why. Raises ValueError for lengths that
-    differ.
+    truth, called: int64 [N] of 0 and 1; units: of the same N patches. Returns figures, per_1000,
+    per_case, sentence and note, as in evaluation.json; figures are None where they are not defined,
+    and the note says why.
 
-    >>> from eosin.evaluation.intervals import resampling_units
-    >>> y, called = [0, 0, 1, 1], [0, 1, 1, 1]
-    >>> found = measure_operating_point(y, called, resampling_units(list("abab"), 4))
-    >>> found["figures"]["precision"]["value"], found["per_1000"]["false_positive"]
+    >>> from eosin.records.scored import resampling_units
+    >>> truth, called = np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1])
+    >>> result = measure_operating_point(truth, called, resampling_units(list("abab"), 4))
+    >>> result["figures"]["precision"]["value"], result["per_1000"]["false_positive"]
     (0.6666666666666666, 250.0)
-    >>> found["sentence"].partition(".")[0]
+    >>> result["sentence"].partition(".")[0]
     'Of 1,000 patches, 750 are called positive: 500 rightly, 250 wrongly; no positive is missed'
     """
-    truth, decided = np.asarray(y_true), np.asarray(called)
-    if truth.shape != decided.shape or truth.ndim != 1 or len(truth) != len(units.codes):
-        raise ValueError(
-            f"y_true, called and units must be of the same patches; "
-            f"got {truth.shape}, {decided.shape} and {len(units.codes)}"
-        )
     if not len(truth):
         return _unmeasured("there are no patches to decide on")
-    many = max(int(truth.max()), int(decided.max())) + 1
-    if many > 2:
-        return _unmeasured(f"{TWO_CLASSES_ONLY}, and there are {many}")
-    truth, decided = truth.astype(np.int64), decided.astype(np.int64)
-    cells = truth * 2 + decided
+    cells = truth * 2 + called
     ones = np.ones((1, len(cells)))
     counts = totals(ones, cells, 4)
-    rows = _rates(counts)
+    values = {name: float(rows[0]) for name, rows in _rates(counts).items()}
     samples: dict[str, Floats] = dict.fromkeys(FIGURES, np.empty(0))
     if not few_units(units):
         drawn = replicate_totals(ones, cells, 4, units, replicates=replicates, seed=seed)
         samples = _rates(drawn[:, 0])
     figures = {
-        name: interval(
-            float(rows[name][0]), samples[name], units, why=_why_none(name, truth, decided)
-        )
+        name: interval(values[name], samples[name], units, why=_why_none(name, truth, called))
         for name in FIGURES
     }
     per_1000 = {
@@ -176,7 +136,7 @@ def measure_operating_point(
         "missed_positive": _by_case(cells == 2, units),
     }
     return {
-        "figures": {name: found.as_dict() for name, found in figures.items()},
+        "figures": {name: each.as_dict() for name, each in figures.items()},
         "per_1000": per_1000,
         "per_case": per_case,
         "sentence": " ".join([_of_1000(per_1000), *_of_a_case(per_case["false_positive"])]),
@@ -185,48 +145,41 @@ def measure_operating_point(
 
 
 def operating_points(
-    y_true: npt.ArrayLike,
-    called: Mapping[str, npt.ArrayLike],
-    thresholds: Mapping[str, Threshold],
-    units: Units,
+    scored: Scored,
+    called: Mapping[str, Ints],
+    points: Mapping[str, OperatingPoint],
     *,
-    default: str = "balanced_accuracy",
+    default: str,
     replicates: int = 2000,
     seed: int = 0,
 ) -> list[dict[str, Any]]:
-    """Every operating point measured: the "operating_points" of evaluation.json.
+    """Every operating point measured, without its band: "operating_points" of evaluation.json.
 
-    y_true: int [N] of 0 and 1; called: name -> int [N] of 0 and 1, the decisions; thresholds: name
-    -> where they come from; units: of the same N patches; default: the name of the point that the
-    model decides by. Raises ValueError for lengths that differ or a name without a threshold.
+    called: name -> int64 [N] of 0 and 1, the decisions; points: name -> the point; default: the
+    name of the point that the model decides by.
 
-    >>> from eosin.evaluation.intervals import resampling_units
-    >>> points = {"f1": Threshold(0.5, "f1")}
-    >>> found = operating_points([0, 1], {"f1": [0, 1]}, points, resampling_units(["a", "b"], 2))
-    >>> found[0]["label"], found[0]["default"]
+    >>> scored = Scored.of([0, 1], [0.2, 0.7], ["a", "b"])
+    >>> points = {"f1": OperatingPoint("f1", 0.5)}
+    >>> rows = operating_points(scored, {"f1": scored.labels}, points, default="balanced")
+    >>> rows[0]["label"], rows[0]["default"]
     ('best F1', False)
     """
-    missing = [name for name in called if name not in thresholds]
-    if missing:
-        raise ValueError(
-            f"no threshold for {', '.join(missing)}; there are {', '.join(thresholds)}"
-        )
     rows = []
     for name, decided in called.items():
-        found = measure_operating_point(y_true, decided, units, replicates=replicates, seed=seed)
-        point = thresholds[name]
-        label = POINTS[name].label if name in POINTS else name.replace("_", " ")
-        label += point.rule.removeprefix(name) if point.rule.startswith(f"{name} (") else ""
-        if said := _aim(name, found["figures"], point):
-            found["sentence"] = f"{found['sentence']} {said}".strip()
-        notes = dict.fromkeys(text for text in (point.note, found["note"]) if text)
+        measured = measure_operating_point(
+            scored.labels, decided, scored.units, replicates=replicates, seed=seed
+        )
+        point = points[name]
+        sentences = (measured["sentence"], _aim(point, measured["figures"]))
+        notes = dict.fromkeys(filter(None, (point.note, measured["note"])))
         rows.append(
             {
                 "name": name,
-                "label": label,
+                "label": point.label,
                 "default": name == default,
-                "threshold": point.as_dict(),
-                **found,
+                "threshold": point.threshold_json(),
+                **measured,
+                "sentence": " ".join(filter(None, sentences)),
                 "note": "; ".join(notes),
             }
         )
@@ -235,11 +188,7 @@ def operating_points(
 
 def _rates(counts: Floats) -> dict[str, Floats]:
     """``FIGURES`` of flat confusion matrices float64 [M, 4], as in ``SIDES``."""
-    found = rates(counts.reshape(-1, 2, 2))
-    negative = counts[:, 0] + counts[:, 2]
-    found["npv"] = np.full(len(counts), np.nan)
-    np.divide(counts[:, 0], negative, out=found["npv"], where=negative > 0)
-    return found
+    return rates(counts.reshape(-1, 2, 2)) | {"npv": ratio(counts[:, 0], counts[:, [0, 2]].sum(1))}
 
 
 def _why_none(name: str, truth: Ints, called: Ints) -> str:
@@ -247,18 +196,18 @@ def _why_none(name: str, truth: Ints, called: Ints) -> str:
     if name in ("precision", "npv"):
         side = "positive" if name == "precision" else "negative"
         return f"{name} needs patches that are called {side}, and there are none"
-    return why_undefined(name, truth, called) or ""
+    return why_undefined(name, Scored.of(truth, called))
 
 
 def _note(figures: Mapping[str, Interval], units: Units) -> str:
-    whys = [found.note for found in figures.values() if found.value is None]
+    whys = [each.note for each in figures.values() if each.value is None]
     return "; ".join(dict.fromkeys([*whys, *filter(None, (few_units(units) or units.note,))]))
 
 
 def _unmeasured(why: str) -> dict[str, Any]:
     nothing = dict.fromkeys(BY_CASE)
     return {
-        "figures": {name: none_of_it(why).as_dict() for name in FIGURES},
+        "figures": {name: no_interval(why).as_dict() for name in FIGURES},
         "per_1000": dict.fromkeys(SIDES),
         "per_case": {"false_positive": nothing, "missed_positive": nothing},
         "sentence": "",
@@ -286,21 +235,20 @@ def _of_1000(parts: Mapping[str, float]) -> str:
     right, wrong, missed = (
         parts[side] for side in ("true_positive", "false_positive", "false_negative")
     )
-    # The whole is the sum of its rounded parts: the reader adds them up.
+    # The total is the sum of its rounded parts: the reader adds them up.
     total = (round(right) + round(wrong)) or right + wrong
-    if right + wrong == 0:
-        said = "Of 1,000 patches, none is called positive"
-    else:
-        said = (
+    start = "Of 1,000 patches, none is called positive"
+    if right + wrong:
+        start = (
             f"Of 1,000 patches, {_few(total)} {_are(total)} called positive: "
             f"{_few(right)} rightly, {_few(wrong)} wrongly"
         )
     if right + missed == 0:
-        return f"{said}; there is no positive to miss."
+        return f"{start}; there is no positive to miss."
     if missed == 0:
-        return f"{said}; no positive is missed."
+        return f"{start}; no positive is missed."
     one = _few(missed) in ("1", "fewer than 1")
-    return f"{said}; {_few(missed)} {'positive is' if one else 'positives are'} missed."
+    return f"{start}; {_few(missed)} {'positive is' if one else 'positives are'} missed."
 
 
 def _of_a_case(counts: Mapping[str, Any]) -> list[str]:
@@ -332,24 +280,19 @@ def _are(count: float) -> str:
     return "is" if _few(count) in ("1", "fewer than 1") else "are"
 
 
-def _costs(ratio: float) -> str:
-    return f"a missed positive costs as much as {ratio:g} false alarm{'s' * (ratio != 1)}"
+def _alarms(ratio: float) -> str:
+    return f"{ratio:g} false alarm{'s' * (ratio != 1)}"
 
 
-def _aim(name: str, figures: Mapping[str, Mapping[str, float | None]], point: Threshold) -> str:
+def _aim(point: OperatingPoint, figures: Mapping[str, Mapping[str, float | None]]) -> str:
     """Whether what the rule had to reach where it was chosen is reached here, or ""."""
-    aim = POINTS[name].aim if name in POINTS else None
-    if aim is None:
+    least = AIMS.get(point.name)
+    value = figures[point.name]["value"] if least is not None else None
+    if least is None or value is None:
         return ""
-    figure, least = aim
-    value = figures[figure]["value"]
-    if value is None:
-        return ""
+    aim = f"The {point.name} aimed at, {least:g}, is"
     if value >= least:
-        return f"The {figure} aimed at, {least:g}, is reached here: {value:.3f}."
+        return f"{aim} reached here: {value:.3f}."
     # Rounded down: 0.9496 must not read 0.950.
     shown = np.floor(value * 1000) / 1000
-    return (
-        f"The {figure} aimed at, {least:g}, is not reached here: {shown:.3f} "
-        f"(the threshold was chosen on {point.chosen_on})."
-    )
+    return f"{aim} not reached here: {shown:.3f} (the threshold was chosen on {point.chosen_on})."

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from eosin.evaluation.definitions import Floats, Ints, checked, why_undefined
-from eosin.evaluation.intervals import Units
-from eosin.evaluation.metrics import squared_errors
-from eosin.trust.totals import few_units, replicate_totals, totals
+from eosin.evaluation.definitions import Floats, Ints, why_undefined
+from eosin.evaluation.metrics import ratio, squared_errors
+from eosin.records.scored import Scored
+from eosin.trust.totals import totals
 
 BINS = 15
 #: Probabilities of the true class are raised to this before the logarithm: 0 would cost infinity.
@@ -19,29 +19,29 @@ CLIP = 1e-7
 CHANCE_DRAWS = 200
 
 
-def why_no_calibration(y_true: npt.ArrayLike, y_prob: npt.ArrayLike) -> str:
-    """The sentence that says why these cannot be held against each other, or "".
+def why_no_calibration(scored: Scored) -> str:
+    """The sentence that says why these cannot be compared, or "".
 
-    >>> why_no_calibration([0, 1], [-1.0, 2.0])
+    >>> why_no_calibration(Scored.of([0, 1], [-1.0, 2.0]))
     'calibration needs probabilities, and the scores reach from -1 to 2'
     """
-    reason = why_undefined("brier", y_true, y_prob) or ""
-    return reason.replace("brier", "calibration", 1)
+    return why_undefined("brier", scored, "calibration")
 
 
-def outcomes(y_true: npt.ArrayLike, y_prob: npt.ArrayLike) -> tuple[Floats, Floats]:
+def outcomes(scored: Scored) -> tuple[Floats, Floats]:
     """What is predicted and what came, float64 [N] each.
 
     Two classes: the probability of the positive class, and 1 where the patch is positive. More:
     the largest probability, and 1 where its class is the true one (top-label calibration).
 
-    >>> [part.tolist() for part in outcomes([0, 2], [[0.5, 0.25, 0.25], [0.5, 0.25, 0.25]])]
+    >>> scored = Scored.of([0, 2], [[0.5, 0.25, 0.25], [0.5, 0.25, 0.25]])
+    >>> [part.tolist() for part in outcomes(scored)]
     [[0.5, 0.5], [1.0, 0.0]]
     """
-    truth, scores = checked(y_true, y_prob)
-    if scores.ndim == 1:
-        return scores, truth.astype(np.float64)
-    return scores.max(axis=1), (scores.argmax(axis=1) == truth).astype(np.float64)
+    if scored.classes == 2:
+        return scored.scores, scored.labels.astype(np.float64)
+    top = scored.scores.argmax(axis=1) == scored.labels
+    return scored.scores.max(axis=1), top.astype(np.float64)
 
 
 def equal_mass(scores: npt.ArrayLike, bins: int = BINS) -> Ints:
@@ -63,47 +63,43 @@ def equal_mass(scores: npt.ArrayLike, bins: int = BINS) -> Ints:
     )
     middle = np.cumsum(counts) - counts / 2
     kept = np.floor(middle * bins / max(1, len(place))).astype(np.int64)
-    found: Ints = np.unique(kept, return_inverse=True)[1].astype(np.int64)
-    return found[place]
+    cells: Ints = np.unique(kept, return_inverse=True)[1].astype(np.int64)
+    return cells[place]
 
 
-def expected_calibration_error(
-    y_true: npt.ArrayLike, y_prob: npt.ArrayLike, *, bins: int = BINS
-) -> float:
+def expected_calibration_error(scored: Scored, *, bins: int = BINS) -> float:
     """Mean distance between predicted and observed shares over bins of equal mass; NaN undefined.
 
-    y_true: int [N]; y_prob: float [N] or [N, K]. Naeini, Cooper & Hauskrecht, AAAI 2015, with
-    bins of equal mass (Nixon et al., CVPR workshops 2019). A finite sample never has exactly the
-    shares predicted, so the value is above 0 even for a perfect model: see ``ece_by_chance``.
+    Naeini, Cooper & Hauskrecht, AAAI 2015, with bins of equal mass (Nixon et al., CVPR workshops
+    2019). A finite sample never has exactly the shares predicted, so the value is above 0 even for
+    a perfect model: see ``ece_by_chance``.
 
-    >>> expected_calibration_error([0, 0, 0, 1], [0.25] * 4)
+    >>> expected_calibration_error(Scored.of([0, 0, 0, 1], [0.25] * 4))
     0.0
-    >>> expected_calibration_error([0, 0, 1, 1], [0.25, 0.25, 0.75, 0.75], bins=2)
+    >>> expected_calibration_error(Scored.of([0, 0, 1, 1], [0.25, 0.25, 0.75, 0.75]), bins=2)
     0.25
     """
-    if why_no_calibration(y_true, y_prob):
+    if why_no_calibration(scored):
         return float("nan")
-    predicted, came = outcomes(y_true, y_prob)
+    predicted, came = outcomes(scored)
     cells = equal_mass(predicted, bins)
     gaps = totals([predicted - came], cells, int(cells.max()) + 1)
     return float(np.abs(gaps).sum() / len(predicted))
 
 
-def ece_by_chance(
-    y_true: npt.ArrayLike, y_prob: npt.ArrayLike, *, bins: int = BINS, seed: int = 0
-) -> float:
+def ece_by_chance(scored: Scored, *, bins: int = BINS, seed: int = 0) -> float:
     """The calibration error that chance alone would give if every probability were right.
 
-    y_true: int [N]; y_prob: float [N] or [N, K]. Mean over 200 draws of the labels from the
-    probabilities, patch by patch, within the same bins. Patches of one case err together, so a
-    good model may still lie somewhat above it. NaN where the error is not defined.
+    Mean over 200 draws of the labels from the probabilities, patch by patch, within the same bins.
+    Patches of one case err together, so a good model may still lie somewhat above it. NaN where the
+    error is not defined.
 
-    >>> ece_by_chance([0, 1], [0.0, 1.0])
+    >>> ece_by_chance(Scored.of([0, 1], [0.0, 1.0]))
     0.0
     """
-    if why_no_calibration(y_true, y_prob):
+    if why_no_calibration(scored):
         return float("nan")
-    predicted, _ = outcomes(y_true, y_prob)
+    predicted, _ = outcomes(scored)
     cells = equal_mass(predicted, bins)
     width = int(cells.max()) + 1
     expected = totals([predicted], cells, width)[0]
@@ -116,58 +112,28 @@ def ece_by_chance(
     return errors / CHANCE_DRAWS / len(predicted)
 
 
-def reliability_bins(
-    y_true: npt.ArrayLike,
-    y_prob: npt.ArrayLike,
-    units: Units | None = None,
-    *,
-    bins: int = BINS,
-    replicates: int = 2000,
-    seed: int = 0,
-) -> list[dict[str, Any]]:
-    """A row a bin of equal mass: n, predicted and observed share, low and high of the latter.
+def bin_rows(sums: Floats, samples: Floats | None = None) -> list[dict[str, Any]]:
+    """A row a bin: n, predicted and observed share, low and high of the latter.
 
-    y_true: int [N]; y_prob: float [N] or [N, K]; units: what the bootstrap draws, or None for
-    no intervals (low and high are None, as they are where there are fewer than three units).
-    Empty where calibration is not defined.
+    sums: float64 [>= 3, B], totals of 1, predicted and observed; samples: float64
+    [replicates, >= 3, B], or None for no intervals (low and high are None).
 
-    >>> reliability_bins([0, 1], [0.25, 0.25])
+    >>> bin_rows(np.array([[2.0], [0.5], [1.0]]))
     [{'n': 2, 'predicted': 0.25, 'observed': 0.5, 'low': None, 'high': None}]
     """
-    if why_no_calibration(y_true, y_prob):
-        return []
-    predicted, came = outcomes(y_true, y_prob)
-    cells = equal_mass(predicted, bins)
-    width = int(cells.max()) + 1
-    values = [np.ones(len(came)), predicted, came]
-    sums = None
-    if units is not None and not few_units(units):
-        sums = replicate_totals(values, cells, width, units, replicates=replicates, seed=seed)
-    return bin_rows(totals(values, cells, width), sums)
-
-
-def bin_rows(found: Floats, samples: Floats | None) -> list[dict[str, Any]]:
-    """The rows of ``reliability_bins`` from totals of 1, predicted and observed.
-
-    found: float64 [>= 3, B]; samples: float64 [replicates, >= 3, B], or None for no intervals.
-    """
-    n, predicted, came = found[:3]
+    n, predicted, came = sums[:3]
     limits: list[tuple[float | None, float | None]] = [(None, None)] * len(n)
     if samples is not None:
-        # A replicate without a patch in a bin says nothing about that bin.
-        drawn = np.where(samples[:, 0] > 0, samples[:, 0], np.nan)
-        shares = samples[:, 2] / drawn
+        # A replicate without a patch in a bin does not count for that bin.
+        shares = ratio(samples[:, 2], samples[:, 0])
         limits = [_central(shares[:, k]) for k in range(len(n))]
     return [
         {
-            "n": int(n[k]),
-            "predicted": float(predicted[k] / n[k]),
-            "observed": float(came[k] / n[k]),
-            "low": limits[k][0],
-            "high": limits[k][1],
+            "n": int(n[k]), "predicted": float(predicted[k] / n[k]),
+            "observed": float(came[k] / n[k]), "low": limits[k][0], "high": limits[k][1],
         }
         for k in range(len(n))
-    ]
+    ]  # fmt: skip
 
 
 def _central(samples: Floats) -> tuple[float | None, float | None]:
@@ -178,30 +144,24 @@ def _central(samples: Floats) -> tuple[float | None, float | None]:
     return float(low), float(high)
 
 
-def brier_parts(
-    y_true: npt.ArrayLike, y_prob: npt.ArrayLike, *, bins: int = BINS
-) -> dict[str, float] | None:
+def brier_parts(scored: Scored, *, bins: int = BINS) -> dict[str, float] | None:
     """What the Brier score is made of; None where it is not defined.
 
-    y_true: int [N]; y_prob: float [N] or [N, K]; the score is
-    reliability - resolution + uncertainty + within_bin, exactly: Murphy, Journal of Applied
-    Meteorology 12, 1973; the last part, for probabilities that differ within a bin, is that of
-    Stephenson, Coelho & Jolliffe, Weather and Forecasting 23, 2008. More than two classes: the
+    The score is reliability - resolution + uncertainty + within_bin, exactly: Murphy, Journal of
+    Applied Meteorology 12, 1973; the last part, for probabilities that differ within a bin, is that
+    of Stephenson, Coelho & Jolliffe, Weather and Forecasting 23, 2008. More than two classes: the
     sum of each class against the rest, as the score is, each with its own bins.
 
-    >>> brier_parts([0, 0, 1, 1], [0.25, 0.25, 0.75, 0.75], bins=2)
+    >>> brier_parts(Scored.of([0, 0, 1, 1], [0.25, 0.25, 0.75, 0.75]), bins=2)
     {'reliability': 0.0625, 'resolution': 0.25, 'uncertainty': 0.25, 'within_bin': 0.0}
     """
-    if why_no_calibration(y_true, y_prob):
+    if why_no_calibration(scored):
         return None
-    truth, scores = checked(y_true, y_prob)
-    if scores.ndim == 1:
-        each = [_parts(truth.astype(np.float64), scores, bins)]
-    else:
-        each = [
-            _parts((truth == k).astype(np.float64), scores[:, k], bins)
-            for k in range(scores.shape[1])
-        ]
+    classes = [1] if scored.classes == 2 else range(scored.classes)
+    each = [
+        _parts((scored.labels == k).astype(np.float64), scored.probabilities[:, k], bins)
+        for k in classes
+    ]
     return {name: float(sum(part[name] for part in each)) for name in each[0]}
 
 
@@ -220,36 +180,22 @@ def _parts(came: Floats, predicted: Floats, bins: int) -> dict[str, float]:
     }
 
 
-def log_losses(y_true: npt.ArrayLike, y_prob: npt.ArrayLike) -> Floats:
-    """Each patch's -log of the probability of its true class (at least 1e-7): float64 [N].
+def of_true_class(scored: Scored) -> Floats:
+    """The probability of each patch's true class: float64 [N].
 
-    y_true: int [N]; y_prob: float [N] or [N, K].
-
-    >>> log_losses([0, 1], [0.5, 0.0]).round(3).tolist()
-    [0.693, 16.118]
-    """
-    found: Floats = -np.log(np.maximum(of_true_class(y_true, y_prob), CLIP))
-    return found
-
-
-def of_true_class(y_true: npt.ArrayLike, y_prob: npt.ArrayLike) -> Floats:
-    """The probability that each patch's true class was given: float64 [N].
-
-    >>> of_true_class([0, 1], [0.25, 0.75]).tolist()
+    >>> of_true_class(Scored.of([0, 1], [0.25, 0.75])).tolist()
     [0.75, 0.75]
     """
-    truth, scores = checked(y_true, y_prob)
-    if scores.ndim == 1:
-        return np.where(truth == 1, scores, 1 - scores)
-    found: Floats = scores[np.arange(len(truth)), truth]
-    return found
+    chosen: Floats = scored.probabilities[np.arange(len(scored)), scored.labels]
+    return chosen
 
 
-def patch_values(y_true: npt.ArrayLike, y_prob: npt.ArrayLike) -> Floats:
+def patch_values(scored: Scored) -> Floats:
     """What every calibration figure is a function of the totals of: float64 [5, N].
 
-    Rows: 1, predicted, observed, squared error, log loss.
+    Rows: 1, predicted, observed, squared error, log loss (of at least 1e-7).
     """
-    predicted, came = outcomes(y_true, y_prob)
-    errors, losses = squared_errors(y_true, y_prob), log_losses(y_true, y_prob)
+    predicted, came = outcomes(scored)
+    errors = squared_errors(scored.labels, scored.scores)
+    losses = -np.log(np.maximum(of_true_class(scored), CLIP))
     return np.stack([np.ones(len(came)), predicted, came, errors, losses])

@@ -1,4 +1,4 @@
-"""Out of scope: how unlike the training patches a patch is, measured on a network's features."""
+"""Out of scope: how far a patch is from the training patches, in a network's features."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from eosin.evaluation.ranking import auroc
 
 #: Share of the validation patches that the threshold lets pass.
 KEPT = 0.99
-#: Fewer training patches than this many times the features give no covariance worth the name.
+#: Fewer training patches than this many times the features are too few for a covariance.
 _LEAST_PATCHES = 20
 #: A feature that hardly varies must not weigh without bound.
 _LEAST_DEVIATION = 1e-3
@@ -33,12 +33,12 @@ def fit_gaussian(features: npt.ArrayLike) -> tuple[Floats, Floats] | None:
     """
     from sklearn.covariance import ledoit_wolf
 
-    given = np.asarray(features, np.float64)
-    if len(given) < _LEAST_PATCHES or not np.isfinite(given).all():
+    table = np.asarray(features, np.float64)
+    if len(table) < _LEAST_PATCHES or not np.isfinite(table).all():
         return None
-    center = given.mean(axis=0)
-    deviation = np.maximum(given.std(axis=0), _LEAST_DEVIATION)
-    covariance, _ = ledoit_wolf((given - center) / deviation, assume_centered=True)
+    center = table.mean(axis=0)
+    deviation = np.maximum(table.std(axis=0), _LEAST_DEVIATION)
+    covariance, _ = ledoit_wolf((table - center) / deviation, assume_centered=True)
     # A network without any spread gives a covariance of 0, whatever it is shrunk to.
     covariance += 1e-6 * np.eye(len(center))
     whitening = np.linalg.cholesky(np.linalg.inv(covariance)) / deviation[:, None]
@@ -53,16 +53,16 @@ def scope_threshold(distances: npt.ArrayLike, *, kept: float = KEPT) -> float | 
     >>> scope_threshold(np.arange(101), kept=0.5)
     50.0
     """
-    given = np.asarray(distances, np.float64)
-    given = given[np.isfinite(given)]
-    if not len(given):
+    known = np.asarray(distances, np.float64)
+    known = known[np.isfinite(known)]
+    if not len(known):
         return None
     # As float32, the form in which a network's distances come: the same answer on both sides.
-    return float(np.float32(np.quantile(given, kept, method="higher")))
+    return float(np.float32(np.quantile(known, kept, method="higher")))
 
 
 def out_of_scope(distances: npt.ArrayLike, threshold: float) -> npt.NDArray[np.bool_]:
-    """Where a patch is unlike the training patches: bool [N]. NaN is out of scope.
+    """Where a patch differs from the training patches: bool [N]. NaN is out of scope.
 
     >>> out_of_scope([0.5, 2.0, np.nan], 1.0).tolist()
     [False, True, True]
@@ -79,14 +79,14 @@ def cross_flagged(distances: npt.ArrayLike, groups: npt.ArrayLike) -> npt.NDArra
     >>> cross_flagged([1.0, 1.0, 5.0], [0, 0, 1]).tolist()
     [False, False, True]
     """
-    given, group = np.asarray(distances, np.float64), np.asarray(groups)
-    found = np.zeros(len(given), bool)
+    far, group = np.asarray(distances, np.float64), np.asarray(groups)
+    flagged = np.zeros(len(far), bool)
     names = np.unique(group)
     for name in names:
         mine = group == name
-        limit = scope_threshold(given[~mine] if len(names) > 1 else given)
-        found[mine] = True if limit is None else out_of_scope(given[mine], limit)
-    return found
+        limit = scope_threshold(far[~mine] if len(names) > 1 else far)
+        flagged[mine] = True if limit is None else out_of_scope(far[mine], limit)
+    return flagged
 
 
 def measure_scope(
@@ -103,15 +103,15 @@ def measure_scope(
     flagged: bool [N], where another threshold than this one judged the measured patches.
     Each probe's AUROC is that of its distances against those of the measured patches.
 
-    >>> found = measure_scope([0.1, 0.2], 1.0, {"noise": ("random pixels", [5.0, 6.0])})
-    >>> found["flagged"], found["probes"][0]["auroc"]
+    >>> scope = measure_scope([0.1, 0.2], 1.0, {"noise": ("random pixels", [5.0, 6.0])})
+    >>> scope["flagged"], scope["probes"][0]["auroc"]
     (0.0, 1.0)
     """
     inside = np.asarray(distances, np.float64)
     outside_here = out_of_scope(inside, threshold) if flagged is None else np.asarray(flagged)
     rows = []
-    for name, (what, given) in probes.items():
-        outside = np.asarray(given, np.float64)
+    for name, (what, theirs) in probes.items():
+        outside = np.asarray(theirs, np.float64)
         truth = np.repeat([0, 1], [len(inside), len(outside)])
         # Inf and NaN are as far out as can be; a ranking needs numbers.
         scores = np.nan_to_num(np.concatenate([inside, outside]), nan=1e30, posinf=1e30)

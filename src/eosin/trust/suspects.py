@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from eosin.evaluation.definitions import Floats, Ints, checked
+from eosin.evaluation.definitions import Floats, Ints
+from eosin.records.scored import Scored
 
 METHOD = (
     "confident learning (Northcutt et al. 2021), pruned by noise rate, ranked by normalized margin"
@@ -36,9 +37,9 @@ class Suspects:
 
     #: Patches looked at.
     of: int
-    #: Suspects in all; ``rows`` may hold fewer.
+    #: Suspects in all; ``rows`` may list fewer.
     total: int
-    #: int64 [n], places in what was given, worst first.
+    #: int64 [n], positions among the patches looked at, worst first.
     rows: Ints
     #: int64 [n], the label, and the class that the model gives instead.
     labels: Ints
@@ -47,7 +48,7 @@ class Suspects:
     probability: Floats
     #: float64 [n], normalized margin, 0 (certainly wrong) to 1.
     score: Floats
-    #: Why there is nothing to say, or "".
+    #: Why there are none to name, or "".
     note: str = ""
 
     def as_dict(
@@ -62,20 +63,23 @@ class Suspects:
 
         classes: K names; patch, case, source: [N], of every patch that was looked at.
 
-        >>> found = find_suspects([0] * 9 + [1] * 9 + [0], [0.1] * 9 + [0.9] * 9 + [0.95])
-        >>> rows = found.as_dict("np", patch=range(19), case=["a"] * 19, source=["b"] * 19)["rows"]
-        >>> rows[0]["patch"], rows[0]["suggested"], round(rows[0]["score"], 3)
+        >>> scored = Scored.of([0] * 9 + [1] * 9 + [0], [0.1] * 9 + [0.9] * 9 + [0.95])
+        >>> section = find_suspects(scored).as_dict(
+        ...     "np", patch=range(19), case=["a"] * 19, source=["b"] * 19)
+        >>> row = section["rows"][0]
+        >>> row["patch"], row["suggested"], round(row["score"], 3)
         (18, 'p', 0.05)
         """
-        patches, cases, sources = (np.asarray(given) for given in (patch, case, source))
-        for name, given in (("patch", patches), ("case", cases), ("source", sources)):
-            if len(given) != self.of:
-                raise ValueError(f"{name} has {len(given)} entries for {self.of} patches")
+        about = {
+            "patch": np.asarray(patch, np.int64), "case": np.asarray(case, np.str_),
+            "source": np.asarray(source, np.str_),
+        }  # fmt: skip
+        for name, column in about.items():
+            if len(column) != self.of:
+                raise ValueError(f"{name} has {len(column)} entries for {self.of} patches")
         rows = [
             {
-                "patch": int(patches[row]),
-                "case": str(cases[row]),
-                "source": str(sources[row]),
+                **{name: column[row].item() for name, column in about.items()},
                 "label": classes[self.labels[place]],
                 "suggested": classes[self.suggested[place]],
                 "probability": float(self.probability[place]),
@@ -88,61 +92,59 @@ class Suspects:
         }  # fmt: skip
 
 
-def find_suspects(
-    y_true: npt.ArrayLike, y_prob: npt.ArrayLike, *, most: int | None = 60
-) -> Suspects:
-    """Patches that are likely labeled wrong, after confident learning; the worst ``most`` of them.
+def find_suspects(scored: Scored, *, most: int | None = 500) -> Suspects:
+    """The patches whose label their probabilities contradict, by confident learning.
 
-    y_true: int [N]; y_prob: float [N] or [N, K], of a model that did not train on the patch (out of
-    fold, or of a test part); most: how many rows are kept, or None for all.
-    Where nothing can be said (no patches, one class, scores that are no probabilities) the note
-    says why. Raises ValueError where lengths differ.
+    scored: patches with the probabilities of a model that did not train on them (out of fold, or of
+    a test part); most: how many rows are kept, or None for all. Where labels cannot be judged (no
+    patches, one class, scores that are not probabilities) the note says why.
 
-    >>> found = find_suspects([0, 0, 0, 1, 1, 1, 0], [0.1, 0.2, 0.1, 0.9, 0.8, 0.9, 0.97])
-    >>> found.total, found.rows.tolist(), found.suggested.tolist()
+    >>> suspects = find_suspects(
+    ...     Scored.of([0, 0, 0, 1, 1, 1, 0], [0.1, 0.2, 0.1, 0.9, 0.8, 0.9, 0.97]))
+    >>> suspects.total, suspects.rows.tolist(), suspects.suggested.tolist()
     (1, [6], [1])
     """
-    truth, scores = checked(y_true, y_prob)
-    prob = np.stack([1 - scores, scores], axis=1) if scores.ndim == 1 else scores
-    if why := _why_not(truth, prob):
-        return _chosen(truth, prob, np.zeros(0, np.int64), most, why)
+    truth, prob = scored.labels, scored.probabilities
+    if why := _why_not(scored):
+        return _chosen(scored, np.zeros(0, np.int64), most, why)
     excess = prob - prob[np.arange(len(truth)), truth][:, None]
     marked = np.zeros(len(truth), dtype=bool)
     estimate = estimated_joint(truth, prob)
-    for given in range(prob.shape[1]):
-        mine = np.flatnonzero(truth == given)
+    for label in range(scored.classes):
+        mine = np.flatnonzero(truth == label)
         # At least one patch of a class keeps its label: a class is never all wrong.
         left = len(mine) - 1
-        for other in np.argsort(-estimate[given], kind="stable").tolist():
-            take = min(int(estimate[given, other]), left)
-            if other == given or take <= 0:
+        for other in np.argsort(-estimate[label], kind="stable").tolist():
+            take = min(int(estimate[label, other]), left)
+            if other == label or take <= 0:
                 continue
             left -= take
             worst = mine[np.argsort(-excess[mine, other], kind="stable")[:take]]
             marked[worst] = True
     marked &= prob.argmax(axis=1) != truth
     rows = np.flatnonzero(marked)
-    score = normalized_margin(truth, prob)[rows]
-    return _chosen(truth, prob, rows[np.argsort(score, kind="stable")], most, "")
+    score = normalized_margin(scored)[rows]
+    return _chosen(scored, rows[np.argsort(score, kind="stable")], most, "")
 
 
-def normalized_margin(y_true: npt.ArrayLike, y_prob: npt.ArrayLike) -> Floats:
+def normalized_margin(scored: Scored) -> Floats:
     """How far the label leads the best other class, 0 (certainly wrong) to 1: float64 [N].
 
-    y_true: int [N]; y_prob: float [N] or [N, K]. For two classes it is the probability of the
-    label.
+    For two classes it is the probability of the label.
 
-    >>> normalized_margin([0, 1], [[0.75, 0.25], [0.75, 0.25]]).tolist()
+    >>> normalized_margin(Scored.of([0, 1], [[0.75, 0.25], [0.75, 0.25]])).tolist()
     [0.75, 0.25]
     """
-    truth, scores = checked(y_true, y_prob)
-    prob = np.stack([1 - scores, scores], axis=1) if scores.ndim == 1 else scores
-    each = np.arange(len(truth))
-    own = prob[each, truth]
-    others = prob.copy()
-    others[each, truth] = -np.inf
-    margins: Floats = (own - others.max(axis=1) + 1) / 2
+    own = scored.probabilities[np.arange(len(scored)), scored.labels]
+    margins: Floats = (own - _others(scored).max(axis=1) + 1) / 2
     return margins
+
+
+def _others(scored: Scored) -> Floats:
+    """Probabilities with that of the label left out."""
+    others = scored.probabilities.copy()
+    others[np.arange(len(scored)), scored.labels] = -np.inf
+    return others
 
 
 def estimated_joint(truth: Ints, prob: Floats) -> Ints:
@@ -169,18 +171,19 @@ def estimated_joint(truth: Ints, prob: Floats) -> Ints:
 
 def _rounded(scaled: Floats, totals: Ints) -> Ints:
     """Whole numbers near ``scaled`` whose rows keep their sums (largest remainders)."""
-    whole = np.floor(scaled + 1e-9).astype(np.int64)
+    rounded = np.floor(scaled + 1e-9).astype(np.int64)
     for row, total in enumerate(totals.tolist()):
-        missing = total - int(whole[row].sum())
-        order = np.argsort(whole[row] - scaled[row], kind="stable")
-        whole[row, order[:missing]] += 1
-    return whole
+        missing = total - int(rounded[row].sum())
+        order = np.argsort(rounded[row] - scaled[row], kind="stable")
+        rounded[row, order[:missing]] += 1
+    return rounded
 
 
-def _why_not(truth: Ints, prob: Floats) -> str:
+def _why_not(scored: Scored) -> str:
+    truth, prob = scored.labels, scored.probabilities
     if not len(truth):
         return "there are no patches to look for wrong labels in"
-    bad = int(np.count_nonzero(~np.isfinite(prob).all(axis=1)))
+    bad = int(np.count_nonzero(~scored.finite))
     if bad:
         return f"{bad} of {len(truth)} patches have no finite score, so labels cannot be judged"
     if prob.min() < 0 or prob.max() > 1:
@@ -192,18 +195,12 @@ def _why_not(truth: Ints, prob: Floats) -> str:
     return ""
 
 
-def _chosen(truth: Ints, prob: Floats, rows: Ints, most: int | None, note: str) -> Suspects:
-    kept = rows if most is None else rows[:most]
-    others = prob[kept].copy()
-    others[np.arange(len(kept)), truth[kept]] = -np.inf
-    suggested = others.argmax(axis=1) if len(kept) else np.zeros(0, np.int64)
+def _chosen(scored: Scored, rows: Ints, most: int | None, note: str) -> Suspects:
+    kept = scored.take(rows if most is None else rows[:most])
+    suggested = _others(kept).argmax(axis=1)
     return Suspects(
-        of=len(truth),
-        total=len(rows),
-        rows=kept,
-        labels=truth[kept],
-        suggested=suggested.astype(np.int64),
-        probability=prob[kept, suggested],
-        score=normalized_margin(truth[kept], prob[kept]) if len(kept) else np.zeros(0),
-        note=note,
-    )
+        of=len(scored), total=len(rows), rows=rows if most is None else rows[:most],
+        labels=kept.labels, suggested=suggested.astype(np.int64),
+        probability=kept.probabilities[np.arange(len(kept)), suggested],
+        score=normalized_margin(kept), note=note,
+    )  # fmt: skip

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from eosin.evaluation.definitions import Floats, Ints, checked, why_undefined
+from eosin.evaluation.definitions import Floats, Ints, why_undefined
+from eosin.records.scored import Scored
 
 #: Temperatures looked at.
 LOWEST, HIGHEST = 0.05, 20.0
@@ -21,8 +22,8 @@ def softmax(logits: npt.ArrayLike, *, temperature: float = 1.0) -> Floats:
     """
     scaled = np.asarray(logits, dtype=np.float64) / temperature
     powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    found: Floats = powers / powers.sum(axis=1, keepdims=True)
-    return found
+    shares: Floats = powers / powers.sum(axis=1, keepdims=True)
+    return shares
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ def fit_temperature(y_true: npt.ArrayLike, logits: npt.ArrayLike) -> Temperature
         return Temperature(1.0, "a temperature needs patches, and there are none")
     if z.ndim != 2:
         raise ValueError(f"logits must be [N, K]; got shape {z.shape}")
-    truth, _ = checked(y_true, z)
+    truth = Scored(np.asarray(y_true), z, np.full(np.shape(y_true), "")).labels
     if reason := _why_no_temperature(truth, z):
         return Temperature(1.0, reason)
     # Against the true class, so that large logits lose nothing: log-sum-exp of differences.
@@ -79,12 +80,12 @@ def fit_temperature(y_true: npt.ArrayLike, logits: npt.ArrayLike) -> Temperature
         return float(np.mean(top + np.log(np.exp(scaled - top[:, None]).sum(axis=1))))
 
     ends = (float(np.log(LOWEST)), float(np.log(HIGHEST)))
-    found = minimize_scalar(loss, bounds=ends, method="bounded", options={"xatol": 1e-5})
-    best = float(found.x)
+    least = minimize_scalar(loss, bounds=ends, method="bounded", options={"xatol": 1e-5})
+    best = float(least.x)
     # The search never tries the ends themselves.
     for end, word, why in (
-        (ends[0], "lowest", "the patches it was fitted on are told apart almost without error"),
-        (ends[1], "highest", "the logits say next to nothing about the classes"),
+        (ends[0], "lowest", "the patches it was fitted on are separated almost without error"),
+        (ends[1], "highest", "the logits tell next to nothing about the classes"),
     ):
         if abs(best - end) < 1e-3 and loss(end) <= loss(best) + 1e-12:
             return Temperature(
@@ -129,8 +130,8 @@ class Isotonic:
             scores = scores[:, 1]
         if not len(self.x):
             return scores
-        found: Floats = np.interp(scores, self.x, self.y)
-        return found
+        mapped: Floats = np.interp(scores, self.x, self.y)
+        return mapped
 
 
 def fit_isotonic(y_true: npt.ArrayLike, y_prob: npt.ArrayLike) -> Isotonic:
@@ -146,13 +147,13 @@ def fit_isotonic(y_true: npt.ArrayLike, y_prob: npt.ArrayLike) -> Isotonic:
     """
     from sklearn.isotonic import IsotonicRegression
 
-    truth, scores = checked(y_true, y_prob)
-    if scores.ndim == 2:
-        return Isotonic(note=f"isotonic calibration is for two classes; here are {scores.shape[1]}")
-    if reason := why_undefined("balanced_accuracy", truth, scores):
-        reason = reason.replace("balanced_accuracy", "isotonic calibration", 1)
+    scored, what = Scored.of(y_true, y_prob), "isotonic calibration"
+    if scored.classes > 2:
+        return Isotonic(note=f"{what} is for two classes; here are {scored.classes}")
+    if reason := why_undefined("balanced_accuracy", scored, what):
         return Isotonic(note=f"{reason}; nothing is changed")
-    fitted = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(scores, truth)
+    regression = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip")
+    fitted = regression.fit(scored.scores, scored.labels)
     return Isotonic(
         np.asarray(fitted.X_thresholds_, np.float64), np.asarray(fitted.y_thresholds_, np.float64)
     )

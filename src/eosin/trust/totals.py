@@ -1,7 +1,7 @@
 """Totals of patches in every bootstrap replicate, by one product of weights and sums of a unit.
 
 Many figures (a calibration error, a net benefit, a sensitivity) are functions of a few totals over
-the patches. A replicate draws whole units, so its totals are the units' own sums, each as often as
+the patches. A replicate draws complete units, so its totals are the units' own sums, each as often as
 the unit was drawn: no resampled set of patches is ever built.
 """
 
@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from eosin.evaluation.definitions import Floats, Ints
-from eosin.evaluation.intervals import MIN_CASES, Interval, Units, percentile_interval
 from eosin.evaluation.resampling import draws
+from eosin.records.scored import Units
 
 
 def totals(values: npt.ArrayLike, cells: Ints, width: int) -> Floats:
@@ -41,10 +41,10 @@ def replicate_totals(
     values: float [M, N]; cells: int [N], 0 to ``width`` - 1; units: of the same N patches. The
     same seed gives the same draws as everywhere, so figures can be compared draw by draw.
 
-    >>> from eosin.evaluation.intervals import resampling_units
+    >>> from eosin.records.scored import resampling_units
     >>> units = resampling_units(["a", "a", "b"], 3)
-    >>> found = replicate_totals([[1, 1, 1]], np.array([0, 1, 0]), 2, units, replicates=4)
-    >>> found.shape, bool(np.all(found[..., 0] == 2))
+    >>> result = replicate_totals([[1, 1, 1]], np.array([0, 1, 0]), 2, units, replicates=4)
+    >>> result.shape, bool(np.all(result[..., 0] == 2))
     ((4, 1, 2), True)
     """
     from scipy.sparse import csr_array
@@ -60,37 +60,4 @@ def replicate_totals(
     blocks = [
         (table @ block.T.astype(np.float64)).T for block in draws(units.count, replicates, seed)
     ]
-    found: Floats = np.concatenate(blocks)
-    return found.reshape(-1, count, width)
-
-
-def few_units(units: Units) -> str:
-    """Why there can be no interval over these units, or "" where there can.
-
-    >>> from eosin.evaluation.intervals import resampling_units
-    >>> few_units(resampling_units(["a", "a"], 2))
-    '1 case: an interval over cases needs at least 3'
-    """
-    if units.count >= MIN_CASES:
-        return ""
-    one = {"cases": "case", "patches": "patch"}[units.kind]
-    counted = f"1 {one}" if units.count == 1 else f"{units.count} {units.kind}"
-    return f"{counted}: an interval over {units.kind} needs at least {MIN_CASES}"
-
-
-def interval(value: float, samples: Floats, units: Units, *, why: str = "") -> Interval:
-    """A figure with its percentile interval; without one where the units are too few.
-
-    samples: float64 [replicates], not looked at where the units are too few; why: the sentence
-    that goes with a value that is not finite.
-    """
-    if not np.isfinite(value):
-        return Interval(None, None, None, 0, why)
-    if few := few_units(units):
-        return Interval(float(value), None, None, 0, few)
-    return percentile_interval(value, samples, note=units.note)
-
-
-def none_of_it(why: str) -> Interval:
-    """A figure that has no value, and the sentence that says why."""
-    return Interval(None, None, None, 0, why)
+    return np.concatenate(blocks).reshape(-1, count, width)

@@ -218,7 +218,7 @@ def _thin(samples: Floats, level: float) -> str:
     outside = np.isfinite(samples).sum() * (1 - level) / 2
     if outside >= _LEAST_OUTSIDE:
         return ""
-    return f"only {outside:.1f} draws lie outside each end; take more replicates"
+    return f"only {outside:.1f} draws are outside each end; take more replicates"
 
 
 def sentence(
@@ -232,7 +232,7 @@ def sentence(
     widened_level: float | None = None,
     few: str = "",
 ) -> str:
-    """What may be said about a difference, no more.
+    """The conclusion that a difference allows, no more.
 
     name, reference: what is compared; on: the patches, such as "29 cases (5,685 patches)";
     widened_level: the level of the widened interval, where several comparisons are made; few: such
@@ -253,7 +253,8 @@ so these cases do not show which is better.'
     start = f"On {on} {name} has {side} {what} {joined} {reference}{size}"
     if ends is None or low is None or high is None:
         return (
-            f"{start}; there is no interval ({difference.interval.note}), so no more can be said."
+            f"{start}; there is no interval ({difference.interval.note}), so this does not show "
+            "which is better."
         )
     shown = f"({_number(ends[0])} to {_number(ends[1])})"
     better = " (lower is better)" if lower_is_better else ""

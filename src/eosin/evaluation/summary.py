@@ -26,7 +26,7 @@ from eosin.records.scored import Scored
 
 #: Of evaluation.json; 2: marks have a kind.
 FORMAT = 2
-#: Below so many cases an interval exists but should not be leaned on.
+#: Below so many cases an interval exists but should not be relied on.
 FEW_CASES = 10
 
 _FIXED = OperatingPoint("fixed", 0.5, "fixed", "nothing")
@@ -46,7 +46,7 @@ def evaluate(
 
     scored: the measured patches; classes: K names; point: its threshold, from validation, decides
     for two classes (its band is left out here); baselines: name -> Baseline, or probabilities
-    float [N] or [N, K] (then 0.5 is their threshold); marks: what must stand on everything made
+    float [N] or [N, K] (then 0.5 is their threshold); marks: what must be on everything made
     from this. Raises ValueError where the number of classes differs.
 
     >>> scored = Scored.of([0, 1] * 6, [0.1, 0.9] * 6, list("aabbccddeeff"))
@@ -149,13 +149,13 @@ def _baseline(
 ) -> dict[str, Any]:
     if not isinstance(answers, Baseline):
         answers = Baseline(np.asarray(answers, np.float64), _FIXED, "")
-    theirs = scored.answering(answers.y_prob)
-    called = answers.threshold.called(theirs.probabilities)
+    answered = scored.answering(answers.y_prob)
+    called = answers.threshold.called(answered.probabilities)
     result: dict[str, Any] = {
         name: interval.as_dict()
-        for name, interval in intervals_of(theirs, called, scored.units, **drawn).items()
+        for name, interval in intervals_of(answered, called, scored.units, **drawn).items()
     }
-    result["threshold"] = answers.threshold.threshold_json() if theirs.classes == 2 else None
+    result["threshold"] = answers.threshold.threshold_json() if answered.classes == 2 else None
     return {**result, "note": answers.note}
 
 
@@ -208,11 +208,11 @@ def _warnings(
     key = figure_names(scored.scores)[0]
     mine = overall[key].value
     for name, row in baselines.items():
-        theirs = row[key]["value"]
-        if mine is not None and theirs is not None and mine <= theirs:
+        simple = row[key]["value"]
+        if mine is not None and simple is not None and mine <= simple:
             sentences.append(
                 f"The model is not better than the baseline {name}: "
-                f"{key} {mine:.3f} against {theirs:.3f}."
+                f"{key} {mine:.3f} against {simple:.3f}."
             )
     return sentences
 

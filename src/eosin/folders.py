@@ -1,4 +1,4 @@
-"""Files and folders are there complete or not at all, and what eosin made is known from the rest.
+"""Files and folders are there complete or not at all, and what eosin made is recognized.
 
 One place writes: under a temporary name that no other writer shares, then in place by one rename.
 A writer has a lock on its temporary file or folder, so leftovers of killed writers are known by

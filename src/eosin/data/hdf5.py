@@ -102,7 +102,7 @@ def _dataset(path: Path, name: str, scratch: Path | None) -> Iterator[Any]:
                 )
             values = file[name]
             if values.external or values.is_virtual:
-                raise SourceError(f"{path} keeps its data in other files; that is not read")
+                raise SourceError(f"{path} keeps its data in other files, which are not read")
             yield values
         except (OSError, EOFError, zlib.error, KeyError, ValueError, RuntimeError) as error:
             why = plainly(first_line(error))

@@ -65,7 +65,8 @@ def mosaic_image(store: PatchStore, rows: Rows, *, max_px: int = MAX_PX) -> Mosa
         patch = store.patches[row, :tall, :wide]
         if patch.shape[:2] != (y1 - y0, x1 - x0):
             size_px = (int(x1 - x0), int(y1 - y0))
-            patch = cv2.resize(np.ascontiguousarray(patch), size_px, interpolation=cv2.INTER_AREA)
+            patch = np.ascontiguousarray(patch)
+            patch = np.asarray(cv2.resize(patch, size_px, interpolation=cv2.INTER_AREA), np.uint8)
         image[y0:y1, x0:x1] = patch
     return Mosaic(image, left, top, scale, rows, np.hstack([start, end]), reduced)
 

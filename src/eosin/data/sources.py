@@ -83,7 +83,7 @@ def open_source(
     if not source.exists():
         raise SourceError(f"{source}: no such file or folder")
     if (source / "store.json").is_file():
-        raise SourceError(f"{source} is a packed store already; pack makes one from images")
+        raise SourceError(f"{source} is already a packed store; pack makes one from images")
     kind = _kind(source) if chosen is None else ("" if chosen.parse else chosen.name)
     if kind in ("idx", "medmnist", "pcam"):
         if include:

@@ -115,7 +115,7 @@ class PatchStore:
             raise
         except (KeyError, TypeError, ValueError) as error:
             raise StoreError(
-                f"{self.path}/store.json lacks or garbles {error}; pack again"
+                f"{self.path}/store.json is incomplete or damaged ({error}); pack again"
             ) from None
         if shape != expected or rows != expected[0]:
             raise StoreError(

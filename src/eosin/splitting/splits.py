@@ -238,7 +238,7 @@ def by_file(store: PatchStore, path: str | os.PathLike[str]) -> Split:
         )
     assigned = np.array([codes.get(name, OUT) for name in names], np.int16)
     if not (assigned == 0).any():
-        raise SplitError(f"{file} puts nothing into train")
+        raise SplitError(f"{file} assigns nothing to train")
     return _finish(store, "file", assigned, headers={"file": file.name})
 
 

@@ -256,7 +256,7 @@ def _of_a_case(counts: Mapping[str, Any]) -> list[str]:
         return []
     worst = f"{counts['worst']:,} of {counts['worst_of']:,} ({_named(counts['worst_case'])})"
     if counts["worst"] == 0:
-        return ["In no case is a patch wrongly called positive."]
+        return ["No case has a patch that is wrongly called positive."]
     middle = int(counts["median"])
     if middle == 0:
         return [f"In half of the cases no patch is wrongly called positive; at worst {worst}."]

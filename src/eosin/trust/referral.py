@@ -34,9 +34,7 @@ CONFIDENCE = 0.9
 LEAST_CASES = 10
 #: Cuts tried, as shares of patches answered: 1 %, 2 %, ... 100 %.
 _STEPS = 100
-_UNKNOWN = (
-    "cases unknown: patches are taken as independent, and the promise is bolder than it may be"
-)
+_UNKNOWN = "cases unknown: patches are taken as independent, and the promise may be too optimistic"
 #: What is offered where the requested level cannot be promised.
 _LEVELS = (0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.3)
 
@@ -273,7 +271,7 @@ def _sentence(band: Band, achieved: Mapping[str, Any], part: str) -> str:
         elif error["low"] > band.level:
             why = "these cases are harder than those that it was made on"
         else:
-            why = "by no more than so few cases can differ by chance"
+            why = "by no more than chance allows with so few cases"
         seen += f". The promise was not kept there: {why}"
     by_class = ", ".join(
         f"{100 * row['answered']:.0f} % of {row['class']}"
@@ -307,7 +305,7 @@ def _assumption(units: Units, level: float, confidence: float, method: str) -> s
     if units.kind == "patches":
         return (
             "Patches are independent, which they are not: their cases are unknown, so the promise "
-            "is bolder than it may be."
+            "may be too optimistic."
         )
     exchangeable = (
         f"Cases are exchangeable: new cases come as these {units.count} came, from the same "

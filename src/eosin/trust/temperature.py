@@ -149,7 +149,7 @@ def fit_isotonic(y_true: npt.ArrayLike, y_prob: npt.ArrayLike) -> Isotonic:
 
     scored, what = Scored.of(y_true, y_prob), "isotonic calibration"
     if scored.classes > 2:
-        return Isotonic(note=f"{what} is for two classes; here are {scored.classes}")
+        return Isotonic(note=f"{what} is for two classes, and there are {scored.classes}")
     if reason := why_undefined("balanced_accuracy", scored, what):
         return Isotonic(note=f"{reason}; nothing is changed")
     regression = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip")

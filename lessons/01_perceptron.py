@@ -118,7 +118,7 @@ def _():
     $$\text{decide yes if}\quad w \cdot x + b > 0$$
 
     Here $w \cdot x$ is short for $w_1 x_1 + w_2 x_2 + \dots$, each weight times its input, all
-    added up: the **dot product**. The bias says how ready the machine is to say yes before it has
+    added up: the **dot product**. The bias is how ready the machine is to say yes before it has
     seen anything. It looks like mere bookkeeping, but now there is nothing special about the
     threshold: it is one more number to be learned. In Python `@` is the dot product:
     """)
@@ -453,7 +453,7 @@ def _():
       whose right answers nobody knows.
 
     **Next:** `eosin learn 2`. The perceptron jumps from no to yes in a single step, and a machine
-    that jumps cannot be improved little by little. What should stand in place of the jump?
+    that jumps cannot be improved little by little. What should replace the jump?
     """)
     return
 

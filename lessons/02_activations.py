@@ -177,7 +177,7 @@ def _():
     - **leaky ReLU** lets a hundredth through below 0, so that it can come back.
     - **linear** does nothing at all. The next section is about how much that costs.
 
-    How much is lost when ten layers stand one behind the other, and each multiplies by its slope?
+    How much is lost when ten layers follow one another, and each multiplies by its slope?
     """)
     return
 

@@ -53,7 +53,7 @@ def _():
     prints a small loss, and ends with an accuracy above 70 %. You are the reviewer. The only rule
     of this lesson: believe nothing that you have not measured.
 
-    *Research and education only, not for diagnosis. Unless you named a store of your own, the
+    *Research and education only, not for diagnosis. Unless you chose a store of your own, the
     patches here are drawn by a program and are not tissue.*
     """)
     return
@@ -504,7 +504,7 @@ def _(archive, classes, complaints, folder, found):
     Two things went wrong without stopping anything. The **nested copy doubled every patch**: split at
     random, a patch can train and its copy can test. And because the reader takes the first folder
     for the class, the *case numbers became classes*. `except: print` turned a broken file into a
-    line that scrolls away. The rejects of the store say:
+    line that scrolls away. The rejects of the store show:
     """)
     return (packed,)
 

@@ -49,7 +49,7 @@ def _():
     two processor cores can train in minutes?* Here is a narrow version of it, on a few cases, so
     that each training in this lesson takes seconds.
 
-    *Research and education only, not for diagnosis. Unless you named a store of your own, the
+    *Research and education only, not for diagnosis. Unless you chose a store of your own, the
     patches are drawn by a program: which part helps, and by how much, may differ on tissue.*
     """)
     return
@@ -145,7 +145,7 @@ def _():
     mo.md(r"""
     ## What is different
 
-    1. **No large fully connected layers.** The article's first one alone holds most of its weights.
+    1. **No large fully connected layers.** The article's first one alone has most of its weights.
        The compact network ends with the *mean* of each feature map, then one small layer: where a
        nest of cells is in the patch does not matter.
     2. **Batch norm.** After each convolution, each map is shifted and scaled to mean 0 and spread 1

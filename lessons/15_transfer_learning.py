@@ -44,7 +44,7 @@ def _():
     their question; but the filters below it have learned what nuclei, glands and fibers look like.
     **Transfer learning** begins with their weights instead of random ones.
 
-    *Research and education only, not for diagnosis. Unless you named a store of your own, the
+    *Research and education only, not for diagnosis. Unless you chose a store of your own, the
     patches here are drawn by a program and are not tissue.*
     """)
     return
@@ -95,7 +95,7 @@ def _():
     _facts = fit(_session)
     their_run = _session.run.path
     mo.md(
-        f"Trained on {_facts['train_patches']} patches of their cases; the folder holds "
+        f"Trained on {_facts['train_patches']} patches of their cases; the folder contains "
         + ", ".join(f"`{_p.name}`" for _p in sorted(their_run.iterdir()))
         + "."
     )
@@ -335,7 +335,7 @@ def _():
     - With few patches, where you begin can count for more than how you train: measure it.
     - Last layer only: few weights, hard to spoil. All weights: they can adapt to another question,
       and can forget; a low rate.
-    - The base as it is, and training from scratch, stand beside each figure.
+    - Each figure has the base as it is, and training from scratch, beside it.
     - Cases that the base has seen may not be tested on.
 
     **Next:** lesson 16, tracking and refinement. `eosin learn 16`

@@ -24,6 +24,7 @@ from eosin.records.agreement import check_agreement
 from eosin.records.evaluation import Evaluation
 from eosin.records.model import ModelFacts
 from eosin.records.points import REFER
+from eosin.reporting.report import write_report
 from eosin.runs import RunFolder
 from eosin.splitting.splits import by_file
 from eosin.training.session import fit, reopen, start
@@ -243,6 +244,8 @@ def test_an_interrupted_evaluation_is_recognized(two: Any, monkeypatch: pytest.M
     assert names[-1] == "evaluation.json"
     with pytest.raises(RunError, match=r"an evaluation was interrupted; run it again with: eosin"):
         check_agreement(Evaluation.read(run).fitted_digest, ModelFacts.of_run(run).fitted, run)
+    with pytest.raises(RunError, match=r"run it again with: eosin evaluate"):
+        write_report(run)
     assess(reopen(run), options=OPTIONS, **QUICK)
     check_agreement(Evaluation.read(run).fitted_digest, ModelFacts.of_run(run).fitted, run)
 

@@ -209,8 +209,10 @@ def _started(
     if base is not None and recipe is None:
         name = str((RunFolder.open(base) / "recipe.toml").resolve())
     chosen = read_recipe(name, settings)
-    inputs = {"the source": source, "--from": base, "--teacher": teacher, "--weights": weights}
-    inputs |= {"--recipe": name if name.endswith(".toml") else None, "--split": split}
+    inputs: dict[str, Any] = {"the source": source, "--from": base, "--teacher": teacher}
+    inputs |= {"--recipe": name if name.endswith(".toml") else None}
+    # A name such as "case" is not a path.
+    inputs |= {"--split": split if split and Path(split).is_file() else None}
     RunFolder(run).check(force=force, inputs=inputs)
     store = _store(source, run)
     split_of_store = split_for(store, split)

@@ -163,7 +163,7 @@ def _in_parts(
 
 def _running(weights: Floats, units: Ints) -> npt.NDArray[np.int32]:
     """Running sums, from 0, of the weights of the patches' units: int32 [B, N + 1]."""
-    # int32 holds every count (fewer than 2^31 patches) and halves the memory moved.
+    # int32 is enough for every count (fewer than 2^31 patches) and halves the memory moved.
     sums = np.zeros((len(weights), len(units) + 1), np.int32)
     drawn = np.take(weights.astype(np.int32), units, axis=1)
     np.cumsum(drawn, axis=1, dtype=np.int32, out=sums[:, 1:])

@@ -16,6 +16,7 @@ import polars as pl
 from eosin.data.store import PatchStore
 from eosin.errors import EosinError, RunError
 from eosin.evaluation.curves import Curves
+from eosin.records.agreement import check_agreement
 from eosin.records.environment import RunEnvironment
 from eosin.records.evaluation import Evaluation
 from eosin.records.model import ModelFacts
@@ -131,7 +132,8 @@ def read(path: str | os.PathLike[str], store: PatchStore | str | Path | None = N
     """Read a run folder, or a folder that `eosin evaluate --store` made.
 
     store: an opened store or where it is now; by default where the evaluation found it.
-    Raises RunError where there is no evaluation, or where ``store`` is not the evaluated one.
+    Raises RunError where there is no evaluation, where it was interrupted before the model kept
+    what was fitted, or where ``store`` is not the evaluated one.
     """
     folder = Path(path)
     if not folder.is_dir():
@@ -141,13 +143,14 @@ def read(path: str | os.PathLike[str], store: PatchStore | str | Path | None = N
     run = next((place for place in places if (place / "recipe.toml").is_file()), folder)
     gone: dict[str, str] = {}
     files = RunFolder(run)
+    model = _tried(lambda: ModelFacts.of_run(run), None, gone, "model.json")
+    if model is not None and run == folder:
+        check_agreement(evaluation.fitted_digest, model.fitted, run)
     return Material(
         folder=folder,
         run=run,
         evaluation=evaluation,
-        model=_tried(
-            lambda: ModelFacts.read(files.read_json("model.json")), None, gone, "model.json"
-        ),
+        model=model,
         environment=_tried(
             lambda: RunEnvironment.model_validate(files.read_json("environment.json")),
             RunEnvironment(),

@@ -97,7 +97,7 @@ def audit(store: PatchStore, split: Split, *, fold: int | None = None) -> AuditR
         part_of[members] = PARTS.index(name)
     prints = fingerprints(store, rows)
     groups = same_pictures(store, prints)
-    findings = [
+    findings = (
         shared_cases(store, parts),
         exact_copies(groups, part_of),
         near_copies(store, prints, groups, part_of),
@@ -105,7 +105,7 @@ def audit(store: PatchStore, split: Split, *, fold: int | None = None) -> AuditR
         label_conflicts(store, groups),
         unknown_cases(store, parts),
         consecutive_cases(store, parts),
-    ]
+    )
     return AuditResult(
         findings=tuple(filter(None, findings)),
         compared={name: len(members) for name, members in parts.items()},

@@ -150,7 +150,7 @@ def write_split(split: Split, path: str | os.PathLike[str]) -> None:
 
 
 def split_text(split: Split) -> str:
-    """The whole file as text; the same split always gives the same text."""
+    """The complete file as text; the same split always gives the same text."""
     out = io.StringIO()
     head = [("scheme", split.scheme)]
     if split.seed is not None:
@@ -210,7 +210,7 @@ def read_split(path: str | os.PathLike[str]) -> Split:
         seen.add(name)
         if unit == "patch" and name != str(len(names)):
             raise SplitError(
-                f"{source}, line {line}: patch {name!r} where {len(names)} should be; "
+                f"{source}, line {line}: patch {name!r} where {len(names)} is expected; "
                 "every patch has one row, in the order of the store"
             )
         names.append(name)
@@ -222,7 +222,7 @@ def read_split(path: str | os.PathLike[str]) -> Split:
     if leaking not in ("yes", "no"):
         raise SplitError(f"{source}: '# leaking:' must be yes or no, not {leaking!r}")
     if seed is not None and not re.fullmatch(r"-?\d{1,18}", seed):
-        raise SplitError(f"{source}: '# seed:' must be a whole number, not {seed!r}")
+        raise SplitError(f"{source}: '# seed:' must be an integer, not {seed!r}")
     known = {"eosin split", "scheme", "seed", "store", "leaking", "folds", "note", "mark"}
     return Split(
         scheme=_one(head, "scheme", source) or "",
@@ -253,7 +253,7 @@ def _folds(head: Mapping[str, list[str]], column: str, source: Path) -> int:
         return 0
     text = _one(head, "folds", source) or ""
     if not re.fullmatch(r"\d{1,4}", text) or int(text) < 3:
-        raise SplitError(f"{source}: '# folds:' must be a whole number of 3 or more, not {text!r}")
+        raise SplitError(f"{source}: '# folds:' must be an integer of 3 or more, not {text!r}")
     return int(text)
 
 
@@ -319,7 +319,7 @@ def _rows(lines: list[str], start: int, source: Path) -> Iterator[tuple[int, tup
                 continue
             line = start + reader.line_num
             if len(row) != 2:
-                raise SplitError(f"{source}, line {line}: {len(row)} columns where 2 should be")
+                raise SplitError(f"{source}, line {line}: {len(row)} columns instead of 2")
             yield line, (row[0].strip(), row[1].strip())
     except csv.Error as error:
         raise SplitError(f"{source}, line {start + reader.line_num}: {error}") from None

@@ -53,7 +53,7 @@ def _least_cost(cost_ratio: float) -> Merit:
     return merit
 
 
-#: Name of a point -> given the cost ratio, what its threshold is judged by.
+#: Name of a point -> from the cost ratio, what its threshold is judged by.
 MERITS: dict[str, Callable[[float], Merit]] = {
     "balanced": lambda _: RULES["balanced"],
     "f1": lambda _: RULES["f1"],

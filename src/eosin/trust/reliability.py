@@ -181,7 +181,7 @@ def _parts(outcome: Floats, predicted: Floats, bins: int) -> dict[str, float]:
 
 
 def of_true_class(scored: Scored) -> Floats:
-    """The probability that each patch's true class was given: float64 [N].
+    """The probability of each patch's true class: float64 [N].
 
     >>> of_true_class(Scored.of([0, 1], [0.25, 0.75])).tolist()
     [0.75, 0.75]

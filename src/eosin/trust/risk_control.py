@@ -139,6 +139,6 @@ def _hoeffding_bentkus(wrong: Floats, answered: Floats, level: float) -> Floats:
     # 0 log 0 is 0: the logarithm of a loss of 0 is not taken.
     first = low * np.log(np.where(low > 0, low, 1.0) / level)
     divergence = first + (1 - low) * np.log((1 - low) / (1 - level))
-    # Rounding must not lift a whole number of errors to the next.
+    # Rounding must not lift an integer of errors to the next.
     bentkus = math.e * stats.binom.cdf(np.ceil(total - 1e-9), count, level)
     return np.asarray(np.minimum(np.exp(-count * divergence), bentkus), dtype=np.float64)

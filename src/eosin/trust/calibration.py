@@ -106,9 +106,7 @@ def measure_calibration(
     return result
 
 
-def say_calibration(
-    methods: Mapping[str, Mapping[str, Any]], name: str = "temperature", first: str = "before"
-) -> str:
+def calibration_sentence(methods: Mapping[str, Mapping[str, Any]]) -> str:
     """What calibration did to these patches, in words; "" where it was not measured.
 
     methods: what ``measure_calibration`` gave. Whether it helped is judged by the Brier score: the
@@ -118,20 +116,20 @@ def say_calibration(
     ...     return {"ece": {"value": ece, "low": None, "high": None}, "ece_by_chance": 0.01, **more}
     >>> change = {"value": -0.004, "low": -0.006, "high": -0.001}
     >>> methods = {"before": method(0.06), "temperature": method(0.02, brier_change=change)}
-    >>> first, second = say_calibration(methods).split("; ")
+    >>> first, second = calibration_sentence(methods).split("; ")
     >>> first.partition(" (")[0]
     'The temperature takes the calibration error from 0.060 to 0.020'
     >>> second
     'the Brier score changes by -0.004 (-0.006 to -0.001), so it helps here.'
     """
-    after, before = methods.get(name) or {}, methods.get(first) or {}
+    after, before = methods.get("temperature") or {}, methods.get("before") or {}
     old, new = (each.get("ece", {}).get("value") for each in (before, after))
     if old is None or new is None:
         return ""
     way = f"leaves the calibration error at {new:.3f}"
     if f"{old:.3f}" != f"{new:.3f}":
         way = f"takes the calibration error from {old:.3f} to {new:.3f}"
-    sentence = f"The {name} {way} (chance alone would give {after['ece_by_chance']:.3f})"
+    sentence = f"The temperature {way} (chance alone would give {after['ece_by_chance']:.3f})"
     change = after.get("brier_change") or {}
     value, low, high = (change.get(key) for key in ("value", "low", "high"))
     if value is None or low is None or high is None:

@@ -106,7 +106,7 @@ def measure_calibration(
     return result
 
 
-def calibration_sentence(methods: Mapping[str, Mapping[str, Any]]) -> str:
+def calibration_effect(methods: Mapping[str, Mapping[str, Any]]) -> str:
     """What calibration did to these patches, in words; "" where it was not measured.
 
     methods: what ``measure_calibration`` gave. Whether it helped is judged by the Brier score: the
@@ -116,7 +116,7 @@ def calibration_sentence(methods: Mapping[str, Mapping[str, Any]]) -> str:
     ...     return {"ece": {"value": ece, "low": None, "high": None}, "ece_by_chance": 0.01, **more}
     >>> change = {"value": -0.004, "low": -0.006, "high": -0.001}
     >>> methods = {"before": method(0.06), "temperature": method(0.02, brier_change=change)}
-    >>> first, second = calibration_sentence(methods).split("; ")
+    >>> first, second = calibration_effect(methods).split("; ")
     >>> first.partition(" (")[0]
     'The temperature takes the calibration error from 0.060 to 0.020'
     >>> second

@@ -22,7 +22,7 @@ from eosin.probing.embeddings import HEAD_ARGUMENTS, Watcher, embeddings_of
 from eosin.probing.heads import Fitted, Part, fit_logistic, fit_nearest
 from eosin.records.model import ModelFacts
 from eosin.runs import RunFolder
-from eosin.splitting.splits import Split
+from eosin.splitting.split_file import Split
 from eosin.training.batches import mixed_seed
 from eosin.training.facts import facts_of
 from eosin.training.machine import choose_machine

@@ -14,7 +14,7 @@ from eosin.models.classifier import Classifier, save_classifier
 from eosin.records.origin import Origin
 from eosin.runs import RunFolder, environment
 from eosin.splitting.seen import SEEN, Seen
-from eosin.splitting.splits import write_split
+from eosin.splitting.split_file import write_split
 from eosin.studies.plan import identity
 from eosin.training.facts import facts_of
 from eosin.training.session import Session

@@ -19,6 +19,7 @@ import numpy.typing as npt
 import polars as pl
 
 from eosin.config import Recipe
+from eosin.data.published import published_cases
 from eosin.data.store import PatchStore
 from eosin.errors import SplitError
 from eosin.evaluation.decisions import choose_threshold
@@ -27,7 +28,6 @@ from eosin.evaluation.metrics import predicted
 from eosin.folders import whole_file
 from eosin.records.points import OperatingPoint
 from eosin.records.scored import Scored
-from eosin.splitting.published import published_cases
 from eosin.splitting.split_summary import missing_classes
 from eosin.splitting.splits import by_folds, groups_of
 from eosin.studies.answers import measured

@@ -134,7 +134,7 @@ def splits_of_equal_size(store: PatchStore, *, seed: int) -> dict[str, Split]:
         seed=seed,
         leaking=True,
         marks=(PATCH_RANDOM,),
-        facts={"sizes": "/".join(map(str, sizes))},
+        headers={"sizes": "/".join(map(str, sizes))},
     )
     return {"patch": patch, "case": case}
 

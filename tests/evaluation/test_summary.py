@@ -42,7 +42,7 @@ def test_headline_confusion_and_threshold():
     assert np.sum(found["confusion"]) == found["n_patches"] == 240
     assert found["prevalence"] == y.mean()
     assert found["n_cases"] == 12
-    assert found["marks"] == ["MADE-UP DATA"]
+    assert found["marks"] == [{"kind": "made_up", "sentence": "MADE-UP DATA"}]
     assert found["classes"] == NAMES
     assert found["warnings"] == []
     assert found["undefined"] == {}

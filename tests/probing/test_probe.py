@@ -175,7 +175,7 @@ def test_a_run_that_saw_the_test_cases_is_refused(
     lines = [f"{n},{'test' if n == moved else roles.get(n, 'test')}" for n in names]
     (tmp_path / "split.csv").write_text("\n".join(["case,part", *lines]) + "\n")
     split: Split = by_file(small, tmp_path / "split.csv")
-    with pytest.raises(LeakError, match=r"--encoder .* has seen 1 cases"):
+    with pytest.raises(LeakError, match=r"--encoder .* has seen 1 case"):
         quick(small, tmp_path / "run", str(earlier), split=split)
     assert not (tmp_path / "run").exists()
     assert not (tmp_path / "embeddings").exists()

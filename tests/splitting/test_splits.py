@@ -278,9 +278,9 @@ def test_by_file_of_patches_sees_a_torn_case(store: PatchStore, tmp_path: Path) 
     ("text", "message"),
     [
         ("case,part\nc0,train\nd39,train\n", "line 3: no case 'd39'.*did you mean c39"),
-        ("case,part\nc0,train\nc0,test\n", "line 3: case 'c0' stands twice"),
+        ("case,part\nc0,train\nc0,test\n", "line 3: case 'c0' is listed twice"),
         ("case,part\nc0,trian\n", "line 2: 'trian' is not a part; did you mean train"),
-        ("case,part\nc0,train\n", "says nothing about 39 of 40"),
+        ("case,part\nc0,train\n", "does not list 39 of 40"),
         ("case,part\nc0\n", "line 2: 1 columns"),
         ("name,part\nc0,train\n", "it needs case,part"),
         ("", "its columns are"),

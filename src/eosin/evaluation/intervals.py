@@ -2,7 +2,7 @@
 
 Patches of one case share its stain, scanner and tumor, so they are not independent; resampling
 patches would give an interval that is too narrow. Percentile interval after Efron & Tibshirani,
-An Introduction to the Bootstrap, 1993, chapter 13; resampling whole clusters after Davison &
+An Introduction to the Bootstrap, 1993, chapter 13; resampling clusters after Davison &
 Hinkley, Bootstrap Methods and their Application, 1997, section 3.8.
 """
 
@@ -95,7 +95,7 @@ def bootstrap(
     """Every figure with its interval by bootstrap over cases.
 
     y_true: int [N]; y_prob: float [N] or [N, K]; cases: [N] names, or None where they are unknown
-    (then patches are drawn and the note says so); fewer than three units give no interval.
+    (then patches are drawn, with a note); fewer than three units give no interval.
     Raises ValueError for lengths that differ.
 
     >>> result = bootstrap([0, 1] * 6, [0.1, 0.9] * 6, list("aabbccddeeff"), replicates=50)
@@ -168,7 +168,7 @@ def within_case(scored: Scored, called: Ints, **options: int) -> dict[str, Inter
     """Every figure of one case, with an interval by drawing its patches; at least 10 are needed.
 
     scored: patches that are all of one case; called: int64 [N]; options: replicates and seed. The
-    patches of a case are not independent, so these intervals are too narrow; every note says so.
+    patches of a case are not independent, so these intervals are too narrow, as every note warns.
 
     >>> few = Scored.of([0, 1], [0.1, 0.9])
     >>> within_case(few, few.labels)["accuracy"].note

@@ -1,6 +1,6 @@
 """Figures of merit: pure functions from truth and probability to a number.
 
-Conventions, here and in the whole room:
+Conventions, here and in all of the room:
 
 - ``y_true`` is int [N], class numbers from 0; for two classes 1 is positive.
 - ``y_prob`` is float [N] (probability of the positive class) or [N, K] (one column a class).

@@ -115,7 +115,7 @@ class RankTable:
         hits = weights @ self.positives
         precision = weights @ self.all
         np.divide(hits, precision, out=precision, where=precision > 0)
-        # Scores ascend: what a step holds is the count at it less the count at the next.
+        # Scores ascend: what a step has is the count at it less the count at the next.
         hits[:, :-1] -= hits[:, 1:]
         area = np.einsum("rg,rg->r", hits, precision)
         return _where(defined, wins, p * n), _where(defined, area, p)
@@ -124,7 +124,7 @@ class RankTable:
 class RankSweep:
     """AUROC and average precision of one class by running sums over sorted patches.
 
-    Only runs of equal scores that hold a positive add to either figure, so after the running sum
+    Only runs of equal scores with a positive add to either figure, so after the running sum
     over all patches the rest is as long as there are such runs.
 
     y_true: int [N] of 0 and 1; y_prob: float64 [N]; units: int [N].
@@ -135,10 +135,10 @@ class RankSweep:
         self.units = units[order]
         self.positives = self.units[y_true[order] == 1]
         _, tp, fp = ranked_counts(y_true, y_prob)
-        holds = np.diff(tp, prepend=0) > 0
+        has_positive = np.diff(tp, prepend=0) > 0
         #: Patches before each run's end and before its start, positives before its end: int [G].
-        self.ends, self.hits = (tp + fp)[holds], tp[holds]
-        self.starts = np.append(0, tp + fp)[:-1][holds]
+        self.ends, self.hits = (tp + fp)[has_positive], tp[has_positive]
+        self.starts = np.append(0, tp + fp)[:-1][has_positive]
 
     def figures(self, weights: Floats) -> tuple[Floats, Floats]:
         """AUROC [B] and average precision [B] for weights float64 [B, units]; NaN if undefined."""
@@ -147,7 +147,7 @@ class RankSweep:
     def _figures(self, weights: Floats) -> tuple[Floats, Floats]:
         every = _running(weights, self.units)
         positives = _running(weights, self.positives)
-        # Without any positive there is no run that holds one, and ``hits`` has no column.
+        # Without any positive there is no run with one, and ``hits`` has no column.
         hits, p = positives[:, self.hits], positives[:, -1].astype(np.float64)
         n = every[:, -1] - p
         defined = (p > 0) & (n > 0)
@@ -171,7 +171,7 @@ def _in_parts(
 
 def _running(weights: Floats, units: Ints) -> npt.NDArray[np.int32]:
     """Running sums, from 0, of the weights of the patches' units: int32 [B, N + 1]."""
-    # int32 holds every count (fewer than 2^31 patches) and halves the memory moved.
+    # int32 is enough for every count (fewer than 2^31 patches) and halves the memory moved.
     sums = np.zeros((len(weights), len(units) + 1), np.int32)
     drawn = np.take(weights.astype(np.int32), units, axis=1)
     np.cumsum(drawn, axis=1, dtype=np.int32, out=sums[:, 1:])

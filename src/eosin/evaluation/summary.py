@@ -40,13 +40,13 @@ def evaluate(
     replicates: int = 2000,
     seed: int = 0,
     baselines: Mapping[str, Baseline | npt.ArrayLike] | None = None,
-    marks: Sequence[Mark] = (),
+    marks: Sequence[Mark | str] = (),
 ) -> dict[str, Any]:
     """The content of evaluation.json; every value is safe for JSON (no NaN: null).
 
     scored: the measured patches; classes: K names; point: its threshold, from validation, decides
     for two classes (its band is left out here); baselines: name -> Baseline, or probabilities
-    float [N] or [N, K] (then 0.5 is their threshold); marks: what must stand on everything made
+    float [N] or [N, K] (then 0.5 is their threshold); marks: what must be on everything made
     from this. Raises ValueError where the number of classes differs.
 
     >>> scored = Scored.of([0, 1] * 6, [0.1, 0.9] * 6, list("aabbccddeeff"))
@@ -55,9 +55,7 @@ def evaluate(
     ({'value': 1.0, 'low': 1.0, 'high': 1.0}, 6)
     """
     if scored.classes != len(classes):
-        raise ValueError(
-            f"y_prob has {scored.classes} classes and {len(classes)} names are given: {classes}"
-        )
+        raise ValueError(f"y_prob has {scored.classes} classes and {len(classes)} names: {classes}")
     units, two = scored.units, scored.classes == 2
     drawn: dict[str, Any] = {"replicates": replicates, "seed": seed}
     called = point.called(scored.probabilities)
@@ -71,7 +69,7 @@ def evaluate(
     result: dict[str, Any] = {
         "format": FORMAT,
         "classes": list(classes),
-        "marks": [mark.to_json() for mark in marks],
+        "marks": [Mark.read(mark).to_json() for mark in marks],
         "n_patches": len(scored),
         "n_cases": len(units.names) if units.names or not len(scored) else None,
         "threshold": point.threshold_json() if two else None,

@@ -79,7 +79,7 @@ class Judged:
     """What the fitted parts make of logits."""
 
     #: Probabilities float64 [N, K] before and after the temperature, and float64 [N] by isotonic
-    #: calibration or the sentence that says why not.
+    #: calibration or the sentence that tells why not.
     before: Floats = field(repr=False)
     after: Floats = field(repr=False)
     isotonic: Floats | str = field(repr=False)
@@ -96,7 +96,7 @@ def fit(
 
     labels: int64 [N]; logits: float [N, K], not yet divided by a temperature; cases: str [N].
     Raises UserError for an operating point that does not exist; degenerate patches raise nothing:
-    each part then says why it was not fitted.
+    each part then notes why it was not fitted.
     """
     scores = np.asarray(logits, np.float64)
     temperature = fit_temperature(labels, scores)

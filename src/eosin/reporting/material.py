@@ -16,8 +16,8 @@ import polars as pl
 from eosin.data.store import PatchStore
 from eosin.errors import EosinError, RunError
 from eosin.evaluation.curves import Curves
-from eosin.records.environment import RunEnvironment
 from eosin.records.agreement import check_agreement
+from eosin.records.environment import RunEnvironment
 from eosin.records.evaluation import Evaluation
 from eosin.records.model import ModelFacts
 from eosin.reporting.blocks import MissingPart

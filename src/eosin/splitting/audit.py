@@ -1,7 +1,7 @@
 """The leakage audit: what the parts of a split share, and what they should not.
 
 A leak is a case on both sides, the same or nearly the same picture on both sides, or two patches
-that touch each other on a slide and stand on both sides. Labels that contradict each other are a
+that touch each other on a slide and are on both sides. Labels that contradict each other are a
 warning, consecutive case numbers a hint. No audit sees everything: nothing in an archive ties a
 case to a patient, and a picture moved by a few pixels is found only where its position is known.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any, Literal
 
@@ -46,7 +46,7 @@ class Finding:
     #: Cases for the kinds that are about cases, else patches (pictures for label-conflicts).
     count: int
     sentence: str
-    #: Pairs of rows of the store's index; empty where the finding is about names.
+    #: Pairs of rows of the store's index; empty for a finding about names.
     examples: tuple[tuple[int, int], ...] = ()
     #: Count by pair of parts, such as {"train-test": 12}.
     pairs: Mapping[str, int] | None = None
@@ -81,11 +81,8 @@ class AuditResult:
         return {
             "leaking": self.leaking,
             "findings": [
-                {
-                    "kind": finding.kind,
-                    "severity": finding.severity,
-                    "count": finding.count,
-                    "sentence": finding.sentence,
+                asdict(finding)
+                | {
                     "pairs": dict(finding.pairs or {}),
                     "examples": [list(pair) for pair in finding.examples],
                 }
@@ -106,12 +103,10 @@ def audit(store: PatchStore, split: Split, *, fold: int | None = None) -> AuditR
     """
     parts = {name: rows for name, rows in split.parts(store, fold).items() if len(rows)}
     rows = np.concatenate([np.zeros(0, np.int64), *parts.values()])
-    part_of = np.full(len(store), -1, np.int16)
-    for name, members in parts.items():
-        part_of[members] = PARTS.index(name)
+    part_of = _part_of(store, parts)
     prints = fingerprints(store, rows)
     groups = same_pictures(store, prints)
-    found = [
+    searched = (
         shared_cases(store, parts),
         exact_copies(groups, part_of),
         near_copies(store, prints, groups, part_of),
@@ -119,9 +114,9 @@ def audit(store: PatchStore, split: Split, *, fold: int | None = None) -> AuditR
         label_conflicts(store, groups),
         unknown_cases(store, parts),
         consecutive_cases(store, parts),
-    ]
+    )
     return AuditResult(
-        findings=tuple(finding for finding in found if finding),
+        findings=tuple(finding for finding in searched if finding),
         compared={name: len(members) for name, members in parts.items()},
         flat=int(prints.flat.sum()),
         sparse=int(prints.sparse.sum()),
@@ -146,7 +141,7 @@ def shared_cases(store: PatchStore, parts: Parts) -> Finding | None:
 
 
 def exact_copies(groups: Sequence[Rows], part_of: npt.NDArray[np.int16]) -> Finding | None:
-    """Patches whose picture, turned or not, stands in another part as well."""
+    """Patches whose picture, turned or not, is in another part as well."""
     pairs = [
         (row, other)
         for group in groups
@@ -177,18 +172,12 @@ def near_copies(
         for position in range(8):
 
             def alike(
-                at: Rows,
-                to: Rows,
-                query: Rows = query,
-                table: Rows = table,
-                position: int = position,
+                at: Rows, to: Rows, query: Rows = query, table: Rows = table, turn: int = position
             ) -> npt.NDArray[np.bool_]:
                 rows, others = prints.rows[query[at]], prints.rows[table[to]]
                 other_picture = (exact[rows] < 0) | (exact[rows] != exact[others])
                 out = np.zeros(len(rows), np.bool_)
-                out[other_picture] = _alike(
-                    store, rows[other_picture], others[other_picture], position
-                )
+                out[other_picture] = _alike(store, rows[other_picture], others[other_picture], turn)
                 return out
 
             entry = first_near(prints.codes[position, query], prints.codes[0, table], alike)
@@ -235,14 +224,19 @@ def touching(store: PatchStore, parts: Parts) -> Finding | None:
         )
         close = np.isfinite(distance)
         pairs += zip(query[close].tolist(), table[nearest[close]].tolist(), strict=True)
+    return _copies("touching", "a neighbor on the slide in", pairs, _part_of(store, parts))
+
+
+def _part_of(store: PatchStore, parts: Parts) -> npt.NDArray[np.int16]:
+    """int16 [N]: index of each patch's part, -1 in none."""
     part_of = np.full(len(store), -1, np.int16)
     for name, rows in parts.items():
         part_of[rows] = PARTS.index(name)
-    return _copies("touching", "a neighbor on the slide in", pairs, part_of)
+    return part_of
 
 
 def label_conflicts(store: PatchStore, groups: Sequence[Rows]) -> Finding | None:
-    """Pictures that stand in the parts with two different labels."""
+    """Pictures that are in the parts with two different labels."""
     bad = [group for group in groups if len(set(store.labels[group].tolist())) > 1]
     if not bad:
         return None
@@ -257,7 +251,7 @@ def label_conflicts(store: PatchStore, groups: Sequence[Rows]) -> Finding | None
 
 
 def unknown_cases(store: PatchStore, parts: Parts) -> Finding | None:
-    """Patches whose case the source does not know, where there is more than one part."""
+    """Patches whose case is not in the source, where there is more than one part."""
     count = sum(int((store.cases[rows] == "").sum()) for rows in parts.values())
     if not count or len(parts) < 2:
         return None
@@ -281,7 +275,7 @@ def consecutive_cases(store: PatchStore, parts: Parts) -> Finding | None:
     if not pairs:
         return None
     shown = first_names([f"{prefix}{number}/{number + 1}" for prefix, number in pairs])
-    verb = "stands" if len(pairs) == 1 else "stand"
+    verb = "is" if len(pairs) == 1 else "are"
     sentence = (
         f"{_counted('pair', len(pairs))} of consecutive case numbers {verb} in different parts and "
         f"may be of one patient: {shown}"

@@ -1,4 +1,4 @@
-"""Sharing whole groups out to parts so that sizes and class shares come close to the targets."""
+"""Sharing undivided groups out to parts so that sizes and class shares come close to the targets."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def balanced(
 ) -> npt.NDArray[np.int16]:
     """The part of every group: int16 [G], each part with about its fraction of every column.
 
-    contents: float64 [G, C], what a group holds: patches of each class, patches, itself.
+    contents: float64 [G, C], what a group has: patches of each class, patches, itself.
     fractions: shares of the parts; they sum to 1 and none is 0.
     The best of many random orders is taken and improved by single moves until none helps, and
     where a part is then still off by more than 1 %, by exchanges of two groups. The score is the
@@ -59,7 +59,7 @@ def balanced(
 def _sums(
     shares: npt.NDArray[np.float64], codes: npt.NDArray[np.int16], parts: int
 ) -> npt.NDArray[np.float64]:
-    """float64 [parts, C]: what every part holds."""
+    """float64 [parts, C]: what every part has."""
     return np.stack([shares[codes == part].sum(axis=0) for part in range(parts)])
 
 

@@ -1,4 +1,4 @@
-"""What the leakage audit must know of every patch, in one pass over the memory-mapped pixels.
+"""What the leakage audit needs of every patch, in one pass over the memory-mapped pixels.
 
 Only the picture itself is looked at: the white that pads an edge patch is left away.
 """
@@ -77,7 +77,7 @@ def fingerprints(store: PatchStore, rows: Rows) -> Fingerprints:
 
 
 def plain_share(gray: Floats) -> npt.NDArray[np.floating]:
-    """The share of blocks of 6x6 px that hold no more than noise: float32 [n, H, W] -> float [n].
+    """The share of blocks of 6x6 px with no more than noise: float32 [n, H, W] -> float [n].
 
     >>> half = np.zeros((1, 12, 12), np.float32)
     >>> half[:, :6, ::2] = 100

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 
 class PublishedCase(NamedTuple):
-    """One case: its list and its patch counts in the whole archive."""
+    """One case: its list and its patch counts in the archive."""
 
     case: str
     #: "train", "val", "test", or "" for a case in no list.

@@ -103,7 +103,7 @@ class Split:
             last = self.folds - 1
             if fold is None:
                 raise SplitError(
-                    f"the split has {self.folds} folds; say which with --fold 0..{last}"
+                    f"the split has {self.folds} folds; choose one with --fold 0..{last}"
                 )
             if not 0 <= fold <= last:
                 raise SplitError(f"fold {fold} does not exist; the split has folds 0 to {last}")
@@ -148,7 +148,7 @@ def write_split(split: Split, path: str | os.PathLike[str]) -> None:
 
 
 def split_text(split: Split) -> str:
-    """The whole file as text; the same split always gives the same text."""
+    """The complete file as text; the same split always gives the same text."""
     out = io.StringIO()
     head = [("scheme", split.scheme)]
     if split.seed is not None:
@@ -179,7 +179,7 @@ def is_split(path: Path) -> bool:
 def read_split(path: str | os.PathLike[str]) -> Split:
     """Read a file that ``write_split`` made, or a person edited.
 
-    Raises SplitError, with the line, when it is not such a file or does not hold together.
+    Raises SplitError, with the line, when it is not such a file or contradicts itself.
     """
     source = Path(path)
     head, rows = read_table(source)
@@ -204,11 +204,11 @@ def read_split(path: str | os.PathLike[str]) -> Split:
     seen: set[str] = set()
     for line, (name, word) in rows:
         if name in seen:
-            raise SplitError(f"{source}, line {line}: {unit} {name!r} stands twice")
+            raise SplitError(f"{source}, line {line}: {unit} {name!r} is listed twice")
         seen.add(name)
         if unit == "patch" and name != str(len(names)):
             raise SplitError(
-                f"{source}, line {line}: patch {name!r} where {len(names)} should stand; "
+                f"{source}, line {line}: patch {name!r} where {len(names)} is expected; "
                 "every patch has one row, in the order of the store"
             )
         names.append(name)
@@ -220,7 +220,7 @@ def read_split(path: str | os.PathLike[str]) -> Split:
     if leaking not in ("yes", "no"):
         raise SplitError(f"{source}: '# leaking:' must be yes or no, not {leaking!r}")
     if seed is not None and not re.fullmatch(r"-?\d{1,18}", seed):
-        raise SplitError(f"{source}: '# seed:' must be a whole number, not {seed!r}")
+        raise SplitError(f"{source}: '# seed:' must be an integer, not {seed!r}")
     known = {"eosin split", "scheme", "seed", "store", "leaking", "folds", "note", "mark"}
     return Split(
         scheme=_one(head, "scheme", source) or "",
@@ -240,7 +240,7 @@ def read_split(path: str | os.PathLike[str]) -> Split:
 def _one(head: Mapping[str, list[str]], key: str, source: Path) -> str | None:
     values = head.get(key, [])
     if len(values) > 1:
-        raise SplitError(f"{source}: '# {key}:' stands {len(values)} times")
+        raise SplitError(f"{source}: '# {key}:' is there {len(values)} times")
     if (not values or not values[0]) and key != "seed":
         raise SplitError(f"{source}: the line '# {key}: ...' is missing; make the split again")
     return values[0] if values else None
@@ -251,14 +251,14 @@ def _folds(head: Mapping[str, list[str]], column: str, source: Path) -> int:
         return 0
     text = _one(head, "folds", source) or ""
     if not re.fullmatch(r"\d{1,4}", text) or int(text) < 3:
-        raise SplitError(f"{source}: '# folds:' must be a whole number of 3 or more, not {text!r}")
+        raise SplitError(f"{source}: '# folds:' must be an integer of 3 or more, not {text!r}")
     return int(text)
 
 
 def part_code(word: str, source: Path, line: int) -> int:
     """The code of a part's name as people write it (validation, valid and val are one).
 
-    Raises SplitError that names file and line for any other word.
+    Raises SplitError with file and line for any other word.
     """
     name = _SPELLINGS.get(word.strip().lower())
     if name is None:
@@ -271,7 +271,7 @@ def part_code(word: str, source: Path, line: int) -> int:
 def fold_code(word: str, folds: int, source: Path, line: int) -> int:
     """The number of a fold, or OUT.
 
-    Raises SplitError that names file and line for anything else.
+    Raises SplitError with file and line for anything else.
     """
     if word.strip().lower() in ("out", ""):
         return OUT
@@ -291,13 +291,13 @@ def read_table(
     try:
         size = source.stat().st_size
         if size > _MAX_BYTES:
-            raise SplitError(f"{source} has {size:,} bytes; that is no split")
+            raise SplitError(f"{source} has {size:,} bytes; that is not a split")
         text = source.read_text("utf-8-sig")
     except FileNotFoundError:
         raise SplitError(f"{source}: no such file; make a split with: eosin split STORE") from None
     except (OSError, UnicodeDecodeError) as error:
         raise SplitError(f"{source} cannot be read as text ({error})") from None
-    # Not splitlines: it also cuts at characters that may stand inside a name.
+    # Not splitlines: it also cuts at characters that may be inside a name.
     lines = text.replace("\r\n", "\n").split("\n")
     head: dict[str, list[str]] = {}
     start = 0
@@ -319,7 +319,7 @@ def _rows(lines: list[str], start: int, source: Path) -> Iterator[tuple[int, tup
                 continue
             line = start + reader.line_num
             if len(row) != 2:
-                raise SplitError(f"{source}, line {line}: {len(row)} columns where 2 should be")
+                raise SplitError(f"{source}, line {line}: {len(row)} columns instead of 2")
             yield line, (row[0].strip(), row[1].strip())
     except csv.Error as error:
         raise SplitError(f"{source}, line {start + reader.line_num}: {error}") from None

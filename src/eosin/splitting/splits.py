@@ -1,7 +1,7 @@
 """Ways to split a store: by case, published lists, folds, a file, by patch, as given.
 
-Each is a pure function of the store and its options and returns a ``Split``. A case is kept whole
-wherever it is known; where it is not, the split carries a mark that says so.
+Each is a pure function of the store and its options and returns a ``Split``. A case is never
+divided where it is known; where it is not, the split has a mark.
 """
 
 from __future__ import annotations
@@ -32,22 +32,10 @@ from eosin.splitting.split_file import (
 from eosin.splitting.split_summary import PartSummary, header_of, missing_classes, summarize
 
 __all__ = [
-    "OUT",
-    "PARTS",
-    "PartSummary",
-    "Split",
-    "by_case",
-    "by_file",
-    "by_folds",
-    "by_given",
-    "by_patch",
-    "by_published",
-    "header_of",
-    "missing_classes",
-    "read_split",
-    "summarize",
+    "OUT", "PARTS", "PartSummary", "Split", "by_case", "by_file", "by_folds", "by_given",
+    "by_patch", "by_published", "header_of", "missing_classes", "read_split", "summarize",
     "write_split",
-]
+]  # fmt: skip
 
 UNKNOWN_CASES = (
     "cases are unknown: patches of one case may be in several parts, so figures may be too good"
@@ -247,12 +235,12 @@ def by_file(store: PatchStore, path: str | os.PathLike[str]) -> Split:
             hint = closest(name, known) if len(known) <= 5000 else f"{len(known):,} are known"
             raise SplitError(f"{file}, line {line}: no {column} {name!r} in {store.path}; {hint}")
         if name in codes:
-            raise SplitError(f"{file}, line {line}: {column} {name!r} stands twice")
+            raise SplitError(f"{file}, line {line}: {column} {name!r} is listed twice")
         codes[name] = part_code(word, file, line)
     missing = [name for name in known if name not in codes]
     if missing:
         raise SplitError(
-            f"{file} says nothing about {len(missing):,} of {len(known):,} {column} names of "
+            f"{file} does not list {len(missing):,} of {len(known):,} {column} names of "
             f"{store.path}: {first_names(missing)}; give each a part, or 'out'"
         )
     assigned = np.array([codes.get(name, OUT) for name in names], np.int16)
@@ -274,7 +262,7 @@ def _finish(
     marks: Sequence[str] = (),
     facts: dict[str, str] | None = None,
 ) -> Split:
-    """A Split of per-patch codes, kept by case where every case is whole; else by patch."""
+    """A Split of per-patch codes, kept by case where no case is divided; else by patch."""
     names, first, inverse = np.unique(store.cases, return_index=True, return_inverse=True)
     torn = np.unique(inverse[codes[first][inverse] != codes])
     marks = list(marks)
@@ -284,13 +272,13 @@ def _finish(
     if shared and not leaking:
         leaking = True
         marks.append(f"{shared:,} of {len(names):,} {SHARED_CASES}")
-    whole = unit == "case" and store.cases_known and not len(torn)
+    by_cases = unit == "case" and store.cases_known and not len(torn)
     return Split(
         scheme=scheme,
         store_digest=store.digest,
-        unit="case" if whole else "patch",
-        codes=(codes[first] if whole else codes).astype(np.int16),
-        names=tuple(str(name) for name in names) if whole else (),
+        unit="case" if by_cases else "patch",
+        codes=(codes[first] if by_cases else codes).astype(np.int16),
+        names=tuple(str(name) for name in names) if by_cases else (),
         folds=folds,
         seed=seed,
         leaking=leaking,
@@ -313,7 +301,7 @@ def _contents(
 ) -> npt.NDArray[np.float64]:
     """float64 [G, K + 2]: a group's patches of each class, its patches, and itself.
 
-    groups: int64 [n], the group of each of ``rows`` (of all patches, where not said).
+    groups: int64 [n], the group of each of ``rows`` (by default of all patches).
     """
     labels = store.labels if rows is None else store.labels[rows]
     classes = len(store.classes)

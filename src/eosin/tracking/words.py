@@ -61,7 +61,10 @@ def parameters(run: RunFolder, more: Mapping[str, Any] = {}) -> dict[str, Value]
         kept["store"] = {**store, "name": Path(str(store.pop("path", ""))).name}
         del kept["store"]["path"]
     recipe = {key: value for key, value in run.recipe().model_dump().items() if key != "about"}
-    return flat(shared_value({**recipe, **kept, **more}, ""))
+    merged: dict[str, Value] = {}
+    for part in (recipe, kept, more):  # some have keys of the same name, such as "store"
+        merged |= flat(shared_value(part, ""))
+    return merged
 
 
 def tags(marks: Iterable[str]) -> dict[str, str]:

@@ -1,13 +1,13 @@
 """Calibration: is a probability of 0.8 right eight times in ten? Fitted and measured apart.
 
 What is fitted (``fit_temperature``, ``fit_isotonic``) sees validation patches only; what measures
-(``measure_calibration``) gets truth, probabilities and units, and knows of no fitted object.
+(``measure_calibration``) gets patches with probabilities and no fitted object.
 
 The expected calibration error of a finite sample is biased upward: chance alone keeps the observed
-shares away from the predicted ones, even for a perfectly calibrated model. So each error stands
-beside the value that chance would give. Its replicates are a sample of a sample and lie higher
+shares away from the predicted ones, even for a perfectly calibrated model. So each error is
+shown with the value that chance would give. Its replicates are a sample of a sample and lie higher
 still, so their own bias is taken off, and off the lower end once more for the bias of the error
-itself. Of 150 made-up samples of 49 cases (benchmarks/calibration.py) the interval holds a true
+itself. Of 150 made-up samples of 49 cases (benchmarks/calibration.py) the interval contains a true
 error of 0.012 in 95 %, where plain percentiles do in 35 %; from 0.066 up both do in 94 to 95 %. A
 perfectly calibrated model still seems worse than it is in half of them.
 """

@@ -130,7 +130,7 @@ def compare_with_published(
     Returns ``comparable``, ``reason`` (why not, or what is short), ``rows`` (one a result, each
     with its own ``comparable``), ``run`` (this run's figures as {value, low, high}, None where it
     does not compare) and ``missing``: cases of the protocol that were not measured, and patches.
-    Up to 1 patch in 1,000 may be missing, which is then said; one missing case is too many.
+    Up to 1 patch in 1,000 may be missing, which is then reported; one missing case is too many.
 
     >>> from typing import NamedTuple
     >>> Case = NamedTuple("Case", [("case", str), ("part", str), ("n_negative", int),

@@ -53,7 +53,7 @@ def _least_cost(cost_ratio: float) -> Merit:
     return merit
 
 
-#: Name of a point -> given the cost ratio, what its threshold is judged by.
+#: Name of a point -> from the cost ratio, what its threshold is judged by.
 MERITS: dict[str, Callable[[float], Merit]] = {
     "balanced": lambda _: RULES["balanced"],
     "f1": lambda _: RULES["f1"],
@@ -235,7 +235,7 @@ def _of_1000(parts: Mapping[str, float]) -> str:
     right, wrong, missed = (
         parts[side] for side in ("true_positive", "false_positive", "false_negative")
     )
-    # The whole is the sum of its rounded parts: the reader adds them up.
+    # The total is the sum of its rounded parts: the reader adds them up.
     total = (round(right) + round(wrong)) or right + wrong
     start = "Of 1,000 patches, none is called positive"
     if right + wrong:

@@ -54,7 +54,7 @@ def choose_band(
     scored: validation patches with calibrated probabilities; point: the threshold, or none for more
     than two classes. With probability ``confidence`` over the draw of the validation cases, the
     share of wrong ones among all answers on patches of new cases is at most ``level``.
-    method "cases": t-test over cases with two bad ones added (risk_control.py says why), and at
+    method "cases": t-test over cases with two bad ones added (risk_control.py explains why), and at
     least as cautious as the exact binomial test over answers. "hoeffding-bentkus": free of any
     approximation, but of another share: the mean over cases of the share wrong of a case's answers,
     each case weighing the same; it takes hundreds of cases.
@@ -69,7 +69,7 @@ def choose_band(
     if method not in METHODS:
         raise ValueError(f"no method {method!r}; there are {', '.join(METHODS)}")
     if not (0 < level < 1 and 0 < confidence < 1):
-        raise ValueError(f"level and confidence lie between 0 and 1; got {level}, {confidence}")
+        raise ValueError(f"level and confidence must be between 0 and 1; got {level}, {confidence}")
     units = scored.units
     about: dict[str, Any] = {
         "level": level, "confidence": confidence, "method": method,

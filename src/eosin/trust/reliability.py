@@ -20,7 +20,7 @@ CHANCE_DRAWS = 200
 
 
 def why_no_calibration(scored: Scored) -> str:
-    """The sentence that says why these cannot be held against each other, or "".
+    """The sentence that says why these cannot be compared, or "".
 
     >>> why_no_calibration(Scored.of([0, 1], [-1.0, 2.0]))
     'calibration needs probabilities, and the scores reach from -1 to 2'
@@ -181,7 +181,7 @@ def _parts(came: Floats, predicted: Floats, bins: int) -> dict[str, float]:
 
 
 def of_true_class(scored: Scored) -> Floats:
-    """The probability that each patch's true class was given: float64 [N].
+    """The probability of each patch's true class: float64 [N].
 
     >>> of_true_class(Scored.of([0, 1], [0.25, 0.75])).tolist()
     [0.75, 0.75]

@@ -97,7 +97,7 @@ def find_suspects(scored: Scored, *, most: int | None = 500) -> Suspects:
 
     scored: patches with the probabilities of a model that did not train on them (out of fold, or of
     a test part); most: how many rows are kept, or None for all. Where labels cannot be judged (no
-    patches, one class, scores that are no probabilities) the note says why.
+    patches, one class, scores that are not probabilities) the note says why.
 
     >>> suspects = find_suspects(
     ...     Scored.of([0, 0, 0, 1, 1, 1, 0], [0.1, 0.2, 0.1, 0.9, 0.8, 0.9, 0.97]))

@@ -84,8 +84,8 @@ def fit_temperature(y_true: npt.ArrayLike, logits: npt.ArrayLike) -> Temperature
     best = float(least.x)
     # The search never tries the ends themselves.
     for end, word, why in (
-        (ends[0], "lowest", "the patches it was fitted on are told apart almost without error"),
-        (ends[1], "highest", "the logits say next to nothing about the classes"),
+        (ends[0], "lowest", "the patches it was fitted on are separated almost without error"),
+        (ends[1], "highest", "the logits tell next to nothing about the classes"),
     ):
         if abs(best - end) < 1e-3 and loss(end) <= loss(best) + 1e-12:
             return Temperature(

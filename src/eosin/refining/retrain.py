@@ -21,7 +21,7 @@ from eosin.folders import refuse_overlap
 from eosin.inference.assess import assess
 from eosin.inference.predictor import predict_rows
 from eosin.inference.torch_predictor import TorchPredictor, load_run
-from eosin.records.model import ModelFacts
+from eosin.records.model import INTENDED_USE, ModelFacts
 from eosin.records.scored import Scored
 from eosin.records.weights import weights_digest
 from eosin.refining.verdict import NEW, OLD, page, verdict
@@ -31,7 +31,6 @@ from eosin.splitting.split_file import Split, split_text
 from eosin.studies.compare import P_VALUE
 from eosin.studies.plan import PLAN, Plan, identity, refuse_other
 from eosin.studies.study import (
-    INTENDED_USE,
     Note,
     PlannedRun,
     Watch,

@@ -59,8 +59,8 @@ def _run(search: Search, journal: Any, claimed: Claimed) -> None:
     run = RunFolder(search.folder / trial_name(number))
     settings = ", ".join(f"{key} {shown(value)}" for key, value in claimed.values.items())
     taken = "taken over" if claimed.taken_over else f"of {search.plan.trials}"
-    given = " (the recipe as given)" if number == 0 else ""
-    study.note(f"trial {number}{given}, {taken}: {settings}")
+    own = " (the recipe as given)" if number == 0 else ""
+    study.note(f"trial {number}{own}, {taken}: {settings}")
     state, value, reason = "COMPLETE", None, ""
     try:
         trial.set_user_attr("values", claimed.values)
@@ -97,7 +97,7 @@ def _run(search: Search, journal: Any, claimed: Claimed) -> None:
 
 
 def _meets_every_trial(error: Exception) -> bool:
-    """A leak or a full disk ends the search; a trial's own trouble is a failed trial."""
+    """A leak or a full disk ends the search; other errors fail their trial only."""
     if isinstance(error, TrainingError):
         return "cannot be written" in str(error)
     return isinstance(error, LeakError | StoreError | FailureError)
@@ -218,7 +218,7 @@ def _count_attempt(trial: Any, run: RunFolder, *, back: bool = False) -> None:
 def _end(
     journal: Any, trial: Any, run: RunFolder, state: str, value: float | None, reason: str
 ) -> None:
-    """Record the end; the checkpoint, three times as large as the weights, is needed no more."""
+    """Record the end and remove the checkpoint, which is three times as large as the weights."""
     from optuna.trial import TrialState
 
     rows = run.metrics()

@@ -15,6 +15,7 @@ from eosin.evaluation.definitions import NAMES
 from eosin.evaluation.intervals import LEVEL, resampling_units
 from eosin.evaluation.paired import Paired, paired_differences, sentence
 from eosin.evaluation.summary import FEW_CASES
+from eosin.records.model import INTENDED_USE
 from eosin.runs import RunFolder
 from eosin.splitting.split_file import first_names
 from eosin.studies import markdown
@@ -101,7 +102,7 @@ def compare(
             "seed": seed,
             "p": P_VALUE,
         },
-        "intended_use": "Research and education only, not for diagnosis.",
+        "intended_use": INTENDED_USE,
     }
     if folder is not None:
         _write(Path(folder), result)
@@ -202,7 +203,7 @@ def _marks(
 ) -> list[str]:
     """The marks of every output; refuses runs that have learned from what is compared on."""
     texts = dict.fromkeys(mark for entry in entries for mark in entry.marks)
-    # What holds for all is said once, and first.
+    # What all runs share is listed once, and first.
     marks = [text for text in texts if all(text in entry.marks for entry in entries)]
     marks += [
         f"{entry.name}: {text}" for entry in entries for text in entry.marks if text not in marks
@@ -298,7 +299,7 @@ def _write(folder: Path, result: dict[str, Any]) -> None:
 
 
 def page(result: dict[str, Any]) -> str:
-    """The comparison as Markdown: sentences, tables, what to bear in mind."""
+    """The comparison as Markdown: sentences, tables and warnings."""
     lines = markdown.paragraphs(result["sentences"])
     for name, rows in difference_rows(result).items():
         columns = ["figure", result["reference"], name, "difference", "95 % interval", "p"]

@@ -1,4 +1,4 @@
-"""Pictures of a study: patches with words under them, and the gap as pairs of dots."""
+"""Pictures of a study: patches with captions, and the gap as pairs of dots."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def patch_sheet(
     subtitle: str = "",
     marks: Sequence[str] = (),
 ) -> Path:
-    """Draw patches in lines of eight, each with up to three lines of words under it.
+    """Draw patches in rows of eight, each with up to three lines of text under it.
 
     rows: rows of the store; captions: one a patch, the last line in bold. Raises ValueError
     where the lengths differ or there is nothing to draw.
@@ -188,7 +188,7 @@ def gap_dots(path: Path_, result: Mapping[str, Any]) -> Path:
 
 def _difference_words(difference: Mapping[str, Any]) -> str:
     if difference["value"] is None:
-        return "no difference can be given"
+        return "the difference is not defined"
     side = "higher" if difference["value"] >= 0 else "lower"
     words = f"patch-random {side} by {abs(difference['value']):.3f}"
     if difference["low"] is not None:

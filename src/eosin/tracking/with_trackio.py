@@ -14,7 +14,7 @@ from typing import Any
 from eosin.tracking.backend import Opened, Place, Value
 from eosin.tracking.names import is_uri, without_secrets
 
-#: Words of Trackio's own warnings where something was lost: it never raises by itself.
+#: Words of Trackio's own warnings that data were lost: it never raises by itself.
 _LOST = ("failed", "could not", "Could not", "skipped", "cannot")
 
 
@@ -37,7 +37,7 @@ class Tracked:
         self._lost: list[str] = []
         self._step = 0
         warnings.simplefilter("always")
-        warnings.showwarning = self._heard
+        warnings.showwarning = self._on_warning
         names = set() if remote else self._names(place.project)
         resumed = place.identity in names or (remote and bool(place.identity))
         name = place.identity if resumed else _free(place.run.name, names, remote)
@@ -108,7 +108,7 @@ class Tracked:
             # There is no such project yet.
             return set()
 
-    def _heard(self, message: Warning | str, *rest: Any, **more: Any) -> None:
+    def _on_warning(self, message: Warning | str, *rest: Any, **more: Any) -> None:
         text = str(message)
         if "trackio" in text.lower() and any(word in text for word in _LOST):
             self._lost.append(text)

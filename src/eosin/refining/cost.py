@@ -17,7 +17,7 @@ from eosin.training.machine import choose_machine
 
 ROUNDS = 5
 _BATCH = 256
-#: A round lasts at least so long for every model, so that the resolution of the clock does not matter.
+#: A round lasts at least so long for every model, so that the clock's resolution does not matter.
 _SECONDS = 0.3
 
 

@@ -15,7 +15,7 @@ from eosin.config import Recipe, read_recipe
 from eosin.data.store import PatchStore
 from eosin.errors import RunError, StoppedError
 from eosin.evaluation.intervals import LEVEL, resampling_units
-from eosin.evaluation.paired import Paired, paired_differences
+from eosin.evaluation.paired import paired_differences
 from eosin.evaluation.summary import FEW_CASES
 from eosin.folders import refuse_overlap
 from eosin.inference.assess import assess
@@ -255,9 +255,7 @@ def _compared(
     scores = {name: each[:, 1] if two else each for name, each in answers.items()}
     truth = store.labels[rows]
     units = resampling_units(store.cases[rows], len(rows))
-    result: Paired = paired_differences(
-        truth, scores, units, thresholds, replicates=replicates, seed=seed
-    )
+    result = paired_differences(truth, scores, units, thresholds, replicates=replicates, seed=seed)
     scored = Scored(truth, answers[OLD], store.cases[rows])
     calibrated = measure_calibration(scored, scores, replicates=replicates, seed=seed)
     return {
@@ -286,12 +284,12 @@ def _compared(
 
 
 def _notes(predictor: TorchPredictor, new: ModelFacts, store: PatchStore) -> list[str]:
-    """What makes the comparison less than even."""
+    """What makes the comparison uneven."""
     facts, texts = predictor.facts, []
     if len(store.classes) == 2 and not (facts.fitted and facts.fitted.points):
         texts.append(
             "The old run was never evaluated, so it has no temperature and no threshold of its "
-            "own: it is cut at 0.5, to its disadvantage in all figures but the ranking."
+            "own: it decides at 0.5, to its disadvantage in all figures but the ranking."
         )
     before, now = facts.mpp, store.mpp
     if before and now and abs(before - now) > 0.1 * before:

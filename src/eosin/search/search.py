@@ -111,8 +111,9 @@ def resume(
 ) -> StudyResult:
     """Resume a search until it has ``trials`` in all, by default as many as it was started for.
 
-    A trial that was running is resumed from its checkpoint; options: watch and note. Raises UserError where the folder has
-    no search, or the store is missing or another one; otherwise as `search`.
+    A trial that was running is resumed from its checkpoint; options: watch and note.
+    Raises UserError where the folder has no search, or the store is missing or another one;
+    otherwise as `search`.
     """
     optuna()
     again = _again(folder, workers, confirm, store_path)

@@ -275,13 +275,12 @@ def _suggest(trial: Any, dimension: Dimension) -> Any:
     if dimension.kind == "choice":
         labels = dimension.labels()
         return dimension.choices[labels.index(trial.suggest_categorical(dimension.key, labels))]
-    options: dict[str, Any] = {"log": dimension.log}
-    if dimension.kind == "int":
-        low, high = int(dimension.low), int(dimension.high)
-        options |= {"step": int(dimension.step)} if dimension.step else {}
-        return int(trial.suggest_int(dimension.key, low, high, **options))
-    options |= {"step": dimension.step} if dimension.step else {}
-    return float(trial.suggest_float(dimension.key, dimension.low, dimension.high, **options))
+    number, suggest = (
+        (int, trial.suggest_int) if dimension.kind == "int" else (float, trial.suggest_float)
+    )
+    options = {"step": number(dimension.step)} if dimension.step else {}
+    low, high = number(dimension.low), number(dimension.high)
+    return number(suggest(dimension.key, low, high, log=dimension.log, **options))
 
 
 def _sampler(plan: SearchPlan, number: int) -> Any:

@@ -12,7 +12,6 @@ from eosin.config import Recipe
 from eosin.errors import (
     EosinError,
     FailureError,
-    LeakError,
     RunError,
     StoppedError,
     StoreError,
@@ -81,7 +80,10 @@ def _run(search: Search, journal: Any, claimed: Claimed) -> None:
             f"resume with: {study.again}"
         ) from None
     except (EosinError, RuntimeError, ValueError, MemoryError) as error:
-        if _meets_every_trial(error):
+        # A leak or a full disk would meet every trial; other errors fail this one only.
+        full = "cannot be written" in str(error)
+        of_trial = isinstance(error, TrainingError) and not full
+        if isinstance(error, StoreError | FailureError) and not of_trial:
             raise
         own = isinstance(error, EosinError)
         state, reason = "FAIL", str(error) if own else f"{type(error).__name__}: {error}"
@@ -94,13 +96,6 @@ def _run(search: Search, journal: Any, claimed: Claimed) -> None:
             "pruned": f"trial {number} pruned after epoch {row.epochs}: below the median",
         }.get(row.state, f"trial {number} failed: {reason}")
     )
-
-
-def _meets_every_trial(error: Exception) -> bool:
-    """A leak or a full disk ends the search; other errors fail their trial only."""
-    if isinstance(error, TrainingError):
-        return "cannot be written" in str(error)
-    return isinstance(error, LeakError | StoreError | FailureError)
 
 
 def _value(search: Search, trial: Any, run: RunFolder, recipe: Recipe) -> float:

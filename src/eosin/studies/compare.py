@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -151,13 +152,8 @@ def _matched(entries: Sequence[Entry]) -> tuple[list[Rows], list[str] | None]:
 
 def _unique(keys: Sequence[Any]) -> dict[Any, int]:
     """Key -> row; keys that occur twice are ambiguous and left out."""
-    result: dict[Any, int] = {}
-    twice = set()
-    for row, key in enumerate(keys):
-        if key in result:
-            twice.add(key)
-        result[key] = row
-    return {key: row for key, row in result.items() if key not in twice}
+    counts = Counter(keys)
+    return {key: row for row, key in enumerate(keys) if counts[key] == 1}
 
 
 def _nothing_shared(entries: Sequence[Entry]) -> str:
@@ -230,23 +226,18 @@ def _marks(
 
 
 def _sentences(result: Paired, entries: Sequence[Entry], on: str, cases: int) -> list[str]:
-    texts = []
-    few = f"{cases} cases" if 0 < cases < FEW_CASES else ""
     names = next(iter(result.differences.values()))
     key = "auroc" if "auroc" in names else "macro_auroc"
-    for name, row in result.differences.items():
-        texts.append(
-            sentence(
-                name,
-                entries[0].name,
-                row[key],
-                what=NAMES[key],
-                on=on,
-                widened_level=result.widened_level if len(result.differences) > 1 else None,
-                few=few,
-            )
-        )
-    return texts
+    options: dict[str, Any] = {
+        "what": NAMES[key],
+        "on": on,
+        "widened_level": result.widened_level if len(result.differences) > 1 else None,
+        "few": f"{cases} cases" if 0 < cases < FEW_CASES else "",
+    }
+    return [
+        sentence(name, entries[0].name, row[key], **options)
+        for name, row in result.differences.items()
+    ]
 
 
 def _warnings(

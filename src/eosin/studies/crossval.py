@@ -195,11 +195,8 @@ def _result(
     for seed in seeds:
         complete = [fold for fold in folds if seed in fold.probs]
         if len(complete) == k:
-            joined = [
-                np.concatenate([store.labels[fold.rows] for fold in complete]),
-                np.concatenate([fold.probs[seed] for fold in complete]),
-                np.concatenate([fold.seed_called[seed] for fold in complete]),
-            ]
+            answers = ((store.labels[f.rows], f.probs[seed], f.seed_called[seed]) for f in complete)
+            joined = map(np.concatenate, zip(*answers, strict=True))
             per_seed.append({"seed": seed, "figures": values_of(*joined)})
     # In the order of predictions.parquet, so that suspects.csv agrees among equals.
     order = np.argsort(rows)
@@ -245,7 +242,9 @@ def _result(
         per_fold=per_fold,
         per_seed=per_seed,
         spread={
-            "folds": spread([_values(row["figures"]) for row in per_fold]),
+            "folds": spread(
+                [{name: each["value"] for name, each in r["figures"].items()} for r in per_fold]
+            ),
             "seeds": spread([row["figures"] for row in per_seed]),
         },
         published=compare_with_published(
@@ -257,10 +256,6 @@ def _result(
         ),
     )  # fmt: skip
     return result
-
-
-def _values(figures: dict[str, dict[str, float | None]]) -> dict[str, float | None]:
-    return {name: each["value"] for name, each in figures.items()}
 
 
 def _fold_row(store: PatchStore, fold: _Fold, replicates: int) -> dict[str, Any]:

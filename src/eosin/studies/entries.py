@@ -12,6 +12,7 @@ import polars as pl
 
 from eosin.data.store import PatchStore
 from eosin.errors import RunError, StoreError
+from eosin.records.marks import Mark
 from eosin.runs import RunFolder
 
 Floats = npt.NDArray[np.float64]
@@ -91,12 +92,13 @@ def _entry(path: Path, kind: str) -> Entry:
     file = "crossval.json" if kind == "crossval" else "evaluation.json"
     content = RunFolder(path).read_json(file)
     try:
-        classes, marks = (tuple(map(str, content[key])) for key in ("classes", "marks"))
+        classes = tuple(map(str, content["classes"]))
+        marks = tuple(str(Mark.read(mark)) for mark in content["marks"])
         where, digest = (str(content["store"][key]) for key in ("path", "digest"))
         seeds = len(content["seeds"]) if kind == "crossval" else 1
         part = str(content["part"]) if kind == "run" else ""
         threshold = (content.get("threshold") or {}).get("value")
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         again = "run its command again" if kind == "crossval" else "evaluate again"
         raise RunError(f"{path / file} lacks {error}; {again}") from None
     table = _table(path, classes)

@@ -205,7 +205,11 @@ def _result(
         figures=names,
         seeds=list(seeds),
         fractions=list(FRACTIONS),
-        sizes=[_sizes(done.finished[f"seed{seed}-case"], seed) for seed in seeds],
+        sizes=[
+            {"seed": seed}
+            | {part: len(r) for part, r in done.finished[f"seed{seed}-case"].parts.items()}
+            for seed in seeds
+        ],
         n_patches=len(store),
         n_cases=len(np.unique(store.cases)),
         methods=methods,
@@ -219,7 +223,3 @@ def _pair(patch: Arm, case: Arm, name: str) -> dict[str, float | None]:
     one, two = patch.value(name), case.value(name)
     values = {"patch_random": one, "case_disjoint": two, "difference": one - two}
     return {key: float(value) if np.isfinite(value) else None for key, value in values.items()}
-
-
-def _sizes(session: Session, seed: int) -> dict[str, int]:
-    return {"seed": seed, **{name: len(rows) for name, rows in session.parts.items()}}

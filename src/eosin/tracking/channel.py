@@ -28,9 +28,9 @@ Message = Mapping[str, Any]
 class Limits:
     """How long and how much a tracker may hold back before it is dropped.
 
-    waiting: messages in the queue; first_s: until it is open (it imports a large library, may create a
-    database); call_s: a call; bytes_per_s: what a file's transfer must reach on top of that;
-    end_s: at the end of a finished run, without its files; stop_s: at the end of a stopped one.
+    waiting: messages in the queue; first_s: until it is open (it imports a large library and may
+    create a database); call_s: a call; bytes_per_s: what a file's transfer must reach on top of
+    that; end_s: at the end of a finished run, without its files; stop_s: of a stopped one.
     """
 
     waiting: int = 2000

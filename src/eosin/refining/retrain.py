@@ -193,7 +193,8 @@ def judge(
     why = _why_not(test, kept, store, shared)
     if not why:
         note(f"comparing on {len(kept):,} patches")
-        result |= _compared(predictor, run, store, kept, replicates=replicates, seed=seed)
+        drawn = {"replicates": replicates, "seed": seed}
+        result |= _compared(predictor, run, store, kept, drawn)
     result["why_not"] = why or None
     result |= verdict(result)
     result["intended_use"] = INTENDED_USE
@@ -234,15 +235,12 @@ def _why_not(test: Rows, kept: Rows, store: PatchStore, shared: Mapping[str, Any
 
 
 def _compared(
-    predictor: TorchPredictor,
-    run: RunFolder,
-    store: PatchStore,
-    rows: Rows,
-    *,
-    replicates: int,
-    seed: int,
+    predictor: TorchPredictor, run: RunFolder, store: PatchStore, rows: Rows, drawn: dict[str, Any]
 ) -> dict[str, Any]:
-    """Figures of both, differences new less old, and the calibration of both."""
+    """Figures of both, differences new less old, and the calibration of both.
+
+    drawn: replicates and seed of the bootstrap.
+    """
     two = len(store.classes) == 2
     models = {OLD: predictor, NEW: load_run(run.path)}
     answers: dict[str, Floats] = {
@@ -255,9 +253,9 @@ def _compared(
     scores = {name: each[:, 1] if two else each for name, each in answers.items()}
     truth = store.labels[rows]
     units = resampling_units(store.cases[rows], len(rows))
-    result = paired_differences(truth, scores, units, thresholds, replicates=replicates, seed=seed)
+    result = paired_differences(truth, scores, units, thresholds, **drawn)
     scored = Scored(truth, answers[OLD], store.cases[rows])
-    calibrated = measure_calibration(scored, scores, replicates=replicates, seed=seed)
+    calibrated = measure_calibration(scored, scores, **drawn)
     return {
         "reference": OLD,
         "thresholds": thresholds if two else None,
@@ -269,15 +267,12 @@ def _compared(
             }
             for name in (OLD, NEW)
         ],
-        "differences": {
-            NEW: {key: each.as_dict() for key, each in result.differences[NEW].items()}
-        },
+        "differences": {NEW: {k: each.as_dict() for k, each in result.differences[NEW].items()}},
         "interval": {
             "method": f"percentile bootstrap over {units.kind}, the same draws for both runs",
             "kind": units.kind,
             "level": LEVEL,
-            "replicates": replicates,
-            "seed": seed,
+            **drawn,
             "p": P_VALUE,
         },
     }

@@ -67,18 +67,14 @@ class Tracked:
 
     def metrics(self, values: Mapping[str, float], step: int) -> None:
         self._step = step
-        self._run.log(dict(values), step=step)
-        self._check()
+        self._log(dict(values))
 
     def tag(self, name: str, text: str) -> None:
-        self._run.log({f"tags/{name}": self._trackio.Markdown(text)}, step=self._step)
-        self._check()
+        self._log({f"tags/{name}": self._trackio.Markdown(text)})
 
     def figure(self, path: Path) -> None:
         if path.suffix == ".png":
-            image = self._trackio.Image(str(path))
-            self._run.log({f"figures/{path.stem}": image}, step=self._step)
-            self._check()
+            self._log({f"figures/{path.stem}": self._trackio.Image(str(path))})
         else:
             self.artifact(path, "figures")
 
@@ -89,8 +85,8 @@ class Tracked:
 
     def finished(self, values: Mapping[str, float], table: str, step: int) -> None:
         if values:
-            self._run.log(dict(values), step=step)
-            self._run.log({"figures": self._trackio.Markdown(table)}, step=step)
+            self.metrics(values, step)
+            self._log({"figures": self._trackio.Markdown(table)})
         for artifact in self._artifacts.values():
             self._run.log_artifact(artifact)
         self._run.finish()
@@ -112,6 +108,10 @@ class Tracked:
         text = str(message)
         if "trackio" in text.lower() and any(word in text for word in _LOST):
             self._lost.append(text)
+
+    def _log(self, values: dict[str, Any]) -> None:
+        self._run.log(values, step=self._step)
+        self._check()
 
     def _check(self) -> None:
         if self._lost:

@@ -74,7 +74,7 @@ def training(material: Material) -> Card:
     facts = material.model
     if facts:
         named = {"weights": facts.parameters, "training patches": facts.train_patches,
-                 "epochs": facts.epochs}  # fmt: skip
+                 "epochs": 0 if facts.probe else facts.epochs}  # fmt: skip
         shown = [(f"{number:,}", name) for name, number in named.items() if number]
         parts += [blocks.Facts(shown)] if shown else []
     try:

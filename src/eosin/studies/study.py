@@ -197,13 +197,11 @@ class Study:
                 left = sum(
                     not RunFolder(self.folder / each.name).finished for each in listed[number:]
                 )
-                after = {1: "the last one", 2: "1 more after it"}.get(
-                    left, f"{left - 1} more after it"
-                )
-                about = (
-                    f", about {in_words(left * float(np.mean(seconds)))} in all" if seconds else ""
-                )
-                self.note(f"{job.title} (run {number + 1} of {len(listed)}); {after}{about}")
+                text = f"{job.title} (run {number + 1} of {len(listed)}); "
+                text += f"{left - 1} more after it" if left > 1 else "the last one"
+                if seconds:
+                    text += f", about {in_words(left * float(np.mean(seconds)))} in all"
+                self.note(text)
                 started = time.perf_counter()
                 done.finished[job.name] = job.do()
                 seconds.append(time.perf_counter() - started)

@@ -83,10 +83,10 @@ def _answer(answers: IO[str], reply: Mapping[str, Any]) -> None:
 
 def _called(backend: Backend, call: str, arguments: dict[str, Any]) -> dict[str, Any]:
     """What a method of the backend returns, as JSON has it; its paths arrive as text."""
-    paths = {key: Path(arguments[key]) for key in ("run", "path") if key in arguments}
+    arguments |= {key: Path(arguments[key]) for key in ("run", "path") if key in arguments}
     if call == "open":
-        return asdict(backend.open(Place(**{**arguments, **paths})))
-    getattr(backend, call)(**{**arguments, **paths})
+        return asdict(backend.open(Place(**arguments)))
+    getattr(backend, call)(**arguments)
     return {}
 
 

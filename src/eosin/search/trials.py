@@ -58,8 +58,8 @@ def _run(search: Search, journal: Any, claimed: Claimed) -> None:
     run = RunFolder(search.folder / trial_name(number))
     settings = ", ".join(f"{key} {shown(value)}" for key, value in claimed.values.items())
     taken = "taken over" if claimed.taken_over else f"of {search.plan.trials}"
-    own = " (the recipe as given)" if number == 0 else ""
-    study.note(f"trial {number}{own}, {taken}: {settings}")
+    remark = " (the recipe as given)" if number == 0 else ""
+    study.note(f"trial {number}{remark}, {taken}: {settings}")
     state, value, reason = "COMPLETE", None, ""
     try:
         trial.set_user_attr("values", claimed.values)

@@ -60,7 +60,7 @@ def _waves(size: int) -> Floats:
 def hashes(waves: Floats) -> Codes:
     """The hash of each picture in its own position: float32 [n, 8, 8] -> uint64 [n].
 
-    63 bits are used: the first frequency is the mean brightness and tells nothing about the picture.
+    63 bits are used: the first frequency is the mean brightness, not the picture.
     """
     signs = (waves > 0).reshape(len(waves), _FREQUENCIES**2)
     signs[:, 0] = False

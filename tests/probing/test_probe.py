@@ -25,7 +25,8 @@ from eosin.probing.embeddings import Watcher
 from eosin.probing.probe import begin, fit_probe, probe_recipe
 from eosin.records.model import ModelFacts
 from eosin.runs import RunFolder
-from eosin.splitting.splits import Split, by_case, by_file
+from eosin.splitting.split_file import Split
+from eosin.splitting.splits import by_case, by_file
 from eosin.training.session import fit, start
 
 pytest.importorskip("timm")
@@ -175,7 +176,7 @@ def test_a_run_that_saw_the_test_cases_is_refused(
     lines = [f"{n},{'test' if n == moved else roles.get(n, 'test')}" for n in names]
     (tmp_path / "split.csv").write_text("\n".join(["case,part", *lines]) + "\n")
     split: Split = by_file(small, tmp_path / "split.csv")
-    with pytest.raises(LeakError, match=r"--encoder .* has seen 1 cases"):
+    with pytest.raises(LeakError, match=r"--encoder .* has seen 1 case"):
         quick(small, tmp_path / "run", str(earlier), split=split)
     assert not (tmp_path / "run").exists()
     assert not (tmp_path / "embeddings").exists()

@@ -34,6 +34,8 @@ class MeasuredStore(Record):
     """The store that was measured."""
 
     path: str = ""
+    #: The same from the folder of the evaluation.
+    relative: str = ""
     digest: str = ""
     patches: int | None = None
 
@@ -109,6 +111,9 @@ class Exported(Record):
     """The exported file that answered, where it was not the run itself."""
 
     file: str = ""
+    #: Its path, absolute and from the folder of the evaluation.
+    path: str = ""
+    relative: str = ""
     run: str | None = None
     kind: str = ""
     precision: str = ""

@@ -224,7 +224,10 @@ def _store(
     try:
         if not path:
             raise RunError("evaluation.json does not name its store")
-        opened = PatchStore.open(recorded(path, folder, evaluation))
+        place = recorded(path, folder, evaluation)
+        if not place.exists() and evaluation.store.relative:
+            place = folder / evaluation.store.relative
+        opened = PatchStore.open(place)
         if digest and opened.digest != digest:
             raise RunError(f"{path} is another store now")
     except (EosinError, OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Sharing complete groups out to parts so that sizes and class shares come close to the targets."""
+"""Undivided groups to parts, so that sizes and class shares come close to the targets."""
 
 from __future__ import annotations
 

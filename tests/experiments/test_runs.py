@@ -41,7 +41,7 @@ def test_runs_are_found_at_any_depth_and_nothing_else(make_run, tmp_path):
         find_runs(tmp_path / "nowhere")
 
 
-def test_marks_of_an_evaluation_are_sentences(make_run: MakeRun) -> None:
+def test_marks_of_an_evaluation_are_sentences(make_run):
     run = make_run("a", marks=({"kind": "made_up", "sentence": "made-up data"},))
     assert read_row(run.path).marks == ("made-up data",)
 

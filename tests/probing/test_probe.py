@@ -25,7 +25,8 @@ from eosin.probing.embeddings import Watcher
 from eosin.probing.probe import begin, fit_probe, probe_recipe
 from eosin.records.model import ModelFacts
 from eosin.runs import RunFolder
-from eosin.splitting.splits import Split, by_case, by_file
+from eosin.splitting.split_file import Split
+from eosin.splitting.splits import by_case, by_file
 from eosin.training.session import fit, start
 
 pytest.importorskip("timm")

@@ -68,7 +68,7 @@ def test_a_training_is_told_to_tensorboard_and_goes_on_there(
     # A finished run says its figures to the tracker it had.
     found = eosin("train", "--resume", run)
     assert found.code == 0, found.err
-    assert "tracking goes on: tensorboard" in found.err
+    assert "tracking continues: tensorboard" in found.err
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     events = EventAccumulator(str(logs / "run"))

@@ -313,7 +313,7 @@ def test_measured_beside_a_plain_count():
     ]  # fmt: skip
     text = sentence(Band(0.2, 0.8), seen, part="val")
     assert "seen on 4 validation cases: 28.6 % (0.0 to" in text
-    assert "not kept there: by no more than so few cases can differ by chance." in text
+    assert "not kept there: by no more than chance allows with so few cases." in text
     assert text.endswith("Answered by class: 80 % of n, 60 % of p.")
     harder = measure(np.ones(10, int), np.zeros(10), case, level=0.1, replicates=20)
     text = sentence(Band(0.2, 0.8), harder)

@@ -18,7 +18,7 @@ from eosin.errors import UserError
 
 if TYPE_CHECKING:
     from eosin.data.store import PatchStore
-    from eosin.splitting.splits import Split
+    from eosin.splitting.split_file import Split
     from eosin.training.loop import Reporter
     from eosin.training.parallel import Team
     from eosin.training.session import Session
@@ -263,7 +263,7 @@ def _store(source: Path, run: Path) -> PatchStore:
 
 def split_for(store: PatchStore, wanted: str | None) -> Split:
     """The split that ``--split`` names: a file, a scheme, or by default that beside the store."""
-    from eosin.splitting import splits
+    from eosin.splitting import split_file, splits
 
     beside = store.path.with_name(store.path.name + ".split.csv")
     schemes: dict[str, Callable[[PatchStore], Split]] = {
@@ -274,7 +274,7 @@ def split_for(store: PatchStore, wanted: str | None) -> Split:
     }
     if wanted is None and beside.exists():
         output.note(f"split: {beside}")
-        return splits.read_split(beside)
+        return split_file.read_split(beside)
     if wanted is None or wanted in schemes:
         made = schemes[wanted or "case"](store)
         for text in made.notes:
@@ -284,7 +284,7 @@ def split_for(store: PatchStore, wanted: str | None) -> Split:
         raise UserError(
             f"--split {wanted}: neither a file nor a scheme (case, published, given, patch)"
         )
-    return splits.read_split(wanted)
+    return split_file.read_split(wanted)
 
 
 @contextmanager

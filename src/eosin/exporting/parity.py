@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from eosin.evaluation.metrics import macro_auroc
-from eosin.evaluation.ranking import auroc
+from eosin.evaluation.ranking import auroc, macro_auroc
 from eosin.inference.predictor import Predictor
 from eosin.records.decision import Decision
 from eosin.records.export import Parity, SampleFacts

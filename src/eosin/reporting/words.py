@@ -30,8 +30,6 @@ BASELINES = {
     "nearest_neighbors": "nearest neighbors",
 }
 
-INTENDED_USE = "Research and education only, not for diagnosis."
-
 PARTS = {"test": "test", "val": "validation", "all": "whole store", "train": "training"}
 
 #: Stands where there is no number.

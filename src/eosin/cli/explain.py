@@ -51,8 +51,9 @@ def explain(
             f"{run} cannot be explained: an exported file does not open its network; use the run "
             "folder"
         )
-    from eosin.inference.explain import CAVEAT, METHODS, feature_layer
+    from eosin.inference.explain import feature_layer
     from eosin.inference.images import picture_rule
+    from eosin.inference.maps import CAVEAT, METHODS
     from eosin.inference.sheet import draw_sheet, explain_images
     from eosin.inference.torch_predictor import load_run
     from eosin.records.model import INTENDED_USE

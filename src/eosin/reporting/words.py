@@ -32,7 +32,7 @@ BASELINES = {
 
 PARTS = {"test": "test", "val": "validation", "all": "whole store", "train": "training"}
 
-#: Stands where there is no number.
+#: In place of a number that is missing.
 NONE = "–"
 
 
@@ -98,8 +98,8 @@ def count(number_of: object, one: str, many: str = "") -> str:
     """
     if not known(number_of):
         return f"an unknown number of {many or one + 's'}"
-    whole = int(number_of)  # type: ignore[call-overload]
-    return f"{whole:,} {one if whole == 1 else many or one + 's'}"
+    number = int(number_of)  # type: ignore[call-overload]
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def sentence(text: str) -> str:

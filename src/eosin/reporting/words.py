@@ -98,8 +98,8 @@ def count(number_of: object, one: str, many: str = "") -> str:
     """
     if not known(number_of):
         return f"an unknown number of {many or one + 's'}"
-    number = int(number_of)  # type: ignore[call-overload]
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
+    size = int(number_of)  # type: ignore[call-overload]
+    return f"{size:,} {one if size == 1 else many or one + 's'}"
 
 
 def sentence(text: str) -> str:

@@ -1,6 +1,6 @@
 """OperatingPoint: the one rule that decides, a threshold with the refer band around it.
 
-Two classes: a patch is positive where its probability reaches the threshold. The band lies around
+Two classes: a patch is positive where its probability reaches the threshold. The band is around
 the threshold, so a patch that is answered has the class that the threshold gives it, and what is
 inside the band is referred. More classes: the most probable class answers, and a patch is referred
 where its largest probability is below ``high``.

@@ -34,7 +34,7 @@ class Record(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _without_nulls(cls, data: Any) -> Any:
-        """Null stands for the default where a field has one that is not None."""
+        """Null means the default where a field has one that is not None."""
         if not isinstance(data, Mapping):
             return data
         defaults = {field.alias or name: field.default for name, field in cls.model_fields.items()}

@@ -15,6 +15,7 @@ from eosin.evaluation.summary import evaluate
 from eosin.records.evaluation import FORMAT, Evaluation
 from eosin.records.marks import Mark
 from eosin.records.record import Record
+from eosin.records.scored import Scored
 
 #: Made by the version that wrote marks as plain sentences: a run with a test part, a run of three
 #: classes, and an exported file.
@@ -74,7 +75,9 @@ def test_the_schema_is_the_published_one_and_accepts_what_is_written():
 
 def test_what_evaluate_gives_is_an_evaluation():
     sections = evaluate(
-        [0, 1] * 6, [0.1, 0.9] * 6, list("aabbccddeeff"), classes=["n", "p"], replicates=20
+        Scored.of([0, 1] * 6, [0.1, 0.9] * 6, list("aabbccddeeff")),
+        classes=["n", "p"],
+        replicates=20,
     )
     evaluation = Evaluation.model_validate(sections)
     assert unknown_keys(evaluation) == []

@@ -335,7 +335,7 @@ def test_from_another_working_folder_the_store_and_its_pictures_are_found(
         monkeypatch.chdir(working)
         for evaluated in (folder, inner):
             material = read(os.path.relpath(evaluated))
-            assert material.store is not None, material.gone
+            assert material.store is not None, material.missing
             assert material.store.digest == made_up_store.digest
             assert material.run.resolve() == folder
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from eosin.records.model import Fitted
 from eosin.records.points import REFER, Band, OperatingPoint
 from eosin.records.scored import Scored
 from eosin.trust import referral, risk_control
@@ -74,7 +75,8 @@ def test_a_band_is_found_and_says_what_it_does(classes, method):
     assert "promised: at most 10 % of the answers wrong, at 90 % confidence" in section["sentence"]
     assert "exchangeable" in band.assumption
     kept = EVEN.with_band(band)
-    assert OperatingPoint.read(json.loads(json.dumps(kept.to_json()))) == kept
+    fitted = Fitted(points={kept.name: kept})
+    assert Fitted.model_validate_json(json.dumps(fitted.to_json())) == fitted
 
 
 def test_stricter_promises_answer_less():

@@ -55,7 +55,7 @@ class Decided(Record):
 
 
 class FittedBand(Record):
-    """What a band was found on, and its share answered and error there."""
+    """What a band was fitted on, and its share answered and error there."""
 
     cases: int | None = None
     patches: int | None = None

@@ -10,12 +10,12 @@ import shlex
 from dataclasses import replace
 
 from eosin.models.pretrained import built_on
-from eosin.records.model import ModelFacts
+from eosin.records.model import INTENDED_USE, ModelFacts
 from eosin.reporting import blocks, charts
 from eosin.reporting.blocks import Block, Card, MissingPart
 from eosin.reporting.limits import known_limits
 from eosin.reporting.material import Material
-from eosin.reporting.words import INTENDED_USE, answered_by, count, integer, listed, sentence
+from eosin.reporting.words import answered_by, count, integer, listed, sentence
 
 
 def model(material: Material) -> Card:

@@ -314,7 +314,7 @@ def _hatched(image: Image, mosaic: Mosaic, mask: npt.NDArray[np.bool_]) -> Image
 
 
 def _outlined(image: Image, mosaic: Mosaic, mask: npt.NDArray[np.bool_]) -> Image:
-    """A line around the patches labeled positive: where the tumor is said to be."""
+    """A line around the patches labeled positive: where the labels put the tumor."""
     import cv2
 
     region = np.zeros(image.shape[:2], np.uint8)

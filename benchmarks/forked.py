@@ -6,6 +6,8 @@ own. What a killed child leaves is judged by the scripts that use this.
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import json
 import os
 import signal
@@ -65,7 +67,16 @@ def preload() -> None:
     cv2.setNumThreads(1)
     program.register()
     for name in ("pack", "train", "evaluate", "export", "report"):
-        __import__(f"eosin.cli.{name}")
+        importlib.import_module(f"eosin.cli.{name}")
+    # What the commands import on the way; half of a tiny training otherwise.
+    for name in (
+        "torch._dynamo", "torch.export", "torch.onnx", "scipy.spatial", "scipy.optimize",
+        "matplotlib.figure", "matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg",
+        "rich.progress", "rich.table", "sklearn.linear_model", "sklearn.neighbors", "jinja2",
+        "onnx", "onnxscript", "onnxruntime",
+    ):  # fmt: skip
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
     import eosin.data.pack
     import eosin.exporting.export
     import eosin.inference.assess
@@ -91,6 +102,7 @@ def start(words: list[Any], log: Path, *, before: Callable[[], None] | None = No
         os.dup2(descriptor, 1)
         os.dup2(descriptor, 2)
         sys.argv = ["eosin", *command]
+
         from eosin.cli.main import main
 
         if before is not None:

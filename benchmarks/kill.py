@@ -351,7 +351,7 @@ def main() -> None:
     """Kill, print, and write the CSV; the exit code is 1 where something was lost."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--moments", type=int, default=200, help="Kills at random moments, in all.")
-    parser.add_argument("--changes", type=int, default=1000, help="The most changes a command.")
+    parser.add_argument("--changes", type=int, default=40, help="The most changes a command.")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="", help="Part of a command's name.")
     words = parser.parse_args()

@@ -118,7 +118,7 @@ def _():
     $$\text{decide yes if}\quad w \cdot x + b > 0$$
 
     Here $w \cdot x$ is short for $w_1 x_1 + w_2 x_2 + \dots$, each weight times its input, all
-    added up: the **dot product**. The bias says how ready the machine is to say yes before it has
+    added up: the **dot product**. The bias is how ready the machine is to say yes before it has
     seen anything. It looks like mere bookkeeping, but now there is nothing special about the
     threshold: it is one more number to be learned. In Python `@` is the dot product:
     """)
@@ -450,10 +450,10 @@ def _():
     - With two inputs it is a straight line; with more, a flat cut through a larger space.
     - Its learning rule changes weights only after a mistake, and finds a line where there is one.
     - It cannot answer XOR. Two layers can, but the rule says nothing about the weights of a layer
-      whose right answers nobody knows.
+      whose right answers nobody has.
 
     **Next:** `eosin learn 2`. The perceptron jumps from no to yes in a single step, and a machine
-    that jumps cannot be improved little by little. What should stand in place of the jump?
+    that jumps cannot be improved little by little. What should replace the jump?
     """)
     return
 

@@ -76,7 +76,7 @@ def _(nudge):
 @app.cell(hide_code=True)
 def _():
     mo.md(r"""
-    The step says nothing until it says everything. A nudge that goes the *right way* earns the same
+    The step answers nothing until it answers everything. A nudge that goes the *right way* earns the same
     answer as one that goes wrong, so nobody can tell them apart, and there is nothing to follow.
     The curve on the right answers every nudge. It is the **sigmoid**:
 
@@ -177,7 +177,7 @@ def _():
     - **leaky ReLU** lets a hundredth through below 0, so that it can come back.
     - **linear** does nothing at all. The next section is about how much that costs.
 
-    How much is lost when ten layers stand one behind the other, and each multiplies by its slope?
+    How much is lost when ten layers follow one another, and each multiplies by its slope?
     """)
     return
 

@@ -135,7 +135,7 @@ def _(bias, logits, steep, y, zoom):
     _treads = int(((_edges > _at[0]) & (_edges < _at[-1])).sum()) + 1
     _figure, (_left, _right) = canvas(
         f"{_treads} flat treads on the left; a slope of {_slope:+.3f} on the right",
-        "For every bias in reach, with the weight held; the point is where you stand",
+        "For every bias in reach, with the weight fixed; the point is where you are",
         panels=2, width_in=9.2, height_in=4.3,
     )  # fmt: skip
     _left.plot(_at, _counts, color=BLUE, linewidth=1.8, drawstyle="steps-mid")

@@ -396,7 +396,7 @@ def _():
     mo.md(r"""
     The cure is not a cleverer walk but better ground: **center and scale** the input before
     learning. Subtract the mean radius, then divide by the standard deviation (how far values
-    typically lie from the mean):
+    typically are from the mean):
     """)
     return
 

@@ -130,7 +130,7 @@ def _():
 
     ## How noisy is a batch?
 
-    For each batch size, 1,500 batches near the bottom, and how far their slopes lie from the slope
+    For each batch size, 1,500 batches near the bottom, and how far their slopes are from the slope
     of all:
     """)
     return

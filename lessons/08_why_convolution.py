@@ -404,7 +404,7 @@ def _():
     mo.md(r"""
     ## What did it learn?
 
-    The four kernels began as noise. Nobody showed them what a stroke is, and two classes can be told
+    The four kernels started as noise. Nobody showed them what a stroke is, and two classes can be told
     apart with one good kernel:
     """)
     return
@@ -441,7 +441,7 @@ def _():
     mo.md(r"""
     ## How many examples does it save?
 
-    One may say: then show the fully connected network strokes everywhere. Does that do? Here both
+    You could show the fully connected network strokes everywhere. Is that enough? Here both
     learn from strokes *anywhere*, from few images or many:
     """)
     return

@@ -347,7 +347,7 @@ def _():
     ## Now a patch
 
     The same steps on color. A patch has three **channels**, red, green and blue, so a filter of the
-    first layer is 3 by 3 by 3 numbers. Unless you named a store of your own (the variable
+    first layer is 3 by 3 by 3 numbers. Unless you chose a store of your own (the variable
     `EOSIN_STORE`), the patches here are drawn by a program and are **not tissue**: pink for fibers
     and cell bodies, violet for nuclei, as the stains hematoxylin and eosin make them. *Research and
     education only, not for diagnosis.*

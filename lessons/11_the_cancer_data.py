@@ -48,7 +48,7 @@ def _():
     patch is a square of 0.2 millimeters.
 
     You need not have it. A program draws four cases in the same layout, with the same oddities.
-    *They are not tissue, and no result on them says anything about a disease. Research and
+    *They are not tissue, and no result on them tells anything about a disease. Research and
     education only, not for diagnosis.* If you have packed the real one, name it when you start:
     `EOSIN_STORE=idc.store eosin learn 11`.
     """)
@@ -82,7 +82,7 @@ def _(members):
     case, where on the slide (x is the column, y the row, in pixels), and the label. (`idx5` is
     the same everywhere and means nothing.)
 
-    And look at the last paths: **{_nested:,} of {len(members):,}** lie in a nested folder with the
+    And look at the last paths: **{_nested:,} of {len(members):,}** are in a nested folder with the
     same names again. Who collects "all PNG files" trains on each patch twice.
     """)
     return
@@ -185,13 +185,13 @@ def _():
     mo.md(r"""
     From names alone, a slide has come back. Take your time with it:
 
-    - Positive patches lie **together**. A patch and its neighbor show almost the same, so they are
+    - Positive patches are **close together**. A patch and its neighbor show almost the same, so they are
       not independent of each other.
     - Labels follow a drawn outline. Patches at its border contain some of both; no network will agree
       with every one of them.
     - Much is missing: only patches with tissue were kept.
 
-    ## Cases are unlike
+    ## Cases differ
     """)
     return
 
@@ -300,7 +300,7 @@ def _(members):
     | broken files | decoding fails | rejects by name and cause; stops if there are many |
     | small patches at the border | sizes in the table | pads, keeps the true size |
     | neighbors look alike, cases have their own color | mosaic; spread between cases | splits by case, audits each split |
-    | a case is not a patient | nothing in the archive says so | says *case*, and never more |
+    | a case is not a patient | nothing in the archive connects it to one | reports *cases*, and never more |
 
     **Next:** lesson 12, a network that was trained on this archive and could not learn.
     `eosin learn 12`

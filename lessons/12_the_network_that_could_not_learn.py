@@ -53,7 +53,7 @@ def _():
     prints a small loss, and ends with an accuracy above 70 %. You are the reviewer. The only rule
     of this lesson: believe nothing that you have not measured.
 
-    *Research and education only, not for diagnosis. Unless you named a store of your own, the
+    *Research and education only, not for diagnosis. Unless you chose a store of your own, the
     patches here are drawn by a program and are not tissue.*
     """)
     return
@@ -294,7 +294,7 @@ def _():
 @app.cell(hide_code=True)
 def _():
     mo.md(r"""
-    This is a fault of its own. `argmax` answers *in which column is the largest score?* There is one
+    This is a separate fault. `argmax` answers *in which column is the largest score?* There is one
     column, number 0, so the answer is 0. **Mending the loss alone would train a network and still
     report the base rate.**
 
@@ -412,7 +412,7 @@ def _(neighbors, store):
 
     With {len(np.unique(store.cases))} cases, chance alone would find the same case in
     {1 / len(np.unique(store.cases)):.0%}. Each case has its own stain, focus and tissue; who
-    recognizes the case, knows much of the answer. {_worth} The tutorial's split measures
+    recognizes the case, has much of the answer. {_worth} The tutorial's split measures
     *recognition of cases it has seen*. A new case is what a classifier would meet.
 
     **And one part is missing.** The tutorial has train and test and nothing else, so every choice
@@ -504,7 +504,7 @@ def _(archive, classes, complaints, folder, found):
     Two things went wrong without stopping anything. The **nested copy doubled every patch**: split at
     random, a patch can train and its copy can test. And because the reader takes the first folder
     for the class, the *case numbers became classes*. `except: print` turned a broken file into a
-    line that scrolls away. The rejects of the store say:
+    line that scrolls away. The rejects of the store show:
     """)
     return (packed,)
 

@@ -4,7 +4,7 @@
 # ///
 """Honest evaluation
 
-Goal: measure a classifier so that the figure would hold on new cases: leakage, threshold,
+Goal: measure a classifier so that the figure stays true on new cases: leakage, threshold,
   calibration and an interval that counts cases.
 Minutes: 15
 Prerequisites: lesson 12 (the network that could not learn)
@@ -47,16 +47,16 @@ def _():
     mo.md(r"""
     # 13. Honest evaluation
 
-    **Goal.** You measure a classifier so that the figure would hold on new cases: without leakage,
-    with a threshold chosen in the right place, with probabilities that mean what they say, and with
+    **Goal.** You measure a classifier so that the figure stays true on new cases: without leakage,
+    with a threshold chosen in the right place, with probabilities that can be believed, and with
     an interval that counts cases. **You need** lesson 12. About 15 minutes.
 
     A figure is a promise about patches that nobody has labeled yet. Four questions decide what it
     is worth: *What had the network seen before? Who chose the threshold, and on what? Does 80 %
     mean 80 %? And how different might the figure have come out with other cases?*
 
-    *Research and education only, not for diagnosis. Unless you named a store of your own, the
-    patches here are drawn by a program and are not tissue: their figures say nothing about cancer.*
+    *Research and education only, not for diagnosis. Unless you chose a store of your own, the
+    patches here are drawn by a program and are not tissue: their figures tell nothing about cancer.*
     """)
     return
 
@@ -73,7 +73,7 @@ def _():
     ## What had it seen before?
 
     A **leak** is anything that the parts of a split share and a new case would not. eosin looks for
-    it before each training. Here is what its audit says of two splits of 20 cases:
+    it before each training. Here is what its audit finds in two splits of 20 cases:
     """)
     return
 
@@ -281,7 +281,7 @@ def _(chosen, outcome, peeked):
     {"Here the round number does better than the chosen one: with so few validation cases, a choice can miss." if outcome["0.5"] > outcome["chosen on validation"] else ""}
     The last row can never be the worst: it was picked because it is the best *on these very patches*.
     On new cases there is nothing to pick from. So the threshold is chosen on validation, kept with
-    the model, and used on test as it is. The same holds for everything that is chosen: the network,
+    the model, and used on test as it is. The same is true for everything that is chosen: the network,
     the epoch, the temperature of the next section.
     """)
     return
@@ -341,7 +341,7 @@ def _(cases, heat, logits, truth):
     _figure, (_left, _right) = canvas(
         f"T = {heat.value:g}: log loss {surprise(heat.value):.3f}, calibration error "
         f"{_measured['ece']['value']:.3f}",
-        "Validation cases; each point holds the same number of patches",
+        "Validation cases; each point is the same number of patches",
         panels=2, width_in=9.6, height_in=4.2,
     )  # fmt: skip
     _left.plot([0, 1], [0, 1], color=QUIET, linestyle="--", linewidth=1.4, label="calibrated")
@@ -386,7 +386,7 @@ def _(cases, logits, surprise, truth):
     ## How different might it have come out?
 
     The test part has {len(truth["test"])} patches, but only {len(set(cases["test"]))} cases. Which of the two
-    numbers says how sure a figure is? The **bootstrap** answers by pretending: draw as many again
+    numbers shows how sure a figure is? The **bootstrap** answers by pretending: draw as many again
     from what is there, with repetition, measure, and repeat. The middle 95 % of the results are the
     interval. Draw *patches*, or draw *whole cases*:
     """)
@@ -439,7 +439,7 @@ def _(over):
     {_wide[0] / _wide[1]:.1f} times as wide. {_few}
     The patches of one case have one stain, one scanner and one disease in common; fifty of them are
     not fifty independent witnesses. A new patient brings a new *case*, so cases are drawn. And with
-    so few of them, even that interval is only a rough guide: eosin says so beside every figure.
+    so few of them, even that interval is only a rough guide: eosin warns of it beside every figure.
     """)
     return
 
@@ -505,7 +505,7 @@ def _():
     - Choose everything (network, epoch, threshold, temperature) on **validation**; look at test once.
     - A good order (AUROC) does not make good probabilities: look at the **reliability** curve, and
       fit a temperature.
-    - Intervals draw **cases**, not patches. Few cases, wide interval; say so.
+    - Intervals draw **cases**, not patches. Few cases, wide interval; report it.
     - Put a baseline beside each figure: the base rate, color alone.
 
     **Next:** lesson 14, a better network in two minutes. `eosin learn 14`

@@ -49,7 +49,7 @@ def _():
     two processor cores can train in minutes?* Here is a narrow version of it, on a few cases, so
     that each training in this lesson takes seconds.
 
-    *Research and education only, not for diagnosis. Unless you named a store of your own, the
+    *Research and education only, not for diagnosis. Unless you chose a store of your own, the
     patches are drawn by a program: which part helps, and by how much, may differ on tissue.*
     """)
     return
@@ -71,7 +71,7 @@ def _():
     small = ["batch_size=32", "arguments.widths=[8,16,32,64]", "arguments.blocks=[0,0,1,1]"]
 
     def train(name, recipe, settings):
-        """Train on the training cases; what the run says of itself, for the table."""
+        """Train on the training cases; what the run recorded, for the table."""
         session, _ = start(store, split, read_recipe(recipe, settings), folder / name)
         facts = fit(session)
         rows = session.run.metrics()
@@ -145,7 +145,7 @@ def _():
     mo.md(r"""
     ## What is different
 
-    1. **No large fully connected layers.** The article's first one alone holds most of its weights.
+    1. **No large fully connected layers.** The article's first one alone has most of its weights.
        The compact network ends with the *mean* of each feature map, then one small layer: where a
        nest of cells is in the patch does not matter.
     2. **Batch norm.** After each convolution, each map is shifted and scaled to mean 0 and spread 1

@@ -4,7 +4,7 @@
 # ///
 """Transfer learning
 
-Goal: begin where another training ended, and measure when that is worth more than more patches.
+Goal: start where another training ended, and measure when that helps more than more patches.
 Minutes: 12
 Prerequisites: lesson 13 (honest evaluation) and lesson 14 (a better network)
 """
@@ -36,7 +36,7 @@ def _():
     mo.md(r"""
     # 15. Transfer learning
 
-    **Goal.** You begin where another training ended, and measure when that is worth more than more
+    **Goal.** You start where another training ended, and measure when that helps more than more
     patches. **You need** lessons 13 and 14. About 12 minutes.
 
     You are a small laboratory. You have a handful of labeled patches of three cases. Somebody else has
@@ -44,7 +44,7 @@ def _():
     their question; but the filters below it have learned what nuclei, glands and fibers look like.
     **Transfer learning** begins with their weights instead of random ones.
 
-    *Research and education only, not for diagnosis. Unless you named a store of your own, the
+    *Research and education only, not for diagnosis. Unless you chose a store of your own, the
     patches here are drawn by a program and are not tissue.*
     """)
     return
@@ -95,7 +95,7 @@ def _():
     _facts = fit(_session)
     their_run = _session.run.path
     mo.md(
-        f"Trained on {_facts['train_patches']} patches of their cases; the folder holds "
+        f"Trained on {_facts['train_patches']} patches of their cases; the folder contains "
         + ", ".join(f"`{_p.name}`" for _p in sorted(their_run.iterdir()))
         + "."
     )
@@ -335,7 +335,7 @@ def _():
     - With few patches, where you begin can count for more than how you train: measure it.
     - Last layer only: few weights, hard to spoil. All weights: they can adapt to another question,
       and can forget; a low rate.
-    - The base as it is, and training from scratch, stand beside each figure.
+    - Each figure has the base as it is, and training from scratch, beside it.
     - Cases that the base has seen may not be tested on.
 
     **Next:** lesson 16, tracking and refinement. `eosin learn 16`

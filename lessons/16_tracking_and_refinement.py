@@ -41,10 +41,10 @@ def _():
     change next. **You need** lessons 13 and 14. About 12 minutes.
 
     After a week of training you have thirty runs and one question: *which of them, and why?* Memory
-    will not tell you. A run must say by itself what it was made from, how it went and what it is
-    worth.
+    will not tell you. A run must record what it was made from, how it went and how good it
+    is.
 
-    *Research and education only, not for diagnosis. Unless you named a store of your own, the
+    *Research and education only, not for diagnosis. Unless you chose a store of your own, the
     patches here are drawn by a program and are not tissue.*
     """)
     return
@@ -92,8 +92,8 @@ def _():
     mo.md(r"""
     ## What a run leaves behind
 
-    Each training writes a **run folder**. Nothing needs a server: these are files, and they say
-    enough to make the run again.
+    Each training writes a **run folder**. Nothing needs a server: these are files, and they are
+    enough to repeat the run.
     """)
     return
 
@@ -108,12 +108,13 @@ def _(sessions):
         "environment.json": "versions, machine, store, command",
         "model.json": "the form of the model, its classes and marks",
         "model.safetensors": "its weights",
-        "resume.pt": "the state to go on from after an interruption",
+        "fitted.json": "temperature, operating points and refer bands, from validation",
+        "resume.pt": "the state to resume from after an interruption",
     }
     _path = sessions["as it is"].run.path
     _lines = (_path / "metrics.jsonl").read_text("utf-8").splitlines()
     mo.md(
-        "| file | what it holds |\n|:--|:--|\n"
+        "| file | what it contains |\n|:--|:--|\n"
         + "\n".join(f"| `{_f}` | {_w} |" for _f, _w in _what.items() if (_path / _f).exists())
         + "\n\n`metrics.jsonl` grows while the training runs. Each line is a small dictionary (JSON), "
         "so a crash costs at most the last line. This is one:\n\n```json\n"
@@ -256,7 +257,7 @@ def _(compared):
 @app.cell(hide_code=True)
 def _(compared):
     mo.md(
-        "Where the interval holds 0, the runs may as well be equal *on such cases*. And it warns of "
+        "Where the interval contains 0, the runs may be equal *on such cases*. And it warns of "
         "what it cannot know:\n\n" + "\n".join(f"- {_w}" for _w in compared["warnings"])
     )
     return
@@ -281,7 +282,7 @@ def _():
     ## What to change next
 
     1. **Look at the errors first.** The galleries of `report.html` show the most certain mistakes:
-       a wrong label, a fold, a blurred patch, or something that the network does not know?
+       a wrong label, a fold, a blurred patch, or something that the network has never seen?
     2. **The largest lever first**: more *cases*, then the rate and the number of steps, then
        augmentation, then the network. The names of optimizers come last.
     3. **One change, written down** with what you expect. A surprise is worth more than a success.
@@ -289,22 +290,22 @@ def _():
     5. **Keep the test part closed** until you have chosen. Then open it once.
 
     Three commands for the thirty runs of the beginning. `eosin runs` lists the run folders below a
-    folder with their settings and figures, and `--diff RUN RUN` says what differs between two.
-    `eosin search STORE` tries settings by itself: it judges them by validation, ends poor trials
-    early, and leaves the test patches out before it begins. And `eosin train STORE --track mlflow`
-    (or `tensorboard`, `wandb`, `trackio`) tells a tracker as well, which draws these curves for many
-    runs and many people. Trackers record; they do not judge. The files of the run folder are always
+    folder with their settings and figures, and `--diff RUN RUN` shows what differs between two.
+    `eosin search STORE` tries settings: it judges them by validation, ends poor trials
+    early, and leaves the test patches out before it starts. And `eosin train STORE --track mlflow`
+    (or `tensorboard`, `wandb`, `trackio`) sends the run to a tracker as well, which draws these curves
+    for many runs and many people. Trackers record; they do not judge. The files of the run folder are always
     written.
 
     ## Summary
 
-    - A run folder says what it was made from, how it went, and what it has seen.
+    - A run folder shows what it was made from, how it went, and what it has seen.
     - One change at a time; compare **paired**, on the same cases; report the difference with its
       interval.
     - Choose on validation. Test once.
 
     You have come from one perceptron to a classifier whose figures you can defend. Lessons on whole
-    slides and on deployment follow when those parts of eosin stand.
+    slides and on deployment follow when those parts of eosin exist.
     """)
     return
 

@@ -80,7 +80,7 @@ EXERCISES = (
         ),
         expected=4.0,
         hint=(
-            "Whoever has seen nothing holds every kind for equally likely. The loss is the log of "
+            "A reader who has seen nothing takes every kind as equally likely. The loss is the log of "
             "their number: which function undoes a natural logarithm?"
         ),
         right=("4", "4.0", "3.999"),
@@ -88,7 +88,7 @@ EXERCISES = (
         tolerance=0.01,
         near={
             1.386: "That is the loss itself.",
-            2.0: "Two kinds would stand still at 0.693.",
+            2.0: "Two kinds would stay at 0.693.",
             0.25: "That is the probability that each kind gets.",
             24.3: "Is the logarithm natural, or to the base of 10?",
         },

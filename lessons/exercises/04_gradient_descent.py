@@ -7,7 +7,7 @@ EXERCISES = (
         question=(
             "**Exercise 1: one step by hand.** Two points, $(1, 2)$ and $(2, 4)$, and a line "
             "through the origin, $y = w x$. The loss is the mean of $(w x - y)^2$, so its slope "
-            "is the mean of $2 (w x - y)\\, x$. You stand at $w = 4$ and the rate is $0.1$. Where is "
+            "is the mean of $2 (w x - y)\\, x$. You are at $w = 4$ and the rate is $0.1$. Where is "
             "$w$ after one step?"
         ),
         expected=3.0,

@@ -55,7 +55,7 @@ EXERCISES = (
                 "each column has its own mean and deviation",
             ),
         ),
-        hint="`.mean(axis=0)` goes down the columns, one number each; `.std(axis=0)` likewise.",
+        hint="`.mean(axis=0)` goes down the columns, one number each; `.std(axis=0)` does too.",
         right=(
             "def standardize(train, test):\n"
             "    mean = train.mean(axis=0)\n"
@@ -77,7 +77,7 @@ EXERCISES = (
             "    return (train - mean) / deviation, (test - mean) / deviation",
         ),
         praise=(
-            "Had the test rows a say in the mean, a little of the answer sheet would be in the "
+            "If the test rows counted in the mean, a little of the answer sheet would be in the "
             "lesson."
         ),
     ),
@@ -99,7 +99,7 @@ EXERCISES = (
                 "Too high a rate would show in the training loss, and that falls smoothly."
             ),
             "Look at the test set to decide": (
-                "Then the test set has been used to choose, and can no longer say how good the "
+                "Then the test set has been used to choose, and can no longer show how good the "
                 "choice is on new images. That is what validation is for."
             ),
         },

@@ -100,7 +100,7 @@ EXERCISES = (
         ),
         options={
             "A feature and the same feature moved": (
-                "Its map moves along with the feature, because the same weights stand at every "
+                "Its map moves along with the feature, because the same weights are used at every "
                 "place. Nothing in it promises the same for a turned feature."
             ),
             "A feature and the same feature turned": (

@@ -108,7 +108,7 @@ EXERCISES = (
             Case(
                 "softmax([1000.0, 1000.0, 0.0])",
                 [0.5, 0.5, 0.0],
-                "e to the 1,000 is more than a 64-bit number can hold; only differences matter, so "
+                "e to the 1,000 is too large for a 64-bit number; only differences matter, so "
                 "the same number may be taken from all of them first",
             ),
         ),

@@ -7,7 +7,7 @@ EXERCISES = (
         question=(
             "**Exercise 1: read a name.** `read(path)` gets a path such as "
             "`8863/0/8863_idx5_x51_y1251_class0.png` and returns `(case, x, y, label)`: the case as "
-            "text, the others as whole numbers. The same patch may lie in the nested folder; that "
+            "text, the others as whole numbers. The same patch may be in the nested folder; that "
             "changes nothing."
         ),
         starter="def read(path):\n    name = path.split('/')[-1]\n    ...",
@@ -57,7 +57,7 @@ EXERCISES = (
             "pixels wide. At 4 micrometers a pixel, how wide is this piece of tissue, in millimeters?"
         ),
         expected=12.0,
-        hint="How many patches stand side by side? The first begins at 1, the last at 2951.",
+        hint="How many patches are side by side? The first begins at 1, the last at 2951.",
         right=("12", "12.0"),
         wrong=("11.8", "12000", "3", "0.2"),
         near={

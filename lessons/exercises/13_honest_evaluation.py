@@ -6,7 +6,7 @@ EXERCISES = (
     Code(
         question=(
             "**Exercise 1: a leak detector.** `shared(train, test)` gets two lists with the case of each patch, "
-            "and returns the sorted list of the cases that stand in both, each once. A patch whose "
+            "and returns the sorted list of the cases that are in both, each once. A patch whose "
             "case is unknown has the case `''`; two unknown cases are not known to be the same."
         ),
         starter="def shared(train, test):\n    ...",

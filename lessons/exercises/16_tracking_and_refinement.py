@@ -105,7 +105,7 @@ EXERCISES = (
             "difference -0.008 to 0.031, on 30 cases. What may you say?"
         ),
         options={
-            "B is better": "The interval holds 0: other cases could well have turned it around.",
+            "B is better": "The interval contains 0: with other cases the result could be the opposite.",
             "A and B are equal": (
                 "That is not shown either: B may be better by up to 0.031. Not knowing is not the same as being equal."
             ),

@@ -44,7 +44,7 @@ class Recipe(BaseModel):
     normalize: Literal["train", "half", "none", "encoder"] = Field(
         "train",
         description="Input scaling: mean and deviation of the training patches (train), "
-        "(value - 0.5) / 0.5 (half), 0 to 1 as it is (none), or the encoder's own (encoder).",
+        "(value - 0.5) / 0.5 (half), 0 to 1 unchanged (none), or the encoder's own (encoder).",
     )
     test_time: Literal["none", "dihedral"] = Field(
         "none",
@@ -55,7 +55,7 @@ class Recipe(BaseModel):
     probe: Literal["none", "logistic", "knn", "knn-euclidean"] = Field(
         "none",
         description="Made by `eosin probe`: the network is frozen and only a head is fitted on its "
-        "embeddings, by logistic regression or of the k nearest neighbors.",
+        "embeddings, by logistic regression or k nearest neighbors.",
     )
 
     # Length and order
@@ -94,10 +94,7 @@ class Recipe(BaseModel):
         "AdamW for the rest.",
     )
     learning_rate: float = Field(
-        0.001,
-        gt=0,
-        le=100,
-        description="Of SGD and AdamW; under muon, for all that are not matrices.",
+        0.001, gt=0, le=100, description="Of SGD and AdamW; under muon, of what is not a matrix."
     )
     muon_learning_rate: float = Field(
         0.02, gt=0, le=100, description="For the matrices under muon."
@@ -114,9 +111,7 @@ class Recipe(BaseModel):
     )
 
     # Training weights that are good already (an encoder, or --from)
-    head_epochs: int = Field(
-        0, ge=0, description="In the first so many epochs only the head learns."
-    )
+    head_epochs: int = Field(0, ge=0, description="In this many first epochs only the head learns.")
     layer_decay: float = Field(
         1.0,
         gt=0,
@@ -125,7 +120,7 @@ class Recipe(BaseModel):
         "(sgd and adamw).",
     )
     freeze_norm: bool = Field(
-        False, description="Batch norm keeps its statistics, scale and shift as they came."
+        False, description="Batch norm keeps its statistics, scale and shift unchanged."
     )
     lora_rank: int = Field(
         0,
@@ -145,7 +140,7 @@ class Recipe(BaseModel):
     # Augmentation of whole batches (training only)
     dihedral: bool = Field(False, description="The eight turns and flips of a square.")
     shift_px: int = Field(
-        0, ge=0, le=64, description="Shift by up to so many pixels, edges mirrored."
+        0, ge=0, le=64, description="Shift by up to this many pixels, edges mirrored."
     )
     stain: float = Field(0.0, ge=0, le=1, description="Scale H, E and residual stain by 1 +- this.")
     brightness: float = Field(
@@ -158,14 +153,14 @@ class Recipe(BaseModel):
         0.0,
         ge=0,
         le=10,
-        description="Put a box of one patch into another, area from Beta(this, this); 0: off.",
+        description="Paste a box of one patch into another, area from Beta(this, this); 0: off.",
     )
 
     # Stopping and keeping
     patience: int = Field(
         0,
         ge=0,
-        description="Stop after so many epochs without a better validation AUROC; 0 is off.",
+        description="Stop after this many epochs without a better validation AUROC; 0 is off.",
     )
     keep: Literal["last", "best"] = Field(
         "last", description="Which epoch's weights to keep; best by validation AUROC."

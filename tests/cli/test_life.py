@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from eosin.data.store import PatchStore
-from eosin.splitting.splits import by_case, by_patch, write_split
+from eosin.splitting.split_file import write_split
+from eosin.splitting.splits import by_case, by_patch
 
 Run = Callable[..., Any]
 TINY = [

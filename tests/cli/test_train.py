@@ -21,7 +21,8 @@ import pytest
 
 from eosin.data.store import PatchStore
 from eosin.records.model import ModelFacts
-from eosin.splitting.splits import by_case, by_patch, write_split
+from eosin.splitting.split_file import write_split
+from eosin.splitting.splits import by_case, by_patch
 from eosin.synthetic.archive import make_store
 
 SMALL = [
@@ -196,7 +197,7 @@ def test_a_split_without_test_part_is_marked(
         (["evaluate", "none"], 2, "no such run folder"),
         (["evaluate", "RUN", "--precision", "int4"], 2, "choose fp32"),
         (["evaluate", "RUN", "--store", "none.store"], 2, "no such store"),
-        (["predict", "none", "x.png"], 2, "no such run folder"),
+        (["predict", "none", "x.png"], 2, "none does not exist"),
         (["predict", "RUN", "empty"], 2, "contains no image files"),
         (["predict", "RUN", "x.png", "--csv", "--json"], 2, "choose one"),
     ],

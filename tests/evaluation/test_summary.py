@@ -7,8 +7,9 @@ import pytest
 
 from eosin.evaluation.baselines import Baseline
 from eosin.evaluation.decisions import choose_threshold
+from eosin.evaluation.definitions import BINARY, MULTICLASS
 from eosin.evaluation.intervals import CASES_UNKNOWN, bootstrap
-from eosin.evaluation.metrics import BINARY, MULTICLASS, figure
+from eosin.evaluation.metrics import figure
 from eosin.evaluation.summary import evaluate
 from eosin.records.points import OperatingPoint
 from eosin.records.scored import Scored
@@ -42,7 +43,7 @@ def test_headline_confusion_and_threshold():
     assert np.sum(found["confusion"]) == found["n_patches"] == 240
     assert found["prevalence"] == y.mean()
     assert found["n_cases"] == 12
-    assert found["marks"] == ["MADE-UP DATA"]
+    assert found["marks"] == [{"kind": "made_up", "sentence": "MADE-UP DATA"}]
     assert found["classes"] == NAMES
     assert found["warnings"] == []
     assert found["undefined"] == {}

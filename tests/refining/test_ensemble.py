@@ -19,7 +19,7 @@ from eosin.inference.explain import explain
 from eosin.inference.predictor import load
 from eosin.refining.ensemble import ensemble
 from eosin.runs import RunFolder
-from eosin.splitting.splits import Split
+from eosin.splitting.split_file import Split
 from eosin.training.session import fit, reopen, start
 
 Pair = tuple[Path, Path]
@@ -129,9 +129,11 @@ def test_a_member_that_has_seen_a_test_case_is_refused_unless_said(
     test = reopen(pair[0]).parts["test"][:5]
     more = made_up_store.index.select("case", "digest")[test].with_columns(part=pl.lit("train"))
     pl.concat([pl.read_parquet(wise / "seen.parquet"), more]).write_parquet(wise / "seen.parquet")
-    with pytest.raises(LeakError, match="has seen 1 cases"):
+    with pytest.raises(LeakError, match="has seen 1 case"):
         ensemble([pair[0], wise], tmp_path / "run")
     made = ensemble([pair[0], wise], tmp_path / "run", allow_leaks=True)
-    assert any("has seen 1 cases" in mark for mark in made.read_json("model.json")["marks"])
+    assert any(
+        "has seen 1 case" in mark["sentence"] for mark in made.read_json("model.json")["marks"]
+    )
     seen = pl.read_parquet(made / "seen.parquet")
     assert set(more["digest"].to_list()) <= set(seen["digest"].to_list())

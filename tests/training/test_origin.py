@@ -19,7 +19,8 @@ from eosin.inference.assess import assess
 from eosin.models.classifier import load_classifier
 from eosin.runs import RunFolder
 from eosin.splitting.seen import Seen
-from eosin.splitting.splits import Split, by_case, by_file
+from eosin.splitting.split_file import Split
+from eosin.splitting.splits import by_case, by_file
 from eosin.training.loop import Reporter
 from eosin.training.origin import head_tensors
 from eosin.training.session import at_scale, fit, reopen, start
@@ -89,7 +90,7 @@ def test_what_an_earlier_run_learned_from_is_not_measured_on(
     session, _ = start(
         made_up_store, split, RECIPE, tmp_path / "run", allow_leaks=True, **{role: earlier}
     )
-    assert any("has seen 1 cases" in mark for mark in session.marks)
+    assert any("has seen 1 case" in mark for mark in session.marks)
 
 
 def test_other_architectures_are_refused(

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 def audit(
     store: options.Store,
-    split: Annotated[Path, typer.Argument(help="A split of it, made by eosin split.")],
+    split: Annotated[Path, typer.Argument(help="A split of the store, made by eosin split.")],
     fold: options.Fold = None,
     json_: options.Json = False,
 ) -> None:
-    """Search the parts of a split for what they share; a leak exits with 1.
+    """Search the parts of a split for what they share; a leak ends with exit code 1.
 
     Leaks are shared cases, exact copies (turned and flipped ones included), near copies
     (recompressed, brighter, noisy) and neighbors that touch on a slide. Contradicting labels are a

@@ -12,7 +12,7 @@ from eosin.cli.targets import check_file
 
 if TYPE_CHECKING:
     from eosin.data.store import PatchStore
-    from eosin.splitting.splits import Split
+    from eosin.splitting.split_file import Split
 
 
 def card(
@@ -96,7 +96,7 @@ def _statements(store: PatchStore, facts: Path | None, **statements: str) -> dic
 
 
 def _split(store: PatchStore, choice: Path | None) -> tuple[Split | None, str]:
-    from eosin.splitting.splits import read_split
+    from eosin.splitting.split_file import read_split
 
     beside = store.path.with_name(f"{store.path.name}.split.csv")
     path = choice or (beside if beside.exists() else None)

@@ -14,7 +14,7 @@ from eosin.cli import options, output
 if TYPE_CHECKING:
     from eosin.data.store import PatchStore
     from eosin.inference.records import Assessment
-    from eosin.splitting.splits import Split
+    from eosin.splitting.split_file import Split
 
 #: Fits into three minutes: fewer epochs than the tutorial's 20, with momentum instead.
 _ARTICLE = ("epochs=4", "learning_rate=0.01", "momentum=0.9", "batch_size=64")
@@ -111,7 +111,8 @@ def _data(folder: Path, cases: int, seed: int) -> PatchStore:
 
 def _splits(store: PatchStore) -> dict[str, Split]:
     from eosin.splitting.audit import audit
-    from eosin.splitting.splits import by_case, by_patch, write_split
+    from eosin.splitting.split_file import write_split
+    from eosin.splitting.splits import by_case, by_patch
 
     made = {"case": by_case(store), "patch": by_patch(store)}
     for name, split in made.items():

@@ -47,10 +47,12 @@ def explain(
             f"{run} cannot be explained: an exported file does not open its network; use the run "
             "folder"
         )
-    from eosin.inference.explain import CAVEAT, METHODS, feature_layer
+    from eosin.inference.explain import feature_layer
     from eosin.inference.images import picture_rule
-    from eosin.inference.sheet import NOT_FOR_DIAGNOSIS, draw_sheet, explain_images
+    from eosin.inference.maps import CAVEAT, METHODS
+    from eosin.inference.sheet import draw_sheet, explain_images
     from eosin.inference.torch_predictor import load_run
+    from eosin.records.model import INTENDED_USE
 
     predictor = load_run(run)
     methods = METHODS if method == "both" else tuple(m for m in METHODS if m == method)
@@ -96,7 +98,7 @@ def explain(
                 "marks": marks,
                 "notes": notes,
                 "caveat": CAVEAT,
-                "intended_use": NOT_FOR_DIAGNOSIS,
+                "intended_use": INTENDED_USE,
             }
         )
     else:
@@ -120,7 +122,7 @@ def explain(
         if sheet is not None:
             output.say(f"sheet: {sheet}")
         output.note(CAVEAT)
-        output.note(NOT_FOR_DIAGNOSIS)
+        output.note(INTENDED_USE)
     output.end_batch(len(bad), len(rows), "explained", json_=json_)
 
 

@@ -102,10 +102,9 @@ def _cells(row: ImagePrediction, classes: int) -> list[str]:
 
 def note_changes(predictor: Predictor, rows: list[ImagePrediction]) -> None:
     """How images were brought to the patch size, on stderr."""
-    from eosin.inference.images import recorded_fit
 
     height, width = predictor.patch_size
-    usual = {"pad": "padded", "resize": "resized"}.get(recorded_fit(predictor))
+    usual = {"pad": "padded", "resize": "resized"}.get(predictor.facts.fit)
     for change in ("padded", "resized"):
         if count := sum(row.change == change for row in rows):
             output.note(f"{count} image(s) of another size were {change} to {width}x{height} px")

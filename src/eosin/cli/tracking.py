@@ -186,7 +186,7 @@ def _opened(
     project: str | None,
 ) -> Tracker:
     from eosin.tracking.names import check_names, destinations
-    from eosin.tracking.tracker import open_tracker, tracked_before
+    from eosin.tracking.tracker import Tracker, tracked_before
 
     names: Sequence[str] = ()
     if track:
@@ -196,11 +196,11 @@ def _opened(
             try:
                 names = (*names, *check_names([name]))
             except UserError as error:
-                output.warn(f"the run was tracked before, and is not now: {error}")
+                output.warn(f"the run was tracked before, but not now: {error}")
     if names and not track:
         output.note(f"tracking continues: {', '.join(names)} (--track none stops it)")
     store = Path(session.store.path).name
-    return open_tracker(
+    return Tracker(
         names,
         run=session.run,
         project=project or store.removesuffix(".store") or "eosin",

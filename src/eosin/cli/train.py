@@ -19,7 +19,7 @@ from eosin.stopping import asked_to_stop
 
 if TYPE_CHECKING:
     from eosin.data.store import PatchStore
-    from eosin.splitting.splits import Split
+    from eosin.splitting.split_file import Split
     from eosin.training.loop import Reporter
     from eosin.training.parallel import Team
     from eosin.training.session import Session
@@ -180,8 +180,10 @@ def _started(
     if base is not None and recipe is None:
         name = str((RunFolder.open(base) / "recipe.toml").resolve())
     chosen = read_recipe(name, settings)
-    inputs = {"the source": source, "--from": base, "--teacher": teacher, "--weights": weights}
-    inputs |= {"--recipe": name if name.endswith(".toml") else None, "--split": split}
+    inputs: dict[str, Any] = {"the source": source, "--from": base, "--teacher": teacher}
+    inputs |= {"--recipe": name if name.endswith(".toml") else None}
+    # A name such as "case" is not a path.
+    inputs |= {"--split": split if split and Path(split).is_file() else None}
     RunFolder(run).check(force=force, inputs=inputs)
     store = _store(source, run)
     split_of_store = split_for(store, split)
@@ -226,7 +228,7 @@ def _store(source: Path, run: Path) -> PatchStore:
 
 def split_for(store: PatchStore, choice: str | None) -> Split:
     """The split that ``--split`` chooses: a file, a scheme, or by default that beside the store."""
-    from eosin.splitting import splits
+    from eosin.splitting import split_file, splits
 
     beside = store.path.with_name(store.path.name + ".split.csv")
     schemes: dict[str, Callable[[PatchStore], Split]] = {
@@ -237,7 +239,7 @@ def split_for(store: PatchStore, choice: str | None) -> Split:
     }
     if choice is None and beside.exists():
         output.note(f"split: {beside}")
-        return splits.read_split(beside)
+        return split_file.read_split(beside)
     if choice is None or choice in schemes:
         made = schemes[choice or "case"](store)
         for text in made.notes:
@@ -247,7 +249,7 @@ def split_for(store: PatchStore, choice: str | None) -> Split:
         raise UserError(
             f"--split {choice}: neither a file nor a scheme (case, published, given, patch)"
         )
-    return splits.read_split(choice)
+    return split_file.read_split(choice)
 
 
 @contextmanager

@@ -104,7 +104,7 @@ def paired_differences(
     if len(y_probs) < 2:
         raise ValueError(f"{len(y_probs)} model(s) given; a comparison needs at least two")
     if missing := [name for name in y_probs if name not in thresholds]:
-        raise ValueError(f"no threshold is given for {', '.join(missing)}")
+        raise ValueError(f"there is no threshold for {', '.join(missing)}")
     models = {name: Scored.of(y_true, prob) for name, prob in y_probs.items()}
     shapes = {model.scores.shape for model in models.values()}
     if len(shapes) > 1:
@@ -218,7 +218,7 @@ def _thin(samples: Floats, level: float) -> str:
     outside = np.isfinite(samples).sum() * (1 - level) / 2
     if outside >= _LEAST_OUTSIDE:
         return ""
-    return f"only {outside:.1f} draws lie outside each end; take more replicates"
+    return f"only {outside:.1f} draws are outside each end; take more replicates"
 
 
 def sentence(
@@ -232,7 +232,7 @@ def sentence(
     widened_level: float | None = None,
     few: str = "",
 ) -> str:
-    """What may be said about a difference, no more.
+    """The conclusion that a difference allows, no more.
 
     name, reference: what is compared; on: the patches, such as "29 cases (5,685 patches)";
     widened_level: the level of the widened interval, where several comparisons are made; few: such
@@ -252,9 +252,7 @@ so these cases do not show which is better.'
     size = "" if value == 0 else f" by {_number(abs(value))}"
     start = f"On {on} {name} has {side} {what} {joined} {reference}{size}"
     if ends is None or low is None or high is None:
-        return (
-            f"{start}; there is no interval ({difference.interval.note}), so no more can be said."
-        )
+        return f"{start}; there is no interval ({difference.interval.note}), so no more is known."
     shown = f"({_number(ends[0])} to {_number(ends[1])})"
     better = " (lower is better)" if lower_is_better else ""
     excludes, no_winner = "the interval excludes 0", "do not show which is better"

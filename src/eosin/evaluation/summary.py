@@ -26,7 +26,7 @@ from eosin.records.scored import Scored
 
 #: Of evaluation.json; 2: marks have a kind.
 FORMAT = 2
-#: Below so many cases an interval exists but should not be leaned on.
+#: Below so many cases an interval exists but should not be relied on.
 FEW_CASES = 10
 
 _FIXED = OperatingPoint("fixed", 0.5, "fixed", "nothing")
@@ -40,13 +40,13 @@ def evaluate(
     replicates: int = 2000,
     seed: int = 0,
     baselines: Mapping[str, Baseline | npt.ArrayLike] | None = None,
-    marks: Sequence[Mark] = (),
+    marks: Sequence[Mark | str] = (),
 ) -> dict[str, Any]:
     """The content of evaluation.json; every value is safe for JSON (no NaN: null).
 
     scored: the measured patches; classes: K names; point: its threshold, from validation, decides
     for two classes (its band is left out here); baselines: name -> Baseline, or probabilities
-    float [N] or [N, K] (then 0.5 is their threshold); marks: what must stand on everything made
+    float [N] or [N, K] (then 0.5 is their threshold); marks: what must be on everything made
     from this. Raises ValueError where the number of classes differs.
 
     >>> scored = Scored.of([0, 1] * 6, [0.1, 0.9] * 6, list("aabbccddeeff"))
@@ -55,9 +55,7 @@ def evaluate(
     ({'value': 1.0, 'low': 1.0, 'high': 1.0}, 6)
     """
     if scored.classes != len(classes):
-        raise ValueError(
-            f"y_prob has {scored.classes} classes and {len(classes)} names are given: {classes}"
-        )
+        raise ValueError(f"y_prob has {scored.classes} classes and {len(classes)} names: {classes}")
     units, two = scored.units, scored.classes == 2
     drawn: dict[str, Any] = {"replicates": replicates, "seed": seed}
     called = point.called(scored.probabilities)
@@ -71,7 +69,7 @@ def evaluate(
     result: dict[str, Any] = {
         "format": FORMAT,
         "classes": list(classes),
-        "marks": [mark.to_json() for mark in marks],
+        "marks": [Mark.read(mark).to_json() for mark in marks],
         "n_patches": len(scored),
         "n_cases": len(units.names) if units.names or not len(scored) else None,
         "threshold": point.threshold_json() if two else None,
@@ -149,13 +147,13 @@ def _baseline(
 ) -> dict[str, Any]:
     if not isinstance(answers, Baseline):
         answers = Baseline(np.asarray(answers, np.float64), _FIXED, "")
-    theirs = scored.answering(answers.y_prob)
-    called = answers.threshold.called(theirs.probabilities)
+    answered = scored.answering(answers.y_prob)
+    called = answers.threshold.called(answered.probabilities)
     result: dict[str, Any] = {
         name: interval.as_dict()
-        for name, interval in intervals_of(theirs, called, scored.units, **drawn).items()
+        for name, interval in intervals_of(answered, called, scored.units, **drawn).items()
     }
-    result["threshold"] = answers.threshold.threshold_json() if theirs.classes == 2 else None
+    result["threshold"] = answers.threshold.threshold_json() if answered.classes == 2 else None
     return {**result, "note": answers.note}
 
 
@@ -208,11 +206,11 @@ def _warnings(
     key = figure_names(scored.scores)[0]
     mine = overall[key].value
     for name, row in baselines.items():
-        theirs = row[key]["value"]
-        if mine is not None and theirs is not None and mine <= theirs:
+        simple = row[key]["value"]
+        if mine is not None and simple is not None and mine <= simple:
             sentences.append(
                 f"The model is not better than the baseline {name}: "
-                f"{key} {mine:.3f} against {theirs:.3f}."
+                f"{key} {mine:.3f} against {simple:.3f}."
             )
     return sentences
 

@@ -115,14 +115,14 @@ def binary_patterns(gray: Levels, radius_px: int) -> npt.NDArray[np.uint8]:
 
 
 def _uniform() -> npt.NDArray[np.uint8]:
-    """Code of each of the 256 patterns: the number of ones where they stand in one run, else 9."""
+    """Code of each of the 256 patterns: the number of ones where they are in one run, else 9."""
     bits = (np.arange(256)[:, None] >> np.arange(8)) & 1
     changes = (bits != np.roll(bits, 1, axis=1)).sum(axis=1)
     return np.where(changes <= 2, bits.sum(axis=1), 9).astype(np.uint8)
 
 
 def co_occurrence(levels: Levels, distance_px: int, count: int) -> npt.NDArray[np.float64]:
-    """How often two levels stand so far apart: symmetric shares, float64 [N, count, count].
+    """How often two levels are so far apart: symmetric shares, float64 [N, count, count].
 
     The four directions are counted together. Haralick, Shanmugam & Dinstein 1973, IEEE SMC-3(6).
 
@@ -218,5 +218,5 @@ def _shares(codes: Levels, count: int) -> npt.NDArray[np.float64]:
     """Share of each code among the pixels of a patch: uint8 [N, h, w] -> float64 [N, count]."""
     n, pixels = len(codes), codes[0].size if len(codes) else 0
     offset: Ints = (np.arange(n) * count)[:, None, None]
-    found = np.bincount((codes + offset).ravel(), minlength=n * count)
-    return np.asarray(found.reshape(n, count) / max(pixels, 1))
+    counts = np.bincount((codes + offset).ravel(), minlength=n * count)
+    return np.asarray(counts.reshape(n, count) / max(pixels, 1))

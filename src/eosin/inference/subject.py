@@ -77,7 +77,7 @@ class Reading:
     logits: Floats = field(repr=False)
     #: float32 [n] from the training patches; None where the model has no out-of-scope check.
     distances: Floats | None = field(repr=False)
-    #: float32 [n, K] at the temperature that the model keeps; None where it is fitted anew.
+    #: float32 [n, K] at the temperature that the model keeps; None where it is fitted now.
     probabilities: Floats | None = field(default=None, repr=False)
 
 

@@ -1,4 +1,4 @@
-"""What the leakage audit must know of every patch, in one pass over the memory-mapped pixels.
+"""What the leakage audit needs of every patch, in one pass over the memory-mapped pixels.
 
 Only the picture itself is looked at: the white that pads an edge patch is left away.
 """
@@ -22,7 +22,7 @@ from eosin.splitting.near import Codes, Floats, luminance, reduced, spectrum, tu
 #: Standard deviation of the luminance, in gray levels, below which a field is flat: empty glass or
 #: plain color, alike between any two slides. The flattest of 22,237 real tissue patches has 5.6.
 FLAT_BELOW = 3.0
-#: A picture is sparse when more than half of it lies within this many gray levels of its darkest or
+#: A picture is sparse when more than half of it is within this many gray levels of its darkest or
 #: its lightest pixel (a drawn digit), or more than half of its blocks are plain (a rim of tissue on
 #: noisy glass): two such pictures look alike by chance. Of real tissue patches 4 % are sparse.
 _SPARSE_LEVELS = 3.0
@@ -77,7 +77,7 @@ def fingerprints(store: PatchStore, rows: Rows) -> Fingerprints:
 
 
 def plain_share(gray: Floats) -> npt.NDArray[np.floating]:
-    """The share of blocks of 6x6 px that hold no more than noise: float32 [n, H, W] -> float [n].
+    """The share of blocks of 6x6 px with no more than noise: float32 [n, H, W] -> float [n].
 
     >>> half = np.zeros((1, 12, 12), np.float32)
     >>> half[:, :6, ::2] = 100

@@ -29,9 +29,11 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from eosin.data.grid import Rows
 from eosin.data.store import PatchStore
 from eosin.errors import SplitError, closest
 from eosin.folders import whole_file
+from eosin.splitting.balance import Codes
 
 FORMAT = 1
 PARTS = ("train", "val", "test")
@@ -58,7 +60,7 @@ class Split:
     #: What ``codes`` counts: one code a case, in the order of ``names``, or one a patch.
     unit: Literal["case", "patch"]
     #: int16 [len(names)] or [N]: index into PARTS, or the fold; OUT where left out.
-    codes: npt.NDArray[np.int16]
+    codes: Codes
     #: Case names; empty where the unit is a patch.
     names: tuple[str, ...] = ()
     #: Number of folds; 0 where ``codes`` are parts.
@@ -66,14 +68,14 @@ class Split:
     seed: int | None = None
     #: Known to put one case on both sides.
     leaking: bool = False
-    #: Facts for whoever made the split.
+    #: Sentences for whoever made the split.
     notes: tuple[str, ...] = ()
     #: Sentences that every later output must carry.
     marks: tuple[str, ...] = ()
     #: Further header lines, such as the fractions.
-    facts: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
 
-    def patch_codes(self, store: PatchStore) -> npt.NDArray[np.int16]:
+    def patch_codes(self, store: PatchStore) -> Codes:
         """int16 [N]: index of the part (or the fold) of every patch; OUT where left out.
 
         Raises SplitError when the split was made for another store.
@@ -92,7 +94,7 @@ class Split:
             return self.codes
         return by_name(store.cases, dict(zip(self.names, self.codes.tolist(), strict=True)))
 
-    def parts(self, store: PatchStore, fold: int | None = None) -> dict[str, npt.NDArray[np.int64]]:
+    def parts(self, store: PatchStore, fold: int | None = None) -> dict[str, Rows]:
         """Rows of the store: {"train", "val", "test"} -> int64 [n], ascending, disjoint.
 
         fold: for a split into folds, the one to test on; the next one validates, the rest trains.
@@ -103,7 +105,7 @@ class Split:
             last = self.folds - 1
             if fold is None:
                 raise SplitError(
-                    f"the split has {self.folds} folds; say which with --fold 0..{last}"
+                    f"the split has {self.folds} folds; choose one with --fold 0..{last}"
                 )
             if not 0 <= fold <= last:
                 raise SplitError(f"fold {fold} does not exist; the split has folds 0 to {last}")
@@ -113,15 +115,15 @@ class Split:
             masks = {"train": known & ~test & ~val, "val": val, "test": test}
         elif fold is not None:
             raise SplitError(
-                f"fold {fold} was asked for, but a split of scheme {self.scheme} has none"
+                f"fold {fold} was requested, but a split of scheme {self.scheme} has none"
             )
         else:
             masks = {name: codes == code for code, name in enumerate(PARTS)}
         return {name: np.flatnonzero(mask) for name, mask in masks.items()}
 
 
-def by_name(cases: npt.NDArray[np.str_], codes: Mapping[str, int]) -> npt.NDArray[np.int16]:
-    """Spread a code per case over the patches: int16 [N]; OUT for a case that is not named.
+def by_name(cases: npt.NDArray[np.str_], codes: Mapping[str, int]) -> Codes:
+    """Spread a code per case over the patches: int16 [N]; OUT for a case that is not listed.
 
     >>> by_name(np.array(["a", "b", "a"]), {"a": 2}).tolist()
     [2, -1, 2]
@@ -148,7 +150,7 @@ def write_split(split: Split, path: str | os.PathLike[str]) -> None:
 
 
 def split_text(split: Split) -> str:
-    """The whole file as text; the same split always gives the same text."""
+    """The complete file as text; the same split always gives the same text."""
     out = io.StringIO()
     head = [("scheme", split.scheme)]
     if split.seed is not None:
@@ -156,7 +158,7 @@ def split_text(split: Split) -> str:
     head += [("store", split.store_digest), ("leaking", "yes" if split.leaking else "no")]
     if split.folds:
         head.append(("folds", str(split.folds)))
-    head += sorted(split.facts.items())
+    head += sorted(split.headers.items())
     head += [("note", note) for note in split.notes] + [("mark", mark) for mark in split.marks]
     out.write(f"# eosin split {FORMAT}\n")
     out.writelines(f"# {key}: {' '.join(value.split())}\n" for key, value in head)
@@ -179,7 +181,7 @@ def is_split(path: Path) -> bool:
 def read_split(path: str | os.PathLike[str]) -> Split:
     """Read a file that ``write_split`` made, or a person edited.
 
-    Raises SplitError, with the line, when it is not such a file or does not hold together.
+    Raises SplitError, with the line, when it is not such a file or contradicts itself.
     """
     source = Path(path)
     head, rows = read_table(source)
@@ -204,11 +206,11 @@ def read_split(path: str | os.PathLike[str]) -> Split:
     seen: set[str] = set()
     for line, (name, word) in rows:
         if name in seen:
-            raise SplitError(f"{source}, line {line}: {unit} {name!r} stands twice")
+            raise SplitError(f"{source}, line {line}: {unit} {name!r} is listed twice")
         seen.add(name)
         if unit == "patch" and name != str(len(names)):
             raise SplitError(
-                f"{source}, line {line}: patch {name!r} where {len(names)} should stand; "
+                f"{source}, line {line}: patch {name!r} where {len(names)} is expected; "
                 "every patch has one row, in the order of the store"
             )
         names.append(name)
@@ -220,7 +222,7 @@ def read_split(path: str | os.PathLike[str]) -> Split:
     if leaking not in ("yes", "no"):
         raise SplitError(f"{source}: '# leaking:' must be yes or no, not {leaking!r}")
     if seed is not None and not re.fullmatch(r"-?\d{1,18}", seed):
-        raise SplitError(f"{source}: '# seed:' must be a whole number, not {seed!r}")
+        raise SplitError(f"{source}: '# seed:' must be an integer, not {seed!r}")
     known = {"eosin split", "scheme", "seed", "store", "leaking", "folds", "note", "mark"}
     return Split(
         scheme=_one(head, "scheme", source) or "",
@@ -233,14 +235,14 @@ def read_split(path: str | os.PathLike[str]) -> Split:
         leaking=leaking == "yes",
         notes=tuple(head.get("note", ())),
         marks=tuple(head.get("mark", ())),
-        facts={key: values[0] for key, values in head.items() if key not in known},
+        headers={key: values[0] for key, values in head.items() if key not in known},
     )
 
 
 def _one(head: Mapping[str, list[str]], key: str, source: Path) -> str | None:
     values = head.get(key, [])
     if len(values) > 1:
-        raise SplitError(f"{source}: '# {key}:' stands {len(values)} times")
+        raise SplitError(f"{source}: '# {key}:' is there {len(values)} times")
     if (not values or not values[0]) and key != "seed":
         raise SplitError(f"{source}: the line '# {key}: ...' is missing; make the split again")
     return values[0] if values else None
@@ -251,14 +253,14 @@ def _folds(head: Mapping[str, list[str]], column: str, source: Path) -> int:
         return 0
     text = _one(head, "folds", source) or ""
     if not re.fullmatch(r"\d{1,4}", text) or int(text) < 3:
-        raise SplitError(f"{source}: '# folds:' must be a whole number of 3 or more, not {text!r}")
+        raise SplitError(f"{source}: '# folds:' must be an integer of 3 or more, not {text!r}")
     return int(text)
 
 
 def part_code(word: str, source: Path, line: int) -> int:
     """The code of a part's name as people write it (validation, valid and val are one).
 
-    Raises SplitError that names file and line for any other word.
+    Raises SplitError with file and line for any other word.
     """
     name = _SPELLINGS.get(word.strip().lower())
     if name is None:
@@ -271,7 +273,7 @@ def part_code(word: str, source: Path, line: int) -> int:
 def fold_code(word: str, folds: int, source: Path, line: int) -> int:
     """The number of a fold, or OUT.
 
-    Raises SplitError that names file and line for anything else.
+    Raises SplitError with file and line for anything else.
     """
     if word.strip().lower() in ("out", ""):
         return OUT
@@ -280,9 +282,7 @@ def fold_code(word: str, folds: int, source: Path, line: int) -> int:
     return int(word)
 
 
-def read_table(
-    source: Path,
-) -> tuple[dict[str, list[str]], Iterator[tuple[int, tuple[str, str]]]]:
+def read_table(source: Path) -> tuple[dict[str, list[str]], Iterator[tuple[int, tuple[str, str]]]]:
     """The header lines as key -> values, and (line, (first, second)) for every row.
 
     The column names come first.
@@ -291,13 +291,13 @@ def read_table(
     try:
         size = source.stat().st_size
         if size > _MAX_BYTES:
-            raise SplitError(f"{source} has {size:,} bytes; that is no split")
+            raise SplitError(f"{source} has {size:,} bytes; that is not a split")
         text = source.read_text("utf-8-sig")
     except FileNotFoundError:
         raise SplitError(f"{source}: no such file; make a split with: eosin split STORE") from None
     except (OSError, UnicodeDecodeError) as error:
         raise SplitError(f"{source} cannot be read as text ({error})") from None
-    # Not splitlines: it also cuts at characters that may stand inside a name.
+    # Not splitlines: it also cuts at characters that may be inside a name.
     lines = text.replace("\r\n", "\n").split("\n")
     head: dict[str, list[str]] = {}
     start = 0
@@ -319,7 +319,7 @@ def _rows(lines: list[str], start: int, source: Path) -> Iterator[tuple[int, tup
                 continue
             line = start + reader.line_num
             if len(row) != 2:
-                raise SplitError(f"{source}, line {line}: {len(row)} columns where 2 should be")
+                raise SplitError(f"{source}, line {line}: {len(row)} columns instead of 2")
             yield line, (row[0].strip(), row[1].strip())
     except csv.Error as error:
         raise SplitError(f"{source}, line {start + reader.line_num}: {error}") from None

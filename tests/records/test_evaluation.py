@@ -76,9 +76,8 @@ def test_the_schema_is_the_published_one_and_accepts_what_is_written():
 def test_what_evaluate_gives_is_an_evaluation():
     sections = evaluate(
         Scored.of([0, 1] * 6, [0.1, 0.9] * 6, list("aabbccddeeff")),
-        classes=["n", "p"],
-        replicates=20,
-    )
+        classes=["n", "p"], replicates=20,
+    )  # fmt: skip
     evaluation = Evaluation.model_validate(sections)
     assert unknown_keys(evaluation) == []
     assert without_format(evaluation.to_json()) == without_format(sections)

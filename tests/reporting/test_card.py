@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,12 @@ import pytest
 from eosin.records.environment import RunEnvironment
 from eosin.records.evaluation import Evaluation
 from eosin.records.model import ModelFacts
+from eosin.records.shared import case_digest, shared_value
 from eosin.reporting.cards import build
 from eosin.reporting.limits import known_limits
 from eosin.reporting.markdown import code, escaped, paragraph, table
 from eosin.reporting.material import Material
 from eosin.reporting.report import model_card
-from eosin.reporting.verdict import verdict
 from eosin.reporting.words import INTENDED_USE
 
 HEADINGS = [
@@ -100,7 +101,7 @@ def card(
 ) -> str:
     """MODEL_CARD.md of these facts."""
     facts = material(evaluation, model, environment, recipe)
-    return model_card(facts, verdict(facts.evaluation), build(facts))
+    return model_card(facts)
 
 
 def limits(
@@ -123,7 +124,8 @@ def test_everything_measured_is_in_the_card() -> None:
         "| positive among them | 37.5 % |", "| digest | 79041b |", "| layout | idc |",
         "| seed | 7 |", "| optimizer | muon |", "| time | 328 seconds |",
         "| AUROC | 0.930 (0.880 to 0.980) | 0.500 (0.450 to 0.550) |", "| F1 | – | – |",
-        "from 0.700 (case 9) to 0.900 (case 7)", "| patches trained on | 11,853 |",
+        f"from 0.700 (case {case_digest('9', '79041b')}) to 0.900",
+        "| patches trained on | 11,853 |",
         "use 0.310 (balanced accuracy, chosen on validation).", "Only a few.",
         "percentile bootstrap over cases (2,000 replicates)",
         "The test part is missing.", "Somewhat too good.",
@@ -171,7 +173,8 @@ def test_any_one_missing_fact_leaves_the_rest(absent: str) -> None:
         {} if absent == "environment" else ENVIRONMENT,
         {} if absent == "recipe" else RECIPE,
     )
-    text = model_card(facts, verdict(facts.evaluation), build(facts))
+    text = model_card(facts)
+    build(facts)
     assert re.findall(r"^## (.*)$", text, re.M) == HEADINGS
     assert not [problem for problem in facts.problems if "could not be made" in problem]
     for block in re.findall(r"(?:^\|.*\|\n)+", text, re.M):
@@ -313,3 +316,39 @@ def test_each_class_with_the_band_and_without_it() -> None:
     assert "| negative | 60 | 75.0 % | 2.0 % | 10.0 % |" in text
     assert "| positive | 40 | 40.0 % | 10.0 % | 20.0 % |" in text
     assert "| all patches | 100 | 61.0 % | 4.0 % | 14.0 % |" in text
+
+
+def test_no_absolute_path_and_no_case_is_in_the_card() -> None:
+    place = "/home/Ann Lee/runs/first run"
+    point = EVALUATION["operating_points"][0] | {
+        "per_case": {"missed_positive": {"median": 1.0, "worst": 4, "worst_case": "Lee 7"}}
+    }
+    evaluation = EVALUATION | {
+        "run": place, "store": {"path": "/home/Ann Lee/my data.store"},
+        "cases": [{"case": name, "accuracy": interval(0.7)} for name in ("Lee 7", "12")],
+        "operating_points": [point], "warnings": ["Case Lee 7 has few patches."],
+        "published": {"comparable": False, "reason": "", "rows": [
+            {"name": "Some 2014", "source": "SPIE 9041", "protocol": "49 cases"}]},
+    }  # fmt: skip
+    finding = {"kind": "consecutive-cases", "severity": "hint", "sentence": "apart: Lee 7/Lee 8"}
+    environment = ENVIRONMENT | {
+        "command": f"eosin train '/home/Ann Lee/my data.store' -o '{place}'",
+        "audit": {"leaking": False, "findings": [finding]},
+    }
+    facts = material(evaluation, MODEL, environment)
+    facts.problems.append(f"no explanation maps: '{place}/model.safetensors' is damaged")
+    text = model_card(replace(facts, folder=Path(place), run=Path(place)))
+    assert "Lee 7" not in text
+    assert "Ann Lee" not in text
+    assert "/home" not in text
+    digest = case_digest("Lee 7", "79041b")
+    assert f"worst 4 (case {digest})" in text
+    assert f"Case {digest} has few patches." in text
+    assert "eosin train 'my data.store' -o 'first run'" in text
+    assert "eosin evaluate 'first run'" in text
+    assert "Some 2014: SPIE 9041." in text
+
+
+def test_the_worst_case_and_a_path_with_spaces_are_shared_as_others_may_see_them() -> None:
+    shown = shared_value({"worst_case": "12", "path": "/home/Ann Lee/my data/a.store"}, "0f")
+    assert shown == {"worst_case": case_digest("12", "0f"), "path": "a.store"}

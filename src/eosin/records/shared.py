@@ -23,8 +23,10 @@ _PATH = re.compile(
 #: How sentences of earlier versions list cases.
 _LISTED = re.compile(r" \(cases? [^()]*\)|(?<=case\(s\)) \([^()]*\)")
 #: Keys whose values are names of cases or slides, and keys that say where single images are from.
-_NAMES = ("case", "cases", "slide")
+_NAMES = ("case", "cases", "slide", "worst_case")
 _SOURCES = ("source", "examples", "watched", "command")
+#: Keys whose whole value is a path, which may have spaces.
+_PATHS = ("path", "run", "file")
 
 
 def case_digest(case: str, key: str) -> str:
@@ -73,10 +75,16 @@ def shared_value(value: Any, key: str, cases: Collection[str] = ()) -> Any:
     {'run': 'run', 'n': 2}
     """
     if isinstance(value, Mapping):
+        # The source of a published figure is a citation.
+        dropped = () if "protocol" in value else _SOURCES
         return {
-            name: _named(each, key, cases) if name in _NAMES else shared_value(each, key, cases)
+            name: _named(each, key, cases)
+            if name in _NAMES
+            else _last_part(each)
+            if name in _PATHS and isinstance(each, str) and _PATH.match(each)
+            else shared_value(each, key, cases)
             for name, each in value.items()
-            if name not in _SOURCES
+            if name not in dropped
         }
     if isinstance(value, list | tuple):
         return [shared_value(each, key, cases) for each in value]

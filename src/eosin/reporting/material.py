@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,9 +20,11 @@ from eosin.records.agreement import check_agreement
 from eosin.records.environment import RunEnvironment
 from eosin.records.evaluation import Evaluation
 from eosin.records.model import ModelFacts
+from eosin.records.shared import shared_evaluation, shared_model, shared_text
 from eosin.reporting.blocks import MissingPart
 from eosin.reporting.words import sentence
 from eosin.runs import RunFolder
+from eosin.splitting.seen import case_names
 
 if TYPE_CHECKING:
     from eosin.models.classifier import Classifier
@@ -58,6 +60,33 @@ class Material:
         text = f"{what} could not be made: {type(error).__name__}: {error}"
         self.problems.append(text)
         return sentence(text)
+
+    def shared(self) -> Material:
+        """The same as others may see it: no absolute path, no name of a case."""
+        model, evaluation = self.model, self.evaluation
+        key = (model and model.store_digest) or evaluation.store.digest
+        names = case_names(RunFolder(self.run)) | {row.case for row in evaluation.cases}
+        if self.store is not None:
+            names |= {str(case) for case in np.unique(self.store.cases)} - {""}
+
+        def text(sentence: str) -> str:
+            return shared_text(sentence, names, key)
+
+        environment = shared_evaluation(self.environment.to_json(), key, names)
+        command = {"command": text(self.environment.command)}
+        return replace(
+            self,
+            folder=_shared_path(self.folder),
+            run=_shared_path(self.run),
+            evaluation=Evaluation.model_validate(
+                shared_evaluation(evaluation.to_json(), key, names)
+            ),
+            model=model and shared_model(model, names),
+            environment=RunEnvironment.model_validate(environment | command),
+            recipe_text=text(self.recipe_text),
+            gone={what: text(why) for what, why in self.gone.items()},
+            problems=[text(problem) for problem in self.problems],
+        )
 
     @property
     def name(self) -> str:
@@ -180,6 +209,10 @@ def recorded(path: str, folder: Path, evaluation: Evaluation) -> Path:
         bases += [base.parents[depth - 1] for base in (here, here.parent) if _ends(base, run)]
     places = [base / path for base in bases]
     return next((place for place in places if place.exists()), Path(path))
+
+
+def _shared_path(path: Path) -> Path:
+    return Path(path.name) if path.is_absolute() else path
 
 
 def _ends(base: Path, run: Path) -> bool:

@@ -42,22 +42,28 @@ def write_report(
     not the evaluated one; whatever else fails becomes a sentence in the page and in ``problems``.
     """
     material = read(run_path, store)
-    diagnoses = material.model.diagnoses if material.model else ()
-    judged = verdict(material.evaluation, diagnoses=[each.sentence for each in diagnoses])
     cards = build(material)
     folder = RunFolder(material.folder)
-    folder.write_text("MODEL_CARD.md", model_card(material, judged, cards))
-    folder.write_text("report.html", page(material, judged, cards))
+    folder.write_text("MODEL_CARD.md", model_card(material))
+    folder.write_text("report.html", page(material, _verdict(material), cards))
     return Written(folder / "report.html", tuple(dict.fromkeys(material.problems)))
 
 
-def model_card(material: Material, judged: Verdict, cards: Sequence[Card]) -> str:
-    """MODEL_CARD.md as text: the verdict and the cards about the model, in the order of a card."""
-    model = material.model
+def model_card(material: Material) -> str:
+    """MODEL_CARD.md as text: the verdict and the cards about the model, in the order of a card.
+
+    The card is made to be passed on, so it is made from what others may see.
+    """
+    shared = material.shared()
+    model = shared.model
     name = (model and (model.recipe or model.architecture)) or "a classifier of patches"
-    by_name = {card.name: card for card in cards}
-    shown = [verdict_card(judged), *(by_name[key] for key in MODEL_CARD)]
-    return as_markdown(f"Model card: {name}", shown)
+    cards = [verdict_card(_verdict(shared)), *build(shared, MODEL_CARD)]
+    return as_markdown(f"Model card: {name}", cards)
+
+
+def _verdict(material: Material) -> Verdict:
+    diagnoses = material.model.diagnoses if material.model else ()
+    return verdict(material.evaluation, diagnoses=[each.sentence for each in diagnoses])
 
 
 def page(material: Material, judged: Verdict, cards: Sequence[Card]) -> str:

@@ -22,8 +22,8 @@ import numpy as np
 from harness import hardware
 from sklearn import metrics as sk
 
+from eosin.evaluation.definitions import BINARY
 from eosin.evaluation.intervals import bootstrap
-from eosin.evaluation.metrics import BINARY
 from eosin.evaluation.resampling import draws, replicate_figures
 
 

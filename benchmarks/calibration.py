@@ -28,7 +28,7 @@ from bootstrap import hardware
 
 from eosin.records.scored import Scored
 from eosin.trust.benefit import decision_curve
-from eosin.trust.calibration import measure_calibration, say_calibration
+from eosin.trust.calibration import calibration_effect, measure_calibration
 from eosin.trust.reliability import equal_mass, expected_calibration_error
 from eosin.trust.temperature import fit_isotonic, fit_temperature, softmax
 from eosin.trust.totals import replicate_totals
@@ -141,7 +141,7 @@ def real(path: Path, halves: int) -> list[dict[str, Any]]:
         fit, rest = (tuple(part[rows] for part in val) for rows in (mine, ~mine))
         kept.append(fitted_and_measured(fit, rest))
     heat, outside = fitted_and_measured(val, out)
-    print("cases outside:", say_calibration(outside))
+    print("cases outside:", calibration_effect(outside))
     rows = []
     for name, found in (("other half, mean", kept), ("cases outside", [(heat, outside)])):
         row: dict[str, Any] = {"table": "real", "name": f"{name} of {len(found)}"}

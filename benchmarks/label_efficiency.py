@@ -28,14 +28,15 @@ from typing import Any
 import numpy as np
 
 from eosin.config import Recipe, read_recipe
+from eosin.data.published import published_parts
 from eosin.data.store import PatchStore
 from eosin.figures.canvas import BLUE, GREEN, INK, ORANGE, canvas, legend, save
 from eosin.memory import keep_freed_memory
 from eosin.probing.probe import begin, fit_probe, probe_recipe
 from eosin.records.model import ModelFacts
 from eosin.runs import RunFolder, environment
-from eosin.splitting.published import published_parts
-from eosin.splitting.splits import Split, by_file
+from eosin.splitting.split_file import Split
+from eosin.splitting.splits import by_file
 from eosin.training.session import fit, start
 
 ROOT = Path(__file__).parents[1]

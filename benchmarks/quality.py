@@ -27,7 +27,8 @@ from eosin.data.store import PatchStore
 from eosin.inference.assess import assess
 from eosin.memory import keep_freed_memory
 from eosin.runs import environment
-from eosin.splitting.splits import Split, by_given, by_published
+from eosin.splitting.split_file import Split
+from eosin.splitting.splits import by_given, by_published
 from eosin.training.loop import Reporter
 from eosin.training.session import fit, start
 

@@ -100,9 +100,9 @@ def tutorial(archive: Path, folder: Path, budget: float) -> Row:
     import torch
     import tutorial as way
 
+    from eosin.data.published import published_cases
     from eosin.evaluation.ranking import auroc
     from eosin.models.article import ArticleNetwork
-    from eosin.splitting.published import published_cases
 
     parts = {case.case: case.part for case in published_cases()}
     begun = time.perf_counter()

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from eosin.records.evaluation import json_schema
+from eosin.records.evaluation import Evaluation
 from eosin.records.export import ExportFacts
 from eosin.records.model import Fitted, ModelFacts
 
@@ -21,7 +21,7 @@ FOLDER = Path(__file__).parent / "reference" / "schemas"
 def schemas() -> dict[str, str]:
     """File name -> text."""
     schema = {
-        "evaluation.json": json_schema(),
+        "evaluation.json": _of(Evaluation),
         "model.json": _of(ModelFacts, "fitted"),
         "fitted.json": _of(Fitted),
         "export.json": _of(ExportFacts),

@@ -450,7 +450,7 @@ def _():
     - With two inputs it is a straight line; with more, a flat cut through a larger space.
     - Its learning rule changes weights only after a mistake, and finds a line where there is one.
     - It cannot answer XOR. Two layers can, but the rule says nothing about the weights of a layer
-      whose right answers nobody knows.
+      whose right answers nobody has.
 
     **Next:** `eosin learn 2`. The perceptron jumps from no to yes in a single step, and a machine
     that jumps cannot be improved little by little. What should replace the jump?

@@ -76,7 +76,7 @@ def _(nudge):
 @app.cell(hide_code=True)
 def _():
     mo.md(r"""
-    The step says nothing until it says everything. A nudge that goes the *right way* earns the same
+    The step answers nothing until it answers everything. A nudge that goes the *right way* earns the same
     answer as one that goes wrong, so nobody can tell them apart, and there is nothing to follow.
     The curve on the right answers every nudge. It is the **sigmoid**:
 

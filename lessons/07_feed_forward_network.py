@@ -91,7 +91,7 @@ def _(across, malignant, names, tumors, up):
 def _(malignant):
     _base = 1 - malignant.mean()
     mo.md(f"""
-    First, the number to beat. Who always says "benign", without looking, is right in
+    First, the number to beat. The answer "benign", without looking, is right in
     **{_base:.1%}** of the tumors, and finds not one cancer. Keep it in mind whenever you read an
     accuracy.
 

@@ -48,7 +48,7 @@ def _():
     patch is a square of 0.2 millimeters.
 
     You need not have it. A program draws four cases in the same layout, with the same oddities.
-    *They are not tissue, and no result on them says anything about a disease. Research and
+    *They are not tissue, and no result on them tells anything about a disease. Research and
     education only, not for diagnosis.* If you have packed the real one, name it when you start:
     `EOSIN_STORE=idc.store eosin learn 11`.
     """)

@@ -294,7 +294,7 @@ def _():
 @app.cell(hide_code=True)
 def _():
     mo.md(r"""
-    This is a fault of its own. `argmax` answers *in which column is the largest score?* There is one
+    This is a separate fault. `argmax` answers *in which column is the largest score?* There is one
     column, number 0, so the answer is 0. **Mending the loss alone would train a network and still
     report the base rate.**
 
@@ -412,7 +412,7 @@ def _(neighbors, store):
 
     With {len(np.unique(store.cases))} cases, chance alone would find the same case in
     {1 / len(np.unique(store.cases)):.0%}. Each case has its own stain, focus and tissue; who
-    recognizes the case, knows much of the answer. {_worth} The tutorial's split measures
+    recognizes the case, has much of the answer. {_worth} The tutorial's split measures
     *recognition of cases it has seen*. A new case is what a classifier would meet.
 
     **And one part is missing.** The tutorial has train and test and nothing else, so every choice

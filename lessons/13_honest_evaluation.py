@@ -73,7 +73,7 @@ def _():
     ## What had it seen before?
 
     A **leak** is anything that the parts of a split share and a new case would not. eosin looks for
-    it before each training. Here is what its audit says of two splits of 20 cases:
+    it before each training. Here is what its audit finds in two splits of 20 cases:
     """)
     return
 
@@ -386,7 +386,7 @@ def _(cases, logits, surprise, truth):
     ## How different might it have come out?
 
     The test part has {len(truth["test"])} patches, but only {len(set(cases["test"]))} cases. Which of the two
-    numbers says how sure a figure is? The **bootstrap** answers by pretending: draw as many again
+    numbers shows how sure a figure is? The **bootstrap** answers by pretending: draw as many again
     from what is there, with repetition, measure, and repeat. The middle 95 % of the results are the
     interval. Draw *patches*, or draw *whole cases*:
     """)

@@ -71,7 +71,7 @@ def _():
     small = ["batch_size=32", "arguments.widths=[8,16,32,64]", "arguments.blocks=[0,0,1,1]"]
 
     def train(name, recipe, settings):
-        """Train on the training cases; what the run says of itself, for the table."""
+        """Train on the training cases; what the run recorded, for the table."""
         session, _ = start(store, split, read_recipe(recipe, settings), folder / name)
         facts = fit(session)
         rows = session.run.metrics()

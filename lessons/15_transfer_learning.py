@@ -4,7 +4,7 @@
 # ///
 """Transfer learning
 
-Goal: begin where another training ended, and measure when that is worth more than more patches.
+Goal: start where another training ended, and measure when that helps more than more patches.
 Minutes: 12
 Prerequisites: lesson 13 (honest evaluation) and lesson 14 (a better network)
 """
@@ -36,7 +36,7 @@ def _():
     mo.md(r"""
     # 15. Transfer learning
 
-    **Goal.** You begin where another training ended, and measure when that is worth more than more
+    **Goal.** You start where another training ended, and measure when that helps more than more
     patches. **You need** lessons 13 and 14. About 12 minutes.
 
     You are a small laboratory. You have a handful of labeled patches of three cases. Somebody else has

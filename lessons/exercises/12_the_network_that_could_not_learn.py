@@ -6,7 +6,7 @@ EXERCISES = (
     Code(
         question=(
             "**Exercise 1: see it yourself.** Write `log_softmax(scores)`: from a list of scores of one patch to "
-            "the list of the logarithms of their softmax. Then think what it says of a single score. "
+            "the list of the logarithms of their softmax. Then think what the answer is for a single score. "
             "(`np` is there. Large scores must not overflow: subtracting the largest score from all "
             "changes nothing, since it cancels.)"
         ),
@@ -56,7 +56,7 @@ EXERCISES = (
             "    z = np.array(scores, dtype=float)\n"
             "    return np.log(1 / (1 + np.exp(-z)))",
         ),
-        praise="And look at the last test: of one score it says 0, whatever the score.",
+        praise="And look at the last test: for one score the answer is 0, for any score.",
     ),
     Number(
         question=(

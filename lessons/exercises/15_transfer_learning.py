@@ -14,10 +14,10 @@ EXERCISES = (
         wrong=("128", "66", "64"),
         near={
             128.0: "Each of the two scores has a bias as well.",
-            66.0: "There are two scores, each with weights of its own.",
+            66.0: "There are two scores, each with its own weights.",
         },
         tolerance=0.5,
-        praise="The table above says the same.",
+        praise="The table above shows the same.",
     ),
     Choice(
         question=(

@@ -3,7 +3,7 @@
 ::
 
     EosinError                     a sentence for a person: what, where, what to do
-    ├── UserError                  exit code 2: the request cannot be carried out as it stands
+    ├── UserError                  exit code 2: the request cannot be carried out
     │   ├── SourceError            the thing to pack cannot be read or understood
     │   ├── StoreError             not a store, or a damaged one
     │   ├── SplitError             a split that does not fit the store or itself
@@ -20,7 +20,7 @@
         ├── TrainingError          the loss is not a number, the memory is full, ...
         └── StoppedError           Ctrl-C or a stop signal (exit code 130); the state is saved
 
-Exit codes: 2 for what the user can mend in the request, 1 for failures, 130 for Ctrl-C.
+Exit codes: 2 for what the user can fix in the request, 1 for failures, 130 for Ctrl-C.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from collections.abc import Iterable
 
 
 class EosinError(Exception):
-    """A sentence for a person: what was found, where, and what to do."""
+    """A sentence for a person: what is wrong, where, and what to do."""
 
     exit_code = 1
 
 
 class UserError(EosinError):
-    """The request cannot be carried out as it stands."""
+    """The request cannot be carried out."""
 
     exit_code = 2
 
@@ -96,7 +96,7 @@ _EXTRAS = {
 
 
 def missing_extra(error: ModuleNotFoundError, purpose: str) -> MissingExtraError | None:
-    """What to install where an import failed for want of an optional part; None for any other.
+    """What to install where an import failed for lack of an optional part; None for any other.
 
     >>> print(missing_extra(ModuleNotFoundError(name="torch"), "training"))
     training needs an optional part; install it with: pip install "eosin[train]"
@@ -123,17 +123,17 @@ class DownloadError(FailureError):
 
 
 class TrainingError(FailureError):
-    """Training cannot go on."""
+    """Training cannot continue."""
 
 
 class StoppedError(FailureError):
-    """The user stopped a long job; what was done is saved and the message says how to go on."""
+    """The user stopped a long job; what was done is saved and the message says how to resume."""
 
     exit_code = 130
 
 
 def closest(name: str, known: Iterable[str]) -> str:
-    """A hint that names the closest known words, or all of them when there are few.
+    """A hint that lists the closest known words, or all of them when there are few.
 
     >>> closest("epoch", ["epochs", "batch_size", "seed"])
     'did you mean epochs?'

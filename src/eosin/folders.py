@@ -1,4 +1,4 @@
-"""Files and folders are there complete or not at all, and what eosin made is told from the rest.
+"""Files and folders are there complete or not at all, and what eosin made is recognized.
 
 One place writes: under a temporary name that no other writer shares, then in place by one rename.
 A writer has a lock on its temporary file or folder, so leftovers of killed writers are known by
@@ -27,8 +27,8 @@ Inputs = Mapping[str, Path_ | None]
 
 
 @contextlib.contextmanager
-def scratch_file(beside: Path_) -> Iterator[Path]:
-    """A path for a temporary file in the folder of ``beside``; the file is removed at the end.
+def scratch_file(path: Path_) -> Iterator[Path]:
+    """A path for a temporary file in the folder of ``path``; the file is removed at the end.
 
     Files of this name that killed processes left behind are removed first.
 
@@ -39,7 +39,7 @@ def scratch_file(beside: Path_) -> Iterator[Path]:
     ...     os.listdir(folder)
     []
     """
-    target = Path(beside)
+    target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     sweep(target)
     temporary = _temporary(target)
@@ -353,7 +353,7 @@ def _claim(leftover: Path) -> Lock | None:
 
 
 def _name_target(error: OSError, temporary: Path, target: Path) -> None:
-    """Let an error name what the user asked for, and say what a mount point needs."""
+    """Let an error name the requested path, and explain what a mount point needs."""
     if error.filename == str(temporary):
         error.filename, error.filename2 = str(target), None
     if error.errno in (errno.EXDEV, errno.EBUSY):

@@ -109,7 +109,7 @@ def belongs(name: str, kind: str) -> bool:
 
 
 def recognize(folder: Path) -> str:
-    """The kind of a folder without a mark, as earlier versions made them, by what its files say."""
+    """The kind of a folder without a mark, as earlier versions made them, by its files."""
     if _json(folder / "store.json").get("format") and (folder / "patches.npy").is_file():
         return "store"
     if _is_run(folder):

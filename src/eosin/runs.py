@@ -115,7 +115,7 @@ class RunFolder:
 
     def write_json(self, name: str, data: Mapping[str, Any]) -> None:
         """Write a JSON object, complete or not at all; NaN and infinities become null."""
-        self.write_text(name, json.dumps(_finite(dict(data)), indent=1, ensure_ascii=False) + "\n")
+        self.write_text(name, json.dumps(finite(dict(data)), indent=1, ensure_ascii=False) + "\n")
 
     def write_text(self, name: str, text: str) -> None:
         """Write a text file, complete or not at all."""
@@ -138,7 +138,7 @@ class RunFolder:
     def append_metrics(self, row: Mapping[str, Any]) -> None:
         """Add one line to metrics.jsonl."""
         with open(self / "metrics.jsonl", "a", encoding="utf-8") as file:
-            file.write(json.dumps(_finite(dict(row)), ensure_ascii=False) + "\n")
+            file.write(json.dumps(finite(dict(row)), ensure_ascii=False) + "\n")
 
     def keep_metrics(self, rows: int) -> None:
         """Cut metrics.jsonl to its first rows: those of the last checkpoint."""
@@ -198,11 +198,18 @@ def environment() -> dict[str, Any]:
     }
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """The same value with NaN and infinities replaced by None, as JSON has neither.
+
+    >>> finite({"a": [1.0, float("nan")]})
+    {'a': [1.0, None]}
+    """
     if isinstance(value, dict):
-        return {str(key): _finite(item) for key, item in value.items()}
+        return {str(key): finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
+    if hasattr(value, "item") and getattr(value, "ndim", 1) == 0:
+        value = value.item()
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -9,11 +9,14 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def asked_to_stop(first: Callable[[], None] = lambda: None) -> Iterator[Callable[[], bool]]:
+def asked_to_stop(
+    first: Callable[[], None] = lambda: None, *, insist: bool = True
+) -> Iterator[Callable[[], bool]]:
     """Whether Ctrl-C or SIGTERM has come; the second one raises KeyboardInterrupt at once.
 
-    first: called at the first one, to tell that the work stops after its step. Outside the main
-    thread, where Python takes no signals, the answer is always no.
+    first: called at the first one, to tell that the work stops after its step. insist: False where
+    a second one must not interrupt the step. Outside the main thread, where Python takes no
+    signals, the answer is always no.
 
     >>> with asked_to_stop() as stop:
     ...     stop()
@@ -25,10 +28,11 @@ def asked_to_stop(first: Callable[[], None] = lambda: None) -> Iterator[Callable
     asked: list[int] = []
 
     def ask(number: int, frame: object) -> None:
-        if asked:
+        if not asked:
+            asked.append(number)
+            first()
+        elif insist:
             raise KeyboardInterrupt
-        asked.append(number)
-        first()
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

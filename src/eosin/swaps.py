@@ -31,7 +31,7 @@ def swap(new: Path, target: Path, *, there: bool) -> None:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
             raise UserError(
-                f"another process has made {target} meanwhile; choose another name"
+                f"another process has made {target} in the meantime; choose another name"
             ) from None
         return
     if _exchange(new, target):

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from eosin.data.store import PatchStore
-from eosin.splitting.splits import by_case, by_folds, by_patch, write_split
+from eosin.splitting.split_file import write_split
+from eosin.splitting.splits import by_case, by_folds, by_patch
 
 Run = Callable[..., Any]
 

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from eosin.data.store import PatchStore
-from eosin.splitting.splits import by_case, by_patch, write_split
+from eosin.splitting.split_file import write_split
+from eosin.splitting.splits import by_case, by_patch
 
 Run = Callable[..., Any]
 TINY = [
@@ -99,7 +100,7 @@ def test_runs_of_several(eosin: Run, trained: Path, tmp_path: Path) -> None:
         ([".", "--curves", "c.pdf"], "ends in .png or .svg"),
         ([".", "--curves", "c.png"], "no curves to draw"),
         ([".", "--diff", "a", "b"], "neither a folder nor a run"),
-        ([".", "--diff", "a", "b", "--best", "auroc"], "--diff stands alone"),
+        ([".", "--diff", "a", "b", "--best", "auroc"], "--diff cannot be combined"),
     ],
 )
 def test_what_runs_cannot_do(

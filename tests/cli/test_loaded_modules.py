@@ -103,7 +103,8 @@ def test_work_loads_what_it_uses(
     made_up_store: PatchStore, make_exported: Callable[..., Path], tmp_path: Path
 ) -> None:
     pytest.importorskip("onnxruntime")
-    from eosin.splitting.splits import by_case, write_split
+    from eosin.splitting.split_file import write_split
+    from eosin.splitting.splits import by_case
 
     write_split(by_case(made_up_store), tmp_path / "given.csv")
     Image.fromarray(np.zeros((50, 50, 3), np.uint8)).save(tmp_path / "a.png")

@@ -21,7 +21,8 @@ import pytest
 
 from eosin.data.store import PatchStore
 from eosin.records.model import ModelFacts
-from eosin.splitting.splits import by_case, by_patch, write_split
+from eosin.splitting.split_file import write_split
+from eosin.splitting.splits import by_case, by_patch
 from eosin.synthetic.archive import make_store
 
 SMALL = [

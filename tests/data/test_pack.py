@@ -189,7 +189,7 @@ def test_an_existing_store_is_replaced_only_on_request(tmp_path):
         pack(path, tmp_path / "s")
     again = pack(path, tmp_path / "s", force=True, mpp=2.0)
     assert (again.mpp, again.digest) == (2.0, first.digest)
-    with pytest.raises(SourceError, match="packed store already"):
+    with pytest.raises(SourceError, match="already a packed store"):
         pack(tmp_path / "s", tmp_path / "t")
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "notes.txt").write_text("mine")

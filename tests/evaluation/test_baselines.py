@@ -6,7 +6,8 @@ import pytest
 from eosin.evaluation import baselines, features
 from eosin.evaluation.baselines import ALL_BASELINES as BASELINES
 from eosin.evaluation.baselines import color_features, small_features
-from eosin.evaluation.metrics import auroc, figure, predicted
+from eosin.evaluation.metrics import figure, predicted
+from eosin.evaluation.ranking import auroc
 
 FITTED = ("color_histogram", "nearest_neighbors", "texture")
 

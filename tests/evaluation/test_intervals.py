@@ -7,8 +7,9 @@ import pytest
 from sklearn import metrics as sk
 
 from eosin.evaluation import intervals, resampling
+from eosin.evaluation.definitions import BINARY, MULTICLASS
 from eosin.evaluation.intervals import bootstrap, mean_over_cases, percentile_interval, within_case
-from eosin.evaluation.metrics import BINARY, MULTICLASS, figure, predicted
+from eosin.evaluation.metrics import figure, predicted
 from eosin.records.scored import Scored
 
 CUT = 0.4

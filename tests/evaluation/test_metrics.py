@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from eosin.evaluation import metrics
+from eosin.evaluation import definitions, metrics, ranking
 from eosin.records.scored import Scored
 
 CUT = 0.4
@@ -33,7 +33,7 @@ def test_two_classes_agree_with_scikit_learn(seed, ties):
         "brier": sk.brier_score_loss(y, p),
         "precision": sk.precision_score(y, called),
     }
-    assert set(expected) == set(metrics.BINARY)
+    assert set(expected) == set(definitions.BINARY)
     for name, value in expected.items():
         assert metrics.figure(name, y, p, threshold=CUT) == pytest.approx(value, abs=1e-12), name
         both = np.stack([1 - p, p], axis=1)
@@ -60,7 +60,7 @@ def test_many_classes_agree_with_scikit_learn(seed):
         "balanced_accuracy": sk.balanced_accuracy_score(y, called),
         "brier": ((p - hot) ** 2).sum(1).mean(),
     }
-    assert set(expected) == set(metrics.MULTICLASS)
+    assert set(expected) == set(definitions.MULTICLASS)
     for name, value in expected.items():
         assert metrics.figure(name, y, p) == pytest.approx(value, abs=1e-12), name
     assert metrics.confusion(y, p).tolist() == sk.confusion_matrix(y, called).tolist()
@@ -74,22 +74,22 @@ def test_macro_figures_leave_out_a_class_that_does_not_occur():
     assert metrics.figure("macro_f1", y, p) == pytest.approx(f1)
     assert metrics.figure("balanced_accuracy", y, p) == 0.5
     aurocs = [sk.roc_auc_score(y == k, p[:, k]) for k in (0, 1)]
-    assert metrics.macro_auroc(y, p) == pytest.approx(np.mean(aurocs))
+    assert ranking.macro_auroc(y, p) == pytest.approx(np.mean(aurocs))
 
 
 def test_curves_agree_with_scikit_learn():
     y, p = two_classes(0, ties=True)
-    false_rate, true_rate = metrics.roc_points(y, p)
+    false_rate, true_rate = ranking.roc_points(y, p)
     expected = sk.roc_curve(y, p, drop_intermediate=False)
     np.testing.assert_allclose(false_rate, expected[0])
     np.testing.assert_allclose(true_rate, expected[1])
-    recall, precision = metrics.precision_recall_points(y, p)
+    recall, precision = ranking.precision_recall_points(y, p)
     expected = sk.precision_recall_curve(y, p)
     np.testing.assert_allclose(recall, expected[1][-2::-1])
     np.testing.assert_allclose(precision, expected[0][-2::-1])
 
 
-@pytest.mark.parametrize("name", metrics.BINARY)
+@pytest.mark.parametrize("name", definitions.BINARY)
 @pytest.mark.parametrize(
     ("y", "p"),
     [([], []), ([0, 1], [np.nan, 0.5]), ([0, 1], [0.5, np.inf])],
@@ -97,7 +97,7 @@ def test_curves_agree_with_scikit_learn():
 )
 def test_empty_and_not_finite_are_nan_with_a_reason(name, y, p):
     assert np.isnan(metrics.figure(name, y, p))
-    reason = metrics.why_undefined(name, Scored.of(y, p))
+    reason = definitions.why_undefined(name, Scored.of(y, p))
     assert reason.startswith(name)
     assert "none" in reason
 
@@ -105,33 +105,33 @@ def test_empty_and_not_finite_are_nan_with_a_reason(name, y, p):
 @pytest.mark.parametrize("only", [0, 1])
 def test_one_class_only(only):
     y, p = np.full(4, only), np.array([0.1, 0.2, 0.8, 0.9])
-    for name in metrics.BINARY:
-        value, reason = metrics.figure(name, y, p), metrics.why_undefined(name, Scored.of(y, p))
+    for name in definitions.BINARY:
+        value, reason = metrics.figure(name, y, p), definitions.why_undefined(name, Scored.of(y, p))
         assert np.isnan(value) == bool(reason), name
     assert metrics.figure("accuracy", y, p) == 0.5
-    assert "all 4 patches" in metrics.why_undefined("auroc", Scored.of(y, p))
-    assert metrics.roc_points(y, p)[0].size == 0
-    assert metrics.precision_recall_points(y, p)[0].size == 0
+    assert "all 4 patches" in definitions.why_undefined("auroc", Scored.of(y, p))
+    assert ranking.roc_points(y, p)[0].size == 0
+    assert ranking.precision_recall_points(y, p)[0].size == 0
 
 
 def test_one_class_only_of_many():
     p = np.full((3, 3), 1 / 3)
-    assert np.isnan(metrics.macro_auroc([1, 1, 1], p))
-    assert "class 1" in metrics.why_undefined("macro_auroc", Scored.of([1, 1, 1], p))
+    assert np.isnan(ranking.macro_auroc([1, 1, 1], p))
+    assert "class 1" in definitions.why_undefined("macro_auroc", Scored.of([1, 1, 1], p))
     assert metrics.figure("accuracy", [1, 1, 1], p) == 0.0
 
 
 def test_equal_scores():
     y, p = np.array([0, 1, 1]), np.full(3, 0.5)
-    assert metrics.auroc(y, p) == 0.5
-    assert metrics.average_precision(y, p) == pytest.approx(2 / 3)
+    assert ranking.auroc(y, p) == 0.5
+    assert ranking.average_precision(y, p) == pytest.approx(2 / 3)
     assert np.isnan(metrics.figure("precision", y, p, threshold=0.6))
 
 
 def test_brier_needs_probabilities():
     assert np.isnan(metrics.brier([0, 1], [-3.0, 2.0]))
-    assert "-3 to 2" in metrics.why_undefined("brier", Scored.of([0, 1], [-3.0, 2.0]))
-    assert metrics.auroc([0, 1], [-3.0, 2.0]) == 1.0
+    assert "-3 to 2" in definitions.why_undefined("brier", Scored.of([0, 1], [-3.0, 2.0]))
+    assert ranking.auroc([0, 1], [-3.0, 2.0]) == 1.0
 
 
 def test_rates_take_many_matrices_at_once():
@@ -156,11 +156,11 @@ def test_rates_take_many_matrices_at_once():
 )
 def test_what_does_not_fit_is_a_value_error(y, p, said):
     with pytest.raises(ValueError, match=said):
-        metrics.auroc(y, p)
+        ranking.auroc(y, p)
 
 
 def test_unknown_figure_and_macro_of_two_classes():
     with pytest.raises(ValueError, match="no figure 'auc'"):
         metrics.figure("auc", [0, 1], [0.1, 0.2])
     with pytest.raises(ValueError, match="K > 2"):
-        metrics.macro_auroc([0, 1], [0.1, 0.2])
+        ranking.macro_auroc([0, 1], [0.1, 0.2])

@@ -7,8 +7,9 @@ import pytest
 
 from eosin.evaluation.baselines import Baseline
 from eosin.evaluation.decisions import choose_threshold
+from eosin.evaluation.definitions import BINARY, MULTICLASS
 from eosin.evaluation.intervals import CASES_UNKNOWN, bootstrap
-from eosin.evaluation.metrics import BINARY, MULTICLASS, figure
+from eosin.evaluation.metrics import figure
 from eosin.evaluation.summary import evaluate
 from eosin.records.points import OperatingPoint
 from eosin.records.scored import Scored

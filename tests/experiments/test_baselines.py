@@ -9,7 +9,8 @@ from eosin.errors import LeakError, SplitError
 from eosin.experiments.baselines import STEPS, TITLES, best_of, figures_of, measure, to_beat
 from eosin.experiments.drawing import baselines_figure
 from eosin.runs import RunFolder
-from eosin.splitting.splits import Split, by_case, by_patch
+from eosin.splitting.split_file import Split
+from eosin.splitting.splits import by_case, by_patch
 
 
 @pytest.fixture(scope="module", autouse=True)

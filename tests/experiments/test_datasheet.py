@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from eosin.data.published import published_cases
 from eosin.data.store import PatchStore, StoreWriter
 from eosin.errors import UserError
 from eosin.experiments.datasheet import (
@@ -14,7 +15,6 @@ from eosin.experiments.datasheet import (
     read_statements,
 )
 from eosin.reporting.datasheet import data_card, limits
-from eosin.splitting.published import published_cases
 from eosin.splitting.splits import by_case, by_folds
 
 

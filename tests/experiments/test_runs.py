@@ -41,6 +41,11 @@ def test_runs_are_found_at_any_depth_and_nothing_else(make_run, tmp_path):
         find_runs(tmp_path / "nowhere")
 
 
+def test_marks_of_an_evaluation_are_sentences(make_run):
+    run = make_run("a", marks=({"kind": "made_up", "sentence": "made-up data"},))
+    assert read_row(run.path).marks == ("made-up data",)
+
+
 def test_a_row_holds_what_the_run_left(make_run):
     row = read_row(make_run("one", auroc=0.93, epochs=4, seed=7).path)
     assert row.status == "finished"
@@ -83,7 +88,7 @@ def test_states(make_run):
         ("recipe.toml", b"\xff\xfe", "recipe.toml cannot be read"),
         ("recipe.toml", None, "has no recipe.toml"),
         ("environment.json", b"{", "environment.json cannot be read"),
-        ("environment.json", b"[]", "holds no JSON object"),
+        ("environment.json", b"[]", "does not contain a JSON object"),
         ("environment.json", b'{"marks": 3}', "something unexpected"),
         ("model.json", b"\x00", "model.json cannot be read"),
         ("evaluation.json", b"{}", "something unexpected"),

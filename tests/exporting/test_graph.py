@@ -15,10 +15,11 @@ import torch
 
 from eosin.errors import UserError
 from eosin.exporting import onnx_file
-from eosin.exporting.graph import INPUT, ExportGraph
+from eosin.exporting.graph import ExportGraph
 from eosin.exporting.onnx_file import make_onnx, save_onnx, trace
 from eosin.models.classifier import Classifier
 from eosin.models.pretrained import ENCODERS, find_encoder
+from eosin.runtime.exported import INPUT
 
 TINY = {"widths": [4, 8], "blocks": [0, 1]}
 KNN = {"head": "knn", "neighbors": 3, "points": 12}

@@ -9,7 +9,7 @@ from eosin.exporting.parity import Reading, Sample, compare, exact, why_not
 from eosin.records.decision import Decision
 from eosin.records.points import Band, OperatingPoint
 
-TWO = Decision(("n", "p"), OperatingPoint("f1", 0.5, band=Band(0.2, 0.8)), 2.0)
+TWO = Decision(("n", "p"), OperatingPoint("f1", 0.5, band=Band(float(np.float32(0.2)), 0.8)), 2.0)
 
 
 def reading(positive: list[float], distances: list[float] | None = None) -> Reading:

@@ -147,11 +147,11 @@ def test_weights_in_parts(hub: Any) -> None:
 def test_given_weights_need_no_hub(hub: Any, tmp_path: Path) -> None:
     file = tmp_path / "a.safetensors"
     file.touch()
-    assert obtain(Spec(gated=True), given=file) == file
-    assert obtain(Spec(), given=tmp_path) == tmp_path
+    assert obtain(Spec(gated=True), file=file) == file
+    assert obtain(Spec(), file=tmp_path) == tmp_path
     assert hub.asked == []
     with pytest.raises(RunError, match="no such file or folder"):
-        obtain(Spec(), given=tmp_path / "b.safetensors")
+        obtain(Spec(), file=tmp_path / "b.safetensors")
 
 
 # Gates and tokens

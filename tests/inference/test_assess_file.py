@@ -23,7 +23,8 @@ from eosin.inference.subject import (
     OWN_SPLIT,
 )
 from eosin.reporting.report import write_report
-from eosin.splitting.splits import Split, by_file
+from eosin.splitting.split_file import Split
+from eosin.splitting.splits import by_file
 
 pytest.importorskip("onnxruntime")
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from eosin import folders
 from eosin.config import read_recipe
 from eosin.data.store import PatchStore, StoreWriter
 from eosin.errors import BusyError, RunError
@@ -24,6 +27,7 @@ from eosin.records.agreement import check_agreement
 from eosin.records.evaluation import Evaluation
 from eosin.records.model import ModelFacts
 from eosin.records.points import REFER
+from eosin.reporting.material import read
 from eosin.reporting.report import write_report
 from eosin.runs import RunFolder
 from eosin.splitting.splits import by_file
@@ -223,10 +227,6 @@ def test_another_seed_changes_intervals_and_nothing_that_is_kept(two: Any) -> No
 
 def test_an_interrupted_evaluation_is_recognized(two: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the report's figures and what the model keeps, every stop is seen."""
-    import os
-
-    import eosin.folders
-
     _, _, run = two
     plain, names = os.replace, []
 
@@ -237,10 +237,10 @@ def test_an_interrupted_evaluation_is_recognized(two: Any, monkeypatch: pytest.M
         plain(source, target)
 
     check_agreement(Evaluation.read(run).fitted_digest, ModelFacts.of_run(run).fitted, run)
-    monkeypatch.setattr(eosin.folders.os, "replace", stops)
+    monkeypatch.setattr(folders.os, "replace", stops)
     with pytest.raises(KeyboardInterrupt):
         assess(reopen(run), options=FittingOptions(0.2, 0.6), **QUICK)
-    monkeypatch.setattr(eosin.folders.os, "replace", plain)
+    monkeypatch.setattr(folders.os, "replace", plain)
     assert names[-1] == "evaluation.json"
     with pytest.raises(RunError, match=r"an evaluation was interrupted; run it again with: eosin"):
         check_agreement(Evaluation.read(run).fitted_digest, ModelFacts.of_run(run).fitted, run)
@@ -272,9 +272,19 @@ def test_the_second_of_two_evaluations_is_told_who_is_at_work(two: Any) -> None:
     assess(reopen(run), options=OPTIONS, **QUICK)
 
 
-def test_paths_are_recorded_absolute_and_relative(two: Any, tmp_path: Path) -> None:
+def test_paths_are_recorded_absolute_and_relative(
+    two: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store, _, run = two
     found = json.loads((run / "evaluation.json").read_text())
     assert Path(found["store"]["path"]) == store.path.resolve()
     assert (run / found["store"]["relative"]).resolve() == store.path.resolve()
     assert Path(found["run"]).is_absolute()
+    # From another working folder, and where run and store were moved together.
+    monkeypatch.chdir(tmp_path)
+    assert read(run).store is not None
+    shutil.copytree(run, tmp_path / "run")
+    shutil.copytree(store.path, tmp_path / store.path.name)
+    found["store"]["path"] = str(tmp_path / "gone")
+    (tmp_path / "run" / "evaluation.json").write_text(json.dumps(found))
+    assert read(tmp_path / "run").store.path.resolve() == (tmp_path / store.path.name).resolve()

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from eosin.errors import UserError
-from eosin.inference.explain import explain, feature_layer, occlusion_windows, overlay
-from eosin.inference.maps import Method, map_place, why_empty
+from eosin.inference.explain import explain, feature_layer, occlusion_windows
+from eosin.inference.maps import Method, map_place, overlay, why_empty
 from eosin.models.classifier import Classifier
 
 SIDE = 32

@@ -12,7 +12,8 @@ import torch
 from eosin.config import Recipe, read_recipe
 from eosin.data.store import PatchStore
 from eosin.inference.assess import assess
-from eosin.splitting.splits import Split, by_case
+from eosin.splitting.split_file import Split
+from eosin.splitting.splits import by_case
 from eosin.training.session import fit, start
 
 

@@ -19,7 +19,7 @@ from eosin.inference.explain import explain
 from eosin.inference.predictor import load
 from eosin.refining.ensemble import ensemble
 from eosin.runs import RunFolder
-from eosin.splitting.splits import Split
+from eosin.splitting.split_file import Split
 from eosin.training.session import fit, reopen, start
 
 Pair = tuple[Path, Path]

@@ -20,7 +20,8 @@ from eosin.refining.ensemble import ensemble
 from eosin.refining.retrain import retrain, unseen_rows
 from eosin.refining.verdict import verdict
 from eosin.runs import RunFolder
-from eosin.splitting.splits import Split, by_case, by_file, write_split
+from eosin.splitting.split_file import Split, write_split
+from eosin.splitting.splits import by_case, by_file
 from eosin.synthetic.archive import make_store
 from eosin.training.loop import Reporter
 from eosin.training.session import reopen

@@ -16,7 +16,7 @@ import polars as pl
 import pytest
 
 from eosin.errors import RunError
-from eosin.evaluation import metrics
+from eosin.evaluation import ranking
 from eosin.evaluation.curves import Curves, thinned
 from eosin.evaluation.summary import evaluate
 from eosin.figures import canvas, curves
@@ -335,7 +335,7 @@ def test_from_another_working_folder_the_store_and_its_pictures_are_found(
         monkeypatch.chdir(working)
         for evaluated in (folder, inner):
             material = read(os.path.relpath(evaluated))
-            assert material.store is not None, material.gone
+            assert material.store is not None, material.missing
             assert material.store.digest == made_up_store.digest
             assert material.run.resolve() == folder
 
@@ -446,7 +446,7 @@ def test_thinning_moves_no_curve_by_a_pixel(count):
     y = (rng.random(count) < 0.3).astype(int)
     y[:2] = 0, 1
     p = rng.normal(0, 1, count) + 1.5 * y
-    for points in (metrics.roc_points(y, p), metrics.precision_recall_points(y, p)):
+    for points in (ranking.roc_points(y, p), ranking.precision_recall_points(y, p)):
         x, height = points
         thin_x, thin_y = thinned(x, height)
         assert len(thin_x) <= min(len(x), 2000)

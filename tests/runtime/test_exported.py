@@ -62,7 +62,7 @@ def test_what_the_file_carries(make_exported: Make, tmp_path: Path) -> None:
     assert predictor.facts.decision().point.threshold == 0.5  # the band of format 1 is around 0.5
     assert predictor.facts.points["balanced"].threshold == 0.45
     assert predictor.exported.info.seen_cases == {"train": ("seen-1",), "val": ("seen-2",)}
-    assert predictor.exported.kind == "fp32"
+    assert predictor.exported.info.kind == "fp32"
 
 
 @pytest.mark.parametrize(

@@ -25,11 +25,16 @@ from eosin.search import workers
 from eosin.search.plan import Search, SearchPlan, without_test
 from eosin.search.search import resume
 from eosin.search.space import Dimension
-from eosin.search.storage import claim, is_free, opened, under_way
+from eosin.search.storage import claim, is_free, opened, rows_of
 from eosin.splitting.split_file import split_text
 from eosin.splitting.splits import by_case
 from eosin.studies.plan import identity
 from eosin.studies.study import Note, Study, StudyResult, silent
+
+
+def running(study: Any) -> list[int]:
+    """Numbers of the trials that have started and not ended."""
+    return [row.number for row in rows_of(study) if row.state == "running"]
 
 
 def begun(
@@ -93,7 +98,7 @@ def test_claims_are_exactly_the_trials_and_no_two_the_same(
     again = claim(study, plan, folder)
     assert again is not None
     assert (again.number, again.taken_over, again.values) == (2, True, values[2])
-    assert under_way(study) == list(range(6))
+    assert running(study) == list(range(6))
     for each in [*claimed, again]:
         each.lock.release()
 
@@ -279,7 +284,7 @@ def test_ctrl_c_stops_all_workers_with_their_state_saved(
     finally:
         thread.join()
     study = opened(folder, Search.reopen(folder, again="").plan)
-    assert under_way(study) == [0, 1]
+    assert running(study) == [0, 1]
     assert is_free(folder, 0)
     assert is_free(folder, 1)
     assert not multiprocessing.active_children()
@@ -300,9 +305,9 @@ def test_workers_end_when_the_one_that_started_them_is_gone(
     parent.send_signal(signal.SIGKILL)
     parent.wait()
     study = opened(folder, plan)
-    numbers = under_way(study)
+    numbers = running(study)
     wait_for(lambda: all(is_free(folder, number) for number in numbers))
-    assert under_way(study) == numbers
+    assert running(study) == numbers
     shutil.rmtree(folder)
 
 

@@ -14,7 +14,6 @@ from eosin.splitting.near import (
     hashes,
     likeness,
     luminance,
-    near_codes_plain,
     reduced,
     spectrum,
     turned,
@@ -27,6 +26,13 @@ def pictures(count: int, size: int = 50, seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     small = rng.integers(0, 256, (count, 9, 9, 3)).astype(np.uint8)
     return np.stack([cv2.resize(p, (size, size), interpolation=cv2.INTER_CUBIC) for p in small])
+
+
+def near_codes_plain(
+    queries: near.Codes, table: near.Codes, *, bits: int = near.MAX_BITS
+) -> tuple[near.Indices, near.Indices]:
+    """All pairs that are close, by comparing all with all: the reference of ``first_near``."""
+    return np.nonzero(np.bitwise_count(queries[:, None] ^ table[None, :]) <= bits)
 
 
 def test_the_hash_of_a_turned_picture_is_the_turned_hash() -> None:

@@ -22,7 +22,7 @@ def same(one: Split, two: Split) -> bool:
     keys = ("scheme", "store_digest", "unit", "names", "folds", "seed", "leaking", "notes", "marks")
     return (
         all(getattr(one, key) == getattr(two, key) for key in keys)
-        and dict(one.facts) == dict(two.facts)
+        and dict(one.headers) == dict(two.headers)
         and one.codes.tolist() == two.codes.tolist()
     )
 
@@ -40,7 +40,7 @@ def test_round_trip_of_any_names(tmp_path: Path, names: list[str], data: st.Data
     codes = data.draw(st.lists(st.integers(-1, 2), min_size=len(names), max_size=len(names)))
     split = Split(
         "case", "abc", "case", np.array(codes, np.int16), tuple(names), seed=7,
-        notes=("a: b", "c"), marks=("m, n",), facts={"fractions": "60/20/20"},
+        notes=("a: b", "c"), marks=("m, n",), headers={"fractions": "60/20/20"},
     )  # fmt: skip
     write_split(split, tmp_path / "s.csv")
     assert same(read_split(tmp_path / "s.csv"), split)
@@ -89,7 +89,7 @@ def test_edited_by_hand(tmp_path: Path) -> None:
         (HEAD + "# folds: 2\ncase,fold\na,0\n", "3 or more"),
         (HEAD.replace("no", "maybe") + "case,part\n", "must be yes or no"),
         (HEAD.replace("42", "x") + "case,part\n", "integer"),
-        (HEAD + "# store: def\ncase,part\n", "stands 2 times"),
+        (HEAD + "# store: def\ncase,part\n", "is there 2 times"),
         (HEAD.replace("# store: abc\n", "") + "case,part\n", "'# store: ...' is missing"),
         (HEAD + 'case,part\n"a,train\n', "line 8"),
     ],

@@ -11,12 +11,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from eosin.data.published import published_parts
 from eosin.data.store import PatchStore, StoreWriter
 from eosin.errors import SplitError
-from eosin.splitting import splits
+from eosin.splitting import split_summary, splits
 from eosin.splitting.balance import balanced
-from eosin.splitting.published import published_parts
-from eosin.splitting.splits import PATCH_RANDOM, UNKNOWN_CASES, Split
+from eosin.splitting.split_file import Split
+from eosin.splitting.splits import PATCH_RANDOM, UNKNOWN_CASES
 
 
 def make_store(
@@ -105,7 +106,7 @@ def test_fractions(store: PatchStore) -> None:
     parts = check(split, store)
     assert len(parts["test"]) == 0
     assert len(parts["train"]) / len(store) == pytest.approx(0.8, abs=0.02)
-    assert split.facts["fractions"] == "80/20/0"
+    assert split.headers["fractions"] == "80/20/0"
 
 
 @pytest.mark.parametrize("text", ["60/20", "0/50/50", "60/20/30", "a/b/c", "-10/60/50", "nan/1/0"])
@@ -122,7 +123,7 @@ def test_too_few_cases(tmp_path: Path) -> None:
 
 def test_a_class_of_one_case_is_missing_somewhere(tmp_path: Path) -> None:
     store = make_store(tmp_path / "s.store", cases_of([(5, 5), (5, 0), (5, 0), (5, 0)]))
-    sentences = splits.missing_classes(splits.by_case(store), store)
+    sentences = split_summary.missing_classes(splits.by_case(store), store)
     assert len(sentences) == 2
     assert all("no patch of class positive" in sentence for sentence in sentences)
 
@@ -263,7 +264,7 @@ def test_by_file(store: PatchStore, tmp_path: Path) -> None:
     split = splits.by_file(store, table)
     parts = check(split, store)
     assert case_sets(parts, store) == [set(names[k::4]) for k in range(3)]
-    assert split.facts["file"] == "mine.csv"
+    assert split.headers["file"] == "mine.csv"
 
 
 def test_by_file_of_patches_sees_a_torn_case(store: PatchStore, tmp_path: Path) -> None:

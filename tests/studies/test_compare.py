@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,18 @@ def test_few_cases_are_warned_of(made_up_store: PatchStore, tmp_path: Path) -> N
     assert any("Only 2 cases" in text for text in result["warnings"])
 
 
+def test_marks_of_an_evaluation_are_sentences(made_up_store: PatchStore, tmp_path: Path) -> None:
+    mark = {"kind": "own_split", "sentence": "of the run's own split"}
+    paths = [
+        make_run(tmp_path / name, made_up_store, test=range(100, 320), seed=k)
+        for k, name in enumerate("ab")
+    ]
+    for path in paths:
+        evaluation = json.loads((path / "evaluation.json").read_text())
+        (path / "evaluation.json").write_text(json.dumps({**evaluation, "marks": [mark]}))
+    assert compare(paths, replicates=20)["marks"] == ["of the run's own split"]
+
+
 def test_runs_that_share_no_patch_are_refused(made_up_store: PatchStore, tmp_path: Path) -> None:
     one = make_run(tmp_path / "one", made_up_store, test=range(160), seen=range(160, 320))
     two = make_run(tmp_path / "two", made_up_store, test=range(160, 320), seen=range(160))
@@ -191,9 +204,7 @@ def test_patches_of_different_stores_are_matched_by_their_pixels(
         roc_auc_score(*(pl.read_parquet(run / "predictions.parquet")[c] for c in
                         ("label", "p_positive")))
     )  # fmt: skip
-    for name in ("patches.npy", "index.parquet", "store.json"):
-        (other.path / name).unlink()
-    other.path.rmdir()
+    shutil.rmtree(other.path)
     with pytest.raises(RunError, match="does not exist; it is needed"):
         compare([pair[0], run])
 

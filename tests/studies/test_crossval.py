@@ -94,7 +94,7 @@ def test_thresholds_come_from_the_folds_own_validation_part(
         session = reopen(folds.folder / f"seed0-fold{row['fold']}")
         found = measured(session)
         chosen = choose_threshold(made_up_store.labels[session.parts["val"]], found["val"])
-        assert row["threshold"]["value"] == chosen.value
+        assert row["threshold"]["value"] == float(chosen)
         test = predictions(folds.folder).filter(pl.col("fold") == row["fold"])
         np.testing.assert_allclose(test["p_positive"], found["test"][:, 1], rtol=1e-6)
 

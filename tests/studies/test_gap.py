@@ -15,7 +15,7 @@ from sklearn.metrics import roc_auc_score
 from eosin.config import Recipe
 from eosin.data.store import PatchStore, StoreWriter
 from eosin.errors import UserError
-from eosin.evaluation.metrics import auroc
+from eosin.evaluation.ranking import auroc
 from eosin.studies import gap as gap_module
 from eosin.studies import study as study_module
 from eosin.studies.answers import measured

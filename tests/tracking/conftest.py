@@ -15,7 +15,7 @@ from eosin.config import Recipe
 from eosin.runs import RunFolder
 from eosin.tracking import words
 from eosin.tracking.channel import Limits
-from eosin.tracking.tracker import Tracker, open_tracker
+from eosin.tracking.tracker import Tracker
 
 MARK = "made-up data: drawn by a program, no figure says anything about tissue"
 
@@ -89,7 +89,7 @@ def opened(run: RunFolder, said: list[str], monkeypatch: pytest.MonkeyPatch) -> 
     limits = Limits(first_s=400, call_s=200, end_s=400, stop_s=200)
 
     def open_(*names: str, **options: Any) -> Tracker:
-        return open_tracker(
+        return Tracker(
             names, run=run, **{"project": "idc", "warn": said.append, "limits": limits, **options}
         )
 

@@ -111,7 +111,7 @@ def test_the_end_has_a_limit(worker: Make) -> None:
     channel = Channel("mlflow", command=command, limits=Limits(first_s=1e6))
     channel.send("open")
     channel.close(wait_s=0.2)
-    assert "did not come to an end" in channel.trouble
+    assert "did not finish within" in channel.trouble
     channel._thread.join()
     assert gone(channel)
 

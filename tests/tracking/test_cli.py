@@ -27,8 +27,8 @@ Run = Callable[..., Any]
     [
         (["--track", "neptune"], "closed its service on 2026-03-05"),
         (["--track", "mlfow"], "did you mean mlflow?"),
-        (["--track-to", "logs"], "say what as well"),
-        (["--track", "none", "--track", "mlflow"], "stands alone"),
+        (["--track-to", "logs"], "needs --track"),
+        (["--track", "none", "--track", "mlflow"], "cannot be combined"),
         (["--track", "tensorboard", "--track-to", "http://127.0.0.1:1"], "writes to a folder"),
     ],
 )
@@ -68,7 +68,7 @@ def test_a_training_is_told_to_tensorboard_and_goes_on_there(
     # A finished run says its figures to the tracker it had.
     found = eosin("train", "--resume", run)
     assert found.code == 0, found.err
-    assert "tracking goes on: tensorboard" in found.err
+    assert "tracking continues: tensorboard" in found.err
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     events = EventAccumulator(str(logs / "run"))
@@ -152,5 +152,5 @@ def test_an_error_ends_the_tracked_run(
 def test_check_accepts_what_can_be_tracked() -> None:
     tracking.check(None, None)
     tracking.check(["none"], None)
-    with pytest.raises(UserError, match="stands alone"):
+    with pytest.raises(UserError, match="cannot be combined"):
         tracking.check(["none"], ["logs"])

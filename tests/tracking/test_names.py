@@ -59,9 +59,9 @@ def test_where_to() -> None:
     ("wanted", "chosen", "match"),
     [
         (["http://127.0.0.1:5000"], ["mlflow", "wandb"], "which tracker is it for"),
-        (["wandb=logs"], ["mlflow"], "say --track wandb as well"),
+        (["wandb=logs"], ["mlflow"], "add --track wandb as well"),
         (["mlfow=logs"], ["mlflow"], "did you mean mlflow"),
-        (["mlflow="], ["mlflow"], "say a folder or an address"),
+        (["mlflow="], ["mlflow"], "write a folder or an address"),
         (["http://127.0.0.1:6006"], ["tensorboard"], "writes to a folder"),
         (["https://me:word@host"], ["mlflow"], "MLFLOW_TRACKING_PASSWORD"),
         (["https://host/?write_token=t"], ["trackio"], "TRACKIO_WRITE_TOKEN"),

@@ -68,7 +68,7 @@ def test_the_output_of_a_tracker(
     said: list[str] = []
     monkeypatch.setattr(tracking.output, "warn", said.append)
     tracker = tracking._opened(session, ["tensorboard"], [str(tmp_path / "logs")], None)
-    tracking.tell_start(tracker, session, {"parameters": 5, "machine": "cpu"})
+    tracking.report_start(tracker, session, {"parameters": 5, "machine": "cpu"})
     assert tracking.finish(tracker, session)
     assert said == []
     content = b"".join(path.read_bytes() for path in (tmp_path / "logs").rglob("*.*"))

@@ -54,7 +54,7 @@ def test_compact_learns(made_up_store: PatchStore, parts: Parts, tmp_path: Path)
     assert 0 < rows[-1]["watched_probability"] < 1
     assert not facts.diagnoses
     model, saved = load_classifier(tmp_path / "run")
-    assert saved["store_digest"] == made_up_store.digest
+    assert saved.store_digest == made_up_store.digest
     assert model.classes == made_up_store.classes
 
 
@@ -85,7 +85,7 @@ def test_verbatim_can_run_on_as_the_tutorial_did(
     recipe = read_recipe(
         "article-verbatim", ["arguments.width=2", "epochs=3", "stop_when_dead=false"]
     )
-    assert trainer(made_up_store, parts, tmp_path / "run", recipe).fit()["epochs"] == 3
+    assert trainer(made_up_store, parts, tmp_path / "run", recipe).fit().epochs == 3
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_constant_predictions_are_named(
     recipe = read_recipe("article", ["arguments.width=2", "epochs=1", "learning_rate=1e-12"])
     work = trainer(made_up_store, parts, tmp_path / "run", recipe)
     torch.nn.init.zeros_(work.model.network.fc3.weight)  # type: ignore[union-attr, arg-type]
-    names = [found["name"] for found in work.fit()["diagnoses"]]
+    names = [each.name for each in work.fit().diagnoses]
     assert "constant predictions" in names
 
 

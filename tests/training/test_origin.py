@@ -19,7 +19,8 @@ from eosin.inference.assess import assess
 from eosin.models.classifier import load_classifier
 from eosin.runs import RunFolder
 from eosin.splitting.seen import Seen
-from eosin.splitting.splits import Split, by_case, by_file
+from eosin.splitting.split_file import Split
+from eosin.splitting.splits import by_case, by_file
 from eosin.training.loop import Reporter
 from eosin.training.origin import head_tensors
 from eosin.training.session import at_scale, fit, reopen, start

@@ -13,7 +13,7 @@ from eosin.evaluation.metrics import brier
 from eosin.evaluation.resampling import draws
 from eosin.records.scored import Scored, resampling_units
 from eosin.trust import reliability
-from eosin.trust.calibration import measure_calibration, say_calibration
+from eosin.trust.calibration import calibration_effect, measure_calibration
 from eosin.trust.reliability import expected_calibration_error
 from eosin.trust.temperature import (
     HIGHEST,
@@ -316,11 +316,11 @@ def test_fitted_on_half_of_the_cases_it_is_truer_on_the_others():
         assert found[name]["ece"]["value"] < found["before"]["ece"]["value"] / 3
         assert found[name]["brier_change"]["high"] < 0
     assert "brier_change" not in found["before"]
-    said = say_calibration(found)
+    said = calibration_effect(found)
     assert said.startswith("The temperature takes the calibration error from 0.1")
     assert said.endswith("so it helps here.")
     turned = {"before": found["temperature"], "temperature": found["before"]}
-    assert say_calibration(turned).endswith(").")
+    assert calibration_effect(turned).endswith(").")
 
 
 def test_a_change_for_the_worse_and_none_are_said():
@@ -329,11 +329,11 @@ def test_a_change_for_the_worse_and_none_are_said():
     scored = Scored.of(y, p, cases)
     worse = {"before": p, "temperature": softmax(logits, temperature=0.2)}
     found = measure_calibration(scored, worse, replicates=100)
-    assert say_calibration(found).endswith("so it does harm here.")
+    assert calibration_effect(found).endswith("so it does harm here.")
     found = measure_calibration(scored, {"before": p, "temperature": p}, replicates=100)
-    assert "leaves the calibration error at" in say_calibration(found)
-    assert say_calibration(found).endswith("so it changes nothing here.")
-    assert say_calibration({}) == say_calibration({"before": found["before"]}) == ""
+    assert "leaves the calibration error at" in calibration_effect(found)
+    assert calibration_effect(found).endswith("so it changes nothing here.")
+    assert calibration_effect({}) == calibration_effect({"before": found["before"]}) == ""
 
 
 def test_the_change_is_that_of_the_same_draws():

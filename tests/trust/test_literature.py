@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from eosin.splitting.published import published_cases
-from eosin.trust.literature import RESULTS, compare_with_published, highest_f1
+from eosin.data.published import published_cases
+from eosin.trust.literature import RESULTS, compare_with_published
 
 FIGURES = {
     "f1": {"value": 0.77, "low": 0.74, "high": 0.8},
@@ -125,6 +125,22 @@ def test_a_test_case_that_the_archive_lacks_is_in_the_note() -> None:
     assert found["comparable"]
     assert found["note"].startswith("the archive lacks 2 of the test list; the published")
     assert found["run"]["f1"] == {"value": None, "low": None, "high": None}
+
+
+def highest_f1(balanced_accuracy: float, prevalence: float) -> float:
+    """The highest F1 of the positive class that a balanced accuracy allows at a prevalence.
+
+    F1 = 2 p s / (p s + p + (1 - p)(1 - t)) with prevalence p, sensitivity s and specificity t.
+    With s + t fixed it only rises or only falls with t, so it is highest at an end of t's range.
+    """
+    total = 2 * balanced_accuracy
+
+    def f1(specificity: float) -> float:
+        sensitivity = total - specificity
+        false = (1 - prevalence) * (1 - specificity)
+        return 2 * prevalence * sensitivity / (prevalence * sensitivity + prevalence + false)
+
+    return max(f1(min(1.0, total)), f1(max(0.0, total - 1)))
 
 
 @pytest.mark.parametrize("prevalence", [0.1, 0.275, 0.6])

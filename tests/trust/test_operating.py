@@ -225,7 +225,7 @@ def test_the_sentence_counts_as_people_do(counts, said):
 @pytest.mark.parametrize(
     ("false", "said"),
     [
-        ([0, 0, 0], "In no case is a patch wrongly called positive."),
+        ([0, 0, 0], "No case has a patch that is wrongly called positive."),
         ([0, 0, 3], "In half of the cases no patch is wrongly called positive; at worst 3 of 4"),
         ([2, 0, 3], "In half of the cases at most 2 patches are wrongly called positive; at worst"),
     ],

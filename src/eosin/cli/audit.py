@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eosin.cli import output
+from eosin.cli import options, output
 from eosin.errors import LeakError
 
 if TYPE_CHECKING:
@@ -16,12 +16,10 @@ if TYPE_CHECKING:
 
 
 def audit(
-    store: output.Store,
+    store: options.Store,
     split: Annotated[Path, typer.Argument(help="A split of the store, made by eosin split.")],
-    fold: Annotated[
-        int | None, typer.Option(help="Which fold of a split into folds to test on.")
-    ] = None,
-    json_: output.Json = False,
+    fold: options.Fold = None,
+    json_: options.Json = False,
 ) -> None:
     """Search the parts of a split for what they share; a leak ends with exit code 1.
 
@@ -31,7 +29,6 @@ def audit(
 
     Example: eosin audit idc.store idc.store.split.csv
     """
-    output.use_json(json_)
     from eosin.data.store import PatchStore
     from eosin.splitting.audit import audit as search
     from eosin.splitting.split_file import read_split
@@ -53,7 +50,7 @@ def audit(
     _show(result, opened, split)
     if result.leaking:
         raise LeakError(
-            f"{split} leaks: its parts share information, so figures made with it are too good; "
+            f"{split} leaks: its parts share information, so its figures are too good; "
             f"split by case with: eosin split {store} --by case"
         )
 

@@ -7,27 +7,22 @@ from typing import Annotated, Any
 
 import typer
 
-from eosin.cli import output
+from eosin.cli import options, output
 from eosin.errors import UserError
 
 
 def baselines(
-    store: output.Store,
-    split: output.Split = None,
+    store: options.Store,
+    split: options.Split = None,
     out: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Folder for baselines.json and baselines.png."),
     ] = None,
-    fold: Annotated[
-        int | None, typer.Option(help="For a split into folds: the fold to test on.")
-    ] = None,
-    allow_leaks: Annotated[
-        bool,
-        typer.Option("--allow-leaks", help="Measure on a leaking split; every output is marked."),
-    ] = False,
-    replicates: output.Replicates = 2000,
+    fold: options.Fold = None,
+    allow_leaks: options.AllowLeaks = False,
+    replicates: options.Replicates = 2000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of draws and trees.")] = 0,
-    json_: output.Json = False,
+    json_: options.Json = False,
 ) -> None:
     """Measure what a network must beat: base rate, color, texture, nearest neighbors.
 
@@ -37,7 +32,6 @@ def baselines(
 
     Example: eosin baselines idc.store --split published
     """
-    output.use_json(json_)
     from eosin.data.store import PatchStore
 
     opened = PatchStore.open(store)
@@ -87,10 +81,9 @@ def _show(result: dict[str, Any]) -> None:
     methods = result["baselines"]
     key = result["figure"]
     figures = [name for name in figures_of(result) if name != key][:4]
-    cases = f" of {result['n_cases']:,} cases" if result["n_cases"] else ""
     columns = ["baseline", NAMES[key], "95 % interval", *(NAMES[name] for name in figures), "s"]
     output.table(
-        f"{result['part']} part, {result['n_patches']:,} patches{cases}",
+        f"{result['part']} part, {output.patches(result['n_patches'], result['n_cases'])}",
         columns,
         [
             [

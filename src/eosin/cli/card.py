@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from eosin.cli import output
+from eosin.cli import options, output
 from eosin.cli.targets import check_file
 
 if TYPE_CHECKING:
     from eosin.data.store import PatchStore
-    from eosin.splitting.splits import Split
+    from eosin.splitting.split_file import Split
 
 
 def card(
-    store: output.Store,
+    store: options.Store,
     out: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="The card.  [default: DATA_CARD.md beside the store]"),
@@ -43,7 +43,7 @@ def card(
     ] = "",
     consent: Annotated[str, typer.Option(help="The consent or ethics decision.")] = "",
     force: Annotated[bool, typer.Option("--force", help="Replace a data card.")] = False,
-    json_: output.Json = False,
+    json_: options.Json = False,
 ) -> None:
     """Write a data card: what is in a store, where it is from, its limits.
 
@@ -52,7 +52,6 @@ def card(
 
     Example: eosin card idc.store
     """
-    output.use_json(json_)
     from eosin.data.store import PatchStore
 
     opened = PatchStore.open(store)
@@ -83,8 +82,8 @@ def _is_card(path: Path) -> bool:
         return file.readline().startswith("# Data card: ")
 
 
-def _statements(store: PatchStore, facts: Path | None, **given: str) -> dict[str, str]:
-    """What the owner states: from the TOML file, with the options on top of it."""
+def _statements(store: PatchStore, facts: Path | None, **statements: str) -> dict[str, str]:
+    """What the owner states in the TOML file or, first, in the options."""
     from eosin.experiments.datasheet import checked_statements, read_statements
 
     beside = store.path.resolve()
@@ -93,14 +92,14 @@ def _statements(store: PatchStore, facts: Path | None, **given: str) -> dict[str
     stated = read_statements(path) if path is not None else {}
     if facts is None and path is not None:
         output.note(f"statements: {path}")
-    return stated | checked_statements(given, "options")
+    return stated | checked_statements(statements, "options")
 
 
-def _split(store: PatchStore, wanted: Path | None) -> tuple[Split | None, str]:
-    from eosin.splitting.splits import read_split
+def _split(store: PatchStore, choice: Path | None) -> tuple[Split | None, str]:
+    from eosin.splitting.split_file import read_split
 
     beside = store.path.with_name(f"{store.path.name}.split.csv")
-    path = wanted or (beside if beside.exists() else None)
+    path = choice or (beside if beside.exists() else None)
     if path is None:
         return None, ""
     output.note(f"searching {path} for leaks")

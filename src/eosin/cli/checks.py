@@ -32,9 +32,9 @@ class Check:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
-def _graded(name: str, found: str, remedy: str, details: Any = None, bad: str = WARN) -> Check:
+def _graded(name: str, result: str, remedy: str, details: Any = None, bad: str = WARN) -> Check:
     """A row that passes where there is nothing to do."""
-    return Check(name, bad if remedy else PASS, found, remedy, details or {})
+    return Check(name, bad if remedy else PASS, result, remedy, details or {})
 
 
 def python(version: Sequence[int] | None = None, least: tuple[int, int] = (3, 11)) -> Check:
@@ -62,14 +62,14 @@ def torch(report: Mapping[str, Any]) -> Check:
         install = 'pip install "eosin[train]"'
         return Check("torch", NONE, f"not installed, so nothing can be trained: {install}")
     if report.get("error"):
-        found = f"does not import: {report['error']}"
-        return Check("torch", FAIL, found, _REINSTALL_TORCH)
+        result = f"does not import: {report['error']}"
+        return Check("torch", FAIL, result, _REINSTALL_TORCH)
     cuda, hip = report.get("cuda"), report.get("hip")
     build = f"CUDA {cuda}" if cuda else f"ROCm {hip}" if hip else "CPU"
-    found = f"{report['version']}, {build} build"
+    result = f"{report['version']}, {build} build"
     if not report.get("computes", True):
-        return Check("torch", FAIL, f"{found}, computes wrong results", _REINSTALL_TORCH)
-    return Check("torch", PASS, found, details={"version": report["version"], "build": build})
+        return Check("torch", FAIL, f"{result}, computes wrong results", _REINSTALL_TORCH)
+    return Check("torch", PASS, result, details={"version": report["version"], "build": build})
 
 
 def _absent(report: Mapping[str, Any]) -> bool:
@@ -79,39 +79,39 @@ def _absent(report: Mapping[str, Any]) -> bool:
 
 def threads(report: Mapping[str, Any], usable: int, present: int) -> Check:
     """Whether torch's threads fit the cores that this process may use."""
-    found = f"{usable} cores" if usable == present else f"{usable} of the {present} cores usable"
+    result = f"{usable} cores" if usable == present else f"{usable} of the {present} cores usable"
     count = report.get("threads")
     problem = ""
     if count is not None:
-        found += f", torch uses {count} thread{'s' if count != 1 else ''}"
+        result += f", torch uses {count} thread{'s' if count != 1 else ''}"
         # torch takes one thread a physical core, which is half of the logical ones.
         idle = ": most cores idle" if count < usable / 2 else ""
         problem = ": they wait for each other" if count > usable else idle
     remedy = f"set OMP_NUM_THREADS={usable}" if problem else ""
     details = {"usable": usable, "present": present, "torch_threads": count}
-    return _graded("cores", found + problem, remedy, details)
+    return _graded("cores", result + problem, remedy, details)
 
 
 def instructions(name: str, flags: set[str]) -> Check:
     """Whether the processor has the vector instructions that make training fast."""
     known = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "sve", "bf16")
     has = [flag for flag in known if flag in flags]
-    found = ", ".join([*([name] if name else []), *has]) or "unknown"
+    result = ", ".join([*([name] if name else []), *has]) or "unknown"
     details = {"name": name, "has": has}
     if not flags:
-        return Check("processor", NONE, found, details=details)
+        return Check("processor", NONE, result, details=details)
     if {"avx2", "asimd"} & flags:
-        return Check("processor", PASS, found, details=details)
+        return Check("processor", PASS, result, details=details)
     remedy = "use a machine from 2014 or later: without AVX2 training takes several times as long"
-    return Check("processor", WARN, f"{found}; no AVX2", remedy, details)
+    return Check("processor", WARN, f"{result}; no AVX2", remedy, details)
 
 
 def precision(report: Mapping[str, Any]) -> Check:
     """What precision `auto` chooses here, and why."""
     if "precision" not in report:
         return Check("precision", NONE, _unknown(report))
-    found = f"auto means {report['precision']}: {report['reason']}"
-    return Check("precision", PASS, found, details={"auto": report["precision"]})
+    result = f"auto means {report['precision']}: {report['reason']}"
+    return Check("precision", PASS, result, details={"auto": report["precision"]})
 
 
 def devices(report: Mapping[str, Any], driver: Sequence[str], environ: Mapping[str, str]) -> Check:
@@ -121,13 +121,13 @@ def devices(report: Mapping[str, Any], driver: Sequence[str], environ: Mapping[s
     gpus = report.get("devices", [])
     details = {"devices": gpus}
     if gpus:
-        found = "; ".join(f"{gpu['name']}, {gpu['memory_bytes'] / GIB:.0f} GiB" for gpu in gpus)
+        result = "; ".join(f"{gpu['name']}, {gpu['memory_bytes'] / GIB:.0f} GiB" for gpu in gpus)
         strange = [gpu["name"] for gpu in gpus if not _supported(gpu, report)]
         remedy = ""
         if strange:
             remedy = "install a torch build for this GPU (its CUDA version is too old or too new)"
-            found += f"; this torch has no code for {', '.join(strange)}"
-        return _graded("devices", found, remedy, details, bad=FAIL)
+            result += f"; this torch has no code for {', '.join(strange)}"
+        return _graded("devices", result, remedy, details, bad=FAIL)
     if not driver:
         return Check("devices", PASS, "CPU only", details=details)
     if not report.get("cuda"):
@@ -140,8 +140,8 @@ def devices(report: Mapping[str, Any], driver: Sequence[str], environ: Mapping[s
             f"torch is built for CUDA {report['cuda']}: update the NVIDIA driver, or install a "
             f"torch build for an older CUDA{f' ({reasons})' if reasons else ''}"
         )
-    found = f"the driver sees {'; '.join(driver)}, torch does not"
-    return Check("devices", WARN, found, remedy, details)
+    result = f"the driver sees {'; '.join(driver)}, torch does not"
+    return Check("devices", WARN, result, remedy, details)
 
 
 def _unknown(report: Mapping[str, Any]) -> str:
@@ -168,21 +168,21 @@ def memory(total_available: tuple[int, int] | None) -> Check:
     if total_available is None:
         return Check("memory", NONE, "unknown")
     total, available = total_available
-    found = f"{available / GIB:.1f} GiB available of {total / GIB:.1f} GiB"
+    result = f"{available / GIB:.1f} GiB available of {total / GIB:.1f} GiB"
     remedy = "training needs 4 GiB: close other programs, or lower batch_size in the recipe"
     details = {"total_bytes": total, "available_bytes": available}
-    return _graded("memory", found, remedy if available < LEAST_MEMORY_BYTES else "", details)
+    return _graded("memory", result, remedy if available < LEAST_MEMORY_BYTES else "", details)
 
 
 def disk(folder: Path, free_bytes: int, *, writable: bool) -> Check:
     """Whether the current folder has room for the archive and its store."""
-    found, remedy = f"{free_bytes / 10**9:.0f} GB free in {folder}", ""
+    result, remedy = f"{free_bytes / 10**9:.0f} GB free in {folder}", ""
     if not writable:
-        found, remedy = f"{folder} cannot be written", "change to a folder of your own"
+        result, remedy = f"{folder} cannot be written", "change to a folder of your own"
     elif free_bytes < LEAST_DISK_BYTES:
         remedy = "the archive and its store need about 6 GB: make room or work on another disk"
     details = {"folder": str(folder), "free_bytes": free_bytes, "writable": writable}
-    return _graded("disk", found, remedy, details)
+    return _graded("disk", result, remedy, details)
 
 
 def temporary_folder() -> Check:
@@ -220,8 +220,8 @@ def environment(environ: Mapping[str, str], usable: int) -> Check:
         value = environ.get(name, "")
         if value and re.fullmatch(pattern, value):
             slow[name] = f"{name}={value} {why}"
-    found = "; ".join(slow.values()) or "nothing in it slows things down"
-    return _graded("environment", found, f"unset {' '.join(slow)}" if slow else "")
+    result = "; ".join(slow.values()) or "nothing in it slows things down"
+    return _graded("environment", result, f"unset {' '.join(slow)}" if slow else "")
 
 
 def packages(requirements: Iterable[str], imports: Mapping[str, str | None]) -> Check:
@@ -250,8 +250,8 @@ def extra(name: str, requirements: Iterable[str]) -> Check:
         return Check(title, NONE, f"not installed: {install}", details=versions)
     problems = "; ".join(problem for *_, problem in rows if problem)
     shown = ", ".join(f"{package} {version}" for package, version in versions.items())
-    found = problems or shown or "needs no more packages"
-    return _graded(title, found, install if problems else "", versions)
+    result = problems or shown or "needs no more packages"
+    return _graded(title, result, install if problems else "", versions)
 
 
 def _installed(requirements: Iterable[str], extra: str) -> list[tuple[str, str | None, str | None]]:
@@ -291,7 +291,7 @@ def kaggle_token(environ: Mapping[str, str] = os.environ) -> Check:
         return Check(title, WARN, problem, f"get a token:\n{steps}")
     if token is None:
         return Check(title, WARN, "none found", f"only `eosin fetch idc` needs one:\n{STEPS}")
-    found, remedy = f"{token.kind} from {token.where}", ""
+    result, remedy = f"{token.kind} from {token.where}", ""
     if token.readable_by_others:
-        found, remedy = f"{found}, readable by other users", f"chmod 600 {token.path}"
-    return _graded(title, found, remedy, {"kind": token.kind, "where": token.where})
+        result, remedy = f"{result}, readable by other users", f"chmod 600 {token.path}"
+    return _graded(title, result, remedy, {"kind": token.kind, "where": token.where})

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from eosin.cli import output
+from eosin.cli import options, output
 
 
 def compare(
@@ -22,16 +22,10 @@ def compare(
         Path | None,
         typer.Option("--output", "-o", help="Folder for compare.json and compare.md."),
     ] = None,
-    replicates: output.Replicates = 2000,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
-    allow_seen: Annotated[
-        bool,
-        typer.Option(
-            "--allow-seen",
-            help="Compare even if a run has learned from the cases; every output is marked.",
-        ),
-    ] = False,
-    json_: output.Json = False,
+    replicates: options.Replicates = 2000,
+    seed: options.Seed = 0,
+    allow_seen: options.AllowSeen = False,
+    json_: options.Json = False,
 ) -> None:
     """Compare runs on the patches that all were measured on, with intervals of the differences.
 
@@ -39,7 +33,6 @@ def compare(
 
     Example: eosin compare article compact
     """
-    output.use_json(json_)
     from eosin.studies.compare import compare as compare_runs
     from eosin.studies.compare import difference_rows
 
@@ -51,10 +44,10 @@ def compare(
         return
     for mark in result["marks"]:
         output.warn(mark)
+    common = output.patches(result["common"]["patches"], result["common"]["cases"])
     for name, rows in difference_rows(result).items():
         output.table(
-            f"{name} less {result['reference']}, {result['common']['patches']:,} patches"
-            + (f" of {result['common']['cases']:,} cases" if result["common"]["cases"] else ""),
+            f"{name} less {result['reference']}, {common}",
             ["figure", result["reference"], name, "difference", "95 % interval", "p"],
             rows,
             right=[result["reference"], name, "difference", "p"],

@@ -2,40 +2,32 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from eosin.cli import output, studies
+from eosin.cli import options, output, studies
 
 if TYPE_CHECKING:
     from eosin.studies.study import StudyResult
 
 
 def crossval(
-    store: output.Store,
-    folder: Annotated[
-        Path,
-        typer.Option(
-            "--output", "-o", help="Folder of the runs and results; an earlier one is resumed."
-        ),
-    ],
-    recipe: output.Recipe = "compact",
+    store: options.Store,
+    folder: options.NewStudy,
+    recipe: options.Recipe = "compact",
     k: Annotated[int, typer.Option("-k", "--folds", help="How many folds, at least 3.")] = 5,
     seeds: Annotated[
         int, typer.Option(min=1, help="Training seeds: the recipe's and the following ones.")
     ] = 1,
-    settings: output.Settings = None,
+    settings: options.Settings = None,
     split_seed: Annotated[
         int, typer.Option("--split-seed", min=0, max=2**32 - 1, help="Seed of the folds.")
     ] = 42,
-    replicates: output.Replicates = 2000,
-    allow_leaks: Annotated[
-        bool, typer.Option("--allow-leaks", help="Run even if folds leak; every output is marked.")
-    ] = False,
-    force: studies.Force = False,
-    json_: output.Json = False,
+    replicates: options.Replicates = 2000,
+    allow_leaks: options.AllowLeaks = False,
+    force: options.Restart = False,
+    json_: options.Json = False,
 ) -> None:
     """Cross-validate a recipe: folds by case, out-of-fold predictions of every patch.
 
@@ -45,7 +37,6 @@ def crossval(
 
     Example: eosin crossval idc.store --recipe compact -k 5 -o folds
     """
-    output.use_json(json_)
     from eosin.config import read_recipe
     from eosin.data.store import PatchStore
     from eosin.studies.crossval import crossval as cross_validate
@@ -73,10 +64,9 @@ def _show(study: StudyResult) -> None:
         return output.value(row["mean"]) + ("" if row["sd"] is None else f" ± {row['sd']:.4f}")
 
     several = len(result["per_seed"]) > 1
-    cases = f" of {result['n_cases']:,} cases" if result["n_cases"] else ""
     output.table(
-        f"out of fold: {result['n_patches']:,} patches{cases}, {result['k']} folds, "
-        f"{len(result['seeds'])} seed{'s' * (len(result['seeds']) > 1)}",
+        f"out of fold: {output.patches(result['n_patches'], result['n_cases'])}, "
+        f"{result['k']} folds, {len(result['seeds'])} seed{'s' * (len(result['seeds']) > 1)}",
         ["figure", "pooled", "95 % interval", "folds: mean ± sd"]
         + (["seeds: mean ± sd"] if several else []),
         [

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from eosin.cli import output
+from eosin.cli import options, output
 
 if TYPE_CHECKING:
     from eosin.data.store import PatchStore
     from eosin.inference.records import Assessment
-    from eosin.splitting.splits import Split
+    from eosin.splitting.split_file import Split
 
 #: Fits into three minutes: fewer epochs than the tutorial's 20, with momentum instead.
 _ARTICLE = ("epochs=4", "learning_rate=0.01", "momentum=0.9", "batch_size=64")
@@ -34,14 +34,9 @@ def demo(
     ] = Path("demo"),
     cases: Annotated[int, typer.Option(min=8, max=500, help="How many cases to draw.")] = 24,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the drawn cases.")] = 0,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Change every recipe: key=value; repeatable.")
-    ] = None,
-    force: Annotated[
-        bool,
-        typer.Option("--force", help="Replace a demo; files that eosin did not make are kept."),
-    ] = False,
-    json_: output.Json = False,
+    settings: options.Settings = None,
+    force: options.Force = False,
+    json_: options.Json = False,
 ) -> None:
     """Run every step on made-up cases: archive, store, audit, networks, figures, heatmap.
 
@@ -50,7 +45,6 @@ def demo(
 
     Example: eosin demo -o demo
     """
-    output.use_json(json_)
     from eosin.folders import make_folder
     from eosin.reporting.report import write_report
 
@@ -117,7 +111,8 @@ def _data(folder: Path, cases: int, seed: int) -> PatchStore:
 
 def _splits(store: PatchStore) -> dict[str, Split]:
     from eosin.splitting.audit import audit
-    from eosin.splitting.splits import by_case, by_patch, write_split
+    from eosin.splitting.split_file import write_split
+    from eosin.splitting.splits import by_case, by_patch
 
     made = {"case": by_case(store), "patch": by_patch(store)}
     for name, split in made.items():

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from eosin.cli import output
+from eosin.cli import options, output
 
 if TYPE_CHECKING:
     from eosin.cli.checks import Check
@@ -17,7 +17,7 @@ _MODULES = {"opencv-python-headless": "cv2", "pillow": "PIL", "scikit-learn": "s
 _PROBE_TIMEOUT_S = 180
 
 
-def doctor(json_: output.Json = False) -> None:
+def doctor(json_: options.Json = False) -> None:
     """Check Python, torch, devices, memory, disk, packages and the Kaggle token.
 
     Each row is PASS, WARN or FAIL, or "-" for an optional part that is not installed; the remedies
@@ -27,7 +27,6 @@ def doctor(json_: output.Json = False) -> None:
     """
     from dataclasses import asdict
 
-    output.use_json(json_)
     rows = examine()
     counts = {status: sum(row.status == status for row in rows) for status in ("FAIL", "WARN")}
     if json_:

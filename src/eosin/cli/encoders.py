@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from eosin.cli import output, transfers
+from eosin.cli import options, output, transfers
 from eosin.errors import UserError
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def encoders(
             help="With --download: this commit in place of the table's.", show_default=False
         ),
     ] = None,
-    json_: output.Json = False,
+    json_: options.Json = False,
 ) -> None:
     """List pretrained encoders, show one in full, or fetch its weights.
 
@@ -61,7 +62,6 @@ def encoders(
 
     Example: eosin encoders --permissive --max-params 100M
     """
-    output.use_json(json_)
     from eosin.models.pretrained import ENCODERS, find_encoder
 
     if name is None:
@@ -88,11 +88,15 @@ def encoders(
     spec = find_encoder(name)
     facts = _facts(spec)
     if store:
-        facts["resize"] = _policy(spec, store)
+        from eosin.data.store import PatchStore
+        from eosin.models.pretrained import resize_policy
+
+        opened = PatchStore.open(store)
+        facts["resize"] = resize_policy(spec, opened.patch_size, opened.mpp)
     if not json_:
         _show(spec, facts)
     if fetch:
-        path, commit = _fetch(spec, token, revision)
+        path, commit = transfers.obtain(spec, token=token, revision=revision)
         facts |= {"weights": str(path), "weights_revision": commit}
         if not json_:
             output.say(f"weights: {path}")
@@ -153,10 +157,8 @@ def _list(specs: list[EncoderSpec], json_: bool) -> None:
 
 
 def _facts(spec: EncoderSpec) -> dict[str, Any]:
-    import dataclasses
-
-    facts = {key: getattr(spec, key) for key in (field.name for field in dataclasses.fields(spec))}
-    return {**facts, "arguments": dict(spec.arguments), "page": spec.page}
+    values = {field.name: getattr(spec, field.name) for field in fields(spec)}
+    return {**values, "arguments": dict(spec.arguments), "page": spec.page}
 
 
 _POOLINGS = {
@@ -191,29 +193,3 @@ def _show(spec: EncoderSpec, facts: dict[str, Any]) -> None:
 
 def _triple(values: tuple[float, ...]) -> str:
     return ", ".join(f"{value:g}" for value in values)
-
-
-def _policy(spec: EncoderSpec, store: Path) -> str:
-    from eosin.data.store import PatchStore
-    from eosin.models.pretrained import resize_policy
-
-    opened = PatchStore.open(store)
-    height, width = opened.patch_size
-    return resize_policy(spec, (height, width), opened.mpp)
-
-
-def _fetch(spec: EncoderSpec, token: str | None, revision: str | None) -> tuple[Path, str]:
-    from eosin.fetching.weights import obtain, revision_of
-
-    try:
-        with transfers.bar() as bar:
-            path = obtain(
-                spec,
-                token=token,
-                revision=revision,
-                say=output.note,
-                watcher=transfers.watcher(bar),
-            )
-    except KeyboardInterrupt:
-        transfers.stopped()
-    return path, revision_of(path)

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from eosin.cli import output
+from eosin.cli import options, output
 
 if TYPE_CHECKING:
     from eosin.data.store import PatchStore
     from eosin.inference.records import Assessment
+    from eosin.records.model import ModelFacts
     from eosin.training.session import Session
 
 
 def evaluate(
-    run: Annotated[
-        Path, typer.Argument(help="A run folder, or an exported file (.onnx, .xml) or its folder.")
-    ],
+    run: options.Model,
     store: Annotated[
         Path | None,
         typer.Option(
@@ -37,22 +38,17 @@ def evaluate(
     fold: Annotated[
         int | None, typer.Option(min=0, help="For --split into folds: the one to test on.")
     ] = None,
-    point: output.Point = None,
+    point: options.Point = None,
     out: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for the results on another store.")
     ] = None,
-    replicates: output.Replicates = 2000,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
-    precision: output.Precision = "fp32",
+    replicates: options.Replicates = 2000,
+    seed: options.Seed = 0,
+    precision: options.Precision = "fp32",
     baselines: Annotated[
         bool, typer.Option("--baselines/--no-baselines", help="Fit the simple baselines as well.")
     ] = True,
-    allow_seen: Annotated[
-        bool,
-        typer.Option(
-            "--allow-seen", help="Evaluate on cases seen in training; every output has a mark."
-        ),
-    ] = False,
+    allow_seen: options.AllowSeen = False,
     refer_error: Annotated[
         float, typer.Option(help="Promise: at most this share of the automatic answers is wrong.")
     ] = 0.05,
@@ -65,7 +61,7 @@ def evaluate(
     report: Annotated[
         bool, typer.Option("--report/--no-report", help="Write report.html and MODEL_CARD.md.")
     ] = True,
-    json_: output.Json = False,
+    json_: options.Json = False,
 ) -> None:
     """Evaluate a run on the test part of its split, or a run or exported file on another store.
 
@@ -77,7 +73,6 @@ def evaluate(
 
     Example: eosin evaluate run --store hospital-b.store
     """
-    output.use_json(json_)
     from eosin.errors import UserError
 
     if precision not in ("fp32", "bf16", "auto"):
@@ -88,22 +83,23 @@ def evaluate(
     if not 0 < cost_ratio < float("inf"):
         raise UserError(f"--cost-ratio {cost_ratio:g}: give a number above 0")
     from eosin.data.store import PatchStore
-    from eosin.inference.assess import assess_file, assess_unseen
+    from eosin.inference.assess import assess, assess_file, assess_unseen
     from eosin.inference.fitting import FittingOptions
     from eosin.inference.predictor import is_exported
     from eosin.runs import RunFolder
 
-    options: dict[str, Any] = {
+    measuring: dict[str, Any] = {
         "replicates": replicates, "seed": seed, "precision": precision, "with_baselines": baselines
     }  # fmt: skip
     fitting = FittingOptions(refer_error, refer_confidence, cost_ratio, point)
-    new_fitting = fitting != FittingOptions(point=point)
+    refitted = fitting != FittingOptions(point=point)
     fixed = "--refer-error, --refer-confidence and --cost-ratio change what is fitted"
-    elsewhere = {"output": out, "allow_seen": allow_seen, "point": point}
+    elsewhere = measuring | {"output": out, "allow_seen": allow_seen, "point": point}
+    measure: Callable[..., Assessment]
     if is_exported(run):
         if store is None:
-            raise UserError(f"{run} is an exported file: give the store with --store STORE")
-        if new_fitting:
+            raise UserError(f"{run} is an exported file: add its store with --store STORE")
+        if refitted:
             raise UserError(
                 f"{fixed}, and nothing is fitted for an exported file: evaluate the run, then "
                 "export it again"
@@ -111,69 +107,70 @@ def evaluate(
         from eosin.cli.train import split_for
 
         opened = PatchStore.open(store)
-        parted = None if split is None else split_for(opened, split)
-        options |= elsewhere | {"split": parted, "fold": fold}
-        _evaluate(lambda **more: assess_file(run, opened, **more), opened, report, json_, options)
+        parts = None if split is None else split_for(opened, split)
+        measure = partial(assess_file, run, opened, split=parts, fold=fold, **elsewhere)
+        _show(*measured(measure, opened, report=report), json_)
         return
-    for option, chosen in (("--split", split is not None), ("--fold", fold is not None)):
-        if chosen:
-            raise UserError(f"{option} is for an exported file; a run keeps its own split")
+    if split is not None or fold is not None:
+        option = "--fold" if split is None else "--split"
+        raise UserError(f"{option} is for an exported file; a run keeps its own split")
     folder = RunFolder.open(run)
-    if store is not None:
-        opened = PatchStore.open(store)
-        own = folder.read_json("environment.json").get("store", {}).get("digest")
-        if opened.digest != own:
-            if new_fitting:
-                raise UserError(
-                    f"{fixed} on the run's own validation part: use them with eosin evaluate "
-                    f"{run}, without --store, before this"
-                )
-            options |= elsewhere
-            _evaluate(
-                lambda **more: assess_unseen(folder, opened, **more), opened, report, json_, options
-            )
-            return
-    for option, chosen in (("-o", out is not None), ("--allow-seen", allow_seen)):
-        if chosen:
+    own = folder.read_json("environment.json").get("store", {}).get("digest")
+    if store is not None and (opened := PatchStore.open(store)).digest != own:
+        if refitted:
             raise UserError(
-                f"{option} is for another store (--store STORE); a run's evaluation on its own "
-                "split is in the run folder"
+                f"{fixed} on the run's own validation part: use them with eosin evaluate "
+                f"{run}, without --store, before this"
             )
-    from eosin.training.session import reopen
+        measure = partial(assess_unseen, folder, opened, **elsewhere)
+    else:
+        if out is not None or allow_seen:
+            raise UserError(
+                f"{'--allow-seen' if out is None else '-o'} is for another store (--store STORE); "
+                "a run's evaluation on its own split is in the run folder"
+            )
+        from eosin.training.session import reopen
 
-    session = reopen(run, None if store is None else str(store))
-    assess_and_show(session, json_=json_, report=report, options=fitting, **options)
+        session = reopen(run, None if store is None else str(store))
+        opened, measure = session.store, partial(assess, session, options=fitting, **measuring)
+    _show(*measured(measure, opened, report=report), json_)
 
 
-def assess_and_show(session: Session, *, json_: bool, report: bool = True, **options: Any) -> None:
-    """Evaluate a run on its own split, with progress, write its report and print the result."""
-    from eosin.inference.assess import assess
+def finish(session: Session, facts: ModelFacts, *, evaluate: bool, json_: bool) -> None:
+    """The end of a command that made a run: evaluate it, or print the command that does."""
+    if evaluate:
+        from eosin.inference.assess import assess
 
-    _evaluate(lambda **more: assess(session, **more), session.store, report, json_, options)
+        _show(*measured(partial(assess, session), session.store), json_)
+    else:
+        show_next(session.run.path, facts, json_=json_)
 
 
-def _evaluate(
-    assess: Callable[..., Assessment],
-    store: PatchStore,
-    report: bool,
-    json_: bool,
-    options: dict[str, Any],
-) -> None:
-    """Assess with progress, write the report and print the result."""
+def show_next(run: Path, facts: ModelFacts, *, json_: bool) -> None:
+    """What a run that is not evaluated is, or for people the command that evaluates it."""
+    if json_:
+        output.result({"run": str(run), "model": facts.to_json()})
+    else:
+        output.say(f"next: eosin evaluate {shlex.quote(str(run))}")
+
+
+def measured(
+    measure: Callable[..., Assessment], store: PatchStore, *, report: bool = True
+) -> tuple[Assessment, Path | None]:
+    """Measure with progress and write the report: the result, and the page where there is one."""
     with output.progress() as bar:
         task = bar.add_task("predicting", total=None, rate="patches")
-        assessment = assess(
-            progress=lambda done, total: bar.update(task, completed=done, total=total), **options
+        assessment = measure(
+            progress=lambda done, total: bar.update(task, completed=done, total=total)
         )
-    page = None
-    if report:
-        from eosin.reporting.report import write_report
+    if not report:
+        return assessment, None
+    from eosin.reporting.report import write_report
 
-        written = write_report(assessment.folder, store=store)
-        page = written.path
-        for problem in written.problems:
-            output.warn(f"report: {problem}")
-    _show(assessment, page, json_)
+    written = write_report(assessment.folder, store=store)
+    for problem in written.problems:
+        output.warn(f"report: {problem}")
+    return assessment, written.path
 
 
 def _show(assessment: Assessment, page: Path | None, json_: bool) -> None:
@@ -186,27 +183,32 @@ def _show(assessment: Assessment, page: Path | None, json_: bool) -> None:
         return
     for mark in result["marks"]:
         output.warn(mark["sentence"])
-    from eosin.evaluation.definitions import NAMES
-
-    others = result["baselines"]
-    output.table(
-        f"{result['part']} part, {result['n_patches']:,} patches"
-        + (f" of {result['n_cases']} cases" if result["n_cases"] else ""),
-        ["figure", "value", "95 % interval", *others],
-        [
-            [words, output.value(result[n]["value"]), output.interval(result[n])]
-            + [output.value(other[n]["value"]) for other in others.values()]
-            for n, words in NAMES.items()
-            if n in result
-        ],
-        right=["value", *others],
-    )
+    show_figures(result, "value", result["baselines"])
     for warning in result["warnings"]:
         output.warn(warning)
     _show_decisions(result)
     output.say(f"written to {assessment.folder}: {', '.join(files)}")
     if page is not None:
         output.say(f"open {page}")
+
+
+def show_figures(
+    result: dict[str, Any], name: str, others: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """A table of figures with their intervals, and beside them the figures of others."""
+    from eosin.evaluation.definitions import NAMES
+
+    output.table(
+        f"{result['part']} part, {output.patches(result['n_patches'], result['n_cases'])}",
+        ["figure", name, "95 % interval", *others],
+        [
+            [words, output.value(result[figure]["value"]), output.interval(result[figure])]
+            + [output.value((row.get(figure) or {}).get("value")) for row in others.values()]
+            for figure, words in NAMES.items()
+            if figure in result
+        ],
+        right=[name, *others],
+    )
 
 
 def _show_decisions(result: dict[str, Any]) -> None:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from eosin.cli import output
-from eosin.cli.predict import Fit, MaxPixels, note_changes
-from eosin.errors import FailureError, UserError
+from eosin.cli import options, output
+from eosin.cli.predict import note_changes
+from eosin.errors import UserError
 
 
 def explain(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
-    images: Annotated[
-        list[Path], typer.Argument(help="Image files, folders of images, or zips of images.")
-    ],
+    images: options.Images,
     out: Annotated[Path, typer.Option("-o", "--out", help="The sheet to write (PNG).")] = Path(
         "explanation.png"
     ),
@@ -25,9 +22,9 @@ def explain(
     target: Annotated[
         str | None, typer.Option(help="The class to explain; by default the decided one.")
     ] = None,
-    fit: Fit = None,
-    max_pixels: MaxPixels = 16_777_216,
-    json_: output.Json = False,
+    fit: options.Fit = None,
+    max_pixels: options.MaxPixels = 16_777_216,
+    json_: options.Json = False,
 ) -> None:
     """Show what the score of each image depends on, as a sheet of maps laid over the images.
 
@@ -39,7 +36,6 @@ def explain(
 
     Example: eosin explain run patches/ -o sheet.png
     """
-    output.use_json(json_)
     if method not in ("grad-cam", "occlusion", "both"):
         raise UserError(f"--method {method}: choose grad-cam, occlusion or both")
     if out.suffix.lower() != ".png" or out.is_dir():
@@ -51,10 +47,12 @@ def explain(
             f"{run} cannot be explained: an exported file does not open its network; use the run "
             "folder"
         )
-    from eosin.inference.explain import CAVEAT, METHODS, feature_layer
+    from eosin.inference.explain import feature_layer
     from eosin.inference.images import picture_rule
-    from eosin.inference.sheet import NOT_FOR_DIAGNOSIS, draw_sheet, explain_images
+    from eosin.inference.maps import CAVEAT, METHODS
+    from eosin.inference.sheet import draw_sheet, explain_images
     from eosin.inference.torch_predictor import load_run
+    from eosin.records.model import INTENDED_USE
 
     predictor = load_run(run)
     methods = METHODS if method == "both" else tuple(m for m in METHODS if m == method)
@@ -100,7 +98,7 @@ def explain(
                 "marks": marks,
                 "notes": notes,
                 "caveat": CAVEAT,
-                "intended_use": NOT_FOR_DIAGNOSIS,
+                "intended_use": INTENDED_USE,
             }
         )
     else:
@@ -124,11 +122,8 @@ def explain(
         if sheet is not None:
             output.say(f"sheet: {sheet}")
         output.note(CAVEAT)
-        output.note(NOT_FOR_DIAGNOSIS)
-    if bad:
-        if json_:
-            sys.exit(1)
-        raise FailureError(f"{len(bad)} of {len(rows)} image(s) could not be explained")
+        output.note(INTENDED_USE)
+    output.end_batch(len(bad), len(rows), "explained", json_=json_)
 
 
 def _place(peak: tuple[float, float] | None) -> str:

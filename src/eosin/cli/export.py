@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eosin.cli import output
+from eosin.cli import options, output
 
 if TYPE_CHECKING:
     from eosin.records.export import ExportedFile
@@ -29,22 +29,10 @@ def export(
     torch: Annotated[
         bool, typer.Option("--torch", help="model.pt2, for torch without eosin.")
     ] = False,
-    point: Annotated[
-        str | None,
-        typer.Option(
-            help="The operating point that decides: balanced, f1, sensitivity, specificity or "
-            "cost. Default: that of the run."
-        ),
-    ] = None,
-    store: Annotated[
-        Path | None,
-        typer.Option(help="The run's store, if it moved: files are tried on its patches."),
-    ] = None,
-    force: Annotated[
-        bool,
-        typer.Option("--force", help="Replace an export; files that eosin did not make are kept."),
-    ] = False,
-    json_: output.Json = False,
+    point: options.Point = None,
+    store: options.MovedStore = None,
+    force: options.Force = False,
+    json_: options.Json = False,
 ) -> None:
     """Write a run as files that answer the same everywhere, without torch.
 
@@ -57,7 +45,6 @@ def export(
 
     Example: eosin export run --onnx --int8 -o exported
     """
-    output.use_json(json_)
     from eosin.exporting.export import Formats
     from eosin.exporting.export import export as make
     from eosin.records.model import ModelFacts

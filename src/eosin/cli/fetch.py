@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eosin.cli import output, transfers
+from eosin.cli import options, output, transfers
 from eosin.errors import UserError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def fetch(
     force: Annotated[
         bool, typer.Option("--force", help="Fetch again, and replace an earlier download.")
     ] = False,
-    json_: output.Json = False,
+    json_: options.Json = False,
 ) -> None:
     """Download a public data set: the Kaggle breast-histopathology archive or MNIST.
 
@@ -54,22 +54,17 @@ def fetch(
 
     Example: eosin fetch idc -o archive.zip
     """
-    output.use_json(json_)
     from eosin.fetching import fetch as sets
 
     target = _target(data_set, to)
     if mirror and data_set is DataSet.IDC:
         raise UserError("--mirror is for mnist; idc comes only from Kaggle")
-    try:
-        with transfers.bar() as bar:
-            watcher = transfers.watcher(bar)
-            if data_set is DataSet.IDC:
-                fetched = [sets.fetch_idc(target, force=force, watcher=watcher)]
-            else:
-                mirrors = mirror or sets.MNIST_MIRRORS
-                fetched = sets.fetch_mnist(target, mirrors=mirrors, force=force, watcher=watcher)
-    except KeyboardInterrupt:
-        transfers.stopped()
+    with transfers.watcher() as watcher:
+        if data_set is DataSet.IDC:
+            fetched = [sets.fetch_idc(target, force=force, watcher=watcher)]
+        else:
+            mirrors = mirror or sets.MNIST_MIRRORS
+            fetched = sets.fetch_mnist(target, mirrors=mirrors, force=force, watcher=watcher)
     _show(data_set, target, fetched, json_)
 
 

@@ -2,40 +2,28 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eosin.cli import output, studies
+from eosin.cli import options, output, studies
 
 if TYPE_CHECKING:
     from eosin.studies.study import StudyResult
 
 
 def gap(
-    store: output.Store,
-    folder: Annotated[
-        Path,
-        typer.Option(
-            "--output", "-o", help="Folder of the runs and results; an earlier one is resumed."
-        ),
-    ],
-    recipe: output.Recipe = "compact",
+    store: options.Store,
+    folder: options.NewStudy,
+    recipe: options.Recipe = "compact",
     seeds: Annotated[
         int, typer.Option(min=1, help="Seeds of split and training: the recipe's and following.")
     ] = 3,
-    settings: output.Settings = None,
-    replicates: output.Replicates = 2000,
-    allow_leaks: Annotated[
-        bool,
-        typer.Option(
-            "--allow-leaks",
-            help="Run even if the case-disjoint split leaks; every output is marked.",
-        ),
-    ] = False,
-    force: studies.Force = False,
-    json_: output.Json = False,
+    settings: options.Settings = None,
+    replicates: options.Replicates = 2000,
+    allow_leaks: options.AllowLeaks = False,
+    force: options.Restart = False,
+    json_: options.Json = False,
 ) -> None:
     """Measure the leakage gap: one recipe under a patch-random and a case-disjoint split.
 
@@ -45,7 +33,6 @@ def gap(
 
     Example: eosin gap idc.store --recipe compact --seeds 3 --set epochs=3 -o gap
     """
-    output.use_json(json_)
     from eosin.config import read_recipe
     from eosin.data.store import PatchStore
     from eosin.studies.gap import gap as measure_gap

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from eosin.cli import output
+from eosin.cli import options, output
 from eosin.errors import StoreError, closest
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _SHOWN_CLASSES = 20
 
 
 def inspect(
-    store: output.Store,
+    store: options.Store,
     case: Annotated[
         str | None, typer.Option(help="Draw this case beside the map of its labels.")
     ] = None,
@@ -32,7 +32,7 @@ def inspect(
     ] = None,
     all_: Annotated[bool, typer.Option("--all", help="List every case, however many.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the sample of patches.")] = 0,
-    json_: output.Json = False,
+    json_: options.Json = False,
 ) -> None:
     """Show the content of a store: classes, cases, prevalence, rejects, and pictures of it.
 
@@ -41,7 +41,6 @@ def inspect(
 
     Example: eosin inspect idc.store --case 8863
     """
-    output.use_json(json_)
     from eosin.data.overview import case_counts
     from eosin.data.store import PatchStore
     from eosin.figures import pictures

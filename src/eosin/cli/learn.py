@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eosin.cli import output
+from eosin.cli import options, output
 
 if TYPE_CHECKING:
     from eosin.guide.catalog import Lesson
@@ -39,7 +39,7 @@ def learn(
     no_open: Annotated[
         bool, typer.Option("--no-open", help="Print the page's address and open no browser.")
     ] = False,
-    json_: output.Json = False,
+    json_: options.Json = False,
 ) -> None:
     """List the guide's lessons, or open one: from one perceptron to the cancer classifier.
 
@@ -48,7 +48,6 @@ def learn(
 
     Example: eosin learn 1
     """
-    output.use_json(json_)
     from eosin.errors import UserError
     from eosin.guide.catalog import find_lesson, lessons
 

@@ -7,57 +7,19 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import shlex
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-import typer
+from eosin.errors import FailureError
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, ProgressColumn
-
-#: The option every command has.
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
-#: Options of several commands.
-Store = Annotated[Path, typer.Argument(help="A store made by eosin pack.")]
-Recipe = Annotated[
-    str, typer.Option("--recipe", "-r", help="A name from `eosin recipes`, or a .toml file.")
-]
-Settings = Annotated[
-    list[str] | None, typer.Option("--set", help="Change the recipe: key=value; repeatable.")
-]
-Point = Annotated[
-    str | None,
-    typer.Option(
-        metavar="balanced|f1|sensitivity|specificity|cost",
-        help="The operating point that decides; by default the model's own.",
-    ),
-]
-Precision = Annotated[
-    str, typer.Option(help="fp32 (exact), bf16 or auto; an .onnx file needs OpenVINO for bf16.")
-]
-Replicates = Annotated[int, typer.Option(min=10, help="Bootstrap replicates.")]
-
-Split = Annotated[
-    str | None,
-    typer.Option(
-        "--split",
-        "-s",
-        help="A split file, or a scheme: case, published, given, patch. "
-        "Default: STORE.split.csv where it exists, else case.",
-    ),
-]
-Fold = Annotated[int | None, typer.Option(help="Which fold of a split into folds to test on.")]
-MovedStore = Annotated[
-    Path | None, typer.Option("--store", help="Where the run's store is now, if it has moved.")
-]
-Force = Annotated[bool, typer.Option("--force", help="Replace an existing run folder.")]
 
 _state = {"json": False, "hushed": False}
 _typed: list[str] = []
@@ -65,9 +27,10 @@ _typed: list[str] = []
 _turn: list[Callable[[], bool]] = []
 
 
-def use_json(on: bool) -> None:
-    """Remember that this command prints JSON, so that its errors are JSON too. Call it first."""
+def use_json(on: bool) -> bool:
+    """Remember whether this command prints JSON, so that its errors are JSON too."""
     _state["json"] = on
+    return on
 
 
 def use_command(words: Sequence[str]) -> None:
@@ -114,26 +77,11 @@ def warn(text: str) -> None:
 
 def result(data: dict[str, Any]) -> None:
     """The result for programs: one JSON object on stdout; what is not finite becomes null."""
+    from eosin.runs import finite
+
     if _state["hushed"]:
         return
     sys.stdout.write(json.dumps(finite(data), ensure_ascii=False, indent=1, default=str) + "\n")
-
-
-def finite(value: Any) -> Any:
-    """The same value with NaN and infinities replaced by None, as JSON has neither.
-
-    >>> finite({"a": [1.0, float("nan")]})
-    {'a': [1.0, None]}
-    """
-    if isinstance(value, dict):
-        return {str(key): finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
-    if hasattr(value, "item") and getattr(value, "ndim", 1) == 0:
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
 
 
 def table(
@@ -164,6 +112,15 @@ def value(number: float | None) -> str:
     ('0.9632', '-')
     """
     return "-" if number is None else f"{number:.4f}"
+
+
+def patches(count: int, cases: int | None) -> str:
+    """How many patches of how many cases, where that is known.
+
+    >>> patches(1200, 12), patches(1200, None)
+    ('1,200 patches of 12 cases', '1,200 patches')
+    """
+    return f"{count:,} patches" + (f" of {cases:,} cases" if cases else "")
 
 
 def interval(figure: Mapping[str, Any]) -> str:
@@ -211,6 +168,14 @@ def replacing(folder: Path, kind: str, *, force: bool) -> Iterator[None]:
     yield
     if kept:
         note(f"{folder}: kept {', '.join(kept)}, which eosin did not make")
+
+
+def end_batch(bad: int, total: int, action: str, *, json_: bool) -> None:
+    """Exit with 1 where some of many images failed; with --json the object already has them."""
+    if bad and json_:
+        sys.exit(1)
+    if bad:
+        raise FailureError(f"{bad} of {total} image(s) could not be {action}")
 
 
 def fail(message: str, exit_code: int) -> NoReturn:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from eosin.cli import output
+from eosin.cli import options, output
 from eosin.errors import SourceError
 
 if TYPE_CHECKING:
@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 def pack(
     source: Annotated[
         Path,
-        typer.Argument(
-            help="Zip (read in place), folder, CSV manifest, npz, IDX or HDF5 file.",
-        ),
+        typer.Argument(help="Zip (read in place), folder, CSV manifest, npz, IDX or HDF5 file."),
     ],
     store: Annotated[Path, typer.Argument(help="The folder to make.")],
     layout: Annotated[
@@ -46,8 +44,7 @@ def pack(
     include: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="GLOB",
-            help="Keep only images whose path or file name matches; repeatable.",
+            metavar="GLOB", help="Keep only images whose path or file name matches; repeatable."
         ),
     ] = None,
     max_rejects: Annotated[
@@ -67,11 +64,8 @@ def pack(
     workers: Annotated[
         int | None, typer.Option(min=1, max=64, help="Decoding threads; all cores by default.")
     ] = None,
-    force: Annotated[
-        bool,
-        typer.Option("--force", help="Replace a store; files that eosin did not make are kept."),
-    ] = False,
-    json_: output.Json = False,
+    force: options.Force = False,
+    json_: options.Json = False,
 ) -> None:
     """Pack labeled patches from an archive into one store.
 
@@ -84,7 +78,6 @@ def pack(
 
     Example: eosin pack archive.zip idc.store
     """
-    output.use_json(json_)
     import math
 
     if mpp is not None and not (math.isfinite(mpp) and mpp > 0):

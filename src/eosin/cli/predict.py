@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from eosin.cli import output
-from eosin.errors import FailureError, UserError
+from eosin.cli import options, output
+from eosin.errors import UserError
 
 if TYPE_CHECKING:
     from eosin.inference.images import ImagePrediction
@@ -19,33 +18,18 @@ if TYPE_CHECKING:
     from eosin.records.model import ModelFacts
 
 
-Fit = Annotated[
-    str | None,
-    typer.Option(
-        help="Images of another size than the model's patches: pad (white, image at the "
-        "top-left; a larger one is refused), resize or reject; by default as the model's "
-        "training patches were packed."
-    ),
-]
-MaxPixels = Annotated[int, typer.Option(min=1, help="The most pixels an image may declare.")]
-
-
 def predict(
-    run: Annotated[
-        Path, typer.Argument(help="A run folder, or an exported file (.onnx, .xml) or its folder.")
-    ],
-    images: Annotated[
-        list[Path], typer.Argument(help="Image files, folders of images, or zips of images.")
-    ],
-    point: output.Point = None,
-    fit: Fit = None,
+    run: options.Model,
+    images: options.Images,
+    point: options.Point = None,
+    fit: options.Fit = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse images of another size: --fit reject.")
     ] = False,
-    max_pixels: MaxPixels = 16_777_216,
+    max_pixels: options.MaxPixels = 16_777_216,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")] = False,
-    precision: output.Precision = "fp32",
-    json_: output.Json = False,
+    precision: options.Precision = "fp32",
+    json_: options.Json = False,
 ) -> None:
     """Classify image files: probability of each class, and the decision.
 
@@ -58,7 +42,6 @@ def predict(
 
     Example: eosin predict run patches/ new.png --point sensitivity --csv
     """
-    output.use_json(json_)
     if csv and json_:
         raise UserError("choose one of --csv and --json")
     from eosin.inference.images import picture_rule, predict_images
@@ -108,10 +91,7 @@ def predict(
         cells = (_cells(row, len(classes)) for row in rows)
         output.table("", ["file", *classes, "decision"], cells, right=classes)
         output.note("Research and education only, not for diagnosis.")
-    if bad:
-        if json_:
-            sys.exit(1)
-        raise FailureError(f"{bad} of {len(rows)} image(s) could not be classified")
+    output.end_batch(bad, len(rows), "classified", json_=json_)
 
 
 def _cells(row: ImagePrediction, classes: int) -> list[str]:
@@ -122,10 +102,9 @@ def _cells(row: ImagePrediction, classes: int) -> list[str]:
 
 def note_changes(predictor: Predictor, rows: list[ImagePrediction]) -> None:
     """How images were brought to the patch size, on stderr."""
-    from eosin.inference.images import recorded_fit
 
     height, width = predictor.patch_size
-    usual = {"pad": "padded", "resize": "resized"}.get(recorded_fit(predictor))
+    usual = {"pad": "padded", "resize": "resized"}.get(predictor.facts.fit)
     for change in ("padded", "resized"):
         if count := sum(row.change == change for row in rows):
             output.note(f"{count} image(s) of another size were {change} to {width}x{height} px")

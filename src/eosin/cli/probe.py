@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from eosin.cli import output
-from eosin.cli.weights import Weights, found_weights
+from eosin.cli import options, output
+from eosin.cli.evaluate import finish
+from eosin.cli.transfers import encoder_weights
 from eosin.errors import UserError
 from eosin.stopping import asked_to_stop
 
@@ -19,16 +20,16 @@ if TYPE_CHECKING:
 
 
 def probe(
-    store: output.Store,
+    store: options.Store,
     encoder: Annotated[
         str,
         typer.Option(
             "--encoder", "-e", help="A name from `eosin encoders`, or a run with its features."
         ),
     ],
-    run: Annotated[Path, typer.Option("--output", "-o", help="The run folder to make.")],
-    weights: Weights = None,
-    split: output.Split = None,
+    run: options.NewRun,
+    weights: options.Weights = None,
+    split: options.Split = None,
     head: Annotated[str, typer.Option(help="logistic, knn (cosine) or knn-euclidean.")] = (
         "logistic"
     ),
@@ -46,16 +47,11 @@ def probe(
         typer.Option(help="Folder for embeddings. Default: beside the store, STORE.embeddings."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of random weights and draws.")] = 0,
-    fold: output.Fold = None,
-    allow_leaks: Annotated[
-        bool,
-        typer.Option("--allow-leaks", help="Probe on a leaking split; all outputs are marked."),
-    ] = False,
-    evaluate: Annotated[
-        bool, typer.Option("--evaluate/--no-evaluate", help="Evaluate when the head is fitted.")
-    ] = True,
-    force: output.Force = False,
-    json_: output.Json = False,
+    fold: options.Fold = None,
+    allow_leaks: options.AllowLeaks = False,
+    evaluate: options.Evaluate = True,
+    force: options.Force = False,
+    json_: options.Json = False,
 ) -> None:
     """Fit a head on the embeddings of a frozen encoder: logistic regression or nearest neighbors.
 
@@ -65,7 +61,6 @@ def probe(
 
     Example: eosin probe idc.store --encoder uni2-h --split published -o probe
     """
-    output.use_json(json_)
     if precision not in ("auto", "fp32", "bf16"):
         raise UserError(f"--precision {precision}: choose auto, fp32 or bf16")
     from eosin.cli.train import split_for
@@ -82,7 +77,7 @@ def probe(
     if base is not None and weights is not None:
         raise UserError(f"{base} brings its own weights; leave out --weights")
     chosen = split_for(opened, split)
-    result = None if base is not None else found_weights(recipe, weights)
+    result = None if base is not None else encoder_weights(recipe, weights)
     session = begin(
         opened, chosen, recipe, run, base=base, weights=result,
         fold=fold, allow_leaks=allow_leaks, force=force,
@@ -92,15 +87,7 @@ def probe(
     with watching() as watcher:
         facts = fit_probe(session, folder=embeddings, watcher=watcher)
     output.note(f"{(facts.probe or {})['sentence']}; {session.run.path}")
-    if not evaluate:
-        if json_:
-            output.result({"run": str(session.run.path), "model": facts.to_json()})
-        else:
-            output.say(f"next: eosin evaluate {session.run.path}")
-        return
-    from eosin.cli.evaluate import assess_and_show
-
-    assess_and_show(session, json_=json_)
+    finish(session, facts, evaluate=evaluate, json_=json_)
 
 
 @contextmanager

@@ -69,12 +69,12 @@ def team() -> Iterator[Team]:
 
     Raises MissingExtraError without accelerate, TrainingError where one of them is lost.
     """
-    from eosin.training.parallel import LostError, Team, first_to_speak, join
+    from eosin.training.parallel import LostError, Team, is_first_process, join
 
     if count() == 1:
         yield Team()
         return
-    output.take_turns(first_to_speak)
+    output.take_turns(is_first_process)
     before = signal.getsignal(signal.SIGTERM)
     use_cores(int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
     try:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eosin.cli import output, studies
+from eosin.cli import options, output, studies
 
 if TYPE_CHECKING:
     from eosin.studies.study import StudyResult
@@ -15,12 +15,7 @@ if TYPE_CHECKING:
 
 def prune(
     run: Annotated[Path, typer.Argument(help="An evaluated run of compact, article or digits.")],
-    folder: Annotated[
-        Path,
-        typer.Option(
-            "--output", "-o", help="Folder of the sizes and results; an earlier one is resumed."
-        ),
-    ],
+    folder: options.NewStudy,
     keep: Annotated[
         list[float] | None,
         typer.Option(help="Share of the channels to keep; repeat it for a curve.  [default: 0.5]"),
@@ -39,16 +34,16 @@ def prune(
     distill: Annotated[
         bool, typer.Option("--distill", help="Learn from the original's answers as well.")
     ] = False,
-    store: output.MovedStore = None,
+    store: options.MovedStore = None,
     precision: Annotated[
         str, typer.Option(help="In which the speed is measured: fp32, bf16 or auto.")
     ] = "fp32",
     seed: Annotated[
         int, typer.Option(min=0, help="Of the patches that channels are judged by, and bootstrap.")
     ] = 0,
-    replicates: output.Replicates = 2000,
-    force: studies.Force = False,
-    json_: output.Json = False,
+    replicates: options.Replicates = 2000,
+    force: options.Restart = False,
+    json_: options.Json = False,
 ) -> None:
     """Prune a run: take out the least important channels, retrain, measure before and after.
 
@@ -59,7 +54,6 @@ def prune(
 
     Example: eosin prune run --keep 0.75 --keep 0.5 -o pruned
     """
-    output.use_json(json_)
     from eosin.errors import UserError
     from eosin.refining.prune import Pruning
     from eosin.refining.prune import prune as make

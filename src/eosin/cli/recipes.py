@@ -6,20 +6,19 @@ from typing import Annotated
 
 import typer
 
-from eosin.cli import output
+from eosin.cli import options, output
 
 
 def recipes(
     name: Annotated[
         str | None, typer.Argument(help="Show every setting of this recipe (name or .toml file).")
     ] = None,
-    json_: output.Json = False,
+    json_: options.Json = False,
 ) -> None:
     """List the recipes, or show one with the meaning of every key.
 
     Example: eosin recipes compact
     """
-    output.use_json(json_)
     from eosin.config import Recipe, read_recipe, recipe_names
 
     if name is None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from eosin.cli import output
+from eosin.cli import options, output
 
 
 def report(
@@ -21,7 +21,7 @@ def report(
     pdf: Annotated[
         bool, typer.Option("--pdf", help="Print the page to report.pdf; needs Chromium.")
     ] = False,
-    json_: output.Json = False,
+    json_: options.Json = False,
 ) -> None:
     """Write report.html and MODEL_CARD.md again from the files of an evaluated run.
 
@@ -31,7 +31,6 @@ def report(
 
     Example: eosin report run --pdf
     """
-    output.use_json(json_)
     from eosin.reporting.browser import find_browser, print_pdf
     from eosin.reporting.report import write_report
 

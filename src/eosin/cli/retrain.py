@@ -7,31 +7,27 @@ from typing import Annotated
 
 import typer
 
-from eosin.cli import output, studies
+from eosin.cli import options, output, studies
 
 
 def retrain(
     run: Annotated[Path, typer.Argument(help="The old run.")],
     store: Annotated[Path, typer.Option(help="The store with the new data.")],
-    new: Annotated[Path, typer.Option("--output", "-o", help="The run folder to make.")],
-    split: output.Split = None,
+    new: options.NewRun,
+    split: options.Split = None,
     from_weights: Annotated[
         bool,
         typer.Option(
-            "--from-weights/--fresh",
-            help="Start with the old run's weights, or with fresh ones.",
+            "--from-weights/--fresh", help="Start with the old run's weights, or with fresh ones."
         ),
     ] = False,
-    settings: output.Settings = None,
-    fold: output.Fold = None,
-    replicates: output.Replicates = 2000,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
-    allow_leaks: Annotated[
-        bool,
-        typer.Option("--allow-leaks", help="Train on a leaking split; every output is marked."),
-    ] = False,
-    force: output.Force = False,
-    json_: output.Json = False,
+    settings: options.Settings = None,
+    fold: options.Fold = None,
+    replicates: options.Replicates = 2000,
+    seed: options.Seed = 0,
+    allow_leaks: options.AllowLeaks = False,
+    force: options.Force = False,
+    json_: options.Json = False,
 ) -> None:
     """Train an old run's recipe on new data, and show whether the new run should replace the old.
 
@@ -42,26 +38,19 @@ def retrain(
 
     Example: eosin retrain run --store this-year.store -o run-this-year
     """
-    output.use_json(json_)
     from eosin.cli.train import split_for
     from eosin.data.store import PatchStore
-    from eosin.errors import StoppedError
     from eosin.refining.retrain import retrain as make
     from eosin.refining.verdict import NEW, notes_on, shared_cases
     from eosin.studies.compare import difference_rows
 
     opened = PatchStore.open(store)
-    options = studies.resumable()
-    try:
+    with studies.stoppable():
         result = make(
             run, opened, split_for(opened, split), new, settings=settings or [],
             from_weights=from_weights, fold=fold, allow_leaks=allow_leaks, force=force,
-            replicates=replicates, seed=seed, **options,
+            replicates=replicates, seed=seed, **studies.resumable(),
         )  # fmt: skip
-    except KeyboardInterrupt:
-        raise StoppedError(
-            f"stopped; the state is saved; resume with: {options['again']}"
-        ) from None
     if json_:
         output.result(result)
         return

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from eosin.cli import output
+from eosin.cli import options, output
 from eosin.errors import RunError, UserError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def runs(
     curves: Annotated[
         Path | None, typer.Option(help="Draw the curves of all into one figure: FILE.png or .svg.")
     ] = None,
-    json_: output.Json = False,
+    json_: options.Json = False,
 ) -> None:
     """List the runs below a folder: recipe, status, time, and figures with their interval.
 
@@ -54,29 +54,26 @@ def runs(
 
     Example: eosin runs --sort auroc --filter recipe=compact
     """  # fmt: skip
-    output.use_json(json_)
     from eosin.experiments.rows import read_rows
     from eosin.experiments.select import checked_key, columns_of, kept, ordered
 
     if diff is not None:
-        options = {"--sort": sort, "--filter": filter_, "--columns": columns, "--best": best}
-        others = [name for name, value in options.items() if value]
-        if others or curves is not None:
-            other = (others or ["--curves"])[0]
+        others = {"--sort": sort, "--filter": filter_, "--columns": columns, "--best": best}
+        if other := next((k for k, v in (others | {"--curves": curves}).items() if v), None):
             raise UserError(f"--diff cannot be combined with {other}; leave that out")
         _diff(folder, diff, json_)
         return
     shown = columns_of(columns)
     by = checked_key(sort, "--sort") if sort else "name"
     if best is not None:
-        from eosin.experiments.best import checked_figure
+        from eosin.experiments.best import best_runs, checked_figure
 
         best = checked_figure(best)
     if curves is not None and curves.suffix.lower() not in (".png", ".svg"):
         raise UserError(f"--curves {curves}: the name of a figure ends in .png or .svg")
     every, closed = read_rows(folder)
     rows = ordered(kept(every, filter_ or []), by, reverse=reverse)
-    chosen = _best(rows, best) if best is not None else None
+    chosen = None if best is None else best_runs(rows, best)
     drawn = _curves(rows, curves) if curves is not None else None
     if json_:
         result = [_plain(row) for row in rows]
@@ -170,12 +167,6 @@ def _cell(row: RunRow, name: str, interval: bool) -> str:
     if isinstance(result, int) and not isinstance(result, bool) and name != "seed":
         return f"{result:,}"
     return plainly(result, 60)
-
-
-def _best(rows: Sequence[RunRow], figure: str) -> dict[str, Any]:
-    from eosin.experiments.best import best_runs
-
-    return best_runs(rows, figure)
 
 
 def _show_best(result: dict[str, Any]) -> None:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from eosin.cli import output, studies
-from eosin.cli.weights import Weights
+from eosin.cli import options, output, studies
 from eosin.errors import UserError
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ def search(
         Path | None,
         typer.Argument(help="A store made by eosin pack; with --resume only where it has moved."),
     ] = None,
-    recipe: output.Recipe = "compact",
+    recipe: options.Recipe = "compact",
     trials: Annotated[
         int | None,
         typer.Option("--trials", "-n", help="Trials in all, trial 0 is the recipe. Default: 20."),
@@ -36,11 +35,8 @@ def search(
         Path | None,
         typer.Option("--output", "-o", help="Folder of the trials; an earlier one is resumed."),
     ] = None,
-    split: Annotated[
-        str | None,
-        typer.Option("--split", "-s", help="As of `eosin train`; its test part is left out."),
-    ] = None,
-    settings: output.Settings = None,
+    split: options.Split = None,
+    settings: options.Settings = None,
     metric: Annotated[
         str,
         typer.Option(
@@ -58,34 +54,30 @@ def search(
     ] = 1.0,
     confirm: Annotated[
         int,
-        typer.Option(help="Train the best and the recipe as given with so many further seeds."),
+        typer.Option(
+            help="Train the best settings and the unchanged recipe with this many more seeds."
+        ),
     ] = 0,
-    fold: Annotated[
-        int | None, typer.Option(help="Which fold of a split into folds is left out as the test.")
-    ] = None,
+    fold: options.Fold = None,
     resume: Annotated[
         Path | None, typer.Option("--resume", help="Resume the search in this folder.")
     ] = None,
-    weights: Weights = None,
-    allow_leaks: Annotated[
-        bool,
-        typer.Option("--allow-leaks", help="Search on a leaking split; every output is marked."),
-    ] = False,
-    force: studies.Force = False,
-    json_: output.Json = False,
+    weights: options.Weights = None,
+    allow_leaks: options.AllowLeaks = False,
+    force: options.Restart = False,
+    json_: options.Json = False,
 ) -> None:
-    """Search a recipe's settings; the best one becomes a recipe of its own.
+    """Search a recipe's settings; the best become a recipe of their own.
 
     Trials are judged on the validation part; test patches are left out before the first starts.
-    Poor trials end early. Stopped by Ctrl-C or killed at any moment, it is resumed by --resume.
+    Poor trials end early. Use --resume to resume a search that was stopped or killed.
 
     Example: eosin search idc.store --recipe compact --trials 20 --split published -o search
     """
-    output.use_json(json_)
     common: dict[str, Any] = {"workers": workers, "confirm": confirm, **studies.resumable()}
     del common["again"]
     if resume is not None:
-        if any(given is not None for given in (folder, space, split, weights)) or settings or force:
+        if any(value is not None for value in (folder, space, split, weights)) or settings or force:
             raise UserError(
                 "--resume FOLDER resumes the search with its own settings; leave out -o, --space, "
                 "--split, --set, --weights, --force (only --trials, --workers and --confirm may "
@@ -117,7 +109,7 @@ def _started(
     **options: Any,
 ) -> StudyResult:
     from eosin.cli.train import split_for
-    from eosin.cli.weights import found_weights
+    from eosin.cli.transfers import encoder_weights
     from eosin.config import read_recipe
     from eosin.data.store import PatchStore
     from eosin.search import search as room
@@ -132,7 +124,7 @@ def _started(
     return room.search(
         opened, split_for(opened, split), chosen, folder, space=dimensions, recipe_name=recipe,
         space_origin="the built-in space" if space is None else str(space),
-        split_words=tuple(words), weights=found_weights(chosen, weights), **options,
+        split_words=tuple(words), weights=encoder_weights(chosen, weights), **options,
     )  # fmt: skip
 
 

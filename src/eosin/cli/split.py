@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eosin.cli import output
+from eosin.cli import options, output
 from eosin.cli.targets import check_file
 from eosin.errors import SplitError, closest
 
@@ -21,7 +21,7 @@ _SHOWN_CLASSES = 10
 
 
 def split(
-    store: output.Store,
+    store: options.Store,
     by: Annotated[
         str,
         typer.Option(
@@ -55,7 +55,7 @@ def split(
         typer.Option("--output", "-o", help="The CSV to write.  [default: STORE.split.csv]"),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a split of that name.")] = False,
-    json_: output.Json = False,
+    json_: options.Json = False,
 ) -> None:
     """Divide a store into training, validation and test.
 
@@ -65,19 +65,14 @@ def split(
 
     Example: eosin split idc.store --by case
     """
-    output.use_json(json_)
     from eosin.data.store import PatchStore
     from eosin.splitting.split_file import is_split, read_split, write_split
     from eosin.splitting.split_summary import missing_classes
 
     opened = PatchStore.open(store)
     target = out or opened.path.with_name(f"{opened.path.resolve().name}.split.csv")
-    check_file(
-        target, "a split", is_split, force=force, store=opened, inputs={"--file": file}
-    )  # fmt: skip
-    made = _make(
-        opened, by, fractions=fractions, k=k, unlisted=unlisted, file=file, seed=seed
-    )  # fmt: skip
+    check_file(target, "a split", is_split, force=force, store=opened, inputs={"--file": file})
+    made = _make(opened, by, fractions, k, unlisted, file, seed)
     write_split(made, target)
     # What is shown is what a later command will read.
     made = read_split(target)
@@ -94,7 +89,6 @@ def split(
 def _make(
     store: PatchStore,
     by: str,
-    *,
     fractions: str | None,
     k: int | None,
     unlisted: str | None,
@@ -106,27 +100,22 @@ def _make(
 
     if by not in SCHEMES:
         raise SplitError(f"--by {by!r} is not a way to split; {closest(by, SCHEMES)}")
-    options = {"--fractions": fractions, "--folds": k, "--unlisted": unlisted, "--file": file}
     owner = {"--fractions": "case", "--folds": "folds", "--unlisted": "published", "--file": "file"}
-    for name, value in options.items():
-        if value is not None and owner[name] != by:
-            raise SplitError(f"{name} belongs to --by {owner[name]}, not to --by {by}")
-    match by:
-        case "case":
-            shares = splits.parse_fractions(fractions or "60/20/20")
-            return splits.by_case(store, fractions=shares, seed=seed)
-        case "published":
-            return splits.by_published(store, unlisted=unlisted or "out")
-        case "folds":
-            return splits.by_folds(store, k=5 if k is None else k, seed=seed)
-        case "file":
-            if file is None:
-                raise SplitError("--by file needs your table: --file split.csv")
-            return splits.by_file(store, file)
-        case "patch":
-            return splits.by_patch(store, seed=seed)
-        case _:
-            return splits.by_given(store, seed=seed)
+    for (name, scheme), value in zip(owner.items(), (fractions, k, unlisted, file), strict=True):
+        if value is not None and scheme != by:
+            raise SplitError(f"{name} belongs to --by {scheme}, not to --by {by}")
+    if by == "case":
+        shares = splits.parse_fractions(fractions or "60/20/20")
+        return splits.by_case(store, fractions=shares, seed=seed)
+    if by == "published":
+        return splits.by_published(store, unlisted=unlisted or "out")
+    if by == "folds":
+        return splits.by_folds(store, k=5 if k is None else k, seed=seed)
+    if by == "file":
+        if file is None:
+            raise SplitError("--by file needs your table: --file split.csv")
+        return splits.by_file(store, file)
+    return (splits.by_patch if by == "patch" else splits.by_given)(store, seed=seed)
 
 
 def _show(split: Split, store: PatchStore, target: Path) -> None:

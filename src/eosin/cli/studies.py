@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from eosin.cli import output
+from eosin.errors import StoppedError
 
 if TYPE_CHECKING:
     from eosin.studies.study import StudyResult
-
-#: What several commands ask for in the same words.
-Force = Annotated[
-    bool,
-    typer.Option("--force", help="Start over in a folder that was started with other settings."),
-]
 
 
 def resumable() -> dict[str, Any]:
@@ -26,20 +22,23 @@ def resumable() -> dict[str, Any]:
     return {"again": output.same_command(), "watch": watching, "note": output.note}
 
 
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Name the command that resumes after Ctrl-C between two trainings; within one, it does."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise StoppedError(
+            f"stopped by Ctrl-C; what is finished is kept; resume with: {output.same_command()}"
+        ) from None
+
+
 def show_study(
     make: Callable[[], StudyResult], show: Callable[[StudyResult], None], *, json_: bool
 ) -> None:
     """Make a study and print it; exit 1 where runs of it failed."""
-    from eosin.errors import StoppedError
-
-    again = output.same_command()
-    try:
+    with stoppable():
         study = make()
-    except KeyboardInterrupt:
-        # Between two trainings; within one, its own sentence names the command.
-        raise StoppedError(
-            f"stopped by Ctrl-C; what is finished is kept; resume with: {again}"
-        ) from None
     if json_:
         output.result({**study.result, "folder": str(study.folder), "files": list(study.files)})
     else:
@@ -51,6 +50,6 @@ def show_study(
         # Their causes were shown when it happened and are in the marks.
         output.note(
             f"{len(study.failed)} failed ({', '.join(study.failed)}); once the cause is removed, "
-            f"only these are made by: {again}"
+            f"only these are made by: {output.same_command()}"
         )
         raise typer.Exit(1)

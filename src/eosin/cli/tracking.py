@@ -1,4 +1,4 @@
-"""The options --track, --track-to and --track-project, and a training that tells the trackers."""
+"""The options --track, --track-to and --track-project, and training that trackers follow."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Track = Annotated[
     list[str] | None,
     typer.Option(
         "--track",
-        help="Tell a tracker as well: mlflow, tensorboard, wandb or trackio; repeatable. "
+        help="Also report to a tracker: mlflow, tensorboard, wandb or trackio; repeatable. "
         "With --resume: the same as before, or none.",
     ),
 ]
@@ -38,7 +38,7 @@ TrackTo = Annotated[
 TrackProject = Annotated[
     str | None,
     typer.Option(
-        "--track-project", help="What the trackers call the group. Default: the store's name."
+        "--track-project", help="Name of the project in the trackers. Default: the store's name."
     ),
 ]
 
@@ -49,11 +49,11 @@ def check(track: Sequence[str] | None, track_to: Sequence[str] | None) -> None:
 
     if not track:
         if track_to:
-            raise UserError("--track-to says where; say what as well, for example --track mlflow")
+            raise UserError("--track-to needs --track, for example --track mlflow")
         return
     if "none" in track:
         if len(track) > 1 or track_to:
-            raise UserError("--track none stands alone")
+            raise UserError("--track none cannot be combined with another tracker or --track-to")
         return
     destinations(track_to or [], check_names(track))
 
@@ -69,28 +69,28 @@ def tracked(
 
     Gives a function that joins a Reporter with the trackers. At the end of the block the files of
     the run are sent and a line is printed for each tracker; an error ends the tracked run too.
-    Without --track a resumed run goes on in the trackers it had.
+    Without --track a resumed run continues in the trackers it had.
     """
     tracker = _opened(session, track, track_to, project)
     try:
         yield lambda reporter: follow(reporter, tracker, session)
     except BaseException as error:
         stopped = isinstance(error, StoppedError | KeyboardInterrupt)
-        said = str(error) if isinstance(error, EosinError) else type(error).__name__
-        tracker.failed(said, stopped=stopped)
+        reason = str(error) if isinstance(error, EosinError) else type(error).__name__
+        tracker.failed(reason, stopped=stopped)
         raise
     for line in finish(tracker, session):
         output.note(f"tracked in {line}")
 
 
 def follow(reporter: Reporter, tracker: Tracker, session: Session) -> Reporter:
-    """The same reporter, with what it is told told to the tracker as well."""
+    """The same reporter, which also reports to the tracker."""
     from dataclasses import replace
 
     def started(facts: dict[str, Any]) -> None:
         reporter.started(facts)
         if tracker.names:
-            tell_start(tracker, session, facts)
+            report_start(tracker, session, facts)
 
     def epoch_done(row: dict[str, Any]) -> None:
         reporter.epoch_done(row)
@@ -103,7 +103,7 @@ def follow(reporter: Reporter, tracker: Tracker, session: Session) -> Reporter:
     return replace(reporter, started=started, epoch_done=epoch_done, warned=warned)
 
 
-def tell_start(tracker: Tracker, session: Session, facts: dict[str, Any]) -> None:
+def report_start(tracker: Tracker, session: Session, facts: dict[str, Any]) -> None:
     """Parameters, marks, and the epochs of an earlier session that the tracker has not heard of."""
     from eosin.tracking import words
 
@@ -186,7 +186,7 @@ def _opened(
     project: str | None,
 ) -> Tracker:
     from eosin.tracking.names import check_names, destinations
-    from eosin.tracking.tracker import open_tracker, tracked_before
+    from eosin.tracking.tracker import Tracker, tracked_before
 
     names: Sequence[str] = ()
     if track:
@@ -196,11 +196,11 @@ def _opened(
             try:
                 names = (*names, *check_names([name]))
             except UserError as error:
-                output.warn(f"the run was tracked before, and is not now: {error}")
+                output.warn(f"the run was tracked before, but not now: {error}")
     if names and not track:
-        output.note(f"tracking goes on: {', '.join(names)} (--track none stops it)")
+        output.note(f"tracking continues: {', '.join(names)} (--track none stops it)")
     store = Path(session.store.path).name
-    return open_tracker(
+    return Tracker(
         names,
         run=session.run,
         project=project or store.removesuffix(".store") or "eosin",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
@@ -12,13 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from eosin.cli import output, processes, tracking
-from eosin.cli.weights import Weights, found_weights
+from eosin.cli import options, output, processes, tracking
+from eosin.cli.evaluate import finish
+from eosin.cli.transfers import encoder_weights
 from eosin.errors import UserError
+from eosin.stopping import asked_to_stop
 
 if TYPE_CHECKING:
     from eosin.data.store import PatchStore
-    from eosin.splitting.splits import Split
+    from eosin.splitting.split_file import Split
     from eosin.training.loop import Reporter
     from eosin.training.parallel import Team
     from eosin.training.session import Session
@@ -38,22 +39,12 @@ def train(
             "Default: compact; with --from, that run's own.",
         ),
     ] = None,
-    split: Annotated[
-        str | None,
-        typer.Option(
-            "--split",
-            "-s",
-            help="A split file, or a scheme: case, published, given, patch. "
-            "Default: STORE.split.csv where it exists, else case.",
-        ),
-    ] = None,
+    split: options.Split = None,
     run: Annotated[
         Path | None, typer.Option("--output", "-o", help="The run folder to make.")
     ] = None,
-    settings: output.Settings = None,
-    fold: Annotated[
-        int | None, typer.Option(help="Which fold of a split into folds to test on.")
-    ] = None,
+    settings: options.Settings = None,
+    fold: options.Fold = None,
     base: Annotated[
         Path | None,
         typer.Option("--from", help="Start with the weights of this run (other cases or classes)."),
@@ -62,24 +53,17 @@ def train(
         Path | None,
         typer.Option("--teacher", help="Learn from this run's answers as well (distillation)."),
     ] = None,
-    weights: Weights = None,
+    weights: options.Weights = None,
     resume: Annotated[
         Path | None, typer.Option("--resume", help="Resume the unfinished run in this folder.")
     ] = None,
-    allow_leaks: Annotated[
-        bool,
-        typer.Option("--allow-leaks", help="Train on a leaking split; every output is marked."),
-    ] = False,
-    evaluate: Annotated[
-        bool, typer.Option("--evaluate/--no-evaluate", help="Evaluate after training.")
-    ] = True,
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace a run; files that eosin did not make are kept.")
-    ] = False,
+    allow_leaks: options.AllowLeaks = False,
+    evaluate: options.Evaluate = True,
+    force: options.Force = False,
     track: tracking.Track = None,
     track_to: tracking.TrackTo = None,
     track_project: tracking.TrackProject = None,
-    json_: output.Json = False,
+    json_: options.Json = False,
 ) -> None:
     """Train a classifier: audit its split first, evaluate it afterwards.
 
@@ -88,51 +72,46 @@ def train(
 
     Example: eosin train idc.store --recipe compact --split published -o run
     """
-    output.use_json(json_)
     from eosin.locks import working_on
 
     tracking.check(track, track_to)
+    start: Callable[[], Session]
     if resume is not None:
-        others = (run, split, settings, base, teacher, weights)
-        if any(other is not None for other in others):
+        if any(other is not None for other in (run, split, settings, base, teacher, weights)):
             raise UserError(
                 "--resume RUN continues the run with its own settings; leave out -o, --split, "
                 "--set, --from, --teacher, --weights"
             )
-        open_session = partial(_resumed, resume, source)
+    elif source is None or run is None:
+        raise UserError("name a source and a run folder: eosin train STORE -o RUN")
     else:
-        if source is None or run is None:
-            raise UserError("name a source and a run folder: eosin train STORE -o RUN")
-        open_session = partial(
-            _started,
-            source,
-            recipe,
-            settings or [],
-            split,
-            run,
-            fold=fold,
-            allow_leaks=allow_leaks,
-            force=force,
-            base=base,
-            teacher=teacher,
-            weights=weights,
-        )
+        start = partial(
+            _started, source, recipe, settings or [], split, run, weights=weights,
+            fold=fold, allow_leaks=allow_leaks, force=force, base=base, teacher=teacher,
+        )  # fmt: skip
     with ExitStack() as stack:
 
-        def locked() -> Session:
-            session = open_session()
+        def opened() -> Session:
+            if resume is not None:
+                from eosin.training.session import reopen
+
+                session = reopen(resume, None if source is None else str(source))
+            else:
+                session = start()
             stack.enter_context(working_on(session.run.path, "eosin train"))
             return session
 
         team = stack.enter_context(processes.team())
-        session = processes.shared(team, locked)
+        session = processes.shared(team, opened)
         tracked = (
             tracking.tracked(session, track, track_to, track_project)
             if team.main
             else nullcontext(lambda reporter: reporter)
         )
-        with tracked as follow:
-            _go(session, follow, team, resume=resume, evaluate=evaluate, json_=json_)
+        _go(
+            session, stack.enter_context(tracked), team, resume=resume, evaluate=evaluate,
+            json_=json_,
+        )  # fmt: skip
 
 
 def _go(
@@ -175,15 +154,7 @@ def _go(
     output.note(
         f"trained {facts.epochs} epochs in {facts.train_seconds or 0:.0f} s; {session.run.path}"
     )
-    if not evaluate:
-        if json_:
-            output.result({"run": str(session.run.path), "model": facts.to_json()})
-        else:
-            output.say(f"next: eosin evaluate {shlex.quote(str(session.run.path))}")
-        return
-    from eosin.cli.evaluate import assess_and_show
-
-    assess_and_show(session, json_=json_)
+    finish(session, facts, evaluate=evaluate, json_=json_)
 
 
 def _started(
@@ -216,7 +187,7 @@ def _started(
     RunFolder(run).check(force=force, inputs=inputs)
     store = _store(source, run)
     split_of_store = split_for(store, split)
-    pretrained = found_weights(chosen, weights) if base is None else None
+    pretrained = encoder_weights(chosen, weights) if base is None else None
     with output.replacing(run, "run", force=force):
         session, _ = start(
             store, split_of_store, chosen, run,
@@ -228,12 +199,6 @@ def _started(
             "--set freeze_norm=true"
         )
     return session
-
-
-def _resumed(folder: Path, source: Path | None) -> Session:
-    from eosin.training.session import reopen
-
-    return reopen(folder, None if source is None else str(source))
 
 
 def _store(source: Path, run: Path) -> PatchStore:
@@ -261,9 +226,9 @@ def _store(source: Path, run: Path) -> PatchStore:
     return store
 
 
-def split_for(store: PatchStore, wanted: str | None) -> Split:
-    """The split that ``--split`` names: a file, a scheme, or by default that beside the store."""
-    from eosin.splitting import splits
+def split_for(store: PatchStore, choice: str | None) -> Split:
+    """The split that ``--split`` chooses: a file, a scheme, or by default that beside the store."""
+    from eosin.splitting import split_file, splits
 
     beside = store.path.with_name(store.path.name + ".split.csv")
     schemes: dict[str, Callable[[PatchStore], Split]] = {
@@ -272,19 +237,19 @@ def split_for(store: PatchStore, wanted: str | None) -> Split:
         "given": splits.by_given,
         "patch": splits.by_patch,
     }
-    if wanted is None and beside.exists():
+    if choice is None and beside.exists():
         output.note(f"split: {beside}")
-        return splits.read_split(beside)
-    if wanted is None or wanted in schemes:
-        made = schemes[wanted or "case"](store)
+        return split_file.read_split(beside)
+    if choice is None or choice in schemes:
+        made = schemes[choice or "case"](store)
         for text in made.notes:
             output.note(f"split: {text}")
         return made
-    if not Path(wanted).exists():
+    if not Path(choice).exists():
         raise UserError(
-            f"--split {wanted}: neither a file nor a scheme (case, published, given, patch)"
+            f"--split {choice}: neither a file nor a scheme (case, published, given, patch)"
         )
-    return splits.read_split(wanted)
+    return split_file.read_split(choice)
 
 
 @contextmanager
@@ -296,65 +261,52 @@ def watching(session: Session, *, processes: int = 1) -> Iterator[Reporter]:
     """
     from eosin.training.loop import Reporter
 
-    stopping = {"asked": False}
+    def note() -> None:
+        if processes == 1:
+            output.note("stopping after this step (once more to stop at once) ...")
 
-    def ask(number: int, frame: object) -> None:
-        if processes > 1:
-            stopping["asked"] = True
-            return
-        if stopping["asked"]:
-            raise KeyboardInterrupt
-        stopping["asked"] = True
-        output.note("stopping after this step (once more to stop at once) ...")
+    with asked_to_stop(note, insist=processes == 1) as stop, output.progress() as bar:
+        task = bar.add_task("", total=None, rate="")
+        state: dict[str, Any] = {"steps": 1}
 
-    before = {n: signal.signal(n, ask) for n in (signal.SIGINT, signal.SIGTERM)}
-    console = output.stderr()
-    try:
-        with output.progress() as bar:
-            task = bar.add_task("", total=None, rate="")
-            state: dict[str, Any] = {"steps": 1}
-
-            def started(plan: dict[str, Any]) -> None:
-                state.update(plan)
-                console.print(
-                    f"{session.recipe.name}: {plan['parameters']:,} parameters, "
-                    f"{plan['patches']:,} training patches, {plan['epochs']} epochs of "
-                    f"{plan['steps']} steps on {plan['machine']}",
-                    markup=False,
-                )
-                done = plan["epoch"] * plan["steps"] + plan["step"]
-                bar.update(task, total=plan["epochs"] * plan["steps"], completed=done)
-
-            def taught(done: int, total: int) -> None:
-                bar.update(task, total=total, completed=done, description="asking the teacher")
-
-            def stepped(epoch: int, step: int, loss: float) -> None:
-                bar.update(
-                    task,
-                    completed=(epoch - 1) * state["steps"] + step,
-                    description=f"epoch {epoch} step {step} loss {loss:.4f}",
-                )
-
-            def epoch_done(row: dict[str, Any]) -> None:
-                left = row["seconds"] / row["epoch"] * (state["epochs"] - row["epoch"])
-                bar.update(task, rate=f"{row['patches_per_second']:.0f} patches/s")
-                text = f"epoch {row['epoch']}/{state['epochs']}  loss {row['loss']:.4f}"
-                if "val_auroc" in row:
-                    text += (
-                        f"  validation AUROC {row['val_auroc']:.4f}  watched "
-                        f"{row['watched_class']} patch {row['watched_probability']:.3f}"
-                    )
-                text += f"  {row['patches_per_second']:.0f} patches/s  left {left:.0f} s"
-                bar.console.print(text, markup=False)
-
-            yield Reporter(
-                started=started,
-                taught=taught,
-                stepped=stepped,
-                epoch_done=epoch_done,
-                warned=output.warn,
-                stop=lambda: stopping["asked"],
+        def started(plan: dict[str, Any]) -> None:
+            state.update(plan)
+            bar.console.print(
+                f"{session.recipe.name}: {plan['parameters']:,} parameters, "
+                f"{plan['patches']:,} training patches, {plan['epochs']} epochs of "
+                f"{plan['steps']} steps on {plan['machine']}",
+                markup=False,
             )
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+            done = plan["epoch"] * plan["steps"] + plan["step"]
+            bar.update(task, total=plan["epochs"] * plan["steps"], completed=done)
+
+        def taught(done: int, total: int) -> None:
+            bar.update(task, total=total, completed=done, description="asking the teacher")
+
+        def stepped(epoch: int, step: int, loss: float) -> None:
+            bar.update(
+                task,
+                completed=(epoch - 1) * state["steps"] + step,
+                description=f"epoch {epoch} step {step} loss {loss:.4f}",
+            )
+
+        def epoch_done(row: dict[str, Any]) -> None:
+            left = row["seconds"] / row["epoch"] * (state["epochs"] - row["epoch"])
+            bar.update(task, rate=f"{row['patches_per_second']:.0f} patches/s")
+            text = f"epoch {row['epoch']}/{state['epochs']}  loss {row['loss']:.4f}"
+            if "val_auroc" in row:
+                text += (
+                    f"  validation AUROC {row['val_auroc']:.4f}  watched "
+                    f"{row['watched_class']} patch {row['watched_probability']:.3f}"
+                )
+            text += f"  {row['patches_per_second']:.0f} patches/s  left {left:.0f} s"
+            bar.console.print(text, markup=False)
+
+        yield Reporter(
+            started=started,
+            taught=taught,
+            stepped=stepped,
+            epoch_done=epoch_done,
+            warned=output.warn,
+            stop=stop,
+        )

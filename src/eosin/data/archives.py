@@ -27,7 +27,7 @@ _STORED, _DEFLATED, _BZIP2 = 0, 8, 12
 _END = struct.Struct("<4s4H2LH")
 _END64 = struct.Struct("<4sQ2H2L4Q")
 #: Of an entry of the directory: mark, flags, method, checksum, packed and full size, the lengths of
-#: name, extra field and comment, and where the member begins.
+#: name, extra field and comment, and where the member starts.
 _ENTRY = struct.Struct("<4s4x2H4x3L3H8xL")
 #: Of a member's local header: its mark, and the lengths of name and extra field.
 _LOCAL = struct.Struct("<4s22x2H")
@@ -40,7 +40,7 @@ class Run(NamedTuple):
     """Several encoded images in one block of memory."""
 
     block: bytes | bytearray
-    #: Which of the members asked for, and where each begins and ends in the block.
+    #: Which of the requested members, and where each starts and ends in the block.
     slots: list[int]
     starts: list[int]
     stops: list[int]
@@ -158,7 +158,7 @@ class ZipFiles(Files):
         guess = 30 + len(self.names[i]) + 64 + packed
         block = os.pread(self._fd, guess, offset)
         if len(block) < 30 or block[:4] != b"PK\x03\x04":
-            raise ImageError("corrupt: no zip member where the directory says")
+            raise ImageError("corrupt: no zip member where the directory lists it")
         start = 30 + int.from_bytes(block[26:28], "little") + int.from_bytes(block[28:30], "little")
         data = block[start : start + packed]
         if len(data) < packed:
@@ -183,37 +183,37 @@ class ZipFiles(Files):
         if not hasattr(self._buffers, "run"):
             self._buffers.run = bytearray(_RUN_BYTES)
         taken: list[int] = []
-        begin = end = 0
+        first = end = 0
         for slot in sorted(range(len(members)), key=starts.__getitem__):
             # Local extra fields are rarely longer than 64 bytes.
             length = 94 + len(self.names[members[slot]]) + self._packed[members[slot]]
             start = starts[slot]
-            if taken and (start > end + _GAP_BYTES or start + length > begin + _RUN_BYTES):
-                yield from self._run(members, taken, begin, end)
+            if taken and (start > end + _GAP_BYTES or start + length > first + _RUN_BYTES):
+                yield from self._run(members, taken, first, end)
                 taken = []
             if not taken:
-                begin = start
+                first = start
             taken.append(slot)
             end = start + length
         if taken:
-            yield from self._run(members, taken, begin, end)
+            yield from self._run(members, taken, first, end)
 
-    def _run(self, members: Sequence[int], slots: list[int], begin: int, end: int) -> Iterator[Run]:
+    def _run(self, members: Sequence[int], slots: list[int], first: int, end: int) -> Iterator[Run]:
         block: bytearray = self._buffers.run
         view = memoryview(block)
-        held = os.preadv(self._fd, [view[: min(end - begin, _RUN_BYTES)]], begin)
+        length = os.preadv(self._fd, [view[: min(end - first, _RUN_BYTES)]], first)
         stored, inflated = Run(block, [], [], []), Run(b"", [], [], [])
         pieces: list[bytes] = []
         total = 0
         for slot in slots:
             i = members[slot]
-            at, size, method = self._offsets[i] - begin, self.sizes[i], self._methods[i]
-            if at + 30 > held or self._flags[i] & 1 or not 0 < size <= self.max_bytes:
+            at, size, method = self._offsets[i] - first, self.sizes[i], self._methods[i]
+            if at + 30 > length or self._flags[i] & 1 or not 0 < size <= self.max_bytes:
                 continue
             mark, name, extra = _LOCAL.unpack_from(block, at)
             start = at + 30 + name + extra
             stop = start + self._packed[i]
-            if mark != b"PK\x03\x04" or stop > held:
+            if mark != b"PK\x03\x04" or stop > length:
                 continue
             if method == _STORED and stop - start == size:
                 if crc32(view[start:stop]) == self._crcs[i]:

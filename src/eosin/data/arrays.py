@@ -1,6 +1,6 @@
 """Data sets that come as arrays: IDX (MNIST), npz (MedMNIST) and HDF5 (PatchCamelyon).
 
-Each is streamed in blocks, in order; no array is ever in memory as a whole.
+Each is streamed in blocks, in order; no array is ever completely in memory.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def labels_beside(path: Path, name: str) -> Path:
     for ending in ("", ".gz"):
         if (labels := path.parent / (name + ending)).exists():
             return labels
-    raise SourceError(f"{path} has no labels beside it: {name} or {name}.gz is missing")
+    raise SourceError(f"{path} has no labels next to it: {name} or {name}.gz is missing")
 
 
 def check_shape(name: str, shape: Sequence[int], dtype: np.dtype[Any]) -> tuple[int, int]:
@@ -193,7 +193,7 @@ def _blocks(source: Path, part: Part) -> Iterator[Block]:
 def _raw_images(
     source: Path, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], skip: Opener
 ) -> Iterator[Reader]:
-    """Images that are stored in C order in a stream; skip opens it where they begin."""
+    """Images that are stored in C order in a stream; skip opens it where they start."""
     item = math.prod(shape[1:]) * dtype.itemsize
     done = 0
 

@@ -46,6 +46,7 @@ class Chunk:
 
 
 def tasks_of(plan: Plan | ArrayPlan, rule: PictureRule) -> Generator[Callable[[], Chunk]]:
+    """Functions that decode the candidates of a plan, a chunk each, in order."""
     if isinstance(plan, ArrayPlan):
         with closing(plan.blocks()) as blocks:
             for block in blocks:
@@ -137,7 +138,7 @@ def _usual_rows(plan: Plan, start: int, stop: int, rule: PictureRule) -> list[by
 
 
 def _is_copy(plan: Plan, number: int, leader: int, data: bytes) -> bool:
-    """Whether a twin is byte for byte its leader; one that cannot be read is no leader."""
+    """Whether a twin is byte for byte its leader; one that cannot be read is not a leader."""
     first, second = plan.members[leader], plan.members[number]
     if not plan.files.same_bytes(first, second):
         return False

@@ -1,10 +1,10 @@
-"""The identity of pixels, of single patches and of whole stores."""
+"""The identity of pixels, of single patches and of stores."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -31,20 +31,9 @@ def pixel_digests(patches: npt.NDArray[np.uint8]) -> list[str]:
 def table_digest(table: pl.DataFrame, classes: Sequence[str]) -> str:
     """128 bits of BLAKE2b over classes and the identity of every patch in order, in hex."""
     hasher = hashlib.blake2b(json.dumps(list(classes)).encode(), digest_size=16)
-    for block in _identity_blocks(table):
-        hasher.update(block)
-    return hasher.hexdigest()
-
-
-def _identity_blocks(table: pl.DataFrame) -> Iterator[bytes]:
-    lines = table.select(
-        pl.concat_str(
-            [
-                pl.col(name).cast(pl.String).fill_null("")
-                for name in ("digest", "label", "case", "slide", "x", "y", "part")
-            ],
-            separator="\t",
-        )
-    ).to_series()
+    columns = pl.col("digest", "label", "case", "slide", "x", "y", "part")
+    texts = columns.cast(pl.String).fill_null("")
+    lines = table.select(pl.concat_str(texts, separator="\t")).to_series()
     for start in range(0, len(lines), 65536):
-        yield "\n".join(lines[start : start + 65536].to_list()).encode() + b"\n"
+        hasher.update("\n".join(lines[start : start + 65536].to_list()).encode() + b"\n")
+    return hasher.hexdigest()

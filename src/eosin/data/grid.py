@@ -9,7 +9,7 @@ from eosin.data.store import PatchStore
 
 Rows = npt.NDArray[np.int64]
 
-#: A step of more patch widths than this is no step of a grid but a gap between a few patches.
+#: A step of more patch widths than this is not a step of a grid but a gap between a few patches.
 _MAX_STEP = 16
 
 

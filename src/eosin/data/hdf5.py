@@ -30,7 +30,7 @@ from eosin.folders import scratch_file
 
 
 def pcam_parts(source: Path, scratch: Path | None) -> list[Part]:
-    """The arrays of a folder of ``*_x.h5[.gz]`` (or one such file) with the ``_y`` beside each.
+    """The arrays of a folder of ``*_x.h5[.gz]`` (or one such file) with the ``_y`` of each.
 
     scratch: where a gzipped file is unpacked for as long as it is read (HDF5 needs to seek).
     Raises MissingExtraError without h5py, SourceError for files that are damaged or do not match.
@@ -88,8 +88,8 @@ def _dataset(path: Path, name: str, scratch: Path | None) -> Iterator[Any]:
         plain = path
         try:
             if path.suffix == ".gz":
-                beside = Path(scratch or tempfile.gettempdir()) / path.name
-                plain = stack.enter_context(scratch_file(beside))
+                folder = Path(scratch or tempfile.gettempdir())
+                plain = stack.enter_context(scratch_file(folder / path.name))
                 with open(plain, "wb") as target, gzip.open(path, "rb") as packed:
                     shutil.copyfileobj(packed, target, 1 << 20)
             # It is only read, and an unpacked one is locked by this process.
@@ -102,7 +102,7 @@ def _dataset(path: Path, name: str, scratch: Path | None) -> Iterator[Any]:
                 )
             values = file[name]
             if values.external or values.is_virtual:
-                raise SourceError(f"{path} keeps its data in other files; that is not read")
+                raise SourceError(f"{path} keeps its data in other files, which are not read")
             yield values
         except (OSError, EOFError, zlib.error, KeyError, ValueError, RuntimeError) as error:
             why = plainly(first_line(error))

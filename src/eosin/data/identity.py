@@ -1,11 +1,12 @@
-"""What a source is, so that a store packed from it earlier is found again, and no other."""
+"""What a source is, so that the store packed from it earlier is recognized, and no other."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +48,12 @@ def origin_of(source: Path) -> dict[str, Any]:
     if not place.is_dir() and (directory := _directory(place)):
         listing.update(directory)
     else:
-        for name, size, modified_ns in _listed(_files(place)):
-            listing.update(f"{name}\0{size}\0{modified_ns}\n".encode("utf-8", "surrogateescape"))
+        for path in _files(place):
+            size = modified_ns = -1
+            with contextlib.suppress(OSError):
+                entry = path.stat()
+                size, modified_ns = entry.st_size, entry.st_mtime_ns
+            listing.update(f"{path}\0{size}\0{modified_ns}\n".encode("utf-8", "surrogateescape"))
     return {
         "place": str(place),
         "bytes": None if place.is_dir() else state.st_size,
@@ -115,13 +120,3 @@ def _companions(path: Path) -> Iterator[Path]:
     for other in (labels, stem.replace("_x.h5", "_y.h5"), stem.replace("_x.h5", "_meta.csv")):
         if other != stem:
             yield from (path.with_name(other + ending) for ending in ("", ".gz"))
-
-
-def _listed(paths: Iterable[Path]) -> Iterator[tuple[str, int, int]]:
-    for path in paths:
-        try:
-            state = path.stat()
-        except OSError:
-            yield str(path), -1, -1
-        else:
-            yield str(path), state.st_size, state.st_mtime_ns

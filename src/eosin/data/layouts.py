@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from eosin.errors import ImageError, SourceError, closest
 
-#: Top folders that name a part of the data set, and what the index calls it.
+#: Top folders that stand for a part of the data set, and its name in the index.
 PARTS = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
     "test": "test", "testing": "test",
@@ -21,7 +21,7 @@ PARTS = {
 
 
 class Entry(NamedTuple):
-    """What a path tells about its patch; x, y are level-0 pixels of its top-left corner."""
+    """What a path contains about its patch; x, y are level-0 pixels of its top-left corner."""
 
     label: str
     case: str = ""
@@ -39,7 +39,7 @@ class Layout(NamedTuple):
     about: str
     #: None where the layout is not one of paths (tables and arrays).
     parse: Callable[[str], Entry | None] | None
-    #: Fixed class names in the order of their labels, or None: found in the source.
+    #: Fixed class names in the order of their labels, or None: those in the source.
     classes: tuple[str, ...] | None = None
     #: Micrometers a pixel, where the data set has one resolution.
     mpp: float | None = None
@@ -135,9 +135,9 @@ def parse_breakhis(path: str) -> Entry | None:
     if match is None:
         return None
     label = "benign" if match[1].upper() == "B" else "malignant"
-    named = {folder.lower() for folder in folders.split("/")} & {"benign", "malignant"}
-    if named and label not in named:
-        raise ImageError(f"contradiction: folder {named.pop()}, file name {label}")
+    above = {folder.lower() for folder in folders.split("/")} & {"benign", "malignant"}
+    if above and label not in above:
+        raise ImageError(f"contradiction: folder {above.pop()}, file name {label}")
     return Entry(label, f"{match[3]}-{match[4]}", subtype=match[2].upper())
 
 
@@ -193,7 +193,7 @@ LAYOUTS: dict[str, Layout] = {
         Layout("manifest", "a CSV with path,label[,case,x,y,part,slide,subtype]", None),
         Layout("idx", "MNIST: train-images-idx3-ubyte[.gz], train-labels-idx1-ubyte[.gz]", None),
         Layout("medmnist", "MedMNIST: an npz with train_images, train_labels, ...", None),
-        Layout("pcam", "PatchCamelyon: *_split_train_x.h5[.gz] beside *_y.h5 and *_meta.csv",
+        Layout("pcam", "PatchCamelyon: *_split_train_x.h5[.gz] next to *_y.h5 and *_meta.csv",
                None, ("normal", "tumor"), 0.972),
     )
 }  # fmt: skip

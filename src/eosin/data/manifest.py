@@ -17,7 +17,7 @@ _KNOWN = ("path", *Entry._fields)
 class Listed:
     """The rows of a manifest: a file and an entry for each, and those that cannot be used."""
 
-    #: Relative paths begin at the manifest's folder.
+    #: Relative paths start at the manifest's folder.
     files: Files
     entries: list[Entry] = field(default_factory=list)
     rejects: list[tuple[str, str]] = field(default_factory=list)

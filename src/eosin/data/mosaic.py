@@ -56,20 +56,19 @@ def mosaic_image(store: PatchStore, rows: Rows, *, max_px: int = MAX_PX) -> Mosa
     heights, widths = content_sizes(store, rows)
     low = np.stack([(x - left) * scale, (y - top) * scale], axis=1)
     size = np.stack([widths, heights], axis=1) / reduced
-    begin = np.floor(low + 1e-6).astype(np.int64)
+    start = np.floor(low + 1e-6).astype(np.int64)
     # A patch keeps at least one pixel, however far the picture is reduced.
-    end = np.maximum(begin + 1, np.rint(low + size).astype(np.int64))
+    end = np.maximum(start + 1, np.rint(low + size).astype(np.int64))
     right, bottom = end.max(axis=0)
     image = np.full((int(bottom), int(right), 3), EMPTY, np.uint8)
-    for row, tall, wide, (x0, y0), (x1, y1) in zip(rows, heights, widths, begin, end, strict=True):
+    for row, tall, wide, (x0, y0), (x1, y1) in zip(rows, heights, widths, start, end, strict=True):
         patch = store.patches[row, :tall, :wide]
         if patch.shape[:2] != (y1 - y0, x1 - x0):
             size_px = (int(x1 - x0), int(y1 - y0))
             patch = np.ascontiguousarray(patch)
-            image[y0:y1, x0:x1] = cv2.resize(patch, size_px, interpolation=cv2.INTER_AREA)
-        else:
-            image[y0:y1, x0:x1] = patch
-    return Mosaic(image, left, top, scale, rows, np.hstack([begin, end]), reduced)
+            patch = np.asarray(cv2.resize(patch, size_px, interpolation=cv2.INTER_AREA), np.uint8)
+        image[y0:y1, x0:x1] = patch
+    return Mosaic(image, left, top, scale, rows, np.hstack([start, end]), reduced)
 
 
 def _placed(store: PatchStore, rows: Rows) -> tuple[Rows, Rows, Rows]:

@@ -23,6 +23,7 @@ from eosin.data.layouts import plainly
 from eosin.data.sources import Plan, open_source
 from eosin.data.store import INDEX_SCHEMA, PatchStore, StoreWriter
 from eosin.errors import ImageError, RejectsError, SourceError
+from eosin.folders import check_target
 
 Progress = Callable[[int, int], None]
 
@@ -73,7 +74,7 @@ def pack(
         raise SourceError(f"unknown --fit {fit!r}; known: {', '.join(FITS)}")
     source, target = Path(source), Path(store)
     patterns = [include] if isinstance(include, str) else list(include or ())
-    StoreWriter.check(target, replace=force, inputs={"SOURCE": source})
+    check_target(target, "store", force=force, inputs={"SOURCE": source})
     # Before it is read: a source that changes meanwhile is not taken for the one that was packed.
     origin = origin_of(source) if source.exists() else {}
     # OpenCV's own threads would compete with ours.

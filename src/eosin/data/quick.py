@@ -34,7 +34,7 @@ def quick_rows(run: Run, height: int, width: int) -> Iterator[bytes | None]:
 def _pixels(
     block: bytes | bytearray, view: memoryview, at: int, stop: int
 ) -> tuple[int, int] | None:
-    """Where the one chunk of pixels begins and ends, if all chunks are complete and undamaged.
+    """Where the one chunk of pixels starts and ends, if all chunks are complete and undamaged.
 
     All other chunks must be optional ones; their names begin with a small letter.
     """

@@ -83,7 +83,7 @@ def open_source(
     if not source.exists():
         raise SourceError(f"{source}: no such file or folder")
     if (source / "store.json").is_file():
-        raise SourceError(f"{source} is a packed store already; pack makes one from images")
+        raise SourceError(f"{source} is already a packed store; pack makes one from images")
     kind = _kind(source) if chosen is None else ("" if chosen.parse else chosen.name)
     if kind in ("idx", "medmnist", "pcam"):
         if include:
@@ -207,8 +207,13 @@ def _from_paths(source: Path, files: Files, chosen: Layout | None, include: Sequ
     plan = _plan(layout, files, entries)
     plan.rejects += rejects
     plan.ignored, plan.excluded, plan.made_up = ignored, excluded, made_up
-    if layout.name == "breakhis":
-        _note_magnifications(plan)
+    names = plan.columns["source"] if layout.name == "breakhis" else ()
+    values = sorted({magnification(name) for name in names}, key=natural_key)
+    if len(values) > 1:
+        shown = ", ".join(f"{value}x" for value in values)
+        plan.notes.append(
+            f"magnifications {shown} are mixed; keep one with --include '*-{values[0]}-*'"
+        )
     return plan
 
 
@@ -254,12 +259,3 @@ def _printable(names: list[str]) -> list[str]:
         "".join(names).encode()
         return names
     return [name.encode("utf-8", "backslashreplace").decode() for name in names]
-
-
-def _note_magnifications(plan: Plan) -> None:
-    values = sorted({magnification(name) for name in plan.columns["source"]}, key=natural_key)
-    if len(values) > 1:
-        shown = ", ".join(f"{value}x" for value in values)
-        plan.notes.append(
-            f"magnifications {shown} are mixed; keep one with --include '*-{values[0]}-*'"
-        )

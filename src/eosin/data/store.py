@@ -27,11 +27,11 @@ import polars as pl
 
 from eosin.data.digests import pixel_digests, table_digest
 from eosin.errors import StoreError, first_line
-from eosin.folders import Inputs, check_target, whole_folder
+from eosin.folders import whole_folder
 
 FORMAT = 1
 
-#: What every output on a store of synthetic patches says.
+#: The mark of every output on a store of synthetic patches.
 MADE_UP = "made-up data: drawn by a program, no figure says anything about tissue"
 
 #: One row a patch. ``x``, ``y`` are level-0 pixels of the patch's top-left corner (column, row),
@@ -96,9 +96,9 @@ class PatchStore:
         except (OSError, ValueError) as error:
             raise StoreError(f"{folder}/store.json cannot be read ({error}); pack again") from None
         if not isinstance(info, dict) or info.get("format") != FORMAT:
-            found = info.get("format") if isinstance(info, dict) else type(info).__name__
+            other = info.get("format") if isinstance(info, dict) else type(info).__name__
             raise StoreError(
-                f"{folder}/store.json has format {found!r}, this version reads {FORMAT}; pack again"
+                f"{folder}/store.json has format {other!r}, this version reads {FORMAT}; pack again"
             )
         store = cls(folder, info)
         store._check()
@@ -115,7 +115,7 @@ class PatchStore:
             raise
         except (KeyError, TypeError, ValueError) as error:
             raise StoreError(
-                f"{self.path}/store.json lacks or garbles {error}; pack again"
+                f"{self.path}/store.json is incomplete or damaged ({error}); pack again"
             ) from None
         if shape != expected or rows != expected[0]:
             raise StoreError(
@@ -253,11 +253,6 @@ class StoreWriter:
         except OSError as error:
             raise StoreError(f"{self.path} cannot be written: {error.strerror or error}") from None
 
-    @staticmethod
-    def check(path: Path, *, replace: bool = False, inputs: Inputs | None = None) -> None:
-        """Raise UserError when a store may not be made at this path."""
-        check_target(path, "store", force=replace, inputs=inputs)
-
     def append(
         self,
         patches: npt.NDArray[np.uint8],
@@ -266,8 +261,8 @@ class StoreWriter:
         """Add patches: uint8 [n, H, W, 3], and their index as n rows or as columns of length n.
 
         Missing columns get defaults: the store's patch size, digests of the pixels, the case as
-        the slide, "" or null. rows: None where ``describe`` tells of them later.
-        Raises StoreError when the disk does not take them.
+        the slide, "" or null. rows: None where ``describe`` adds them later.
+        Raises StoreError when they cannot be written.
         """
         if patches.dtype != np.uint8 or patches.shape[1:] != (*self.patch_size, 3):
             raise ValueError(f"patches are {patches.dtype} {patches.shape}, not {self.patch_size}")
@@ -295,21 +290,21 @@ class StoreWriter:
     ) -> pl.DataFrame:
         height, width = self.patch_size
         if isinstance(rows, Mapping):
-            given: dict[str, Sequence[Any]] = dict(rows)
-            count = len(given["label"])
+            columns: dict[str, Sequence[Any]] = dict(rows)
+            count = len(columns["label"])
         else:
             count = len(rows)
             defaults: dict[str, Any] = {"width": width, "height": height, "x": None, "y": None}
             names = {name for row in rows for name in row}
-            given = {
+            columns = {
                 name: [row.get(name, defaults.get(name, "")) for row in rows] for name in names
             }
-        if "digest" not in given and patches is not None:
-            given["digest"] = pixel_digests(patches)
+        if "digest" not in columns and patches is not None:
+            columns["digest"] = pixel_digests(patches)
         full: dict[str, Any] = {
             "case": [""] * count, "x": [None] * count, "y": [None] * count, "part": [""] * count,
             "width": [width] * count, "height": [height] * count, "subtype": [""] * count,
-            "source": [""] * count, "slide": [""] * count, **given,
+            "source": [""] * count, "slide": [""] * count, **columns,
         }  # fmt: skip
         table = pl.DataFrame(full, schema=INDEX_SCHEMA)
         return table.with_columns(
@@ -361,7 +356,7 @@ class StoreWriter:
     def abort(self, error: BaseException | None = None) -> None:
         """Remove what was written."""
         self._disk.shutdown(wait=True, cancel_futures=True)
-        error = error or StoreError(f"writing {self.path} was given up")
+        error = error or StoreError(f"writing {self.path} was stopped")
         # A full disk also fails the last flush.
         with contextlib.suppress(OSError, type(error)):
             self._stack.__exit__(type(error), error, error.__traceback__)

@@ -22,7 +22,7 @@ from eosin.evaluation.features import small_features as small_features
 from eosin.evaluation.textures import texture_features
 from eosin.records.points import OperatingPoint
 
-#: Patches used at most, drawn with the seed; the note says how many were.
+#: Patches used at most, drawn with the seed; the note has how many were.
 MAX_TRAIN = 20_000
 MAX_NEAREST = 10_000
 MAX_VAL = 5_000

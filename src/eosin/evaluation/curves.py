@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from eosin.evaluation.definitions import Floats, Ints, checked
-from eosin.evaluation.metrics import precision_recall_points, roc_points, score_histogram
+from eosin.evaluation.metrics import score_histogram
+from eosin.evaluation.ranking import precision_recall_points, roc_points
 
 #: A curve is drawn on fewer than this many pixels in a page, in either direction.
 _PIXELS = 450

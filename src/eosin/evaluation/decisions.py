@@ -37,7 +37,7 @@ def choose_threshold(
     Candidates lie midway between neighboring scores; one above the highest score calls none
     positive, one below the lowest all. Among equally good ones the highest is taken, so constant
     scores give an all-negative answer. Without both classes, or with scores that are not finite,
-    the threshold is 0.5 and the note says why. Raises ValueError for an unknown rule.
+    the threshold is 0.5 and the note has the reason. Raises ValueError for an unknown rule.
 
     >>> choose_threshold([0, 0, 1, 1], [0.125, 0.25, 0.75, 0.875]).threshold
     0.5
@@ -48,12 +48,7 @@ def choose_threshold(
 
 
 def best_threshold(
-    scored: Scored,
-    merit: Merit,
-    name: str,
-    *,
-    rule: str = "",
-    chosen_on: str = "validation",
+    scored: Scored, merit: Merit, name: str, *, rule: str = "", chosen_on: str = "validation"
 ) -> OperatingPoint:
     """The threshold with the greatest merit, among the candidates of ``choose_threshold``.
 

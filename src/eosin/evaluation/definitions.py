@@ -63,7 +63,7 @@ def figure_names(y_prob: npt.ArrayLike) -> tuple[str, ...]:
 
 
 def why_undefined(name: str, scored: Scored, what: str = "") -> str:
-    """The sentence that says why a figure has no value here, or "" where it has one.
+    """The sentence on why a figure has no value here, or "" where it has one.
 
     what: the word for it in the sentence, where it is not its name.
 

@@ -2,7 +2,7 @@
 
 Patches of one case share its stain, scanner and tumor, so they are not independent; resampling
 patches would give an interval that is too narrow. Percentile interval after Efron & Tibshirani,
-An Introduction to the Bootstrap, 1993, chapter 13; resampling clusters after Davison &
+An Introduction to the Bootstrap, 1993, chapter 13; resampling complete clusters after Davison &
 Hinkley, Bootstrap Methods and their Application, 1997, section 3.8.
 """
 
@@ -31,7 +31,7 @@ WITHIN_CASE = "patches of one case resampled; they are not independent, so it is
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A figure with its interval; None where it has none, and then the note says why."""
+    """A figure with its interval; None where it has none, and then the note has the reason."""
 
     value: float | None
     low: float | None
@@ -95,7 +95,7 @@ def bootstrap(
     """Every figure with its interval by bootstrap over cases.
 
     y_true: int [N]; y_prob: float [N] or [N, K]; cases: [N] names, or None where they are unknown
-    (then patches are drawn, with a note); fewer than three units give no interval.
+    (then patches are drawn, as the note states); fewer than three units give no interval.
     Raises ValueError for lengths that differ.
 
     >>> result = bootstrap([0, 1] * 6, [0.1, 0.9] * 6, list("aabbccddeeff"), replicates=50)
@@ -147,7 +147,7 @@ def intervals_of(
 
 
 def no_interval(why: str) -> Interval:
-    """A figure that has no value, and the sentence that says why."""
+    """A figure that has no value, and the sentence on why."""
     return Interval(None, None, None, 0, why)
 
 
@@ -168,7 +168,7 @@ def within_case(scored: Scored, called: Ints, **options: int) -> dict[str, Inter
     """Every figure of one case, with an interval by drawing its patches; at least 10 are needed.
 
     scored: patches that are all of one case; called: int64 [N]; options: replicates and seed. The
-    patches of a case are not independent, so these intervals are too narrow, as every note warns.
+    patches of a case are not independent, so these intervals are too narrow, as every note states.
 
     >>> few = Scored.of([0, 1], [0.1, 0.9])
     >>> within_case(few, few.labels)["accuracy"].note

@@ -1,6 +1,6 @@
 """Figures of merit: pure functions from truth and probability to a number.
 
-Conventions, here and in all of the room:
+Conventions, here and in all of this room:
 
 - ``y_true`` is int [N], class numbers from 0; for two classes 1 is positive.
 - ``y_prob`` is float [N] (probability of the positive class) or [N, K] (one column a class).
@@ -18,34 +18,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from eosin.evaluation.definitions import (
-    BINARY,
-    MULTICLASS,
-    Floats,
-    Ints,
-    checked,
-    figure_names,
-    why_undefined,
-)
-from eosin.evaluation.ranking import (
-    area_of_precision,
-    area_of_roc,
-    auroc,
-    average_precision,
-    macro_auroc,
-    macro_average_precision,
-    precision_recall_points,
-    ranked_counts,
-    roc_points,
-)
+from eosin.evaluation.definitions import Floats, Ints, checked, figure_names, why_undefined
+from eosin.evaluation.ranking import area_of_precision, area_of_roc
 from eosin.records.scored import Scored
-
-__all__ = [
-    "BINARY", "MULTICLASS", "auroc", "average_precision", "brier", "called_by", "checked",
-    "confusion", "counted", "figure", "figure_names", "figures", "macro_auroc",
-    "macro_average_precision", "precision_recall_points", "predicted", "ranked_counts", "rates",
-    "ratio", "roc_points", "score_histogram", "squared_errors", "why_undefined",
-]  # fmt: skip
 
 
 def predicted(y_prob: npt.ArrayLike, *, threshold: float = 0.5) -> Ints:

@@ -218,7 +218,7 @@ def _thin(samples: Floats, level: float) -> str:
     outside = np.isfinite(samples).sum() * (1 - level) / 2
     if outside >= _LEAST_OUTSIDE:
         return ""
-    return f"only {outside:.1f} draws lie outside each end; take more replicates"
+    return f"only {outside:.1f} draws are outside each end; take more replicates"
 
 
 def sentence(
@@ -232,7 +232,7 @@ def sentence(
     widened_level: float | None = None,
     few: str = "",
 ) -> str:
-    """What may be claimed about a difference, no more.
+    """The conclusion that a difference allows, no more.
 
     name, reference: what is compared; on: the patches, such as "29 cases (5,685 patches)";
     widened_level: the level of the widened interval, where several comparisons are made; few: such

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -68,11 +67,6 @@ def _draw(units: int, rows: int, seed: np.random.SeedSequence) -> Ints:
     return np.bincount(picked.ravel(), minlength=rows * units).reshape(rows, units)
 
 
-class _Ranking(Protocol):
-    def figures(self, weights: Floats) -> tuple[Floats, Floats]:
-        """AUROC [B] and average precision [B] for weights float64 [B, units]."""
-
-
 class RankTable:
     """AUROC and average precision of one class by tables over units: for few units.
 
@@ -93,10 +87,8 @@ class RankTable:
         for unit in range(count):
             mine = order[units[order] == unit]
             p, n = y_prob[mine[positive[mine]]], y_prob[mine[~positive[mine]]]
-            left, right = (
-                np.searchsorted(n, distinct, "left"),
-                np.searchsorted(n, distinct, "right"),
-            )
+            left = np.searchsorted(n, distinct, "left")
+            right = np.searchsorted(n, distinct, "right")
             below = np.repeat((left + right) / 2, np.diff(np.append(first, len(scores))))
             self.pairs[:, unit] = np.bincount(owner, below, count)
             self.positives[unit] = len(p) - np.searchsorted(p, distinct, "left")
@@ -115,7 +107,7 @@ class RankTable:
         hits = weights @ self.positives
         precision = weights @ self.all
         np.divide(hits, precision, out=precision, where=precision > 0)
-        # Scores ascend: what a step has is the count at it less the count at the next.
+        # Scores ascend: the count of a step is the count at it less the count at the next.
         hits[:, :-1] -= hits[:, 1:]
         area = np.einsum("rg,rg->r", hits, precision)
         return _where(defined, wins, p * n), _where(defined, area, p)
@@ -124,7 +116,7 @@ class RankTable:
 class RankSweep:
     """AUROC and average precision of one class by running sums over sorted patches.
 
-    Only runs of equal scores with a positive add to either figure, so after the running sum
+    Only runs of equal scores that contain a positive add to either figure, so after the running sum
     over all patches the rest is as long as there are such runs.
 
     y_true: int [N] of 0 and 1; y_prob: float64 [N]; units: int [N].
@@ -135,10 +127,10 @@ class RankSweep:
         self.units = units[order]
         self.positives = self.units[y_true[order] == 1]
         _, tp, fp = ranked_counts(y_true, y_prob)
-        has_positive = np.diff(tp, prepend=0) > 0
+        with_positives = np.diff(tp, prepend=0) > 0
         #: Patches before each run's end and before its start, positives before its end: int [G].
-        self.ends, self.hits = (tp + fp)[has_positive], tp[has_positive]
-        self.starts = np.append(0, tp + fp)[:-1][has_positive]
+        self.ends, self.hits = (tp + fp)[with_positives], tp[with_positives]
+        self.starts = np.append(0, tp + fp)[:-1][with_positives]
 
     def figures(self, weights: Floats) -> tuple[Floats, Floats]:
         """AUROC [B] and average precision [B] for weights float64 [B, units]; NaN if undefined."""
@@ -147,7 +139,7 @@ class RankSweep:
     def _figures(self, weights: Floats) -> tuple[Floats, Floats]:
         every = _running(weights, self.units)
         positives = _running(weights, self.positives)
-        # Without any positive there is no run with one, and ``hits`` has no column.
+        # Without any positive there is no run that contains one, and ``hits`` has no column.
         hits, p = positives[:, self.hits], positives[:, -1].astype(np.float64)
         n = every[:, -1] - p
         defined = (p > 0) & (n > 0)
@@ -215,29 +207,22 @@ def replicate_figures(
     cells = csr_array(
         (np.ones(len(units)), (y_true * classes + called, units)), shape=(classes**2, count)
     )
-    errors = np.stack(
-        [
-            np.bincount(units, squared_errors(y_true, y_prob), count),
-            np.bincount(units, minlength=count),
-        ],
-        axis=1,
-    )
-    rankings: list[_Ranking] = []
+    sums = np.bincount(units, squared_errors(y_true, y_prob), count)
+    errors = np.stack([sums, np.bincount(units, minlength=count)], axis=1)
+    rankings: list[RankTable | RankSweep] = []
     for k in range(1, 2) if y_prob.ndim == 1 else np.unique(y_true):
         truth = (y_true == k).astype(np.int64)
         scores = y_prob if y_prob.ndim == 1 else y_prob[:, k]
-        rankings.append(
-            RankTable(truth, scores, units, count)
-            if count <= TABLE_UNITS
-            else RankSweep(truth, scores, units)
-        )
+        few = count <= TABLE_UNITS
+        ranking = RankTable(truth, scores, units, count) if few else RankSweep(truth, scores, units)
+        rankings.append(ranking)
 
     def one(block: tuple[int, np.random.SeedSequence]) -> dict[str, Floats]:
         weights = _draw(count, *block).astype(np.float64)
         result = rates((cells @ weights.T).T.reshape(-1, classes, classes))
         total = weights @ errors
         result["brier"] = total[:, 0] / total[:, 1]
-        pairs = [ranking.figures(weights) for ranking in rankings]
+        pairs = [each.figures(weights) for each in rankings]
         names = ("auroc", "average_precision")
         for name, values in zip(names, np.array(pairs).transpose(1, 2, 0), strict=True):
             result[name if classes == 2 else f"macro_{name}"] = _mean_defined(values)

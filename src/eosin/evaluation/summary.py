@@ -26,7 +26,7 @@ from eosin.records.scored import Scored
 
 #: Of evaluation.json; 2: marks have a kind.
 FORMAT = 2
-#: Below so many cases an interval exists but should not be leaned on.
+#: Below so many cases an interval exists but should not be relied on.
 FEW_CASES = 10
 
 _FIXED = OperatingPoint("fixed", 0.5, "fixed", "nothing")
@@ -147,13 +147,13 @@ def _baseline(
 ) -> dict[str, Any]:
     if not isinstance(answers, Baseline):
         answers = Baseline(np.asarray(answers, np.float64), _FIXED, "")
-    theirs = scored.answering(answers.y_prob)
-    called = answers.threshold.called(theirs.probabilities)
+    answered = scored.answering(answers.y_prob)
+    called = answers.threshold.called(answered.probabilities)
     result: dict[str, Any] = {
         name: interval.as_dict()
-        for name, interval in intervals_of(theirs, called, scored.units, **drawn).items()
+        for name, interval in intervals_of(answered, called, scored.units, **drawn).items()
     }
-    result["threshold"] = answers.threshold.threshold_json() if theirs.classes == 2 else None
+    result["threshold"] = answers.threshold.threshold_json() if answered.classes == 2 else None
     return {**result, "note": answers.note}
 
 
@@ -206,11 +206,11 @@ def _warnings(
     key = figure_names(scored.scores)[0]
     mine = overall[key].value
     for name, row in baselines.items():
-        theirs = row[key]["value"]
-        if mine is not None and theirs is not None and mine <= theirs:
+        simple = row[key]["value"]
+        if mine is not None and simple is not None and mine <= simple:
             sentences.append(
                 f"The model is not better than the baseline {name}: "
-                f"{key} {mine:.3f} against {theirs:.3f}."
+                f"{key} {mine:.3f} against {simple:.3f}."
             )
     return sentences
 

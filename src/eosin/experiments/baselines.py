@@ -17,7 +17,7 @@ from eosin.evaluation.baselines import ALL_BASELINES, Baseline
 from eosin.evaluation.definitions import NAMES, checked, figure_names
 from eosin.evaluation.intervals import LEVEL, Interval, Units, bootstrap, resampling_units
 from eosin.splitting.audit import AuditResult, audit
-from eosin.splitting.splits import Split
+from eosin.splitting.split_file import Split
 
 FORMAT = 1
 NO_TEST = (

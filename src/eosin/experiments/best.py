@@ -13,11 +13,11 @@ from eosin.experiments.select import SHORT
 #: Runs of a group that are listed.
 _LISTED = 10
 _WORDS = {**NAMES, "precision": "precision"}
-_PARTS = {"test": "test part", "val": "validation part", "all": "whole of another store"}
+_PARTS = {"test": "test part", "val": "validation part", "all": "all of another store"}
 
 
 def checked_figure(name: str) -> str:
-    """A figure with an interval by its name; raises UserError that names the closest.
+    """A figure with an interval by its name; raises UserError that lists the closest.
 
     >>> checked_figure("AP")
     'average_precision'
@@ -32,7 +32,7 @@ def best_runs(rows: Sequence[RunRow], figure: str) -> dict[str, Any]:
     """The best run by a figure, for each set of patches that runs were measured on.
 
     Runs of different patches are not ranked together. Every group has its sentences: the best with
-    its interval, whether the second is told apart, and that choosing makes a figure too good.
+    its interval, whether the second differs from it, and that choosing makes a figure too good.
     Raises UserError where no run has the figure.
     """
     groups: dict[str, list[RunRow]] = {}
@@ -51,7 +51,7 @@ def best_runs(rows: Sequence[RunRow], figure: str) -> dict[str, Any]:
     if len(result) > 1:
         notes.append(
             f"The runs were measured on {len(result)} different sets of patches; figures of "
-            "different patches say nothing about which run is better, so each set has its own best."
+            "different patches do not show which run is better, so each set has its own best."
         )
     left_out = len(rows) - sum(group["runs"] for group in result)
     if left_out:

@@ -19,15 +19,15 @@ from eosin import __version__
 from eosin.data.grid import positions
 from eosin.data.layouts import LAYOUTS
 from eosin.data.overview import CaseCounts, case_counts, edge_patches, quantiles
+from eosin.data.published import published_cases
 from eosin.data.store import PatchStore
 from eosin.errors import UserError, closest
 from eosin.evaluation.intervals import MIN_PATCHES
 from eosin.splitting.audit import audit
-from eosin.splitting.published import published_cases
-from eosin.splitting.splits import Split
+from eosin.splitting.split_file import Split
 
 FORMAT = 1
-#: What only the owner of the data can say -> the question.
+#: What only the owner of the data can state -> the question.
 QUESTIONS = {
     "objective": "What were the data collected for, and what is this store for?",
     "origin": "Which institutions, in which years, by whom were the specimens collected and cut?",
@@ -67,22 +67,22 @@ def read_statements(path: Path) -> dict[str, str]:
     Raises UserError where it cannot be read, or a key is unknown or has no text.
     """
     try:
-        given = tomllib.loads(path.read_text("utf-8"))
+        statements = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file of statements about the data") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read as TOML ({error})") from None
-    return checked_statements(given, str(path))
+    return checked_statements(statements, str(path))
 
 
-def checked_statements(given: Mapping[str, Any], origin: str) -> dict[str, str]:
+def checked_statements(stated: Mapping[str, Any], origin: str) -> dict[str, str]:
     """Statements with known keys and some text; empty ones are left out.
 
     >>> checked_statements({"origin": " Lab A ", "contact": ""}, "card.toml")
     {'origin': 'Lab A'}
     """
     statements = {}
-    for key, value in given.items():
+    for key, value in stated.items():
         if key not in QUESTIONS:
             raise UserError(f"{origin}: unknown key {key!r}; {closest(key, QUESTIONS)}")
         if not isinstance(value, str):
@@ -108,7 +108,10 @@ def card_facts(
     archive = recognized(store, counts)
     known = {key: ARCHIVE[key] for key in QUESTIONS if key in ARCHIVE} if archive else {}
     statements = {
-        key: {"text": stated.get(key) or known.get(key), "by": _by(key, stated, known)}
+        key: {
+            "text": stated.get(key) or known.get(key),
+            "by": "owner" if stated.get(key) else "published" if known.get(key) else None,
+        }
         for key in QUESTIONS
     }
     placed = int(positions(store)[2].sum())
@@ -156,10 +159,6 @@ def card_facts(
     }  # fmt: skip
 
 
-def _by(key: str, texts: Mapping[str, str], known: Mapping[str, Any]) -> str | None:
-    return "owner" if texts.get(key) else "published" if known.get(key) else None
-
-
 def recognized(store: PatchStore, counts: Sequence[CaseCounts]) -> dict[str, Any] | None:
     """What part of the public Kaggle archive a store is; None where it is not of that archive.
 
@@ -174,12 +173,11 @@ def recognized(store: PatchStore, counts: Sequence[CaseCounts]) -> dict[str, Any
         return None
     if not all(count.case in listed for count in counts):
         return None
-    whole = sum(listed[count.case] == count.counts for count in counts)
     return {
         **{key: ARCHIVE[key] for key in ("name", "citations")},
         "cases": len(counts),
         "of_cases": len(listed),
-        "complete_cases": whole,
+        "complete_cases": sum(listed[count.case] == count.counts for count in counts),
         "patches": sum(count.patches for count in counts),
         "of_patches": sum((one or 0) + (other or 0) for one, other in listed.values()),
     }
@@ -207,8 +205,9 @@ def _counted(store: PatchStore, column: str) -> dict[str, int]:
 def _cases(store: PatchStore, counts: Sequence[CaseCounts]) -> dict[str, Any]:
     """How many, how large, how different from each other, and which are too small."""
     two = len(store.classes) == 2
-    small = [count for count in counts if count.patches < MIN_PATCHES]
-    lacking = [count for count in counts if 0 in count.counts]
+    smallest = sorted(counts, key=lambda each: each.patches)
+    small = [count.case for count in smallest if count.patches < MIN_PATCHES]
+    lacking = [count.case for count in smallest if 0 in count.counts]
     digits = {int(count.case) for count in counts if count.case.isdecimal()}
     return {
         "count": len(counts),
@@ -217,8 +216,8 @@ def _cases(store: PatchStore, counts: Sequence[CaseCounts]) -> dict[str, Any]:
         "patches": quantiles([count.patches for count in counts]) if counts else None,
         "share_of": (store.classes[1] if two else "its most common class") if counts else None,
         "shares": quantiles([count.share for count in counts]) if counts else None,
-        "small": {"below": MIN_PATCHES, "count": len(small), "names": _first(small)},
-        "lacking_a_class": {"count": len(lacking), "names": _first(lacking)},
+        "small": {"below": MIN_PATCHES, "count": len(small), "names": small[:_NAMED]},
+        "lacking_a_class": {"count": len(lacking), "names": lacking[:_NAMED]},
         "without": {
             name: sum(count.counts[label] == 0 for count in counts)
             for label, name in enumerate(store.classes)
@@ -227,33 +226,25 @@ def _cases(store: PatchStore, counts: Sequence[CaseCounts]) -> dict[str, Any]:
     }
 
 
-def _first(counts: Sequence[CaseCounts]) -> list[str]:
-    return [count.case for count in sorted(counts, key=lambda each: each.patches)[:_NAMED]]
-
-
 def _split(store: PatchStore, split: Split, name: str) -> dict[str, Any]:
-    """The parts of a split, and what its audit found; of folds, each against the others."""
-    facts: dict[str, Any] = {"file": name, "scheme": split.scheme, "marks": list(split.marks)}
-    result = audit(store, split, fold=0 if split.folds else None)
-    return facts | {
+    """The parts of a split, and the result of its audit; of folds, each against the others."""
+    fold = 0 if split.folds else None
+    parts = []
+    for part, rows in split.parts(store, fold).items():
+        counts = np.bincount(store.labels[rows], minlength=len(store.classes))
+        parts.append(
+            {
+                "part": part,
+                "patches": len(rows),
+                "cases": len(set(store.cases[rows].tolist()) - {""}),
+                "shares": (counts / len(rows)).tolist() if len(rows) else None,
+            }
+        )
+    return {
+        "file": name,
+        "scheme": split.scheme,
+        "marks": list(split.marks),
         "folds": split.folds,
-        "parts": _parts(store, split),
-        "audit": result.to_dict(),
+        "parts": parts,
+        "audit": audit(store, split, fold=fold).to_dict(),
     }
-
-
-def _parts(store: PatchStore, split: Split) -> list[dict[str, Any]]:
-    rows = split.parts(store, 0 if split.folds else None)
-    return [
-        {
-            "part": name,
-            "patches": len(members),
-            "cases": len(set(store.cases[members].tolist()) - {""}),
-            "shares": (
-                np.bincount(store.labels[members], minlength=len(store.classes)) / len(members)
-            ).tolist()
-            if len(members)
-            else None,
-        }
-        for name, members in rows.items()
-    ]

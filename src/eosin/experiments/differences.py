@@ -8,8 +8,8 @@ from typing import Any
 from eosin.config import make_recipe
 from eosin.experiments.rows import FIGURES, RunRow
 
-#: Facts that differ between any two runs and explain nothing.
-_SAID_ELSEWHERE = frozenset(("audit", "marks", "command", "store.path"))
+#: Keys that differ between any two runs and explain nothing.
+_NOT_COMPARED = frozenset(("audit", "marks", "command", "store.path"))
 
 
 def differences(one: RunRow, other: RunRow) -> dict[str, Any]:
@@ -25,7 +25,7 @@ def differences(one: RunRow, other: RunRow) -> dict[str, Any]:
         {
             key: value
             for key, value in flattened(row.environment).items()
-            if key.split(".")[0] not in _SAID_ELSEWHERE and key not in _SAID_ELSEWHERE
+            if key.split(".")[0] not in _NOT_COMPARED and key not in _NOT_COMPARED
         }
         for row in (one, other)
     ]

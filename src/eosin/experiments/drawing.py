@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,31 +74,26 @@ def baselines_figure(path: PathLike, result: Mapping[str, Any]) -> Path:
             )  # fmt: skip
         if chance is not None:
             axes.axvline(chance, color=QUIET, linewidth=1.2, linestyle=(0, (4, 4)), zorder=1)
-        low = min(value for each in known for value in _ends(methods[each][name]))
+        ends = [methods[each][name][end] for each in known for end in ("value", "low")]
+        low = min(end for end in ends if end is not None)
         axes.set_xlim(max(0.0, min(low, 1 if chance is None else chance) - 0.05), 1.02)
         axes.set_ylim(-0.6, len(order) - 0.3)
         words = NAMES[name]
         axes.set_xlabel(f"{words[0].upper()}{words[1:]}")
         axes.grid(axis="y", visible=False)
-    panels[0].set_yticks(range(len(order)), [_two_lines(methods[each]["title"]) for each in order])
+    panels[0].set_yticks(
+        range(len(order)), [methods[each]["title"].replace(" + ", "\n+ ") for each in order]
+    )
     panels[1].set_yticks(range(len(order)), [""] * len(order))
     for axes in panels:
         axes.tick_params(axis="y", colors=INK, length=0)
     return save(figure, path)
 
 
-def _ends(result: Mapping[str, Any]) -> list[float]:
-    return [result[end] for end in ("value", "low") if result[end] is not None]
-
-
 def _prevalence(result: Mapping[str, Any], name: str) -> float | None:
     """What an answer by chance reaches in average precision: the share of positives."""
     shares = list(result["shares"].values())
     return shares[1] if name == "average_precision" and len(shares) == 2 else None
-
-
-def _two_lines(title: str) -> str:
-    return title.replace(" + ", "\n+ ")
 
 
 def runs_figure(path: PathLike, runs: Sequence[Mapping[str, Any]]) -> Path:
@@ -108,10 +104,7 @@ def runs_figure(path: PathLike, runs: Sequence[Mapping[str, Any]]) -> Path:
     """
     from matplotlib.ticker import MaxNLocator
 
-    ordered = sorted(runs, key=lambda run: -1.0 if run["score"] is None else -run["score"])
-    ordered = [run for run in ordered if run["score"] is not None] + [
-        run for run in ordered if run["score"] is None
-    ]
+    ordered = sorted(runs, key=lambda run: math.inf if run["score"] is None else -run["score"])
     shown = ordered[:MOST_IN_COLOR]
     subtitle = f"{len(runs)} run{'s' * (len(runs) != 1)} · solid: validation · dashed: training"
     if len(runs) > len(shown):
@@ -183,7 +176,7 @@ def _names(panels: Sequence[Axes]) -> None:
     for axes in reversed(panels):
         handles, labels = axes.get_legend_handles_labels()
         if handles:
-            # Drawn from the last run to the best, so that the best lies on top.
+            # Drawn from the last run to the best, so that the best is on top.
             axes.legend(
                 handles[::-1], labels[::-1], loc="best", fontsize=9.5, framealpha=0.92,
                 edgecolor="none", labelcolor=INK,

@@ -21,14 +21,14 @@ from eosin.evaluation.definitions import NAMES
 from eosin.records.marks import Mark
 from eosin.runs import RunFolder
 
-#: Files of a run; a folder with any two of them is taken for one, whole or not.
+#: Files of a run; a folder with any two of them counts as one, complete or not.
 _TRACES = frozenset(
     ("recipe.toml", "environment.json", "metrics.jsonl", "model.json", "resume.pt", "split.csv",
      "seen.parquet")
 )  # fmt: skip
-#: Folders that hold no runs and may be large.
+#: Folders without runs that may be large.
 _SKIPPED = frozenset(("__pycache__", "node_modules", "site-packages"))
-#: A run saves its state every half minute: one that changed so lately may still be training.
+#: A run saves its state every half minute: one that changed more recently may still be training.
 RUNNING_SECONDS = 120.0
 
 FIGURES = (*NAMES, "precision")
@@ -43,7 +43,7 @@ class RunRow:
     path: Path
     #: finished, running, unfinished, failed or damaged.
     status: str
-    #: Why it is damaged or failed, or how to go on; "" for a finished run.
+    #: Why it is damaged or failed, or how to continue; "" for a finished run.
     remark: str = ""
     recipe: Mapping[str, Any] = field(default_factory=dict)
     #: The content of environment.json and of model.json.
@@ -158,9 +158,9 @@ def _seconds(row: RunRow) -> float | None:
 
 
 def find_runs(folder: str | os.PathLike[str]) -> tuple[list[Path], list[str]]:
-    """Run folders at and below a folder, by name; and what could not be looked into.
+    """Run folders at and below a folder, by name; and what could not be read.
 
-    Hidden folders, stores and links are passed by. Raises RunError where there is no such folder.
+    Hidden folders, stores and links are skipped. Raises RunError where there is no such folder.
     """
     root = Path(folder)
     if not root.is_dir():
@@ -185,16 +185,15 @@ def find_runs(folder: str | os.PathLike[str]) -> tuple[list[Path], list[str]]:
 
 
 def read_rows(folder: str | os.PathLike[str]) -> tuple[list[RunRow], list[str]]:
-    """A row for every run at and below a folder; and what could not be looked into."""
+    """A row for every run at and below a folder; and what could not be read."""
     paths, closed = find_runs(folder)
     root = Path(folder)
-    return [read_row(path, name=_name(path, root)) for path in paths], closed
-
-
-def _name(path: Path, root: Path) -> str:
-    if path == root:
-        return path.resolve().name
-    return path.relative_to(root).as_posix()
+    names = [path.relative_to(root).as_posix() for path in paths]
+    rows = [
+        read_row(path, name=path.resolve().name if name == "." else name)
+        for path, name in zip(paths, names, strict=True)
+    ]
+    return rows, closed
 
 
 def read_row(path: str | os.PathLike[str], *, name: str | None = None) -> RunRow:
@@ -272,21 +271,17 @@ def _measured(run: RunFolder) -> dict[str, Any]:
         "measured": hashlib.blake2b(same.encode(), digest_size=8).hexdigest(),
         "n_patches": int(result["n_patches"]),
         "n_cases": result.get("n_cases"),
-        "marks": tuple(str(mark) for mark in result.get("marks") or ()),
+        "marks": tuple(str(Mark.read(mark)) for mark in result.get("marks") or ()),
     }
 
 
 def _status(run: RunFolder, facts: Mapping[str, Any]) -> tuple[str, str]:
     model = facts["model"]
     if run.finished:
-        dead = [
-            str(each.get("sentence")) for each in model.get("diagnoses") or [] if each.get("dead")
-        ]
-        if dead:
-            return "failed", dead[0]
-        return "finished", "" if facts.get(
-            "part"
-        ) else f"measure it with: eosin evaluate {run.path}"
+        for diagnosis in model.get("diagnoses") or []:
+            if diagnosis.get("dead"):
+                return "failed", str(diagnosis.get("sentence"))
+        return "finished", f"measure it with: eosin evaluate {run.path}" * ("part" not in facts)
     again = f"resume it with: eosin train --resume {run.path}"
     if (run / "failed.json").exists():
         return "failed", str(run.read_json("failed.json").get("sentence"))
@@ -294,8 +289,6 @@ def _status(run: RunFolder, facts: Mapping[str, Any]) -> tuple[str, str]:
         ((run / name).stat().st_mtime for name in _TRACES if (run / name).exists()), default=0.0
     )
     if time.time() - changed < RUNNING_SECONDS:
-        return (
-            "running",
-            f"changed {max(0, time.time() - changed):.0f} s ago; if it has stopped, {again}",
-        )
+        seconds = max(0, time.time() - changed)
+        return "running", f"changed {seconds:.0f} s ago; if it has stopped, {again}"
     return "unfinished", again

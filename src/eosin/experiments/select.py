@@ -71,34 +71,29 @@ def _test(text: str) -> Callable[[RunRow], bool]:
             f"--filter {text!r}: write key, sign and value, for example 'recipe=compact' or "
             "'auroc>0.9' (signs: = != > >= < <= ~)"
         )
-    name, sign, wanted = match.groups()
+    name, sign, operand = match.groups()
     key = checked_key(name, f"--filter {text!r}")
     sign = "=" if sign == "==" else sign
-    number = _number(wanted)
-    if sign in (">", ">=", "<", "<=") and number is None and COLUMNS.get(key, _ANY).number:
-        raise UserError(f"--filter {text!r}: {wanted!r} is not a number")
+    number = _number(operand)
+    numeric = key in COLUMNS and COLUMNS[key].number
+    if sign in (">", ">=", "<", "<=") and number is None and numeric:
+        raise UserError(f"--filter {text!r}: {operand!r} is not a number")
 
     def holds(row: RunRow) -> bool:
         result = row.value(key)
         if result is None:
             return False
         if sign == "~":
-            return wanted.lower() in _word(result)
+            return operand.lower() in _word(result)
         value = _number(result)
         if value is not None and number is not None:
             return _COMPARE[sign](value, number)
         if sign in ("=", "!="):
-            return fnmatch.fnmatchcase(_word(result), wanted.lower()) == (sign == "=")
-        # Days and names have an order as well.
-        return _COMPARE[sign](_word(result), wanted.lower())
+            return fnmatch.fnmatchcase(_word(result), operand.lower()) == (sign == "=")
+        # Dates and names have an order as well.
+        return _COMPARE[sign](_word(result), operand.lower())
 
     return holds
-
-
-class _ANY:
-    """A recipe key: its values may be words."""
-
-    number = False
 
 
 def _number(value: object) -> float | None:

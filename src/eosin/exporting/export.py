@@ -21,9 +21,10 @@ from eosin.exporting.graph import ExportGraph
 from eosin.exporting.int8 import CALIBRATED, make_int8
 from eosin.exporting.onnx_file import make_onnx, save_onnx, trace
 from eosin.exporting.openvino_file import save_openvino
-from eosin.exporting.parity import random_sample, some, validation_sample
+from eosin.exporting.parity import random_sample, validation_sample
 from eosin.exporting.torch_file import save_program
 from eosin.folders import check_target, whole_folder
+from eosin.inference.scope import some
 from eosin.inference.torch_predictor import TorchPredictor, load_run
 from eosin.records.export import ExportedFile, ExportFacts, FileFacts, RefusedFile
 from eosin.records.shared import shared_model, shared_model_json, shared_text
@@ -139,13 +140,7 @@ def _write_all(
     files: list[ExportedFile] = []
     refused: list[RefusedFile] = []
     if formats.torch:
-        files.append(
-            checker.write(
-                made / "model.pt2",
-                partial(save_program, program),
-                info,
-            )
-        )
+        files.append(checker.write(made / "model.pt2", partial(save_program, program), info))
     if not formats.onnx and not formats.openvino:
         return files, refused
     models = {"": make_onnx(graph, program)}

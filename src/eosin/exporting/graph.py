@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 from eosin.models.classifier import Classifier, texture_of, two_columns
 from eosin.models.symmetry import turn
+from eosin.runtime.exported import DISTANCE, PROBABILITIES
 
-#: Names of the graph's input and outputs; the last only where an out-of-scope check was fitted.
-INPUT = "patches"
-OUTPUTS = ("probabilities", "features", "distance")
+#: Names of the graph's outputs; the last only where an out-of-scope check was fitted.
+OUTPUTS = (PROBABILITIES, "features", DISTANCE)
 
 
 class ExportGraph(nn.Module):
@@ -25,7 +25,7 @@ class ExportGraph(nn.Module):
     The answers are those of ``Classifier``; a test compares them for every network.
 
     >>> model = Classifier.build("compact", classes=["n", "p"], patch_size=(20, 20)).eval()
-    >>> [tuple(found.shape) for found in ExportGraph(model)(torch.zeros(3, 24, 20, 3).byte())]
+    >>> [tuple(each.shape) for each in ExportGraph(model)(torch.zeros(3, 24, 20, 3).byte())]
     [(3, 2), (3, 96)]
     """
 
@@ -47,9 +47,8 @@ class ExportGraph(nn.Module):
         )
         answers = model.network.late(early)  # type: ignore[operator]
         texture = texture_of((early if len(views) == 1 else early[: patches.shape[0]]).float())
-        found = (self._probabilities(answers, patches), texture)
-        distance = model.distance(texture)
-        return found if distance is None else (*found, distance)
+        outputs = (self._probabilities(answers, patches), texture, model.distance(texture))
+        return tuple(each for each in outputs if each is not None)
 
     def _probabilities(self, answers: Tensor, patches: Tensor) -> Tensor:
         """float32 [N, K] of what the network gives for all views of N patches."""

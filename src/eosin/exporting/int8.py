@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from eosin.errors import MissingExtraError
-from eosin.exporting.graph import INPUT, OUTPUTS
+from eosin.exporting.graph import OUTPUTS
+from eosin.runtime.exported import INPUT
 
 if TYPE_CHECKING:
     import onnx
@@ -98,13 +99,13 @@ def _add_examination(quantized: onnx.ModelProto, model: onnx.ModelProto) -> None
     part = onnx.utils.Extractor(model).extract_model([INPUT], [value.name for value in outputs])
     there = {name for node in quantized.graph.node for name in node.output}
     shared = {node.name for node in quantized.graph.node} & set(kept_exact(model))
-    given = {INPUT, *(value.name for value in outputs)}
+    shared_names = {INPUT, *(value.name for value in outputs)}
     for node in part.graph.node:
         if node.name in shared and set(node.output) <= there:
-            given.update(node.output)  # scaling and resizing stand there already
+            shared_names.update(node.output)  # scaling and resizing are there already
 
     def own(name: str) -> str:
-        return name if name in given or not name else f"examined.{name}"
+        return name if name in shared_names or not name else f"examined.{name}"
 
     used: set[str] = set()
     for node in part.graph.node:

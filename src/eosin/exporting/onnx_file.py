@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import contextlib
 import json
-import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,8 +14,10 @@ import torch
 
 from eosin import __version__
 from eosin.errors import MissingExtraError, UserError
-from eosin.exporting.graph import INPUT, ExportGraph
+from eosin.exporting.graph import ExportGraph
 from eosin.folders import whole_file
+from eosin.inference.torch_program import quiet_logs
+from eosin.runtime.exported import INPUT, KEY, line_of
 
 if TYPE_CHECKING:
     import onnx
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 OPSET = 20
 #: A protobuf message, and so an ONNX file in one piece, holds at most 2 GiB.
 MOST_BYTES = 2**31 - 2**24
-#: The exporter and its optimizer tell developers how they got on; that is nothing for a user.
+#: The exporter and its optimizer log for developers, not for users.
 _LOGGERS = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
 
 
@@ -40,7 +41,7 @@ def trace(graph: ExportGraph) -> torch.export.ExportedProgram:
     try:
         with torch.no_grad(), quiet():
             traced = torch.export.export(graph, (example,), dynamic_shapes=free, strict=False)
-    # Not a fault of eosin's: what a network of a library does in its forward may be untraceable.
+    # Not eosin's fault: what a network of a library does in its forward may be untraceable.
     except (RuntimeError, ValueError, NotImplementedError) as error:
         raise UserError(_why(graph, error)) from None
     for node in traced.graph.nodes:
@@ -90,20 +91,20 @@ def make_onnx(graph: ExportGraph, program: torch.export.ExportedProgram) -> onnx
 def save_onnx(
     model: onnx.ModelProto, path: Path, facts: Mapping[str, Any], *, doc: str = ""
 ) -> None:
-    """Write the model, whole or not at all, with the facts in its metadata.
+    """Write the complete model or nothing, with the facts in its metadata.
 
-    facts: what ``metadata_props`` holds under "eosin" as one JSON object; its "classes", "mpp" and
-    "intended_use" stand beside it as well, for viewers of ONNX files.
+    facts: one JSON object under "eosin" in ``metadata_props``; its "classes", "mpp" and
+    "intended_use" are beside it as well, for viewers of ONNX files.
     """
     del model.metadata_props[:]
     plain = facts.get("facts") or {}
-    given = {
-        "eosin": json.dumps(facts, ensure_ascii=False),
+    entries = {
+        KEY: json.dumps(facts, ensure_ascii=False),
         "classes": ", ".join(str(name) for name in facts["classes"]),
         "mpp": "unknown" if plain.get("mpp") is None else f"{plain['mpp']:g}",
         "intended_use": str(facts["intended_use"]),
     }
-    for key, value in given.items():
+    for key, value in entries.items():
         entry = model.metadata_props.add()
         entry.key, entry.value = key, value
     model.doc_string = doc
@@ -112,16 +113,16 @@ def save_onnx(
 
 
 def _tidy(model: onnx.ModelProto, outputs: tuple[str, ...]) -> None:
-    """Name free sizes, and nodes by their layer; leave out where in the source each was found."""
+    """Name free sizes, and nodes by their layer; leave out from where in the source each is."""
     model.producer_name, model.producer_version = "eosin", __version__
     graph = model.graph
     graph.name = "classifier"
     del graph.value_info[:]
     for number, node in enumerate(graph.node):
         node.name = f"{_layer(node)}/{node.op_type}_{number}"
-    for given in (*graph.input, *graph.output, *graph.node, *graph.initializer):
-        del given.metadata_props[:]
-        given.doc_string = ""
+    for part in (*graph.input, *graph.output, *graph.node, *graph.initializer):
+        del part.metadata_props[:]
+        part.doc_string = ""
     del graph.metadata_props[:]
     names = {INPUT: ("N", "H", "W"), **dict.fromkeys(outputs, ("N",))}
     for value in (*graph.input, *graph.output):
@@ -138,22 +139,13 @@ def _layer(node: onnx.NodeProto) -> str:
 
 
 def _why(graph: ExportGraph, error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    reason = lines[0] if lines else type(error).__name__
-    return f"{graph.model.architecture} cannot be exported: {reason}"
+    return f"{graph.model.architecture} cannot be exported: {line_of(error)}"
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Nothing of the exporter's own talk reaches a user; its errors still do."""
-    before = {name: logging.getLogger(name).level for name in _LOGGERS}
-    for name in _LOGGERS:
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            # torch 2.11 uses a part of itself that it has deprecated.
-            warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated", FutureWarning)
-            yield
-    finally:
-        for name, level in before.items():
-            logging.getLogger(name).setLevel(level)
+    """The exporter's own messages do not reach a user; its errors do."""
+    with quiet_logs(*_LOGGERS), warnings.catch_warnings():
+        # torch 2.11 uses a part of itself that it has deprecated.
+        warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated", FutureWarning)
+        yield

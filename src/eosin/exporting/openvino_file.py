@@ -25,7 +25,7 @@ def save_openvino(onnx_file: Path, path: Path, facts: Mapping[str, Any]) -> None
     except ImportError:
         raise MissingExtraError("openvino", "exporting to OpenVINO") from None
     model = openvino.Core().read_model(str(onnx_file))
-    # The reader brings the ONNX file's metadata along; they stand under "eosin" only.
+    # The reader copies the ONNX file's metadata; they should be under "eosin" only.
     if model.has_rt_info("framework"):
         model.set_rt_info({"made_from": "onnx"}, "framework")
     model.set_rt_info(json.dumps(facts, ensure_ascii=False), "eosin")

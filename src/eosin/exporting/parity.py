@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from eosin.evaluation.metrics import macro_auroc
-from eosin.evaluation.ranking import auroc
+from eosin.evaluation.ranking import auroc, macro_auroc
 from eosin.inference.predictor import Predictor
+from eosin.inference.scope import some
 from eosin.records.decision import Decision
 from eosin.records.export import Parity, SampleFacts
 from eosin.training.session import Session
@@ -87,17 +87,6 @@ def random_sample(patch_size: tuple[int, int], *, patches: int = 256, seed: int 
     colors = rng.integers(0, 256, (patches, 1, 1, 3))
     weight = rng.random((patches, 1, 1, 1)) * 0.5
     return Sample((colors + weight * (noise - colors)).astype(np.uint8), None, "random")
-
-
-def some(rows: npt.NDArray[np.int64], most: int, seed: int) -> npt.NDArray[np.int64]:
-    """At most so many of the rows, in their order.
-
-    >>> len(some(np.arange(100), 10, 0))
-    10
-    """
-    if len(rows) <= most:
-        return rows
-    return np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
 
 
 def read(predictor: Predictor, sample: Sample) -> Reading:

@@ -10,9 +10,7 @@ from typing import Any
 import torch
 
 from eosin.exporting.onnx_file import quiet
-
-#: Name of the extra file in the archive that holds the facts.
-FACTS = "eosin.json"
+from eosin.inference.torch_program import METADATA
 
 
 def save_program(
@@ -20,4 +18,6 @@ def save_program(
 ) -> None:
     """Write a traced graph to ``path`` (.pt2), with the facts as an extra file in the archive."""
     with quiet():
-        torch.export.save(program, path, extra_files={FACTS: json.dumps(facts, ensure_ascii=False)})
+        torch.export.save(
+            program, path, extra_files={METADATA: json.dumps(facts, ensure_ascii=False)}
+        )

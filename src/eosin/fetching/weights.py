@@ -20,7 +20,7 @@ _YES = ("1", "on", "true", "yes")
 def obtain(
     spec: Published,
     *,
-    given: Path | None = None,
+    file: Path | None = None,
     token: str | None = None,
     endpoint: str | None = None,
     cache: Path | None = None,
@@ -30,19 +30,19 @@ def obtain(
 ) -> Path:
     """The file with the weights: the user's own, else from the hub's cache, else fetched.
 
-    given: a weights file or folder of the user's. token: of the hub; by default HF_TOKEN or the
+    file: a weights file or folder of the user's. token: of the hub; by default HF_TOKEN or the
     login of the hub's client. endpoint: by default HF_ENDPOINT. cache: by default HF_HUB_CACHE.
     revision: a commit instead of the table's. say: receives license and gate before a download.
     Returns the file, or the index of weights that come in several parts.
 
-    Raises RunError when ``given`` does not exist, CredentialsError without access to a gated model,
+    Raises RunError when ``file`` does not exist, CredentialsError without access to a gated model,
     DownloadError when the weights cannot be fetched (HF_HUB_OFFLINE counts), MissingExtraError
     without the hub's client.
     """
-    if given is not None:
-        if not given.exists():
-            raise RunError(f"{given}: no such file or folder; --weights needs one")
-        return given
+    if file is not None:
+        if not file.exists():
+            raise RunError(f"{file}: no such file or folder; --weights needs one")
+        return file
     hub = client()
     place = Place(
         spec=spec,

@@ -29,7 +29,7 @@ Look = dict[str, Any]
 
 
 class Heading(TypedDict, total=False):
-    """What stands above a figure beside its title: which data, and marks in red."""
+    """What is above a figure beside its title: which data, and marks in red."""
 
     subtitle: str
     marks: Sequence[str]
@@ -44,7 +44,7 @@ ORANGE_INK = "#a8481a"
 DASHES = (0, (4, 4))
 DPI = 150
 
-#: Width in inches of the figures of a page, or 0 where figures stand alone.
+#: Width in inches of the figures of a page, or 0 where figures are not part of a page.
 _page_width_in: ContextVar[float] = ContextVar("page_width_in", default=0.0)
 
 
@@ -83,9 +83,9 @@ def canvas(
 ) -> tuple[Drawing, list[Axes]]:
     """An empty figure with its heading: title, what the data are, and marks in red.
 
-    Sizes are in inches; panels stand side by side; ``side_in``, ``foot_in`` and
+    Sizes are in inches; panels are side by side; ``side_in``, ``foot_in`` and
     ``head_in`` are the room left of, below and above the axes. On a page the figure is narrower
-    with the same shape, panels stand one below the other, and the heading is left to the page.
+    with the same shape, panels are one below the other, and the heading is left to the page.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Drawing
@@ -149,7 +149,7 @@ def styled(axes: Axes) -> Axes:
 
 
 def save(figure: Drawing, path: str | os.PathLike[str]) -> Path:
-    """Write a PNG, or an SVG where the path ends so; it is there whole or not at all.
+    """Write a PNG, or an SVG where the path ends so; the file is complete or not there.
 
     The same numbers give the same bytes. In an SVG the words are words, so that they can be read
     aloud and take the font of the page around them.
@@ -159,10 +159,10 @@ def save(figure: Drawing, path: str | os.PathLike[str]) -> Path:
     target = Path(path)
     kind = "svg" if target.suffix.lower() == ".svg" else "png"
     # No software version and no date in the file, and no random names.
-    nothing_said = {"png": {"Software": None}, "svg": {"Creator": None, "Date": None}}[kind]
+    no_metadata = {"png": {"Software": None}, "svg": {"Creator": None, "Date": None}}[kind]
     words = matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "eosin"})
     with whole_file(target) as temporary, words, open(temporary, "wb") as file:
-        figure.savefig(file, format=kind, dpi=DPI, metadata=nothing_said)
+        figure.savefig(file, format=kind, dpi=DPI, metadata=no_metadata)
     return target
 
 

@@ -30,11 +30,11 @@ from eosin.errors import StoreError
 from eosin.figures.canvas import INK, MARK, QUIET
 from eosin.figures.panels import Key, Panel, compose, cut, font
 from eosin.folders import whole_file
+from eosin.records.model import INTENDED_USE
 
 PathLike = str | os.PathLike[str]
 
 MADE_UP = "MADE-UP DATA"
-NOT_FOR_DIAGNOSIS = "Research and education only, not for diagnosis."
 
 _ACROSS, _TILE_PX, _GAP_PX, _MARGIN_PX = 8, 176, 12, 34
 _MOST_CLASSES = 12
@@ -186,7 +186,7 @@ def _save(store: PatchStore, path: PathLike, title: str, subtitle: str, image: I
         draw.text((_MARGIN_PX, top), cut(draw, text, letters, wide), color, letters)
         top += size + 18
     page.paste(Pillow.fromarray(image), (_MARGIN_PX, head))
-    draw.text((_MARGIN_PX, head + high + 22), NOT_FOR_DIAGNOSIS, QUIET, font(18))
+    draw.text((_MARGIN_PX, head + high + 22), INTENDED_USE, QUIET, font(18))
     target = Path(path)
     try:
         with whole_file(target) as temporary:

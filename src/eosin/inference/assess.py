@@ -256,7 +256,7 @@ def assess_file(
         subject, predictor, reading, point, replicates=replicates, seed=seed,
         exported={
             **place(exported.path, folder), "file": str(exported.path), "run": info.run,
-            "kind": exported.kind, "precision": precision, "runtime": predictor.runtime,
+            "kind": info.kind, "precision": precision, "runtime": predictor.runtime,
             "weights_digest": info.weights_digest, "parity": info.parity,
         },
     )  # fmt: skip

@@ -17,12 +17,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from eosin.errors import UserError
-from eosin.inference.maps import CAVEAT, METHODS, Maps, Method, overlay, scaled_maps, why_empty
+from eosin.inference.maps import METHODS, Maps, Method, scaled_maps
 from eosin.models.classifier import Classifier
 from eosin.runtime.exported import check_patches
-
-__all__ = ["CAVEAT", "METHODS", "Method", "explain", "feature_layer", "occlusion_windows",
-           "overlay", "why_empty"]  # fmt: skip
 
 Patches = npt.NDArray[np.uint8]
 
@@ -107,7 +104,7 @@ def explain(
 def feature_layer(model: Classifier) -> tuple[nn.Module, tuple[int, int]]:
     """The last module that gives a feature map with a side above 1, and the map's (height, width).
 
-    It is found by a pass of an empty patch. A map that tokens come after (a vision transformer), or
+    A pass of an empty patch finds it. A map that tokens come after (a vision transformer), or
     whose channels come last, does not count: its mean gradients would mean nothing.
     Raises UserError where there is none.
 
@@ -153,10 +150,10 @@ def feature_layer(model: Classifier) -> tuple[nn.Module, tuple[int, int]]:
     )
 
 
-def _same_form(found: tuple[int, ...], patch: tuple[int, int]) -> bool:
+def _same_form(cells: tuple[int, ...], patch: tuple[int, int]) -> bool:
     """Whether height to width is the patch's, as far as so few cells can show."""
-    ratio = found[0] * patch[1] / (found[1] * patch[0])
-    return found[0] <= patch[0] and found[1] <= patch[1] and 0.5 <= ratio <= 2.0
+    ratio = cells[0] * patch[1] / (cells[1] * patch[0])
+    return cells[0] <= patch[0] and cells[1] <= patch[1] and 0.5 <= ratio <= 2.0
 
 
 def _grad_cam(model: Classifier, layer: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
@@ -168,8 +165,8 @@ def _grad_cam(model: Classifier, layer: nn.Module, images: Tensor, targets: Tens
 
     # Frozen weights leave the input as the only thing that a gradient can come from.
     inputs = images.detach().clone().requires_grad_()
-    found: Tensor = LayerGradCam(score, layer).attribute(inputs, relu_attributions=True)
-    return found.detach()
+    maps: Tensor = LayerGradCam(score, layer).attribute(inputs, relu_attributions=True)
+    return maps.detach()
 
 
 def _occlusion(model: Classifier, images: Tensor, targets: Tensor) -> Tensor:
@@ -183,7 +180,7 @@ def _occlusion(model: Classifier, images: Tensor, targets: Tensor) -> Tensor:
     window, stride = occlusion_windows((images.shape[2], images.shape[3]))
     pixels = images.shape[0] * images.shape[2] * images.shape[3]
     with torch.no_grad():
-        found: Tensor = Occlusion(score).attribute(
+        drops: Tensor = Occlusion(score).attribute(
             images,
             sliding_window_shapes=(images.shape[1], *window),
             strides=(images.shape[1], *stride),
@@ -191,7 +188,7 @@ def _occlusion(model: Classifier, images: Tensor, targets: Tensor) -> Tensor:
             perturbations_per_eval=max(1, _BATCH_PIXELS // pixels),
         )
     # A window covers all channels at once, so every channel has the same values.
-    return found[:, :1]
+    return drops[:, :1]
 
 
 def occlusion_windows(size: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:

@@ -7,8 +7,9 @@ fitted on the four others: so nothing is measured on what it was fitted on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -187,19 +188,15 @@ def _joined(parts: list[tuple[Ints, Judged]]) -> Judged:
     order = np.argsort(np.concatenate([rows for rows, _ in parts]))
     each = [judged for _, judged in parts]
 
-    def floats(pieces: list[npt.NDArray[np.float64]]) -> Floats:
-        return np.concatenate(pieces)[order]
-
-    def by_name(tables: list[Mapping[str, Ints]]) -> dict[str, Ints]:
-        return {
-            name: np.concatenate([table[name] for table in tables])[order] for name in tables[0]
-        }
+    def in_order(pieces: Iterable[Any]) -> Any:
+        return np.concatenate(list(pieces))[order]
 
     why = next((j.isotonic for j in each if isinstance(j.isotonic, str)), "")
+    names = each[0].called
     return Judged(
-        before=floats([j.before for j in each]),
-        after=floats([j.after for j in each]),
-        isotonic=why or floats([np.asarray(j.isotonic) for j in each]),
-        called=by_name([j.called for j in each]),
-        decided=by_name([j.decided for j in each]),
+        before=in_order(j.before for j in each),
+        after=in_order(j.after for j in each),
+        isotonic=why or in_order(j.isotonic for j in each),
+        called={name: in_order(j.called[name] for j in each) for name in names},
+        decided={name: in_order(j.decided[name] for j in each) for name in names},
     )

@@ -62,11 +62,6 @@ class ImagePrediction:
         }
 
 
-def recorded_fit(predictor: Predictor) -> str:
-    """How images of another size became the model's training patches: pad, resize or reject."""
-    return predictor.facts.fit
-
-
 def picture_rule(
     predictor: Predictor, *, fit: str | None = None, max_pixels: int = MAX_PIXELS
 ) -> PictureRule:
@@ -75,7 +70,7 @@ def picture_rule(
     fit: another way to bring other sizes to the patch size (``eosin.data.fit``).
     Raises UserError for an unknown one.
     """
-    chosen = fit or recorded_fit(predictor)
+    chosen = fit or predictor.facts.fit
     if chosen not in FITS:
         raise UserError(f"fit {chosen!r}: choose {', '.join(FITS)}")
     return PictureRule(predictor.patch_size, chosen, max_pixels)
@@ -120,29 +115,24 @@ def classify(
             pictures.append(error)
     patches = [picture.pixels for picture in pictures if isinstance(picture, Picture)]
     decision = decision or predictor.facts.decision()
-    answers = iter(_answers(predictor, np.stack(patches), decision) if patches else ())
     rows: list[tuple[Picture | None, ImagePrediction]] = []
+    answers: Iterator[tuple[list[float], str, float | None]] = iter(())
+    if patches:
+        probabilities, distances = predictor.examine(np.stack(patches))
+        decided = decision.names(decision.decide(probabilities, distances))
+        apart = [None] * len(patches) if distances is None else distances.tolist()
+        answers = zip(probabilities.tolist(), decided, apart, strict=True)
     for file, picture in zip(files, pictures, strict=True):
         if isinstance(picture, ImageError):
             rows.append((None, ImagePrediction(file.name, {}, "", error=str(picture))))
             continue
-        probabilities, distance, decided = next(answers)
+        values, answer, distance = next(answers)
+        named = dict(zip(predictor.classes, values, strict=True))
         row = ImagePrediction(
-            file.name, probabilities, decided, picture.size, picture.change, distance=distance
+            file.name, named, answer, picture.size, picture.change, distance=distance
         )
         rows.append((picture, row))
     return rows
-
-
-def _answers(
-    predictor: Predictor, patches: Any, decision: Decision
-) -> Iterator[tuple[dict[str, float], float | None, str]]:
-    """Probabilities, distance and decision of each of uint8 [N, H, W, 3]."""
-    probabilities, distances = predictor.examine(patches)
-    decisions = decision.names(decision.decide(probabilities, distances))
-    apart = [None] * len(patches) if distances is None else distances.tolist()
-    for row, distance, decided in zip(probabilities.tolist(), apart, decisions, strict=True):
-        yield dict(zip(predictor.classes, row, strict=True)), distance, decided
 
 
 @contextmanager

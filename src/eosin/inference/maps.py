@@ -8,6 +8,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from eosin.figures.panels import resized
+
 Method = Literal["grad-cam", "occlusion"]
 METHODS: tuple[Method, ...] = ("grad-cam", "occlusion")
 CAVEAT = "Maps show what the score depends on, not where tumor is."
@@ -90,13 +92,7 @@ def overlay(
 
 def enlarged(patch: npt.NDArray[np.uint8], side_px: int) -> npt.NDArray[np.uint8]:
     """The patch with its longer side at side_px: smooth upward, averaged downward."""
-    import cv2
-
-    height, width = patch.shape[:2]
-    scale = side_px / max(height, width)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    how = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA
-    return np.asarray(cv2.resize(np.ascontiguousarray(patch), size, interpolation=how), np.uint8)
+    return resized(np.ascontiguousarray(patch), side_px / max(patch.shape[:2]))
 
 
 def on_white(image: npt.NDArray[np.uint8], side_px: int) -> npt.NDArray[np.uint8]:

@@ -22,7 +22,7 @@ from eosin.records.model import INTENDED_USE
 from eosin.records.points import Band
 from eosin.records.scored import Scored
 from eosin.trust.benefit import decision_curve
-from eosin.trust.calibration import measure_calibration, say_calibration
+from eosin.trust.calibration import calibration_effect, measure_calibration
 from eosin.trust.operating import operating_points
 from eosin.trust.referral import decided_section, measure_referral, referral_section
 from eosin.trust.reliability import BINS
@@ -126,7 +126,7 @@ def trust_sections(
         "calibration": {
             "temperature": float(fitted.temperature),
             "note": fitted.temperature.note,
-            "sentence": say_calibration(calibrated),
+            "sentence": calibration_effect(calibrated),
             "bins": BINS,
             "methods": calibrated,
         },

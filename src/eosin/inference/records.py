@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from eosin.data.published import published_cases
 from eosin.data.store import PatchStore
 from eosin.evaluation.baselines import BASELINES, Baseline
 from eosin.evaluation.curves import Curves
@@ -23,7 +24,6 @@ from eosin.memory import forget_pages
 from eosin.records.decision import Decision
 from eosin.records.evaluation import Evaluation
 from eosin.runs import RunFolder
-from eosin.splitting.published import published_cases
 from eosin.trust.literature import compare_with_published
 
 Rows = npt.NDArray[np.int64]

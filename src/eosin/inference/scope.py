@@ -33,7 +33,7 @@ def fit_scope(predictor: TorchPredictor, store: PatchStore, rows: Rows) -> bool:
     import torch
 
     model = predictor.model
-    chosen = _some(rows, MOST_FITTED, SEED)
+    chosen = some(rows, MOST_FITTED, SEED)
     fitted = fit_gaussian(predictor.read(store.patches, chosen)[1]) if len(chosen) else None
     if fitted is None:
         model.scope_mean = model.scope_whitening = None
@@ -60,7 +60,7 @@ def probe_scope(
     at most 500 of them, and from digits that scikit-learn carries. groups: int64 [N] where the
     threshold was chosen on the measured patches: each group is then judged by the others'.
     """
-    chosen = _some(rows, MOST_PROBED, seed)
+    chosen = some(rows, MOST_PROBED, seed)
     made = probes(np.asarray(store.patches[chosen]), seed=seed)
     far = {name: (what, _distances(predictor, patches)) for name, (what, patches) in made.items()}
     flagged = None if groups is None else cross_flagged(distances, groups)
@@ -125,7 +125,12 @@ def _turned(patches: Patches, degrees: int) -> Patches:
     return np.asarray(turned, np.uint8).reshape(patches.shape)
 
 
-def _some(rows: Rows, most: int, seed: int) -> Rows:
+def some(rows: Rows, most: int, seed: int) -> Rows:
+    """At most so many of the rows, in their order.
+
+    >>> len(some(np.arange(100), 10, 0))
+    10
+    """
     if len(rows) <= most:
         return rows
     return np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))

@@ -30,8 +30,8 @@ from eosin.inference.maps import (
     why_empty,
 )
 from eosin.inference.torch_predictor import TorchPredictor
+from eosin.records.model import INTENDED_USE
 
-NOT_FOR_DIAGNOSIS = "Research and education only, not for diagnosis."
 #: Images on one sheet.
 MOST = 64
 NAMES: dict[Method, str] = {"grad-cam": "Grad-CAM", "occlusion": "occlusion"}
@@ -190,7 +190,7 @@ def draw_sheet(
         for text, style, step in _words(row):
             write(left + panels * (_SIDE + _GAP) + 4, down, text, **style)
             down += step
-    write(_MARGIN, height - 34, NOT_FOR_DIAGNOSIS, color=QUIET, fontsize=8)
+    write(_MARGIN, height - 34, INTENDED_USE, color=QUIET, fontsize=8)
     figure.figimage(sheet)
     with warnings.catch_warnings():
         # A letter that the font lacks is drawn as a box; that needs no warning.

@@ -80,8 +80,8 @@ class TorchPredictor:
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Logits float32 [n, K] and texture float32 [n, F] of some rows of an array.
 
-        patches: uint8 [N, H, W, 3], may be memory-mapped; rows: int64 [n]; progress is told how
-        many were read just now.
+        patches: uint8 [N, H, W, 3], may be memory-mapped; rows: int64 [n]; progress is called
+        with how many were read just now.
         """
         logits = np.empty((len(rows), len(self.classes)), np.float32)
         textures = []
@@ -106,12 +106,10 @@ class TorchPredictor:
         """
         if not len(texture):
             return np.empty(0, np.float32)
-        given = torch.from_numpy(texture).to(self.machine.device)
-        found = self.model.distance(given)
-        if found is None:
+        distances = self.model.distance(torch.from_numpy(texture).to(self.machine.device))
+        if distances is None:
             raise ValueError("the model has no out-of-scope check")
-        result: npt.NDArray[np.float32] = found.cpu().numpy()
-        return result
+        return np.asarray(distances.cpu().numpy(), np.float32)
 
 
 def load_run(path: str | os.PathLike[str], *, precision: str = "fp32") -> TorchPredictor:

@@ -22,6 +22,7 @@ from eosin.runtime.exported import (
     PROBABILITIES,
     Port,
     existing,
+    line_of,
     read_exported,
 )
 from eosin.runtime.predictor import FilePredictor, Floats, Patches
@@ -50,11 +51,12 @@ class ProgramPredictor(FilePredictor):
         answer = {PROBABILITIES: Port("float32", (None, None))}
         read_exported(file, text, ports, answer)
         try:
-            with _quiet():
+            # torch tells developers what it meets in a file; a user gets one sentence.
+            with quiet_logs("torch.export"), warnings.catch_warnings(action="ignore"):
                 program = torch.export.load(file)
         except Exception as error:  # an archive can be damaged in as many ways as it has parts
-            first = [*str(error).strip().splitlines(), type(error).__name__][0]
-            raise RunError(f"{file} cannot be opened by torch ({first}); export it again") from None
+            why = line_of(error)
+            raise RunError(f"{file} cannot be opened by torch ({why}); export it again") from None
         if len(program.graph_signature.user_outputs) > 2:
             answer[DISTANCE] = Port("float32", (None,))
         self.machine = choose_machine(precision)
@@ -72,17 +74,16 @@ class ProgramPredictor(FilePredictor):
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """torch tells developers what it meets in a file; a user gets one sentence."""
-    logger = logging.getLogger("torch.export")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL + 1)
+def quiet_logs(*names: str) -> Iterator[None]:
+    """These loggers write nothing; errors are raised as ever."""
+    before = {logger: logger.level for logger in map(logging.getLogger, names)}
+    for logger in before:
+        logger.setLevel(logging.CRITICAL + 1)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
+        yield
     finally:
-        logger.setLevel(level)
+        for logger, level in before.items():
+            logger.setLevel(level)
 
 
 def _metadata(path: Path) -> str | None:

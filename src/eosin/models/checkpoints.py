@@ -38,7 +38,7 @@ def weights_files(path: Path, names: Sequence[str]) -> list[Path]:
     """The file, or the files in a folder, that contain the weights.
 
     names: of weights files in the publisher's repository, best first; a list of parts (sharded
-    checkpoint) stands for its parts.
+    checkpoint) means its parts.
 
     Raises RunError when there is none, or when a part is missing.
     """

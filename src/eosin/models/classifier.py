@@ -121,7 +121,7 @@ class Classifier(nn.Module):
 
         patches: uint8 [N, H, W, 3]. Texture is what the out-of-scope check looks at: for each of
         the C channels of the network's early feature map the mean over space, the logarithm of the
-        deviation and that of the mean difference between neighbors. Early maps still know of
+        deviation and that of the mean difference between neighbors. Early maps still show
         sharpness and stain; the last ones were trained to forget both (measured: docs/log.md).
         """
         views = views_of(patches, self.views)
@@ -196,7 +196,7 @@ def texture_of(maps: Tensor) -> Tensor:
 def save_classifier(model: Classifier, folder: Path, facts: ModelFacts | None = None) -> ModelFacts:
     """Write model.safetensors and model.json when training ends; returns the facts as written.
 
-    facts: what is known of the model; by default what it knows itself. What is fitted afterwards
+    facts: what is known of the model, by default ``model.facts()``. What is fitted afterwards
     does not go into these files: see ``save_fitted``. Both files appear together, or none.
     """
     weights = {
@@ -267,7 +267,8 @@ def load_classifier(folder: Path) -> tuple[Classifier, ModelFacts]:
         raise RunError(f"{file}: {error}") from None
     earlier = {name: weights.pop(name) for name in SCOPE_TENSORS if name in weights}
     scope = _decoded(check, folder / FITTED) if fitted else earlier
-    if scope and not _fits_together(scope):
+    shapes = [tuple(scope[name].shape) for name in SCOPE_TENSORS if name in scope]
+    if scope and not (len(shapes) == 2 and len(shapes[0]) == 1 and shapes[1] == shapes[0] * 2):
         raise RunError(f"{folder}: the tensors of its out-of-scope check do not fit together")
     for name, value in scope.items():
         setattr(model, name, value)
@@ -307,8 +308,3 @@ def _decoded(check: Any, file: Path) -> dict[str, Tensor]:
         }
     except (TypeError, KeyError, ValueError) as error:
         raise RunError(f"{file} is damaged (scope_tensors: {error}); evaluate again") from None
-
-
-def _fits_together(scope: Mapping[str, Tensor]) -> bool:
-    sizes = [tuple(scope[name].shape) for name in SCOPE_TENSORS if name in scope]
-    return len(sizes) == 2 and len(sizes[0]) == 1 and sizes[1] == sizes[0] * 2

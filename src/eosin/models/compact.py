@@ -17,7 +17,7 @@ class CompactNetwork(StagedNetwork):
     """A residual network whose convolutions are all dense 3x3 with channels in multiples of 16.
 
     Each stage widens the channels and halves the side (3x3 convolution, then 2x2 max pooling), so
-    that every stage costs about the same; residual blocks stand only where the side is small. Dense
+    that every stage costs about the same; residual blocks are only where the side is small. Dense
     kernels are what a processor's matrix units are best at; depthwise ones are bound by memory. For
     50x50 patches: 77 million multiply-adds forward, 1.9 million parameters.
 
@@ -61,7 +61,7 @@ class CompactNetwork(StagedNetwork):
                 layers += [_convolution(widths[stage - 1], width), nn.MaxPool2d(2)]
             layers += [_Residual(width, next(hidden), next(rates)) for _ in range(count)]
         self.features = nn.Sequential(*layers)
-        #: Where the first pooling stands among the features.
+        #: Where the first pooling is among the features.
         self.pooling = next(
             (k for k, layer in enumerate(layers) if isinstance(layer, nn.MaxPool2d)), len(layers)
         )

@@ -113,8 +113,8 @@ class EncoderNetwork(StagedNetwork):
 
         matcher = self.backbone.group_matcher(coarse=False)  # type: ignore[operator]
         groups: dict[int, list[str]] = group_parameters(self.backbone, matcher)
-        named = dict(self.backbone.named_parameters())
-        blocks = [[named[name] for name in groups[depth]] for depth in sorted(groups)]
+        parameters = dict(self.backbone.named_parameters())
+        blocks = [[parameters[name] for name in groups[depth]] for depth in sorted(groups)]
         after = [self.head] if self.pool is None else [self.pool, self.head]
         return [*blocks, *(list(part.parameters()) for part in after)]
 
@@ -191,7 +191,7 @@ def load_encoder_weights(network: EncoderNetwork, path: Path) -> dict[str, Any]:
     fitted to another number of channels, as timm does both. Returns a record: encoder, path, files,
     digest (SHA-256 of the files), format, tensors, resampled, adapted, left_out.
 
-    Raises RunError when the file is damaged or does not fit: which tensor, expected, found.
+    Raises RunError when the file is damaged or does not fit, with the tensor and both shapes.
     """
     spec, backbone, pool = network.spec, network.backbone, network.pool
     files = weights_files(path, spec.files)

@@ -52,9 +52,9 @@ def match(
 
     Raises RunError when tensors are missing, of another shape, or have no place.
     """
-    named = "Hugging Face" if hugging_face_named(tensors) else "timm"
-    renamed = _renamed(tensors, target, named)
-    matched = Matched({}, named)
+    form = "Hugging Face" if hugging_face_named(tensors) else "timm"
+    renamed = _renamed(tensors, target, form)
+    matched = Matched({}, form)
     wrong, missing = [], []
     for name, expected in target.items():
         tensor = renamed.pop(name, None)
@@ -89,9 +89,9 @@ def match(
 
 
 def _renamed(
-    tensors: Mapping[str, Tensor], target: Mapping[str, Tensor], named: str
+    tensors: Mapping[str, Tensor], target: Mapping[str, Tensor], form: str
 ) -> dict[str, Tensor]:
-    if named == "Hugging Face":
+    if form == "Hugging Face":
         start = next(name for name in tensors if name.endswith(_PATCHES)).removesuffix(_PATCHES)
         return from_hugging_face(
             {name.removeprefix(start): t for name, t in tensors.items() if name.startswith(start)}
@@ -138,7 +138,7 @@ def _some(names: Sequence[str], most: int = 4) -> str:
 
 
 def check_config(spec: EncoderSpec, backbone: nn.Module, path: Path) -> None:
-    """Compare the config.json that transformers writes beside weights with the network.
+    """Compare the config.json that transformers writes next to weights with the network.
 
     It has what no tensor's shape shows, for example the number of heads. A missing file, or one of
     another library, is not an error.

@@ -1,6 +1,6 @@
 """The table of pretrained encoders: facts about each, in encoders.toml; no weights, no network.
 
-A row says where the weights are published, what they were trained on and at which scale, what the
+A row has where the weights are published, what they were trained on and at which scale, what the
 license allows, and what timm needs to build the network. Nothing here loads torch.
 """
 
@@ -25,7 +25,7 @@ IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 #: (CNNs); "token", the class token; "mean", of the patch tokens; "token+mean", both, joined;
 #: "attention", a trained query that attends to all tokens.
 POOLINGS = ("avg", "token", "mean", "token+mean", "attention")
-#: "pixels": the whole patch at the encoder's input size. "mpp": at the encoder's mpp.
+#: "pixels": the complete patch at the encoder's input size. "mpp": at the encoder's mpp.
 RESIZES = ("pixels", "mpp")
 #: A patch resized to the encoder's mpp has at most so many times the encoder's own pixels a side.
 MOST_ENLARGED = 2

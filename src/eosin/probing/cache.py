@@ -1,4 +1,4 @@
-"""A folder of embeddings: a memory-mapped array, and what of it is done, with checksums.
+"""A folder of embeddings: a memory-mapped array, and which blocks of it are done.
 
 A block counts as done when its bytes are on the disk and its checksum is in embeddings.json, in
 this order, so that a process may be killed at any moment.
@@ -77,7 +77,7 @@ class Cache:
         return sum(extent.stop - extent.start for extent in extents)
 
     def problem(self) -> str:
-        """What is wrong with the folder as a whole, "" where nothing is; reads its checksums."""
+        """The problem with the folder itself, "" where there is none; reads its checksums."""
         try:
             result = json.loads(self.facts_path.read_text("utf-8"))
             facts, sums = dict(result["facts"]), list(result["checksums"])
@@ -86,7 +86,7 @@ class Cache:
             return f"embeddings.json cannot be read ({type(error).__name__}: {error})"
         if facts != dict(self.facts):
             other = sorted(k for k in {*facts, *self.facts} if facts.get(k) != self.facts.get(k))
-            return f"they are of another {', '.join(other)}"
+            return f"they were made with another {', '.join(other)}"
         blocks = -(-self.shape[0] // BLOCK)
         if recorded != (FORMAT, self.shape, self.dtype) or len(sums) != blocks:
             return f"embeddings.json has {recorded}, not {(FORMAT, self.shape, self.dtype)}"
@@ -102,7 +102,7 @@ class Cache:
         return ""
 
     def create(self) -> None:
-        """An empty cache in place of whatever is there, its whole space reserved.
+        """An empty cache in place of an earlier one, with all of its space reserved.
 
         Raises FailureError where the disk has no room for it or cannot be written.
         """
@@ -112,7 +112,7 @@ class Cache:
             self.folder.mkdir(parents=True, exist_ok=True)
             np.lib.format.open_memmap(self.array_path, "w+", self.dtype, self.shape)
             if hasattr(os, "posix_fallocate"):
-                # So a full disk is known now and not after hours; and no page is ever missing.
+                # A full disk is noticed now and not after hours, and no page is missing later.
                 with open(self.array_path, "r+b") as file:
                     os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
             self._mark()
@@ -136,17 +136,17 @@ class Cache:
             if self.checksums[block] not in (None, _checksum(values[self.extent(block)]))
         ]
 
-    def write(self, block: int, found: Floats) -> None:
+    def write(self, block: int, embeddings: Floats) -> None:
         """Put a block's embeddings, float32 [n, D], on the disk, then mark it done.
 
         Raises FailureError where they cannot be kept: not finite, too large, or no room.
         """
         with np.errstate(over="ignore"):
-            values = found.astype(self.dtype)
+            values = embeddings.astype(self.dtype)
         if not np.isfinite(values).all():
             why = (
                 "values too large for float16; use --precision fp32"
-                if np.isfinite(found).all()
+                if np.isfinite(embeddings).all()
                 else "values that are not numbers: the weights are damaged or the precision is too "
                 "low; try --precision fp32"
             )
@@ -190,7 +190,7 @@ def _checksum(values: npt.NDArray[np.floating[Any]]) -> str:
 
 @contextlib.contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Be the only process that writes this cache; a killed one has no lock.
+    """Be the only process that writes this cache; the lock of a killed process is free.
 
     Raises BusyError where another process writes it.
     """

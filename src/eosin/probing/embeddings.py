@@ -34,7 +34,7 @@ HEAD_ARGUMENTS = ("head", "neighbors", "points", "distance", "dropout", "drop_pa
 class Watcher:
     """Callbacks that show what happens; each may be left out."""
 
-    #: Rows done, rows wanted, rows a second in this process.
+    #: Rows done, rows in all, rows a second in this process.
     progress: Callable[[int, int, float], None] = lambda done, total, rate: None
     #: A row of metrics.jsonl, as soon as it is known.
     tried: Callable[[dict[str, Any]], None] = lambda row: None
@@ -53,7 +53,7 @@ def embeddings_of(
     folder: Path | None = None,
     watcher: Watcher | None = None,
 ) -> Cache:
-    """The embeddings of a store's rows, from the disk where they are there and sound.
+    """The embeddings of a store's rows, from the disk where they are valid.
 
     model: its network has ``embed``. rows: int64 [n], whose blocks are completed. folder: where
     caches are, by default beside the store (STORE.embeddings). Every block that is used is read
@@ -88,7 +88,7 @@ class _Work:
     watch: Watcher
 
     def prepare(self) -> None:
-        """Make the cache, or find out what of it can be used."""
+        """Make the cache, or check which blocks of it can be used."""
         cache, folder, needed = self.cache, self.cache.folder, self.needed
         if not folder.exists():
             cache.create()
@@ -107,7 +107,7 @@ class _Work:
         known = [block for block in needed if cache.checksums[block]]
         if not known:
             return
-        # A checksum cannot see that the code or a library computes something else by now.
+        # A checksum cannot show that the code or a library computes other values now.
         some = np.arange(BLOCK)[:4] + known[0] * BLOCK
         some = some[some < cache.shape[0]]
         now, kept = self.embed(take(self.store.patches, some).numpy()), cache.rows(some)
@@ -118,7 +118,7 @@ class _Work:
             cache.create()
 
     def complete(self) -> None:
-        """Compute what is missing of the needed blocks."""
+        """Compute the needed blocks that are missing."""
         cache, watch = self.cache, self.watch
         extents = {block: cache.extent(block) for block in self.needed}
         sizes = {block: extent.stop - extent.start for block, extent in extents.items()}

@@ -92,9 +92,9 @@ def fit_logistic(
     scikit-learn (lbfgs) on the training part alone; its standardization is folded into the layer.
     Raises StoppedError when ``stop`` is true.
     """
-    whole = _path(train, strengths, classes)
+    all_cases = _path(train, strengths, classes)
     if len(val):
-        judged, chosen_on = [(whole, val)], "validation"
+        judged, chosen_on = [(all_cases, val)], "validation"
     else:
         folds = _folds(train, seed)
         chosen_on = f"cross-validation over training cases, {len(folds)} folds"
@@ -125,7 +125,7 @@ def fit_logistic(
         if number - best >= _WORSE:
             break
     if not len(val):
-        fitted = [next(whole) for _ in range(best + 1)]
+        fitted = [next(all_cases) for _ in range(best + 1)]
     notes = []
     if not fitted[best].converged:
         notes.append(f"the fit at strength {strengths[best]:g} had not converged after {_STEPS}")
@@ -140,7 +140,7 @@ def fit_logistic(
 
 
 def _path(train: Part, strengths: Sequence[float], classes: int) -> Iterator[_Linear]:
-    """A fit for each strength, each begun where the one before ended."""
+    """A fit for each strength, each started from the one before."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
@@ -157,7 +157,7 @@ def _path(train: Part, strengths: Sequence[float], classes: int) -> Iterator[_Li
         weight = np.zeros((classes, scaled.shape[1]))
         bias = np.full(classes, _NEVER)
         if len(model.classes_) == 2:
-            # One logit z stands for [0, z], as everywhere in the house.
+            # One logit z is the pair [0, z], as in all networks here.
             bias[model.classes_[0]], bias[model.classes_[1]] = 0.0, model.intercept_[0]
             weight[model.classes_[1]] = model.coef_[0]
         else:

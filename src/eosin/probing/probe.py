@@ -22,7 +22,7 @@ from eosin.probing.embeddings import HEAD_ARGUMENTS, Watcher, embeddings_of
 from eosin.probing.heads import Fitted, Part, fit_logistic, fit_nearest
 from eosin.records.model import ModelFacts
 from eosin.runs import RunFolder
-from eosin.splitting.splits import Split
+from eosin.splitting.split_file import Split
 from eosin.training.batches import mixed_seed
 from eosin.training.facts import facts_of
 from eosin.training.machine import choose_machine
@@ -104,7 +104,7 @@ def begin(
     force: bool = False,
     **options: Any,
 ) -> Session:
-    """Audit the split and make the run folder; one that an earlier probe left unfinished gives way.
+    """Audit the split and make the run folder; an unfinished probe is replaced.
 
     weights: where an encoder's weights are, as for `training.session.start`, which raises what this
     raises; base: an earlier run. options: fold, allow_leaks.
@@ -149,7 +149,10 @@ def fit_probe(
     model = frozen(session)
     rows = np.concatenate([parts["train"], parts["val"]])
     cache = embeddings_of(model, store, rows, machine=machine, folder=folder, watcher=watch)
-    train, val = (_part(cache, store, parts[name]) for name in ("train", "val"))
+    train, val = (
+        Part(cache.rows(parts[name]), store.labels[parts[name]], store.cases[parts[name]])
+        for name in ("train", "val")
+    )
     run.keep_metrics(0)
 
     def tried(row: dict[str, Any]) -> None:
@@ -170,7 +173,7 @@ def fit_probe(
     for note in fitted.notes:
         watch.warned(note)
     kept = {k: v for k, v in model.arguments.items() if k not in HEAD_ARGUMENTS}
-    # Dropout and stochastic depth say nothing in a frozen network, but a run may start from it.
+    # Dropout and stochastic depth have no effect in a frozen network, but a run may start from it.
     kept |= {k: v for k, v in model.arguments.items() if k in ("dropout", "drop_path")}
     model.arguments = {**kept, **arguments}
     model.network.head = fitted.head
@@ -208,10 +211,6 @@ def frozen(session: Session) -> Classifier:
     )
     initializer(session.origin, resume=False)(model)
     return model.eval()
-
-
-def _part(cache: Cache, store: PatchStore, rows: npt.NDArray[np.int64]) -> Part:
-    return Part(cache.rows(rows), store.labels[rows], store.cases[rows])
 
 
 def _summary(head: str, fitted: Fitted, cache: Cache) -> dict[str, Any]:

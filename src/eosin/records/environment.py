@@ -6,17 +6,14 @@ from typing import Any
 
 from pydantic import Field
 
-from eosin.records.evaluation import Audit
+from eosin.records.evaluation import Audit, MeasuredStore
 from eosin.records.record import Record
 
 
-class TrainedStore(Record):
+class TrainedStore(MeasuredStore):
     """The store that a run was made from."""
 
-    path: str = ""
-    digest: str = ""
     layout: str = ""
-    patches: int | None = None
 
 
 class RunEnvironment(Record):

@@ -6,9 +6,9 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from eosin.errors import RunError
 from eosin.records.figures import (
@@ -20,8 +20,8 @@ from eosin.records.figures import (
     Intervals,
     Threshold,
 )
-from eosin.records.marks import Mark
-from eosin.records.record import Number, Record
+from eosin.records.marks import Marks
+from eosin.records.record import Number, Record, first_problem
 from eosin.records.referral import Decided, Referral
 from eosin.records.trust import Calibration, DecisionCurve, MeasuredPoint, ScopeCheck, Suspects
 
@@ -34,6 +34,8 @@ class MeasuredStore(Record):
     """The store that was measured."""
 
     path: str = ""
+    #: The same from the folder of the evaluation.
+    relative: str = ""
     digest: str = ""
     patches: int | None = None
 
@@ -109,6 +111,9 @@ class Exported(Record):
     """The exported file that answered, where it was not the run itself."""
 
     file: str = ""
+    #: Its path, absolute and from the folder of the evaluation.
+    path: str = ""
+    relative: str = ""
     run: str | None = None
     kind: str = ""
     precision: str = ""
@@ -130,7 +135,7 @@ class Evaluation(FigureSet):
 
     format: int = FORMAT
     classes: tuple[str, ...] = ()
-    marks: tuple[Annotated[Mark, BeforeValidator(Mark.read)], ...] = ()
+    marks: Marks = ()
     n_patches: int = 0
     #: None where the cases of the patches are unknown.
     n_cases: int | None = None
@@ -152,7 +157,7 @@ class Evaluation(FigureSet):
 
     #: The run folder or the file that was measured.
     run: str = ""
-    #: "test", "val", or "all" for a whole store.
+    #: "test", "val", or "all" for a complete store.
     part: str = ""
     #: The scheme of the split.
     split: str = ""
@@ -208,7 +213,7 @@ class Evaluation(FigureSet):
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            raise RunError(f"{path} cannot be used: {_first(error)}; {_AGAIN}") from None
+            raise RunError(f"{path} cannot be used: {first_problem(error)}; {_AGAIN}") from None
 
     @property
     def binary(self) -> bool:
@@ -251,16 +256,3 @@ class Evaluation(FigureSet):
 
 
 _AGAIN = "make it again with: eosin evaluate RUN"
-
-
-def _first(error: ValidationError) -> str:
-    """The first thing that is wrong, in words."""
-    first = error.errors()[0]
-    message = first["msg"].removeprefix("Value error, ")
-    return f"{'.'.join(map(str, first['loc']))}: {message}" if first["loc"] else message
-
-
-def json_schema() -> dict[str, Any]:
-    """The JSON Schema of evaluation.json, as published in docs/reference/schemas."""
-    schema = Evaluation.model_json_schema(mode="validation")
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

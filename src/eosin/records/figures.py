@@ -56,8 +56,7 @@ class FigureSet(Record):
 
     def figure(self, name: str) -> Figure:
         """A figure by name; one without a value where it was not measured."""
-        found = getattr(self, name) if name in FigureSet.model_fields else None
-        return found or Figure()
+        return self.figures().get(name, Figure())
 
     def figures(self) -> dict[str, Figure]:
         """Name -> figure, of those that were measured, in the order of a table.
@@ -65,8 +64,8 @@ class FigureSet(Record):
         >>> list(FigureSet(f1=Figure(value=0.5), auroc=Figure(value=0.7)).figures())
         ['auroc', 'f1']
         """
-        found = {name: getattr(self, name) for name in FigureSet.model_fields}
-        return {name: figure for name, figure in found.items() if figure is not None}
+        all_figures = {name: getattr(self, name) for name in FigureSet.model_fields}
+        return {name: figure for name, figure in all_figures.items() if figure is not None}
 
 
 class CaseRow(FigureSet):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, cast, get_args
+from typing import Annotated, Any, Literal, cast, get_args
+
+from pydantic import BeforeValidator
 
 Kind = Literal["made_up", "leak", "seen", "no_test", "own_split", "diagnosis", "other"]
 
@@ -58,6 +60,10 @@ class Mark:
             kinds = (kind for kind, pattern in _EARLIER if re.search(pattern, lowered))
             return cls(next(kinds, "other"), value)
         raise ValueError(f"a mark is an object with a sentence, not {value!r}")
+
+
+#: The marks of a record, of any version.
+Marks = tuple[Annotated[Mark, BeforeValidator(Mark.read)], ...]
 
 
 def unique(marks: Iterable[Mark]) -> tuple[Mark, ...]:

@@ -1,6 +1,6 @@
-"""ModelFacts: what is known of a trained model, as model.json and fitted.json hold it.
+"""ModelFacts: what is known of a trained model, as model.json and fitted.json contain it.
 
-model.json is written once, when training ends. fitted.json holds what is fitted afterwards on
+model.json is written once, when training ends. fitted.json has what is fitted afterwards on
 validation patches: temperature, operating points with their refer bands, the out-of-scope limit.
 A model is identified by the digest of its network's tensors, which fitting does not change.
 """
@@ -11,11 +11,11 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, TypeAdapter, ValidationError
 
 from eosin.errors import RunError, UserError, closest
 from eosin.records.decision import Decision
-from eosin.records.marks import Mark
+from eosin.records.marks import Mark, Marks
 from eosin.records.origin import Origin, Teacher
 from eosin.records.points import (
     DEFAULT_POINT,
@@ -24,7 +24,7 @@ from eosin.records.points import (
     Band,
     OperatingPoint,
 )
-from eosin.records.record import Record
+from eosin.records.record import Record, first_problem
 
 FORMAT = 2
 MODEL, FITTED = "model.json", "fitted.json"
@@ -62,18 +62,9 @@ class Fitted(Record):
     points: dict[str, OperatingPoint] = Field(default_factory=dict)
     scope: Scope | None = None
 
-    @field_validator("points", mode="before")
-    @classmethod
-    def _read_points(cls, value: Any) -> Any:
-        return {
-            name: point if isinstance(point, OperatingPoint) else OperatingPoint.read(point)
-            for name, point in dict(value).items()
-        }
-
     def to_json(self) -> dict[str, Any]:
         """For fitted.json."""
-        points = {name: point.to_json() for name, point in self.points.items()}
-        return self.model_dump(mode="json", exclude={"points"}) | {"points": points}
+        return self.model_dump(mode="json")
 
 
 class ModelFacts(Record):
@@ -103,7 +94,7 @@ class ModelFacts(Record):
     train_seconds: float | None = None
     machine: str = ""
     diagnoses: tuple[Diagnosis, ...] = ()
-    marks: tuple[Mark, ...] = ()
+    marks: Marks = ()
     split_scheme: str | None = None
     leaking: bool = False
     start: Origin | None = None
@@ -112,11 +103,6 @@ class ModelFacts(Record):
     probe: dict[str, Any] | None = None
     intended_use: str = INTENDED_USE
     fitted: Fitted | None = None
-
-    @field_validator("marks", mode="before")
-    @classmethod
-    def _read_marks(cls, value: Any) -> Any:
-        return tuple(Mark.read(each) for each in value or ())
 
     @property
     def temperature(self) -> float:
@@ -238,16 +224,8 @@ def read_object(path: Path) -> dict[str, Any]:
     return value
 
 
-def first_problem(error: Exception) -> str:
-    """The first thing that is wrong with a record, in one line."""
-    if isinstance(error, ValidationError):
-        first = error.errors()[0]
-        return ": ".join(filter(None, [".".join(map(str, first["loc"])), first["msg"]]))
-    return f"{type(error).__name__}: {error}".replace("\n", " ")[:300]
-
-
 def _earlier_fitted(model: dict[str, Any]) -> dict[str, Any] | None:
-    """What model.json of format 1 holds of fitting, as fitted.json; None if nothing was fitted."""
+    """What model.json of format 1 has of fitting, as fitted.json; None if nothing was fitted."""
     referral, scope = model.get("referral"), model.get("scope")
     saved = model.get("operating_points") or {}
     threshold = model.get("threshold")
@@ -261,7 +239,7 @@ def _earlier_fitted(model: dict[str, Any]) -> dict[str, Any] | None:
             str(point.get("chosen_on", "validation")), str(point.get("note", "")),
         )  # fmt: skip
     chosen = next(iter(points), DEFAULT_POINT)
-    band = Band.read(referral)
+    band = TypeAdapter(Band | None).validate_python(referral)
     if band is not None and (band or not points):
         # That version decided by a band around 0.5 (or the most probable class) whenever it had
         # one; its promise holds for that rule only.
@@ -271,7 +249,7 @@ def _earlier_fitted(model: dict[str, Any]) -> dict[str, Any] | None:
             chosen, 0.5 if two else None, "made by an earlier version", "validation", "", band
         )
     elif band is not None:
-        points[chosen] = points[chosen].with_band(band)  # none was found, and its note says why
+        points[chosen] = points[chosen].with_band(band)  # an empty one, whose note says why
     temperature = float(model.get("temperature", 1.0))
     if not points and not scope and temperature == 1.0:
         return None

@@ -67,7 +67,7 @@ class Origin(Parent):
 
     kind: "random"; "run" (the weights of an earlier run, at ``path``); "encoder" (pretrained
     weights, in the file at ``path``); "ensemble" (of ``members``); "cut" (of the run at ``path``,
-    by "eosin prune"). What else is known of an encoder's weights is kept as it was given.
+    by "eosin prune"). What else is known of an encoder's weights is kept as it was passed.
 
     >>> Origin(kind="cut", path="run", keep=0.5, by="taylor").to_json()
     {'kind': 'cut', 'path': 'run', 'keep': 0.5, 'by': 'taylor'}
@@ -87,5 +87,5 @@ class Origin(Parent):
     by: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """The kind, and what was given."""
+        """The kind, and what was set."""
         return {"kind": self.kind, **super().to_json()}

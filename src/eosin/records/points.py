@@ -1,6 +1,6 @@
 """OperatingPoint: the one rule that decides, a threshold with the refer band around it.
 
-Two classes: a patch is positive where its probability reaches the threshold. The band lies around
+Two classes: a patch is positive where its probability reaches the threshold. The band is around
 the threshold, so a patch that is answered has the class that the threshold gives it, and what is
 inside the band is referred. More classes: the most probable class answers, and a patch is referred
 where its largest probability is below ``high``.
@@ -8,7 +8,7 @@ where its largest probability is below ``high``.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -53,7 +53,7 @@ class Band:
     method: str = "cases"
     assumption: str = ""
     note: str = ""
-    #: Cases and patches that the band was found on, the share of these patches that is answered,
+    #: Cases and patches that the band was fitted on, the share of these patches that is answered,
     #: and the share of the answers that is wrong.
     cases: int = 0
     patches: int = 0
@@ -62,18 +62,6 @@ class Band:
 
     def __bool__(self) -> bool:
         return self.high is not None
-
-    @classmethod
-    def read(cls, value: dict[str, Any] | None) -> Band | None:
-        """From JSON; unknown keys are ignored.
-
-        >>> Band.read({"low": 0.25, "high": 0.75, "level": 0.1}).level
-        0.1
-        """
-        if value is None:
-            return None
-        names = {field.name for field in fields(cls)}
-        return cls(**{key: item for key, item in value.items() if key in names})
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,13 +173,6 @@ class OperatingPoint:
             "value": self.threshold, "rule": self.label, "chosen_on": self.chosen_on,
             "note": self.note,
         }  # fmt: skip
-
-    @classmethod
-    def read(cls, value: dict[str, Any]) -> OperatingPoint:
-        """From JSON; unknown keys are ignored. Raises TypeError or KeyError for other content."""
-        names = {field.name for field in fields(cls)}
-        kept = {key: item for key, item in value.items() if key in names}
-        return cls(**{**kept, "band": Band.read(kept.get("band"))})
 
 
 def _two_dimensional(probabilities: npt.ArrayLike) -> npt.NDArray[np.float32]:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
-
-T = TypeVar("T", bound="Record")
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 
 
 def _finite(value: Any) -> Any:
@@ -36,33 +34,25 @@ class Record(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _without_nulls(cls, data: Any) -> Any:
-        """Null stands for the default where a field has one that is not None."""
+        """Null means the default where a field has one that is not None."""
         if not isinstance(data, Mapping):
             return data
         defaults = {field.alias or name: field.default for name, field in cls.model_fields.items()}
         return {k: v for k, v in data.items() if v is not None or defaults.get(k) is None}
 
     def to_json(self) -> dict[str, Any]:
-        """The keys that were read or given, as plain values for JSON."""
+        """The keys that were read or set, as plain values for JSON."""
         return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
-
-    def unknown_keys(self, prefix: str = "") -> list[str]:
-        """Paths of the keys that this version has no field for, such as ``referral.achieved.x``."""
-        found = [f"{prefix}{key}" for key in self.model_extra or {}]
-        for name in type(self).model_fields:
-            found += _unknown(getattr(self, name), f"{prefix}{name}")
-        return found
 
     def changed(self, **fields: Any) -> Self:
         """The same record with other values of some fields, validated."""
         return type(self).model_validate({**self.to_json(), **fields})
 
 
-def _unknown(value: Any, prefix: str) -> list[str]:
-    if isinstance(value, Record):
-        return value.unknown_keys(f"{prefix}.")
-    if isinstance(value, Mapping):
-        return [key for name, each in value.items() for key in _unknown(each, f"{prefix}.{name}")]
-    if isinstance(value, tuple):
-        return [key for each in value for key in _unknown(each, prefix)]
-    return []
+def first_problem(error: Exception) -> str:
+    """The first thing that is wrong with a record, in one line."""
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        message = first["msg"].removeprefix("Value error, ")
+        return ": ".join(filter(None, [".".join(map(str, first["loc"])), message]))
+    return f"{type(error).__name__}: {error}".replace("\n", " ")[:300]

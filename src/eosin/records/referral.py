@@ -19,11 +19,13 @@ class RefersBetween(Record):
 
 
 class ClassReferral(Record):
-    """One true class: its patches, the share of them referred, and the error among the rest."""
+    """One true class: its patches, the shares of them by answer, and the error of the answers."""
 
     name: str = Field("", alias="class")
     patches: int = 0
+    answered: Number = None
     referred: Number = None
+    out_of_scope: Number = None
     #: Share of wrong answers among the patches of this class that were answered.
     error: Number = None
 
@@ -39,15 +41,21 @@ class PointReferral(Record):
 class Decided(Record):
     """What `eosin predict` does with the measured patches: its figures with the band."""
 
+    #: Name of the operating point that decides, its threshold and its band.
+    point: str = ""
+    threshold: Number = None
+    band: RefersBetween | None = None
     patches: int | None = None
-    #: Share of the patches that are referred, and of wrong ones among those that are answered.
+    #: Shares of the patches by answer, and the share of wrong ones among those answered.
+    answered: Number = None
     referred: Number = None
+    out_of_scope: Number = None
     error: Number = None
     classes: tuple[ClassReferral, ...] = ()
 
 
 class FittedBand(Record):
-    """What a band was found on, and its share answered and error there."""
+    """What a band was fitted on, and its share answered and error there."""
 
     cases: int | None = None
     patches: int | None = None
@@ -81,6 +89,8 @@ class RiskCurve(Record):
 class Referral(Record):
     """The promise of a refer band, and whether it was kept."""
 
+    #: Name of the operating point that the band lies around.
+    point: str = ""
     #: Highest share of wrong answers, and how sure that is.
     level: Number = None
     confidence: Number = None

@@ -12,7 +12,6 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from eosin.records.marks import Mark
 from eosin.records.model import Fitted, ModelFacts
 
 #: An absolute path in a sentence; one with spaces is known by its quotes.
@@ -116,11 +115,6 @@ def shared_evaluation(
     known = {*cases, *_cases_in(evaluation)}
     shared: dict[str, Any] = shared_value(evaluation, key, known)
     return shared
-
-
-def shared_marks(marks: Collection[Mark], cases: Collection[str] = ()) -> list[str]:
-    """The sentences of marks as others may read them."""
-    return [shared_text(mark.sentence, cases) for mark in marks]
 
 
 def _cases_in(value: Any) -> set[str]:

@@ -17,7 +17,7 @@ from eosin.training.machine import choose_machine
 
 ROUNDS = 5
 _BATCH = 256
-#: A round lasts at least so long for every model, so that the clock's own grain does not matter.
+#: A round lasts at least so long for every model, so that the clock's resolution does not matter.
 _SECONDS = 0.3
 
 
@@ -46,7 +46,7 @@ def speeds(
     """Patches a second of each model: the median of five rounds, the models taking turns.
 
     patches: uint8 [N, H, W, 3], N >= 1, repeated to a batch of 256. In one process and turn by
-    turn, so that whatever else the machine does meets all of them alike.
+    turn, so that other work on the machine slows all of them alike.
     """
     machine = choose_machine(precision)
     batch = torch.from_numpy(np.resize(patches, (_BATCH, *patches.shape[1:]))).to(machine.device)
@@ -54,11 +54,11 @@ def speeds(
 
     def seconds(model: Classifier, times: int) -> float:
         _wait(machine.device)
-        begun = time.perf_counter()
+        started = time.perf_counter()
         for _ in range(times):
             model(batch)
         _wait(machine.device)
-        return time.perf_counter() - begun
+        return time.perf_counter() - started
 
     result: dict[str, list[float]] = {name: [] for name in ready}
     with torch.inference_mode(), machine.autocast():

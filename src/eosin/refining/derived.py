@@ -14,10 +14,10 @@ from eosin.models.classifier import Classifier, save_classifier
 from eosin.records.origin import Origin
 from eosin.runs import RunFolder, environment
 from eosin.splitting.seen import SEEN, Seen
-from eosin.splitting.splits import write_split
+from eosin.splitting.split_file import write_split
 from eosin.studies.plan import identity
 from eosin.training.facts import facts_of
-from eosin.training.session import Session
+from eosin.training.session import Session, reopen
 
 
 def write_derived(
@@ -33,7 +33,7 @@ def write_derived(
     inputs: Mapping[str, Path | None] | None = None,
     force: bool = False,
 ) -> RunFolder:
-    """Write a complete run folder, which every command takes; it is there complete or not at all.
+    """Write a complete run folder, which every command takes, complete or not at all.
 
     recipe: how the model would be built; session: of the run whose store, split and fold it keeps;
     start: what the model was made from, for environment.json; parents: the runs whose seen cases
@@ -83,14 +83,8 @@ def finished_session(path: Path, store: str | None, what: str) -> Session:
 
     what: the run's role, for the sentence, such as "a member".
     """
-    from eosin.training.session import reopen
-
     run = RunFolder.open(path)
     if not run.finished:
-        again = (
-            f"resume it with: eosin train --resume {path}" if (run / "resume.pt").exists() else ""
-        )
-        raise RunError(
-            f"{path} cannot be {what}: its training has not finished" + (again and f"; {again}")
-        )
+        again = f"; resume it with: {run.resume_command}" if run.resume_command else ""
+        raise RunError(f"{path} cannot be {what}: its training has not finished{again}")
     return reopen(path, store)

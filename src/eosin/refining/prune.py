@@ -27,16 +27,7 @@ from eosin.refining.slim import refuse_unprunable, slim
 from eosin.runs import RunFolder
 from eosin.studies.compare import compare
 from eosin.studies.plan import Plan, identity
-from eosin.studies.study import (
-    Job,
-    Note,
-    PlannedRun,
-    Study,
-    StudyResult,
-    Watch,
-    silent,
-    unwatched,
-)
+from eosin.studies.study import Job, PlannedRun, Study, StudyResult
 from eosin.training.machine import choose_machine
 from eosin.training.session import Session, reopen
 
@@ -66,17 +57,14 @@ def prune(
     store: str | None = None,
     precision: str = "fp32",
     replicates: int = 2000,
-    force: bool = False,
-    again: str = "eosin prune",
-    watch: Watch = unwatched,
-    note: Note = silent,
+    **options: Any,
 ) -> StudyResult:
     """Prune a run to each share of channels, retrain, and compare with the original.
 
     path: an evaluated run of a network that can be pruned; output: the folder, in which every size
     becomes an ordinary run (and, beside it, the same network before retraining); keeps: shares of
-    channels between 0 and 1. What is there of an earlier call is resumed; again: the command for
-    that. Writes prune.json, prune.md and prune.png.
+    channels between 0 and 1; options: force, again, watch and note, as for `Study.open`. An earlier
+    call is resumed. Writes prune.json, prune.md and prune.png.
     Raises UserError for what cannot be pruned, StoppedError at Ctrl-C; a size that fails is
     collected with its cause.
     """
@@ -98,134 +86,113 @@ def prune(
             f"eosin evaluate {path}"
         )
     settings = {**vars(pruning), "run": weights_digest(path)}
-    study = Study.open(
-        output, original.store,
-        Plan("prune", identity(original.store), original.recipe, settings),
-        force=force, inputs={"RUN": path}, again=again, watch=watch, note=note,
-    )  # fmt: skip
+    plan = Plan("prune", identity(original.store), original.recipe, settings)
+    study = Study.open(output, original.store, plan, inputs={"RUN": path}, **options)
     # What an earlier call finished belongs on the curve, whether it is listed again or not.
-    shares |= _finished(study.folder.path)
+    runs = (each for each in study.folder.path.glob("keep-*") if not each.name.endswith("-cut"))
+    shares |= {float(run.name.removeprefix("keep-")) for run in runs if RunFolder(run).finished}
     names = {f"keep-{keep:g}": keep for keep in sorted(shares, reverse=True)}
-    sized = partial(_sized, study, path, original, model, pruning)
-    jobs = [Job(name, name, partial(sized, name, keep)) for name, keep in names.items()]
+    work = _Pruned(study, path, original, model, pruning)
+    jobs = [Job(name, name, partial(work.sized, name, keep)) for name, keep in names.items()]
     done = study.do(jobs).some()
     sizes = {name: (names[name], made) for name, made in done.finished.items()}
-    result = _measured(study, path, original, sizes, done.failed, precision, replicates, pruning)
+    result = work.measured(sizes, done.failed, precision, replicates)
     return study.write(
         result, {"prune.md": page(result), "prune.png": partial(draw, result=result)}
     )
 
 
-def _finished(folder: Path) -> set[float]:
-    """The shares of the sizes that are there already."""
-    runs = (path for path in folder.glob("keep-*") if not path.name.endswith("-cut"))
-    return {float(p.name.removeprefix("keep-")) for p in runs if RunFolder(p).finished}
+@dataclass(frozen=True)
+class _Pruned:
+    """A run at work: the study of it, its folder, session and classifier, and how it is pruned."""
 
+    study: Study
+    path: Path
+    original: Session
+    model: Classifier
+    pruning: Pruning
 
-def _sized(
-    study: Study,
-    path: Path,
-    original: Session,
-    model: Classifier,
-    pruning: Pruning,
-    name: str,
-    keep: float,
-) -> Session:
-    """One size: cut, retrained and evaluated; what is there already is left or resumed."""
-    if RunFolder(study.folder / name).finished:
-        made = reopen(study.folder / name, str(study.store.path))
-    else:
-        made = _retrained(study, path, original, model, pruning, name, keep)
-    if not (made.run / "evaluation.json").is_file():
-        assess(made, with_baselines=False)
-    return made
+    def sized(self, name: str, keep: float) -> Session:
+        """One size: cut, retrained and evaluated; what is finished is kept, the rest is resumed."""
+        if RunFolder(self.study.folder / name).finished:
+            made = reopen(self.study.folder / name, str(self.study.store.path))
+        else:
+            made = self._retrained(name, keep)
+        if not (made.run / "evaluation.json").is_file():
+            assess(made, with_baselines=False)
+        return made
 
+    def _retrained(self, name: str, keep: float) -> Session:
+        cut, original, rate = self.study.folder / f"{name}-cut", self.original, self.pruning.rate
+        if not RunFolder(cut).finished:
+            self._cut(cut, keep)
+        recipe = RunFolder(cut).recipe().changed(
+            name=f"{original.recipe.name}-{name}",
+            about=f"{original.recipe.name} with {keep:.0%} of its channels, retrained briefly.",
+            epochs=self.pruning.epochs,
+            learning_rate=original.recipe.learning_rate * rate,
+            muon_learning_rate=original.recipe.muon_learning_rate * rate,
+            patience=0,
+        )  # fmt: skip
+        options = {
+            # A leak of the original is a leak here, and its marks are kept.
+            "allow_leaks": bool(set(original.marks) - {MADE_UP}),
+            "base": cut,
+            "teacher": self.path if self.pruning.distill else None,
+        }
+        planned = PlannedRun(name, original.split, recipe, original.fold, options)
+        return self.study.trained(planned)
 
-def _retrained(
-    study: Study,
-    path: Path,
-    original: Session,
-    model: Classifier,
-    pruning: Pruning,
-    name: str,
-    keep: float,
-) -> Session:
-    cut = RunFolder(study.folder / f"{name}-cut")
-    if not cut.finished:
-        _cut(cut.path, path, original, model, keep, pruning)
-    recipe = cut.recipe().changed(
-        name=f"{original.recipe.name}-{name}",
-        about=f"{original.recipe.name} with {keep:.0%} of its channels, retrained briefly.",
-        epochs=pruning.epochs,
-        learning_rate=original.recipe.learning_rate * pruning.rate,
-        muon_learning_rate=original.recipe.muon_learning_rate * pruning.rate,
-        patience=0,
-    )
-    options = {
-        # What leaks in the original leaks here, and its marks tell.
-        "allow_leaks": bool(set(original.marks) - {MADE_UP}),
-        "base": cut.path,
-        "teacher": path if pruning.distill else None,
-    }
-    return study.trained(PlannedRun(name, original.split, recipe, original.fold, options))
+    def _cut(self, target: Path, keep: float) -> None:
+        """The pruned network before retraining, as a run folder of its own."""
+        session, by = self.original, self.pruning.by
+        rows = session.parts["train"]
+        if len(rows) > JUDGED:
+            rng = np.random.default_rng(self.pruning.seed)
+            rows = np.sort(rng.choice(rows, JUDGED, replace=False))
+        patches = torch.from_numpy(np.array(session.store.patches[rows]))
+        labels = torch.from_numpy(session.store.labels[rows]).long()
+        smaller = slim(self.model, patches, labels, keep=keep, by=by)
+        write_derived(
+            target,
+            smaller,
+            session.recipe.changed(
+                name=f"{session.recipe.name}-keep-{keep:g}-cut",
+                about=f"{session.recipe.name} with {keep:.0%} of its channels, not yet retrained.",
+                arguments=smaller.arguments,
+            ),
+            session,
+            start=Origin.of(self.path, kind="cut", keep=keep, by=by),
+            parents=[RunFolder(self.path)],
+            marks=session.marks,
+            facts={"diagnoses": []},
+            force=True,
+        )
 
-
-def _cut(
-    target: Path, path: Path, session: Session, model: Classifier, keep: float, pruning: Pruning
-) -> None:
-    """The pruned network before retraining, as a run folder of its own."""
-    rows = session.parts["train"]
-    if len(rows) > JUDGED:
-        rng = np.random.default_rng(pruning.seed)
-        rows = np.sort(rng.choice(rows, JUDGED, replace=False))
-    patches = torch.from_numpy(np.array(session.store.patches[rows]))
-    labels = torch.from_numpy(session.store.labels[rows]).long()
-    smaller = slim(model, patches, labels, keep=keep, by=pruning.by)
-    write_derived(
-        target,
-        smaller,
-        session.recipe.changed(
-            name=f"{session.recipe.name}-keep-{keep:g}-cut",
-            about=f"{session.recipe.name} with {keep:.0%} of its channels, not yet retrained.",
-            arguments=smaller.arguments,
-        ),
-        session,
-        start=Origin.of(path, kind="cut", keep=keep, by=pruning.by),
-        parents=[RunFolder(path)],
-        marks=session.marks,
-        facts={"diagnoses": []},
-        force=True,
-    )
-
-
-def _measured(
-    study: Study,
-    path: Path,
-    session: Session,
-    sized: dict[str, tuple[float, Session]],
-    failed: dict[str, str],
-    precision: str,
-    replicates: int,
-    pruning: Pruning,
-) -> dict[str, Any]:
-    """Cost and quality of every size beside the original; differences on the same cases."""
-    compared = compare(
-        [path, *(made.run.path for _, made in sized.values())],
-        allow_seen=True,
-        replicates=replicates,
-        seed=pruning.seed,
-    )
-    folders = {"original": (1.0, path)}
-    folders |= {name: (keep, made.run.path) for name, (keep, made) in sized.items()}
-    models = {name: load_classifier(folder)[0] for name, (_, folder) in folders.items()}
-    sizes = {name: size_of(models[name], folder) for name, (_, folder) in folders.items()}
-    # Real patches: how fast zeros go through a network can differ.
-    some = np.asarray(session.store.patches[session.parts["train"][:256]])
-    fast = speeds(models, some, precision=precision)
-    part = RunFolder(path).read_json("evaluation.json")["part"]
-    rows = []
-    for (name, (keep, folder)), run in zip(folders.items(), compared["runs"], strict=True):
-        rows.append(
+    def measured(
+        self,
+        sized: dict[str, tuple[float, Session]],
+        failed: dict[str, str],
+        precision: str,
+        replicates: int,
+    ) -> dict[str, Any]:
+        """Cost and quality of every size beside the original; differences on the same cases."""
+        path, session = self.path, self.original
+        compared = compare(
+            [path, *(made.run.path for _, made in sized.values())],
+            allow_seen=True,
+            replicates=replicates,
+            seed=self.pruning.seed,
+        )
+        folders = {"original": (1.0, path)}
+        folders |= {name: (keep, made.run.path) for name, (keep, made) in sized.items()}
+        models = {name: load_classifier(folder)[0] for name, (_, folder) in folders.items()}
+        sizes = {name: size_of(models[name], folder) for name, (_, folder) in folders.items()}
+        # Real patches, as a network may be faster on zeros.
+        some = np.asarray(session.store.patches[session.parts["train"][:256]])
+        fast = speeds(models, some, precision=precision)
+        part = RunFolder(path).read_json("evaluation.json")["part"]
+        rows = [
             {
                 "name": name,
                 "keep": keep,
@@ -239,20 +206,21 @@ def _measured(
                 if name == "original"
                 else _before(folder.with_name(f"{folder.name}-cut"), session, part),
             }
+            for (name, (keep, folder)), run in zip(folders.items(), compared["runs"], strict=True)
+        ]
+        result: dict[str, Any] = self.study.result(
+            compared["marks"],
+            failed,
+            run=str(path),
+            part=part,
+            common=compared["common"],
+            settings={**vars(self.pruning), "precision": precision},
+            machine=str(choose_machine(precision)),
+            rows=rows,
+            interval=compared["interval"],
+            warnings=compared["warnings"],
         )
-    result: dict[str, Any] = study.result(
-        compared["marks"],
-        failed,
-        run=str(path),
-        part=part,
-        common=compared["common"],
-        settings={**vars(pruning), "precision": precision},
-        machine=str(choose_machine(precision)),
-        rows=rows,
-        interval=compared["interval"],
-        warnings=compared["warnings"],
-    )
-    return {**result, "sentences": sentences(result, compared["sentences"])}
+        return {**result, "sentences": sentences(result, compared["sentences"])}
 
 
 def _before(folder: Path, session: Session, part: str) -> dict[str, Any] | None:

@@ -73,9 +73,8 @@ def sentences(result: Result, compared: Sequence[str]) -> list[str]:
         times = row["times_as_fast"]
         speed = f"{times:.2f} times as fast" if times >= 1 else f"slower ({times:.2f} of the speed)"
         texts.append(f"{row['name']} has {share:.0%} of the parameters and is {speed}. {text}")
-        low = ((row["differences"] or {}).get(key) or {"low": None})["low"]
-        high = ((row["differences"] or {}).get(key) or {"high": None})["high"]
-        if low is not None and low < 0 <= high:
+        difference = (row["differences"] or {}).get(key) or {"low": None}
+        if (low := difference["low"]) is not None and low < 0 <= difference["high"]:
             texts[-1] += (
                 f" This does not prove that nothing was lost: {NAMES[key]} may be lower by "
                 f"{-low:.3f}, the interval's end."
@@ -90,7 +89,7 @@ def sentences(result: Result, compared: Sequence[str]) -> list[str]:
 
 
 def page(result: Result) -> str:
-    """prune.md: sentences, table, curve and what to bear in mind."""
+    """prune.md: sentences, table, curve and warnings."""
     columns, rows = table_rows(result)
     curve = "![Quality and cost by the share of channels kept](prune.png)"
     lines = [

@@ -15,13 +15,13 @@ from eosin.config import Recipe, read_recipe
 from eosin.data.store import PatchStore
 from eosin.errors import RunError, StoppedError
 from eosin.evaluation.intervals import LEVEL, resampling_units
-from eosin.evaluation.paired import Paired, paired_differences
+from eosin.evaluation.paired import paired_differences
 from eosin.evaluation.summary import FEW_CASES
 from eosin.folders import refuse_overlap
 from eosin.inference.assess import assess
 from eosin.inference.predictor import predict_rows
 from eosin.inference.torch_predictor import TorchPredictor, load_run
-from eosin.records.model import ModelFacts
+from eosin.records.model import INTENDED_USE, ModelFacts
 from eosin.records.scored import Scored
 from eosin.records.weights import weights_digest
 from eosin.refining.verdict import NEW, OLD, page, verdict
@@ -31,7 +31,6 @@ from eosin.splitting.split_file import Split, split_text
 from eosin.studies.compare import P_VALUE
 from eosin.studies.plan import PLAN, Plan, identity, refuse_other
 from eosin.studies.study import (
-    INTENDED_USE,
     Note,
     PlannedRun,
     Watch,
@@ -194,7 +193,8 @@ def judge(
     why = _why_not(test, kept, store, shared)
     if not why:
         note(f"comparing on {len(kept):,} patches")
-        result |= _compared(predictor, run, store, kept, replicates=replicates, seed=seed)
+        drawn = {"replicates": replicates, "seed": seed}
+        result |= _compared(predictor, run, store, kept, drawn)
     result["why_not"] = why or None
     result |= verdict(result)
     result["intended_use"] = INTENDED_USE
@@ -235,15 +235,12 @@ def _why_not(test: Rows, kept: Rows, store: PatchStore, shared: Mapping[str, Any
 
 
 def _compared(
-    predictor: TorchPredictor,
-    run: RunFolder,
-    store: PatchStore,
-    rows: Rows,
-    *,
-    replicates: int,
-    seed: int,
+    predictor: TorchPredictor, run: RunFolder, store: PatchStore, rows: Rows, drawn: dict[str, Any]
 ) -> dict[str, Any]:
-    """Figures of both, differences new less old, and the calibration of both."""
+    """Figures of both, differences new less old, and the calibration of both.
+
+    drawn: replicates and seed of the bootstrap.
+    """
     two = len(store.classes) == 2
     models = {OLD: predictor, NEW: load_run(run.path)}
     answers: dict[str, Floats] = {
@@ -256,11 +253,9 @@ def _compared(
     scores = {name: each[:, 1] if two else each for name, each in answers.items()}
     truth = store.labels[rows]
     units = resampling_units(store.cases[rows], len(rows))
-    result: Paired = paired_differences(
-        truth, scores, units, thresholds, replicates=replicates, seed=seed
-    )
+    result = paired_differences(truth, scores, units, thresholds, **drawn)
     scored = Scored(truth, answers[OLD], store.cases[rows])
-    calibrated = measure_calibration(scored, scores, replicates=replicates, seed=seed)
+    calibrated = measure_calibration(scored, scores, **drawn)
     return {
         "reference": OLD,
         "thresholds": thresholds if two else None,
@@ -272,27 +267,24 @@ def _compared(
             }
             for name in (OLD, NEW)
         ],
-        "differences": {
-            NEW: {key: each.as_dict() for key, each in result.differences[NEW].items()}
-        },
+        "differences": {NEW: {k: each.as_dict() for k, each in result.differences[NEW].items()}},
         "interval": {
             "method": f"percentile bootstrap over {units.kind}, the same draws for both runs",
             "kind": units.kind,
             "level": LEVEL,
-            "replicates": replicates,
-            "seed": seed,
+            **drawn,
             "p": P_VALUE,
         },
     }
 
 
 def _notes(predictor: TorchPredictor, new: ModelFacts, store: PatchStore) -> list[str]:
-    """What makes the comparison less than even."""
+    """What makes the comparison uneven."""
     facts, texts = predictor.facts, []
     if len(store.classes) == 2 and not (facts.fitted and facts.fitted.points):
         texts.append(
             "The old run was never evaluated, so it has no temperature and no threshold of its "
-            "own: it is cut at 0.5, to its disadvantage in all figures but the ranking."
+            "own: it decides at 0.5, to its disadvantage in all figures but the ranking."
         )
     before, now = facts.mpp, store.mpp
     if before and now and abs(before - now) > 0.1 * before:

@@ -1,6 +1,6 @@
-"""Structured pruning: whole channels of a network are taken out, the least important first.
+"""Structured pruning: the least important channels of a network are removed.
 
-What is left is an ordinary, smaller network that is built from its arguments alone; torch-pruning,
+The result is an ordinary, smaller network that is built from its arguments alone; torch-pruning,
 which finds the channels that belong together, is needed only for the cut itself.
 """
 
@@ -130,13 +130,12 @@ def _taylor(
 
 def _rebuilt(model: Classifier, network: nn.Module) -> Classifier:
     """The pruned network, built again from its arguments."""
-    given, widths = model.arguments, _WIDTHS[model.architecture](network)
-    arguments = {name: value for name, value in given.items() if name != "width"} | widths
+    kept = {name: value for name, value in model.arguments.items() if name != "width"}
     made = Classifier.build(
         model.architecture,
         classes=model.classes,
         patch_size=model.patch_size,
-        arguments=arguments,
+        arguments=kept | _WIDTHS[model.architecture](network),
         mean=model.mean.tolist(),
         deviation=model.deviation.tolist(),
         views=model.views,

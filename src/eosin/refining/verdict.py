@@ -27,29 +27,21 @@ def verdict(result: Result) -> dict[str, Any]:
     >>> verdict({"why_not": "no test case is new to both"})["verdict"]
     'keep'
     """
-    if result.get("why_not"):
-        return {
-            "verdict": "keep",
-            "sentence": f"Keep the old run: no comparison can be made, as {result['why_not']}.",
-            "losses": [],
-            "gains": [],
-        }
+    if why := result.get("why_not"):
+        text = f"Keep the old run: no comparison can be made, as {why}."
+        return {"verdict": "keep", "sentence": text, "losses": [], "gains": []}
     rows = result["differences"][NEW]
     key = "auroc" if "auroc" in rows else "macro_auroc"
     gains = [name for name, row in rows.items() if _sign(name, row) > 0]
     losses = [name for name, row in rows.items() if _sign(name, row) < 0]
-    ranking = _words(key, rows[key])
-    on = _on(result)
-    independent = result["interval"]["kind"] != "cases"
+    ranking, on, kind = _words(key, rows[key]), _on(result), "keep"
     if key in losses:
-        kind, text = "keep", f"Keep the old run: on {on} the new one is worse ({ranking})."
+        text = f"Keep the old run: on {on} the new one is worse ({ranking})."
     elif key not in gains:
         text = f"Keep the old run: {on} do not show that the new one is better ({ranking})."
-        kind = "keep"
         if losses:
             text += f" It is worse in {_list(losses, rows)}."
-    elif independent:
-        kind = "keep"
+    elif result["interval"]["kind"] != "cases":
         text = (
             f"Keep the old run for now: on {on} the new one looks better ({ranking}), but the "
             "cases of these patches are unknown, so the interval is too narrow to rely on."
@@ -99,7 +91,7 @@ def _on(result: Result) -> str:
 
 
 def page(result: Result) -> str:
-    """retrain.md: the sentence, what was compared on, the table, and what to bear in mind."""
+    """retrain.md: the sentence, the patches compared on, the table and the notes."""
     lines = [
         *markdown.paragraphs([f"**{result['sentence']}**"]),
         f"Old: `{result['old']['path']}`  ",
@@ -128,7 +120,7 @@ def shared_cases(result: Result) -> str:
 
 
 def notes_on(result: Result) -> list[str]:
-    """What to bear in mind."""
+    """Notes on how to read the comparison."""
     texts = list(result["notes"])
     if result["why_not"]:
         return texts
@@ -139,5 +131,5 @@ def notes_on(result: Result) -> list[str]:
                 f"Calibration of the {row['name']} run: expected error {ece['value']:.3f}"
                 + (f" ({ece['low']:.3f} to {ece['high']:.3f})." if ece["low"] is not None else ".")
             )
-    texts.append("Each run is cut at its own threshold, chosen on its own validation part.")
+    texts.append("Each run decides at its own threshold, chosen on its own validation part.")
     return [*texts, f"{result['interval']['p']}."]

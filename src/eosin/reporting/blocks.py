@@ -177,7 +177,7 @@ class Points(Block):
 
 @dataclass(frozen=True)
 class Findings(Block):
-    """What an audit found, each with how grave it is: leak, warning, hint or fine."""
+    """What an audit found, each with how serious it is: leak, warning, hint or fine."""
 
     items: Sequence[tuple[str, str]]
 

@@ -10,12 +10,12 @@ import shlex
 from dataclasses import replace
 
 from eosin.models.pretrained import built_on
-from eosin.records.model import ModelFacts
+from eosin.records.model import INTENDED_USE, ModelFacts
 from eosin.reporting import blocks, charts
 from eosin.reporting.blocks import Block, Card, MissingPart
 from eosin.reporting.limits import known_limits
 from eosin.reporting.material import Material
-from eosin.reporting.words import INTENDED_USE, answered_by, count, integer, listed, sentence
+from eosin.reporting.words import answered_by, count, integer, listed, sentence
 
 
 def model(material: Material) -> Card:
@@ -74,7 +74,7 @@ def training(material: Material) -> Card:
     facts = material.model
     if facts:
         named = {"weights": facts.parameters, "training patches": facts.train_patches,
-                 "epochs": facts.epochs}  # fmt: skip
+                 "epochs": 0 if facts.probe else facts.epochs}  # fmt: skip
         shown = [(f"{number:,}", name) for name, number in named.items() if number]
         parts += [blocks.Facts(shown)] if shown else []
     try:
@@ -86,8 +86,7 @@ def training(material: Material) -> Card:
             raise
         lead = str(missing)
     parts.append(blocks.More("How it was trained", [_trained(material, facts)]))
-    probe = (facts.model_extra or {}).get("probe") if facts else None
-    if isinstance(probe, dict):
+    if probe := facts.probe if facts else None:
         text = f"A head was fitted on frozen embeddings: {probe.get('sentence', '')}"
         notes = [sentence(str(note)) for note in probe.get("notes") or []]
         parts += [blocks.Text(sentence(text)), *([blocks.List(notes)] if notes else [])]
@@ -99,14 +98,17 @@ def training(material: Material) -> Card:
 def _trained(material: Material, facts: ModelFacts | None) -> blocks.Table:
     recipe = material.recipe
     rows = [("recipe", str(recipe.get("name") or (facts and facts.recipe) or "not recorded"))]
+    probe = facts.probe if facts else None
     if facts:
-        if facts.epochs:
+        if facts.epochs and not probe:
             rows.append(("epochs", integer(facts.epochs)))
             rows.append(("epoch kept", integer(facts.kept_epoch or None)))
         seconds = facts.train_seconds
         rows.append(("time", "not recorded" if seconds is None else f"{seconds:,.0f} seconds"))
         rows.append(("machine", facts.machine or "not recorded"))
-    keys = ("network", "loss", "optimizer", "learning_rate", "batch_size", "seed")
+    # A probe's head is not fitted by the recipe's optimizer.
+    trained = () if probe else ("loss", "optimizer", "learning_rate", "batch_size")
+    keys = ("network", *trained, "seed")
     rows += [(key.replace("_", " "), str(recipe[key])) for key in keys if key in recipe]
     return blocks.Table("", ["fact", "value"], rows, frozenset({1}))
 

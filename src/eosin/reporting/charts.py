@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from eosin.figures import charts as figures
 from eosin.figures import curves, trust
@@ -17,6 +17,8 @@ from eosin.reporting.blocks import Drawing, MissingPart
 from eosin.reporting.inline import drawn
 from eosin.reporting.material import Material
 from eosin.reporting.words import count, in_words, known, number, patches_of, percent, sentence
+
+T = TypeVar("T", Calibration, DecisionCurve, Referral)
 
 MEANINGS = {
     "roc": "A threshold turns probabilities into answers. A low one finds every positive patch and "
@@ -57,7 +59,7 @@ class Chart:
     """A figure of the report: how it is drawn, and its words."""
 
     title: str
-    #: The text alternative: "{}" stands for the patches; the caption follows.
+    #: The text alternative: "{}" is replaced by the patches; the caption follows.
     shows: str
     caption: Callable[[Material], str]
     draw: Callable[[Path, Material], Path]
@@ -115,37 +117,30 @@ def _errors(material: Material) -> str:
     )
 
 
-def _without(what: str) -> MissingPart:
-    return MissingPart(
-        f"This evaluation has no part that {what}; evaluate the run again with this version."
-    )
+def _needed(section: T | None, what: str, values: Callable[[T], object], otherwise: str = "") -> T:
+    """A section; raises MissingPart where it is missing, or has no values and a reason for that."""
+    if section is None:
+        raise MissingPart(
+            f"This evaluation has no part that {what}; evaluate the run again with this version."
+        )
+    if not values(section) and (why := section.note or otherwise):
+        raise MissingPart(sentence(why))
+    return section
 
 
 def _calibration(material: Material) -> Calibration:
-    calibration = material.evaluation.calibration
-    if calibration is None:
-        raise _without("measures how far probabilities can be believed")
-    if calibration.note and not calibration.methods:
-        raise MissingPart(sentence(calibration.note))
-    return calibration
+    what = "measures how far probabilities can be believed"
+    return _needed(material.evaluation.calibration, what, lambda each: each.methods)
 
 
 def _decision_curve(material: Material) -> DecisionCurve:
     curve, _ = material.evaluation.decision_curve, material.curves
-    if curve is None:
-        raise _without("shows where acting on the model helps")
-    if curve.note and not curve.model:
-        raise MissingPart(sentence(curve.note))
-    return curve
+    return _needed(curve, "shows where acting on the model helps", lambda each: each.model)
 
 
 def _referral(material: Material) -> Referral:
-    referral = material.evaluation.referral
-    if referral is None:
-        raise _without("tells when to hand a patch to a person")
-    if not referral.curve.coverage:
-        raise MissingPart(sentence(referral.note or "There is no risk-coverage curve"))
-    return referral
+    what, none = "tells when to hand a patch to a person", "There is no risk-coverage curve"
+    return _needed(material.evaluation.referral, what, lambda each: each.curve.coverage, none)
 
 
 #: By name in the page, in the order of the report.
@@ -200,7 +195,7 @@ def training(material: Material) -> Drawing:
     rows = material.metrics
     if not rows:
         missing = "The run has no metrics.jsonl, so its course is unknown."
-        raise MissingPart(material.gone.get("metrics.jsonl", missing))
+        raise MissingPart(material.missing.get("metrics.jsonl", missing))
     along = "epoch" if "epoch" in rows[0] else "choice tried"
     chart = Chart(
         f"Loss, and validation figures, by {along}",

@@ -214,7 +214,7 @@ def _not_uses(facts: Facts) -> Iterator[str]:
 
 
 def limits(facts: Facts) -> list[str]:
-    """What must be known before any figure is believed; only what applies, the gravest first."""
+    """What to know before any figure is believed: only what applies, the most serious first."""
     return [*_limits_of_cases(facts), *_limits_of_patches(facts)]
 
 

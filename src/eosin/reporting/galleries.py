@@ -160,7 +160,7 @@ def _gallery(
 ) -> Gallery:
     overlays, method, why = _overlays(store, rows, targets, model)
     places = _Places(store)
-    # All pictures of a gallery have the same tiles, so that they stand in line.
+    # All pictures of a gallery have the same tiles, so that they are aligned.
     shown = [PATCH, *([MAP.format(METHODS[method])] if overlays else [])]
     shown += [AROUND] if any(len(places.near(row)) > 1 for row in rows.tolist()) else []
     drafts = []
@@ -179,13 +179,14 @@ def _gallery(
 def _overlays(
     store: PatchStore, rows: Rows, targets: Rows, model: Classifier | None
 ) -> tuple[list[Image], Method, str]:
-    """The explained patches, or none; the method; what must be said of it, or why there are none.
+    """The explained patches, or none; the method; its caveat, or why there are none.
 
     targets: int64 [n]; where below 0 the label's class is explained.
     """
     if model is None:
         return [], "grad-cam", "There are no explanation maps, because the model is not there."
-    from eosin.inference.explain import CAVEAT, explain, overlay
+    from eosin.inference.explain import explain
+    from eosin.inference.maps import CAVEAT, overlay
 
     method = _method(model)
     patches = np.ascontiguousarray(store.patches[rows])
@@ -196,8 +197,8 @@ def _overlays(
         return [], method, why
     heights, widths = content_sizes(store, rows)
     drawn = []
-    for patch, found, high, wide in zip(patches, maps, heights, widths, strict=True):
-        inside, shown = patch[:high, :wide], found[:high, :wide]
+    for patch, values, high, wide in zip(patches, maps, heights, widths, strict=True):
+        inside, shown = patch[:high, :wide], values[:high, :wide]
         side = max(TILE_PX, round(TILE_PX * max(high, wide) / min(high, wide)))
         square = overlay(inside, shown, side_px=side)
         # The overlay is a square with the patch in its middle: take the patch out of it.
@@ -278,15 +279,11 @@ def _content(store: PatchStore, row: int) -> Image:
     return np.ascontiguousarray(store.patches[row, : heights[0], : widths[0]])
 
 
-def _tile_size(store: PatchStore) -> tuple[int, int]:
-    """(height_px, width_px) of a tile: a patch of the store, but never very wide."""
-    height, width = store.patch_size
-    return TILE_PX, round(TILE_PX * min(_WIDEST, max(1 / _WIDEST, width / height)))
-
-
 def _tile(store: PatchStore, image: Image) -> Image:
     """The picture as large as fits a tile, in its middle: smooth upward, averaged downward."""
-    height, width = _tile_size(store)
+    # The shape of the store's patches, but never very wide.
+    shape = store.patch_size[1] / store.patch_size[0]
+    height, width = TILE_PX, round(TILE_PX * min(_WIDEST, max(1 / _WIDEST, shape)))
     scale = min(height / image.shape[0], width / image.shape[1])
     drawn = resized(np.ascontiguousarray(image), scale)
     tall, wide = drawn.shape[:2]

@@ -16,7 +16,7 @@ VERY_FEW, FEW = 10, 50
 def known_limits(
     evaluation: Evaluation, model: ModelFacts | None, environment: RunEnvironment
 ) -> list[str]:
-    """Sentences, the gravest first.
+    """Sentences, the most serious first.
 
     >>> few = Evaluation(n_cases=4, part="test", split="case")
     >>> known_limits(few, None, RunEnvironment())[0]

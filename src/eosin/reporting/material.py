@@ -49,7 +49,7 @@ class Material:
     table: pl.DataFrame | None = None
     store: PatchStore | None = None
     #: Why a thing is missing: "store", "table", or the name of a file.
-    gone: dict[str, str] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
     #: What could not be made, in sentences; grows while the report is made.
     problems: list[str] = field(default_factory=list)
 
@@ -108,23 +108,22 @@ class Material:
                 why = str(error)
             except ModuleNotFoundError as error:
                 # A report can be made again where torch is not installed.
-                missing = missing_extra(error, "a map of the network")
-                if missing is None:
+                why = str(missing_extra(error, "a map of the network") or "")
+                if not why:
                     raise
-                why = str(missing)
         self.problems.append(f"no explanation maps: {why}")
         return None
 
     def needed_table(self) -> pl.DataFrame:
         """The predictions; raises MissingPart with the reason where there are none."""
         if self.table is None:
-            raise MissingPart(self.gone.get("table", "There are no predictions."))
+            raise MissingPart(self.missing.get("table", "There are no predictions."))
         return self.table
 
     def needed_store(self) -> PatchStore:
         """The store; raises MissingPart with the reason where it cannot be opened."""
         if self.store is None:
-            raise MissingPart(self.gone.get("store", "There is no store."))
+            raise MissingPart(self.missing.get("store", "There is no store."))
         return self.store
 
 
@@ -141,9 +140,9 @@ def read(path: str | os.PathLike[str], store: PatchStore | str | Path | None = N
     evaluation = Evaluation.read(folder)
     places = [folder, folder.resolve().parent, recorded(evaluation.run, folder, evaluation)]
     run = next((place for place in places if (place / "recipe.toml").is_file()), folder)
-    gone: dict[str, str] = {}
+    missing: dict[str, str] = {}
     files = RunFolder(run)
-    model = _tried(lambda: ModelFacts.of_run(run), None, gone, "model.json")
+    model = _tried(lambda: ModelFacts.of_run(run), None, missing, "model.json")
     if model is not None and run == folder:
         check_agreement(evaluation.fitted_digest, model.fitted, run)
     return Material(
@@ -154,16 +153,16 @@ def read(path: str | os.PathLike[str], store: PatchStore | str | Path | None = N
         environment=_tried(
             lambda: RunEnvironment.model_validate(files.read_json("environment.json")),
             RunEnvironment(),
-            gone,
+            missing,
             "environment.json",
         ),
         recipe_text=_tried(
-            lambda: (run / "recipe.toml").read_text("utf-8"), "", gone, "recipe.toml"
+            lambda: (run / "recipe.toml").read_text("utf-8"), "", missing, "recipe.toml"
         ),
-        metrics=_tried(files.metrics, [], gone, "metrics.jsonl"),
-        table=_table(folder, evaluation.part, gone),
-        store=_store(folder, evaluation, store, gone),
-        gone=gone,
+        metrics=_tried(files.metrics, [], missing, "metrics.jsonl"),
+        table=_table(folder, evaluation.part, missing),
+        store=_store(folder, evaluation, store, missing),
+        missing=missing,
     )
 
 
@@ -187,34 +186,34 @@ def _ends(base: Path, run: Path) -> bool:
     return len(base.parents) >= len(run.parts) and base.parts[-len(run.parts) :] == run.parts
 
 
-def _tried(read: Callable[[], T], otherwise: T, gone: dict[str, str], name: str) -> T:
+def _tried(read: Callable[[], T], otherwise: T, missing: dict[str, str], name: str) -> T:
     """What a file says, or ``otherwise`` where it is missing or damaged, with the reason."""
     try:
         return read()
     except (EosinError, OSError, ValueError) as error:
-        gone[name] = f"{name} cannot be read: {error}."
+        missing[name] = f"{name} cannot be read: {error}."
         return otherwise
 
 
-def _table(folder: Path, part: str, gone: dict[str, str]) -> pl.DataFrame | None:
+def _table(folder: Path, part: str, missing: dict[str, str]) -> pl.DataFrame | None:
     path = folder / "predictions.parquet"
     try:
         return pl.read_parquet(path).filter(pl.col("part") == part)
     except (OSError, pl.exceptions.PolarsError) as error:
         why = "is missing" if not path.is_file() else f"cannot be read ({error})"
-        gone["table"] = f"predictions.parquet {why}; make it with: eosin evaluate."
+        missing["table"] = f"predictions.parquet {why}; make it with: eosin evaluate."
         return None
 
 
 def _store(
     folder: Path,
     evaluation: Evaluation,
-    given: PatchStore | str | Path | None,
-    gone: dict[str, str],
+    chosen: PatchStore | str | Path | None,
+    missing: dict[str, str],
 ) -> PatchStore | None:
     digest, path = evaluation.store.digest, evaluation.store.path
-    if given is not None:
-        opened = given if isinstance(given, PatchStore) else PatchStore.open(given)
+    if chosen is not None:
+        opened = chosen if isinstance(chosen, PatchStore) else PatchStore.open(chosen)
         if digest and opened.digest != digest:
             raise RunError(
                 f"{opened.path} is not the store of this evaluation ({opened.digest[:12]}, "
@@ -224,11 +223,14 @@ def _store(
     try:
         if not path:
             raise RunError("evaluation.json does not name its store")
-        opened = PatchStore.open(recorded(path, folder, evaluation))
+        place = recorded(path, folder, evaluation)
+        if not place.exists() and evaluation.store.relative:
+            place = folder / evaluation.store.relative
+        opened = PatchStore.open(place)
         if digest and opened.digest != digest:
             raise RunError(f"{path} is another store now")
     except (EosinError, OSError, ValueError) as error:
-        gone["store"] = (
+        missing["store"] = (
             f"No pictures, because the store cannot be opened: {error}. "
             "Give its path with: eosin report RUN --store STORE."
         )

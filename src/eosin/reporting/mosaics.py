@@ -11,6 +11,7 @@ import polars as pl
 
 from eosin.data.grid import Rows, positions, slide_numbers, step_px
 from eosin.data.mosaic import EMPTY, Mosaic, mosaic_image
+from eosin.data.published import published_cases
 from eosin.data.store import PatchStore
 from eosin.data.tints import (
     CLASS_COLORS,
@@ -28,7 +29,6 @@ from eosin.records.decision import OUTSIDE
 from eosin.records.points import REFER
 from eosin.reporting.pictures import MOSAIC_BYTES, Draft, Gallery, Image, gallery_of
 from eosin.reporting.predictions import NO_CALL, Predictions
-from eosin.splitting.published import published_cases
 
 #: Amber and purple: far apart in brightness and on the axis from yellow to blue, which every kind
 #: of color vision sees; and neither is a class's color.
@@ -314,7 +314,7 @@ def _hatched(image: Image, mosaic: Mosaic, mask: npt.NDArray[np.bool_]) -> Image
 
 
 def _outlined(image: Image, mosaic: Mosaic, mask: npt.NDArray[np.bool_]) -> Image:
-    """A line around the patches labeled positive: where the tumor is said to be."""
+    """A line around the patches labeled positive: where the labels put the tumor."""
     import cv2
 
     region = np.zeros(image.shape[:2], np.uint8)

@@ -58,7 +58,7 @@ class Gallery:
     items: list[Picture]
     #: Sentences: what is shown, or why nothing is; may be empty.
     note: str
-    #: How many stand side by side on a wide screen.
+    #: How many are side by side on a wide screen.
     columns: int
 
 

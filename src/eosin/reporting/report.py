@@ -14,12 +14,12 @@ from markupsafe import Markup
 
 from eosin import __version__
 from eosin.data.store import PatchStore
+from eosin.records.model import INTENDED_USE
 from eosin.reporting.blocks import Card
 from eosin.reporting.cards import CARDS, MODEL_CARD, build, verdict_card
 from eosin.reporting.markdown import as_markdown
 from eosin.reporting.material import Material, read
 from eosin.reporting.verdict import Verdict, verdict
-from eosin.reporting.words import INTENDED_USE
 from eosin.runs import RunFolder
 
 

@@ -63,7 +63,7 @@ LEAK, MADE_UP, DEAD, FEW, NO_TEST, SEEN, NOTE = (
 _HEADS: dict[Kind, str] = {
     "made_up": MADE_UP, "leak": LEAK, "seen": SEEN, "diagnosis": DEAD, "no_test": NO_TEST,
 }  # fmt: skip
-#: The gravest first.
+#: The most serious first.
 _ORDER = (MADE_UP, LEAK, SEEN, DEAD, FEW, NO_TEST, NOTE)
 #: How marks begin with what their heading says already.
 _TOO_GOOD = "This is too good, because"

@@ -30,11 +30,9 @@ BASELINES = {
     "nearest_neighbors": "nearest neighbors",
 }
 
-INTENDED_USE = "Research and education only, not for diagnosis."
-
 PARTS = {"test": "test", "val": "validation", "all": "whole store", "train": "training"}
 
-#: Stands where there is no number.
+#: In place of a number that is missing.
 NONE = "–"
 
 
@@ -100,8 +98,8 @@ def count(number_of: object, one: str, many: str = "") -> str:
     """
     if not known(number_of):
         return f"an unknown number of {many or one + 's'}"
-    whole = int(number_of)  # type: ignore[call-overload]
-    return f"{whole:,} {one if whole == 1 else many or one + 's'}"
+    size = int(number_of)  # type: ignore[call-overload]
+    return f"{size:,} {one if size == 1 else many or one + 's'}"
 
 
 def sentence(text: str) -> str:

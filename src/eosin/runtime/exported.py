@@ -1,9 +1,9 @@
-"""What an exported file says of itself, read and checked; nothing in it is trusted."""
+"""The metadata of an exported file, read and checked; nothing in it is trusted."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,8 @@ from pydantic import ValidationError
 
 from eosin.errors import RunError
 from eosin.records.export import EXPORT_FORMAT, FileFacts
-from eosin.records.model import ModelFacts, first_problem
+from eosin.records.model import ModelFacts
+from eosin.records.record import first_problem
 
 #: The key of the metadata in a file.
 KEY = "eosin"
@@ -29,6 +30,7 @@ BATCH = 256
 _MOST_PIXELS = 256 * 64 * 64
 
 _MAKE = "make one with: eosin export RUN --onnx -o FOLDER"
+OUTSIDE = "refers to a file outside its own folder, which is refused: no export of eosin does so"
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Port:
 
 @dataclass(frozen=True)
 class Exported:
-    """What an exported file says of itself, checked against what it can compute."""
+    """An exported file by its metadata, checked against what it can compute."""
 
     path: Path
     #: The model, and what was fitted for it.
@@ -55,16 +57,11 @@ class Exported:
     #: Whether the file computes the distance of the out-of-scope check.
     has_distance: bool
 
-    @property
-    def kind(self) -> str:
-        """ "fp32" or "int8"."""
-        return self.info.kind
-
 
 def read_exported(
     path: Path, text: str | None, inputs: Mapping[str, Port], outputs: Mapping[str, Port]
 ) -> Exported:
-    """What an exported file says of itself; files of earlier versions are read too.
+    """The metadata of an exported file; files of earlier versions are read too.
 
     text: its metadata, a JSON object, or None where it has none; inputs, outputs: by name.
     Raises RunError, one sentence, for a file that eosin did not export, or a newer version did.
@@ -161,8 +158,7 @@ def blocks(patches: npt.NDArray[np.uint8], size: tuple[int, int], batch: int) ->
         yield slice(start, min(len(patches), start + step))
 
 
-def joined(parts: Sequence[npt.NDArray[np.float32]], empty: tuple[int, ...]) -> Any:
-    """Answers of several blocks as one float32 array; of ``empty`` shape where there are none."""
-    if not parts:
-        return np.empty(empty, np.float32)
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+def line_of(error: Exception, place: int = 0) -> str:
+    """One line of an error's message: the first, or -1 for the last."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[place] if lines else type(error).__name__

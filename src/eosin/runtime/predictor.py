@@ -23,7 +23,6 @@ from eosin.runtime.exported import (
     Exported,
     blocks,
     check_patches,
-    joined,
 )
 
 Patches = npt.NDArray[np.uint8]
@@ -58,7 +57,7 @@ class Predictor(Protocol):
 class FilePredictor:
     """A predictor over an exported file; a runtime gives ``_answers``.
 
-    exported: what the file says of itself; runtime: the library that answers, with its version.
+    exported: the file's metadata; runtime: the library that answers, with its version.
     """
 
     def __init__(self, exported: Exported, runtime: str, batch_size: int = BATCH) -> None:
@@ -93,8 +92,8 @@ class FilePredictor:
             self._answers(np.ascontiguousarray(patches[block]), names)
             for block in blocks(patches, self.patch_size, self.batch_size)
         ]
-        empty = {PROBABILITIES: (0, len(self.classes)), DISTANCE: (0,)}
-        return [joined([part[k] for part in parts], empty[name]) for k, name in enumerate(names)]
+        empty = [np.empty((0, len(self.classes)), np.float32), np.empty(0, np.float32)]
+        return [np.concatenate(each) for each in zip(empty[: len(names)], *parts, strict=True)]
 
     def _answers(self, patches: Patches, names: tuple[str, ...]) -> Sequence[Floats]:
         """The named outputs for one block of patches."""

@@ -5,7 +5,7 @@ ONNX Runtime computes every node of a file, whatever outputs are asked for: neit
 with 1.32). So nodes that an output does not need are taken out of the file's bytes before they are
 opened. The file is a protobuf message (onnx.proto): a ModelProto whose field 7 is the graph, which
 has nodes (field 1, with inputs in field 1 and outputs in field 2), initializers (5) and outputs
-(12). All else is copied as it stands.
+(12). All else is copied as it is.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _BYTES = 2  # wire type of everything that has a length
 def pruned(model: bytes, output: str) -> bytes:
     """The model with this output only, and what that needs.
 
-    Raises ValueError where the bytes are no ONNX model with such an output, or one whose nodes hold
+    Raises ValueError where the bytes are not an ONNX model with such an output, or its nodes have
     graphs of their own, into which this does not look.
 
     >>> pruned(b"nothing", "probabilities")
@@ -29,23 +29,19 @@ def pruned(model: bytes, output: str) -> bytes:
         ...
     ValueError: not an ONNX model
     """
-    try:
-        return _pruned(memoryview(model), output)
-    except (IndexError, UnicodeDecodeError):
-        raise ValueError("not an ONNX model") from None
-
-
-def _pruned(model: memoryview, output: str) -> bytes:
     parts: list[bytes | memoryview] = []
-    found = False
-    for number, whole, content in _fields(model):
-        if number != _GRAPH:
-            parts.append(whole)
-            continue
-        graph = _cut(content, output)
-        parts += [_varint(_GRAPH << 3 | _BYTES), _varint(len(graph)), graph]
-        found = True
-    if not found:
+    graphs = 0
+    try:
+        for number, field, content in _fields(memoryview(model)):
+            if number != _GRAPH:
+                parts.append(field)
+                continue
+            graph = _cut(content, output)
+            parts += [_varint(_GRAPH << 3 | _BYTES), _varint(len(graph)), graph]
+            graphs += 1
+    except (IndexError, UnicodeDecodeError):
+        graphs = 0
+    if not graphs:
         raise ValueError("not an ONNX model")
     return b"".join(parts)
 
@@ -55,31 +51,31 @@ def _cut(graph: memoryview, output: str) -> bytes:
     outputs = [_text(content, _VALUE_NAME) for n, _, content in fields if n == _OUTPUT]
     if output not in outputs:
         raise ValueError(f"the model has no output {output}")
-    # Nodes stand in the order in which they are computed, so one way back finds what is needed.
+    # Nodes are in the order in which they are computed, so one pass backward finds those needed.
     needed, kept = {output}, set()
     for place in range(len(fields) - 1, -1, -1):
         number, _, content = fields[place]
         if number != _NODE:
             continue
-        given: list[str] = []
+        inputs: list[str] = []
         made: list[str] = []
         for inner, _, name in _fields(content):
             if inner in (1, 2):
-                (given if inner == 1 else made).append(str(name, "utf-8"))
+                (inputs if inner == 1 else made).append(str(name, "utf-8"))
             elif inner == 5 and any(n in (6, 11) for n, _, _ in _fields(name)):
                 raise ValueError("the model has nodes with graphs of their own")
         if needed.intersection(made):
             kept.add(place)
-            needed.update(given)
+            needed.update(inputs)
     parts = []
-    for place, (number, whole, content) in enumerate(fields):
+    for place, (number, field, content) in enumerate(fields):
         if number == _NODE and place not in kept:
             continue
         if number == _INITIALIZER and _text(content, _TENSOR_NAME) not in needed:
             continue
         if number == _OUTPUT and _text(content, _VALUE_NAME) != output:
             continue
-        parts.append(whole)
+        parts.append(field)
     return b"".join(parts)
 
 
@@ -122,9 +118,8 @@ def _read_varint(message: memoryview, place: int) -> tuple[int, int]:
 
 
 def _varint(value: int) -> bytes:
-    found = bytearray()
+    written = bytearray()
     while value > 127:
-        found.append(value & 127 | 128)
+        written.append(value & 127 | 128)
         value >>= 7
-    found.append(value)
-    return bytes(found)
+    return bytes([*written, value])

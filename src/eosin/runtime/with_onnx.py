@@ -16,10 +16,12 @@ from eosin.runtime.exported import (
     DISTANCE,
     INPUT,
     KEY,
+    OUTSIDE,
     PROBABILITIES,
     Exported,
     Port,
     existing,
+    line_of,
     read_exported,
 )
 from eosin.runtime.predictor import FilePredictor, Floats, Patches
@@ -71,7 +73,7 @@ class OnnxPredictor(FilePredictor):
         try:
             answers: Sequence[Floats] = session.run(list(names), {INPUT: patches})
         except Exception as error:  # ONNX Runtime's errors have no base of their own
-            raise FailureError(f"{self.path} could not answer: {_first_line(error)}") from None
+            raise FailureError(f"{self.path} could not answer: {line_of(error)}") from None
         return answers
 
 
@@ -102,13 +104,10 @@ def _why(path: Path, error: Exception) -> str:
     if "xternal data" in message or "SystemError" in message:
         if "does not exist" in message:
             return f"{path}: its weights are in another file, which is missing; copy both"
-        return (
-            f"{path} refers to a file outside its own folder, which is refused: no export of "
-            "eosin does so"
-        )
+        return f"{path} {OUTSIDE}"
     if "INVALID_PROTOBUF" in message or "No graph was found" in message:
         return f"{path} is not an ONNX model, or is incomplete; export it again"
-    return f"{path} cannot be opened by ONNX Runtime ({_first_line(error)}); export it again"
+    return f"{path} cannot be opened by ONNX Runtime ({line_of(error)}); export it again"
 
 
 def _exported(path: Path, session: Any) -> Exported:
@@ -124,8 +123,3 @@ def _exported(path: Path, session: Any) -> Exported:
         for nodes in (session.get_inputs(), session.get_outputs())
     ]
     return read_exported(path, text, *ports)
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

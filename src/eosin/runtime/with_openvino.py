@@ -18,10 +18,12 @@ from eosin.runtime.exported import (
     DISTANCE,
     INPUT,
     KEY,
+    OUTSIDE,
     PROBABILITIES,
     Exported,
     Port,
     existing,
+    line_of,
     read_exported,
 )
 from eosin.runtime.predictor import FilePredictor, Floats, Patches
@@ -73,7 +75,7 @@ class OpenvinoPredictor(FilePredictor):
                 requests[key] = self._model_for(*key).create_infer_request()
             answers = requests[key].infer([patches])
         except RuntimeError as error:
-            raise FailureError(f"{self.path} could not answer: {_last_line(error)}") from None
+            raise FailureError(f"{self.path} could not answer: {line_of(error, -1)}") from None
         return [np.array(answers[k], np.float32) for k in range(len(names))]
 
     def _model_for(self, names: tuple[str, ...], shape: tuple[int, ...] | None) -> Any:
@@ -113,13 +115,10 @@ def _read(core: Any, path: Path) -> Any:
         return core.read_model(str(path))
     except RuntimeError as error:
         if "outside the base directory" in str(error):
-            raise RunError(
-                f"{path} refers to a file outside its own folder, which is refused: no export of "
-                "eosin does so"
-            ) from None
-        raise RunError(
-            f"{path} cannot be opened by OpenVINO ({_last_line(error)}); export it again"
-        ) from None
+            raise RunError(f"{path} {OUTSIDE}") from None
+        # OpenVINO's message has the place in its source first, and the reason last.
+        why = line_of(error, -1)
+        raise RunError(f"{path} cannot be opened by OpenVINO ({why}); export it again") from None
 
 
 def _exported(path: Path, model: Any) -> Exported:
@@ -143,9 +142,3 @@ def _ports(nodes: Any) -> dict[str, Port]:
         known = [name for name in names if name in (INPUT, PROBABILITIES, DISTANCE)]
         ports[(known or names)[0]] = Port(_KINDS.get(kind, kind), sizes)
     return ports
-
-
-def _last_line(error: Exception) -> str:
-    """OpenVINO names the place in its source first, and the reason last."""
-    lines = [line for line in str(error).strip().splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__

@@ -1,8 +1,8 @@
 """Whether the best is better than the recipe as given, or only luckier: both with other seeds.
 
 The search trains every trial with one seed and picks the best, so part of its lead is chance. Here
-the best and the recipe as given are trained with the same further seeds; none of these runs was
-picked, so their difference is not.
+the best and the recipe as given are trained with the same further seeds. None of these runs was
+picked, so chance does not favor either.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FOLDER = "confirm"
 
 
 def confirm(search: Search, best: Row, seeds: int) -> dict[str, Any]:
-    """Train the best and trial 0 with ``seeds`` further seeds; what is trained already is kept.
+    """Train the best and trial 0 with ``seeds`` further seeds; finished runs are kept.
 
     Raises StoppedError at Ctrl-C; a run that fails is left out and listed.
     """
@@ -59,9 +59,9 @@ def confirm(search: Search, best: Row, seeds: int) -> dict[str, Any]:
         "failed": {name.removeprefix(f"{FOLDER}/"): why for name, why in done.failed.items()},
     }
     if best.number:
-        given, better = values[0], values[best.number]
-        both = [seed for seed in seeds_used if seed in given and seed in better]
-        result["difference"] = _summary({seed: better[seed] - given[seed] for seed in both})
+        own, better = values[0], values[best.number]
+        both = [seed for seed in seeds_used if seed in own and seed in better]
+        result["difference"] = _summary({seed: better[seed] - own[seed] for seed in both})
     return result
 
 
@@ -82,18 +82,16 @@ def _summary(values: dict[int, float]) -> dict[str, Any]:
 def words_of(seeds: dict[str, Any] | None, *, higher_is_better: bool, best: Row) -> list[str]:
     """What the further seeds show, or how to train some."""
     if seeds is None:
-        if not best.number:
-            return []
-        return [
-            "How much results differ between training seeds is not known here, so the lead may be "
-            "luck: measure it with --confirm 3."
-        ]
+        unknown = (
+            "How much results differ between training seeds is unknown, so the lead may be luck: "
+        )
+        return [f"{unknown}measure it with --confirm 3."] if best.number else []
     sentences = [f"Seed run {name} failed: {why}" for name, why in seeds["failed"].items()]
-    given, difference = seeds["given"], seeds["difference"]
-    if given["sd"] is not None:
+    own, difference = seeds["given"], seeds["difference"]
+    if own["sd"] is not None:
         sentences.append(
-            f"With {len(given['values'])} further seeds the recipe as given has "
-            f"{given['mean']:.4f} ± {given['sd']:.4f} (standard deviation over seeds)."
+            f"With {len(own['values'])} further seeds the recipe as given has "
+            f"{own['mean']:.4f} ± {own['sd']:.4f} (standard deviation over seeds)."
         )
     if difference and difference["mean"] is not None:
         sentences.append(_verdict(difference, seeds["best"], higher_is_better))

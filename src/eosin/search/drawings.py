@@ -50,7 +50,7 @@ def history(
         )  # fmt: skip
         axes.plot(numbers, values, "o", color=BLUE, markersize=9, label="complete", **dots)
     if pruned:
-        # What lies far below is shown at the edge: its exact place tells nothing.
+        # Values far below are drawn at the edge: their exact place does not matter.
         at = [min(max(row.value or 0.0, low), high) for row in pruned]
         cut = any(row.value not in (None, place) for row, place in zip(pruned, at, strict=True))
         axes.plot(
@@ -63,11 +63,11 @@ def history(
             [row.number for row in failed], [low] * len(failed), "x", color=ORANGE, markersize=8,
             markeredgewidth=2, linestyle="none", label="failed", clip_on=False, zorder=4,
         )  # fmt: skip
-    given = next((row for row in complete if row.number == 0), None)
-    if given is not None and given.value is not None:
-        axes.axhline(given.value, color=QUIET, linewidth=1.1, linestyle=(0, (4, 3)), zorder=1)
+    own = next((row for row in complete if row.number == 0), None)
+    if own is not None and own.value is not None:
+        axes.axhline(own.value, color=QUIET, linewidth=1.1, linestyle=(0, (4, 3)), zorder=1)
         axes.annotate(
-            "the recipe as given", (1, given.value), xycoords=("axes fraction", "data"),
+            "the recipe as given", (1, own.value), xycoords=("axes fraction", "data"),
             xytext=(-2, -4), textcoords="offset points", ha="right", va="top", color=QUIET,
             fontsize=9.6,
         )  # fmt: skip
@@ -120,14 +120,14 @@ def importance_bars(
 def parallel(
     path: Path, plan: SearchPlan, rows: Sequence[Row], *, marks: Sequence[str] = ()
 ) -> Path:
-    """A line a trial through all it tried, to its value; the best on top."""
+    """A line for each trial through its settings to its value; the best on top."""
     from matplotlib.colors import LinearSegmentedColormap, Normalize
 
     complete = [row for row in rows if row.state == "complete" and row.value is not None]
     known = [d for d in plan.space if all(d.key in row.values for row in complete)]
     words = plan.words
     figure, (axes,) = canvas(
-        "What was tried, and what came of it",
+        "The settings tried, and their results",
         f"{len(complete)} complete trials; the darker a line the better its {words}",
         marks=marks, width_in=max(7.6, 1.75 * (len(known) + 1) + 1.6), height_in=5.4,
         side_in=0.75, foot_in=0.62, head_in=0.5,
@@ -145,12 +145,12 @@ def parallel(
         heights = [_height(d, row.values[d.key]) for d in known]
         heights.append((float(values[k]) - low) / (high - low))
         top = best is not None and row.number == best.number
-        given = row.number == 0
+        own = row.number == 0
         axes.plot(
-            columns, heights, color=ORANGE if top else INK if given else colors(scale(rank[k])),
-            linewidth=2.8 if top else 1.7, linestyle=(0, (3, 2)) if given and not top else "-",
-            zorder=5 if top else 4 if given else 2, solid_joinstyle="round", clip_on=False,
-            label=f"best: trial {row.number}" if top else "the recipe as given" if given else None,
+            columns, heights, color=ORANGE if top else INK if own else colors(scale(rank[k])),
+            linewidth=2.8 if top else 1.7, linestyle=(0, (3, 2)) if own and not top else "-",
+            zorder=5 if top else 4 if own else 2, solid_joinstyle="round", clip_on=False,
+            label=f"best: trial {row.number}" if top else "the recipe as given" if own else None,
         )  # fmt: skip
     for column, dimension in enumerate(known):
         _axis(axes, column, dimension)

@@ -1,4 +1,4 @@
-"""What a search found: the rows of all trials, the best, what decides, and honest sentences."""
+"""The result of a search: the rows of all trials, the best, what decides, and honest sentences."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from eosin.search.plan import SearchPlan
 from eosin.search.space import outside, shown
 from eosin.search.storage import Row, optuna, trial_recipe
 
-#: Complete trials below which no importance is given.
+#: Complete trials below which no importance is shown.
 LEAST_FOR_IMPORTANCE = 6
 #: Complete trials below which an importance is a hint at most.
 ENOUGH_FOR_IMPORTANCE = 30
@@ -60,14 +60,14 @@ def importance(study: Any, plan: SearchPlan) -> dict[str, float]:
 def sentences(plan: SearchPlan, rows: Sequence[Row], best: Row, folder: Path) -> list[str]:
     """What the result shows, and what it does not."""
     words = plan.words
-    given = next((row for row in rows if row.number == 0 and row.state == "complete"), None)
+    own = next((row for row in rows if row.number == 0 and row.state == "complete"), None)
     assert best.value is not None
     result = []
     if best.number == 0:
         result.append(
             f"No trial was better than the recipe as given (trial 0, {words} {best.value:.4f})."
         )
-    elif given is None or given.value is None:
+    elif own is None or own.value is None:
         why = next((row.reason for row in rows if row.number == 0), "")
         result.append(
             f"The best is trial {best.number} with {words} {best.value:.4f}; the recipe as given "
@@ -76,7 +76,7 @@ def sentences(plan: SearchPlan, rows: Sequence[Row], best: Row, folder: Path) ->
     else:
         result.append(
             f"The best is trial {best.number} with {words} {best.value:.4f}; the recipe as given "
-            f"(trial 0) has {given.value:.4f}, a difference of {best.value - given.value:+.4f}."
+            f"(trial 0) has {own.value:.4f}, a difference of {best.value - own.value:+.4f}."
         )
     complete = sum(row.state == "complete" for row in rows)
     if complete > 1:
@@ -115,7 +115,7 @@ def sentences(plan: SearchPlan, rows: Sequence[Row], best: Row, folder: Path) ->
 
 
 def importance_sentence(shares: dict[str, float], rows: Sequence[Row]) -> str:
-    """What the importance figure rests on."""
+    """What the importance figure is based on."""
     complete = sum(row.state == "complete" for row in rows)
     if not shares:
         return (
@@ -141,7 +141,7 @@ def train_command(plan: SearchPlan, folder: Path) -> str:
 def best_toml(
     plan: SearchPlan, best: Row, rows: Sequence[Row], folder: Path, marks: Sequence[str]
 ) -> str:
-    """The best recipe, complete, under a comment that says where it comes from."""
+    """The best recipe, complete, under a comment with its origin."""
     recipe: Recipe = trial_recipe(plan, best.number, best.values)
     words = plan.words
     complete = sum(row.state == "complete" for row in rows)

@@ -1,7 +1,7 @@
-"""What a search is about: its plan, and its split without test rows.
+"""The plan of a search, and its split without test rows.
 
 Test patches are taken out before the first trial, and every trial and every process reads this
-split: there is no way back to them.
+split, so no trial can reach them.
 """
 
 from __future__ import annotations
@@ -204,7 +204,7 @@ def without_test(
 
 
 def _share_of(store: PatchStore, rows: Any, share: float, seed: int) -> Any:
-    """About this share of the rows, whole cases, with the classes as they are."""
+    """About this share of the rows, by complete cases, with the same shares of classes."""
     groups = np.unique(groups_of(store)[rows], return_inverse=True)[1]
     contents = np.zeros((int(groups.max()) + 1, len(store.classes) + 1))
     np.add.at(contents, (groups, store.labels[rows]), 1)

@@ -21,30 +21,13 @@ from eosin.search.confirm import confirm as confirm_seeds
 from eosin.search.confirm import words_of
 from eosin.search.plan import Search, SearchPlan, check_metric, without_test
 from eosin.search.space import Dimension, built_in_space, check_space
-from eosin.search.storage import (
-    Row,
-    in_use,
-    is_free,
-    opened,
-    optuna,
-    rows_of,
-    trial_name,
-    under_way,
-)
+from eosin.search.storage import Row, in_use, is_free, opened, optuna, rows_of, trial_name
 from eosin.search.trials import work
 from eosin.search.workers import run_workers
 from eosin.splitting.audit import audit
 from eosin.splitting.split_file import Split, split_text
 from eosin.studies.plan import FORMAT, PLAN, identity
-from eosin.studies.study import (
-    Note,
-    Study,
-    StudyResult,
-    Watch,
-    check_classes,
-    silent,
-    unwatched,
-)
+from eosin.studies.study import Study, StudyResult, check_classes
 
 _WAIT_SECONDS = 0.2
 
@@ -69,15 +52,15 @@ def search(
     workers: int = 1,
     confirm: int = 0,
     force: bool = False,
-    watch: Watch = unwatched,
-    note: Note = silent,
+    **options: Any,
 ) -> StudyResult:
     """Try settings of a recipe and judge each on the validation part; test patches are left out.
 
     trials: in all, the recipe as given among them (number 0); space: what is tried, by default the
     built-in space of the recipe's optimizer; metric: a key of METRICS; share: of the training
     cases; weights: of an encoder, as `session.start` takes them; workers: processes; confirm:
-    further seeds for the best and the recipe as given.
+    further seeds for the best and the recipe as given; options: watch and note, as for
+    `Study.open`.
     Raises MissingExtraError without Optuna; RecipeError for a space that cannot be tried,
     SplitError, LeakError and UserError before anything is written; StoppedError at Ctrl-C, with
     all state saved; FailureError where not one trial finished.
@@ -112,7 +95,7 @@ def search(
         folder, store, plan.plan(), force=force,
         inputs={"--weights": None if weights is None else Path(weights["path"])},
         files={"split.csv": split_text(reduced)},
-        again=_again(folder, workers, confirm), watch=watch, note=note,
+        again=_again(folder, workers, confirm), **options,
     )  # fmt: skip
     return _run(Search(study, plan, reduced), workers, confirm)
 
@@ -124,17 +107,17 @@ def resume(
     trials: int | None = None,
     workers: int = 1,
     confirm: int = 0,
-    watch: Watch = unwatched,
-    note: Note = silent,
+    **options: Any,
 ) -> StudyResult:
     """Resume a search until it has ``trials`` in all, by default as many as it was started for.
 
-    A trial that was under way is resumed from its checkpoint. Raises UserError where the folder has
-    no search, or the store is missing or another one; otherwise as `search`.
+    A trial that was running is resumed from its checkpoint; options: watch and note.
+    Raises UserError where the folder has no search, or the store is missing or another one;
+    otherwise as `search`.
     """
     optuna()
     again = _again(folder, workers, confirm, store_path)
-    search = Search.reopen(folder, store_path, again=again, watch=watch, note=note)
+    search = Search.reopen(folder, store_path, again=again, **options)
     plan = replace(search.plan, trials=trials or search.plan.trials)
     _check_numbers(plan.trials if trials is None else trials, workers, plan.share, confirm)
     if plan.trials < (started := len(rows_of(opened(search.folder, plan)))):
@@ -161,8 +144,8 @@ def _again(
 
 
 def _check_numbers(trials: int, workers: int, share: float, confirm: int) -> None:
-    for name, value, least in (("trials", trials, 1), ("workers", workers, 1),
-                               ("confirm", confirm, 0)):  # fmt: skip
+    numbers = (("trials", trials, 1), ("workers", workers, 1), ("confirm", confirm, 0))
+    for name, value, least in numbers:
         if value < least:
             raise UserError(f"--{name} {value}: at least {least}")
     if not 0 < share <= 1:
@@ -200,7 +183,7 @@ def _all_trials(search: Search, journal: Any, workers: int) -> None:
     """Run trials until all have ended, also those that other processes work on or left."""
     waiting = False
     while True:
-        running = under_way(journal)
+        running = [row.number for row in rows_of(journal) if row.state == "running"]
         missing = max(0, search.plan.trials - len(rows_of(journal)))
         left = [number for number in running if is_free(search.folder, number)]
         if missing or left:
@@ -230,8 +213,8 @@ def _finish(
     """The result in words and numbers, written to the folder, search.json last."""
     folder, plan, split = search.folder, search.plan, search.split
     store = search.study.store
-    trial = ModelFacts.of_run(folder / trial_name(best.number))
-    marks = [*([MADE_UP] if store.made_up else []), *split.marks, *map(str, trial.all_marks)]
+    of_best = ModelFacts.of_run(folder / trial_name(best.number)).all_marks
+    marks = [*([MADE_UP] if store.made_up else []), *split.marks, *map(str, of_best)]
     marks = list(dict.fromkeys(marks))
     result = search.study.result(
         marks,

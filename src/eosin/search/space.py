@@ -44,10 +44,8 @@ class Dimension:
         """What is tried, in words."""
         if self.kind == "choice":
             return f"{self.key} of {', '.join(map(shown, self.choices))}"
-        words = [
-            *(["log"] if self.log else []),
-            *([f"steps of {self.step:g}"] if self.step else []),
-        ]
+        words = ["log"] if self.log else []
+        words += [f"steps of {self.step:g}"] if self.step else []
         more = f" ({', '.join(words)})" if words else ""
         return f"{self.key} from {self.low:g} to {self.high:g}{more}"
 
@@ -92,15 +90,10 @@ class Dimension:
         """As a space file writes it."""
         if self.kind == "choice":
             return {"choices": list(self.choices)}
-        whole = self.kind == "int"
-        result: dict[str, Any] = {
-            "low": int(self.low) if whole else self.low,
-            "high": int(self.high) if whole else self.high,
-        }
+        number = int if self.kind == "int" else float
+        result: dict[str, Any] = {"low": number(self.low), "high": number(self.high)}
         result |= {"log": True} if self.log else {}
-        if self.step:
-            result["step"] = int(self.step) if whole else self.step
-        return result
+        return result | ({"step": number(self.step)} if self.step else {})
 
 
 def shown(value: Any) -> str:
@@ -169,11 +162,11 @@ def built_in_space(recipe: Recipe) -> tuple[Dimension, ...]:
             ("label_smoothing", 0.0, 0.2, False),
         ],
     }
-    wanted = list(by_optimizer[recipe.optimizer])
+    ranges = list(by_optimizer[recipe.optimizer])
     if "dropout" in recipe.arguments:
-        wanted.append(("arguments.dropout", 0.0, 0.5, False))
+        ranges.append(("arguments.dropout", 0.0, 0.5, False))
     result = []
-    for key, low, high, log in wanted:
+    for key, low, high, log in ranges:
         own = float(value_of(recipe, key))
         result.append(Dimension(key, "float", min(low, own), max(high, own), log))
     if recipe.optimizer == "sgd":

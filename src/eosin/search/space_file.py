@@ -91,23 +91,17 @@ def _dimension(key: str, table: Any, origin: str) -> Dimension:
     if unknown := [word for word in table if word not in _WORDS]:
         raise RecipeError(f"{where}: unknown word {unknown[0]!r}; {closest(unknown[0], _WORDS)}")
     if "choices" in table:
-        if len(table) > 1:
-            raise RecipeError(
-                f"{where}: choices cannot be combined with {', '.join(_others(table))}"
-            )
+        if others := [word for word in table if word != "choices"]:
+            raise RecipeError(f"{where}: choices cannot be combined with {', '.join(others)}")
         return Dimension(key, "choice", choices=_choices(table["choices"], where))
     return _range(key, table, where)
 
 
-def _others(table: Mapping[str, Any]) -> list[str]:
-    return [word for word in table if word != "choices"]
-
-
-def _choices(given: Any, where: str) -> tuple[Any, ...]:
-    if not isinstance(given, list):
-        raise RecipeError(f"{where}: choices is {given!r}, not a list")
+def _choices(values: Any, where: str) -> tuple[Any, ...]:
+    if not isinstance(values, list):
+        raise RecipeError(f"{where}: choices is {values!r}, not a list")
     try:
-        labels = [json.dumps(choice, allow_nan=False) for choice in given]
+        labels = [json.dumps(choice, allow_nan=False) for choice in values]
     except (TypeError, ValueError):
         raise RecipeError(
             f"{where}: choices are numbers, words, true or false, or lists of these"
@@ -116,7 +110,7 @@ def _choices(given: Any, where: str) -> tuple[Any, ...]:
         raise RecipeError(f"{where}: {len(labels)} choices; at least 2 are something to search")
     if doubled := [label for label in labels if labels.count(label) > 1]:
         raise RecipeError(f"{where}: {doubled[0]} is in choices twice")
-    return tuple(given)
+    return tuple(values)
 
 
 def _range(key: str, table: Mapping[str, Any], where: str) -> Dimension:
@@ -127,7 +121,7 @@ def _range(key: str, table: Mapping[str, Any], where: str) -> Dimension:
         if word not in table:
             raise RecipeError(f"{where}: {word} is missing; {_HOW}")
     numbers = {
-        word: _number(table[word], word, where, whole=kind == "int")
+        word: _number(table[word], word, where, kind)
         for word in ("low", "high", "step")
         if word in table
     }
@@ -148,18 +142,18 @@ def _kind_of(key: str, table: Mapping[str, Any]) -> Literal["float", "int"] | No
     """Of the recipe's key; of an argument, by how its ends are written; None for a word."""
     head, _, tail = key.partition(".")
     if tail:
-        whole = all(isinstance(table.get(word, 0), int) for word in ("low", "high", "step"))
-        return "int" if whole else "float"
+        numbers = [table.get(word, 0) for word in ("low", "high", "step")]
+        return "int" if all(isinstance(each, int) for each in numbers) else "float"
     annotation = Recipe.model_fields[head].annotation
     return "int" if annotation is int else "float" if annotation is float else None
 
 
-def _number(given: Any, word: str, where: str, *, whole: bool) -> float:
-    if isinstance(given, bool) or not isinstance(given, int | float) or not math.isfinite(given):
-        raise RecipeError(f"{where}: {word} is {given!r}, not a number")
-    if whole and given != int(given):
-        raise RecipeError(f"{where}: {word} is {given!r}, but the key takes whole numbers")
-    return float(given)
+def _number(value: Any, word: str, where: str, kind: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise RecipeError(f"{where}: {word} is {value!r}, not a number")
+    if kind == "int" and value != int(value):
+        raise RecipeError(f"{where}: {word} is {value!r}, but the key takes whole numbers")
+    return float(value)
 
 
 def _check_step(low: float, high: float, step: float, log: bool, where: str) -> None:

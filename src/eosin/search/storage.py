@@ -24,7 +24,7 @@ JOURNAL = "search.journal"
 DATABASE = "search.db"
 _LOCKS = ".locks"
 _NAME = "search"
-#: Trials that must be complete before any is pruned: a median of fewer says little.
+#: Trials that must be complete before any is pruned: a median of fewer is too uncertain.
 COMPLETE_BEFORE_PRUNING = 4
 #: Share of the epochs in which no trial is pruned: early figures follow the warm-up.
 _SPARED = 0.25
@@ -70,7 +70,7 @@ class Claimed:
 
 
 def optuna() -> Any:
-    """The library, silent: what it logs, a search reports in its own words.
+    """The library without its log: a search reports the same in its own words.
 
     Raises MissingExtraError where it is not installed.
     """
@@ -107,7 +107,7 @@ def opened(folder: Path, plan: SearchPlan) -> Any:
     """The Optuna study of a folder, made where it is not there yet.
 
     Median pruning: after each epoch a trial below the median of the trials so far ends. Hyperband
-    would share few trials out to brackets and learn from none; the median has nothing to tune.
+    would divide few trials into brackets and learn from none; the median needs no tuning.
     Raises FailureError where the journal cannot be read or written.
     """
     library = optuna()
@@ -166,10 +166,10 @@ def _import(library: Any, folder: Path) -> None:
 
 
 def claim(study: Any, plan: SearchPlan, folder: Path) -> Claimed | None:
-    """The next trial for this process: one that its process left, else a new one, else None.
+    """The next trial for this process: one whose process ended, else a new one, else None.
 
-    Trial 0 is the recipe as given. What is drawn for a trial depends on the seed, its number and
-    the trials before, so that a search that was stopped draws what it would have drawn anyhow.
+    Trial 0 is the recipe as given. The values of a trial depend on the seed, its number and the
+    trials before, so that a resumed search draws the values that it would have drawn unstopped.
     """
     from optuna.trial import Trial, TrialState
 
@@ -215,11 +215,6 @@ def rows_of(study: Any) -> list[Row]:
             )
         )
     return rows
-
-
-def under_way(study: Any) -> list[int]:
-    """Numbers of the trials that have started and not ended, whoever works on them."""
-    return [row.number for row in rows_of(study) if row.state == "running"]
 
 
 def is_free(folder: Path, number: int) -> bool:
@@ -280,13 +275,12 @@ def _suggest(trial: Any, dimension: Dimension) -> Any:
     if dimension.kind == "choice":
         labels = dimension.labels()
         return dimension.choices[labels.index(trial.suggest_categorical(dimension.key, labels))]
-    options: dict[str, Any] = {"log": dimension.log}
-    if dimension.kind == "int":
-        low, high = int(dimension.low), int(dimension.high)
-        options |= {"step": int(dimension.step)} if dimension.step else {}
-        return int(trial.suggest_int(dimension.key, low, high, **options))
-    options |= {"step": dimension.step} if dimension.step else {}
-    return float(trial.suggest_float(dimension.key, dimension.low, dimension.high, **options))
+    number, suggest = (
+        (int, trial.suggest_int) if dimension.kind == "int" else (float, trial.suggest_float)
+    )
+    options = {"step": number(dimension.step)} if dimension.step else {}
+    low, high = number(dimension.low), number(dimension.high)
+    return number(suggest(dimension.key, low, high, log=dimension.log, **options))
 
 
 def _sampler(plan: SearchPlan, number: int) -> Any:

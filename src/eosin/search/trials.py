@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -12,7 +12,6 @@ from eosin.config import Recipe
 from eosin.errors import (
     EosinError,
     FailureError,
-    LeakError,
     RunError,
     StoppedError,
     StoreError,
@@ -59,8 +58,8 @@ def _run(search: Search, journal: Any, claimed: Claimed) -> None:
     run = RunFolder(search.folder / trial_name(number))
     settings = ", ".join(f"{key} {shown(value)}" for key, value in claimed.values.items())
     taken = "taken over" if claimed.taken_over else f"of {search.plan.trials}"
-    given = " (the recipe as given)" if number == 0 else ""
-    study.note(f"trial {number}{given}, {taken}: {settings}")
+    remark = " (the recipe as given)" if number == 0 else ""
+    study.note(f"trial {number}{remark}, {taken}: {settings}")
     state, value, reason = "COMPLETE", None, ""
     try:
         trial.set_user_attr("values", claimed.values)
@@ -81,7 +80,10 @@ def _run(search: Search, journal: Any, claimed: Claimed) -> None:
             f"resume with: {study.again}"
         ) from None
     except (EosinError, RuntimeError, ValueError, MemoryError) as error:
-        if _meets_every_trial(error):
+        # A leak or a full disk would meet every trial; other errors fail this one only.
+        full = "cannot be written" in str(error)
+        of_trial = isinstance(error, TrainingError) and not full
+        if isinstance(error, StoreError | FailureError) and not of_trial:
             raise
         own = isinstance(error, EosinError)
         state, reason = "FAIL", str(error) if own else f"{type(error).__name__}: {error}"
@@ -96,25 +98,23 @@ def _run(search: Search, journal: Any, claimed: Claimed) -> None:
     )
 
 
-def _meets_every_trial(error: Exception) -> bool:
-    """A leak or a full disk ends the search; a trial's own trouble is a failed trial."""
-    if isinstance(error, TrainingError):
-        return "cannot be written" in str(error)
-    return isinstance(error, LeakError | StoreError | FailureError)
-
-
 def _value(search: Search, trial: Any, run: RunFolder, recipe: Recipe) -> float:
     """Train, or resume; the metric of the epoch whose weights are kept."""
 
     @contextmanager
     def watch(session: Session) -> Iterator[Reporter]:
+        def epoch_done(row: dict[str, Any]) -> None:
+            reporter.epoch_done(row)
+            _report(trial, search.plan.metric, recipe, [row])
+
         with search.study.watch(session) as reporter:
-            yield _reporting(reporter, trial, search.plan.metric, recipe)
+            yield replace(reporter, epoch_done=epoch_done)
 
     def trained() -> None:
         session, resume = open_trial(search, run, recipe)
         if resume and not run.finished:
-            _replay(trial, search.plan.metric, run)
+            # The process may have ended before it reported its last epochs.
+            _report(trial, search.plan.metric, run.recipe(), run.metrics())
         train(session, resume=resume, watch=watch)
 
     try:
@@ -157,42 +157,18 @@ def open_trial(search: Search, run: RunFolder, recipe: Recipe) -> tuple[Session,
     return replace(session, parts=parts), resume
 
 
-def _reporting(shown_to: Reporter, trial: Any, metric: str, recipe: Recipe) -> Reporter:
-    """The same reporter, which also reports each epoch to the journal and ends a poor trial."""
-    reported = _reported(trial)
-
-    def epoch_done(row: dict[str, Any]) -> None:
-        shown_to.epoch_done(row)
-        if row.get(metric) is None:
-            return
+def _report(trial: Any, metric: str, recipe: Recipe, metrics: Sequence[Mapping[str, Any]]) -> None:
+    """Report the epochs that the journal lacks, and end a trial that is below the median."""
+    reported = trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values
+    rows = [row for row in metrics if row.get(metric) is not None]
+    for row in rows:
         # A trial that starts again measures its first epochs a second time.
         if row["epoch"] not in reported:
             trial.report(row[metric], step=row["epoch"])
-        _prune(trial, row["epoch"], recipe)
-
-    return replace(shown_to, epoch_done=epoch_done)
-
-
-def _prune(trial: Any, epoch: int, recipe: Recipe) -> None:
     # Trial 0 is what the others are compared with, and a trained network saves nothing.
-    if trial.number and epoch < recipe.epochs and trial.should_prune():
+    unfinished = bool(rows) and rows[-1]["epoch"] < recipe.epochs
+    if trial.number and unfinished and trial.should_prune():
         raise _Pruned
-
-
-def _replay(trial: Any, metric: str, run: RunFolder) -> None:
-    """Report what was measured before the process ended; it may have had no time to."""
-    reported = _reported(trial)
-    rows = [row for row in run.metrics() if row.get(metric) is not None]
-    for row in rows:
-        if row["epoch"] not in reported:
-            trial.report(row[metric], step=row["epoch"])
-    if rows:
-        _prune(trial, rows[-1]["epoch"], run.recipe())
-
-
-def _reported(trial: Any) -> set[int]:
-    """Epochs that are in the journal."""
-    return set(trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values)
 
 
 def _count_attempt(trial: Any, run: RunFolder, *, back: bool = False) -> None:
@@ -218,7 +194,7 @@ def _count_attempt(trial: Any, run: RunFolder, *, back: bool = False) -> None:
 def _end(
     journal: Any, trial: Any, run: RunFolder, state: str, value: float | None, reason: str
 ) -> None:
-    """Record the end; the checkpoint, three times as large as the weights, is needed no more."""
+    """Record the end and remove the checkpoint, which is three times as large as the weights."""
     from optuna.trial import TrialState
 
     rows = run.metrics()

@@ -1,7 +1,7 @@
 """Equal processes on one search, each `python -m eosin.search.workers FOLDER STORE PARENT`.
 
-All take trials from the same journal. A process prints what happens, and as its last line, where it
-fails, a JSON object. It ends, with its state saved, after the step in which it is asked to
+All take trials from the same journal. A process prints its progress, and where it fails a JSON
+object as its last line. It ends, with its state saved, after the step in which it is asked to
 (SIGTERM) or in which the process that started it has ended. One that is killed is replaced.
 """
 
@@ -151,23 +151,23 @@ def main(folder: str, store: str, parent: int) -> int:
     def stop() -> bool:
         return asked["stop"] or os.getppid() != parent
 
-    def say(text: str) -> None:
+    def show(text: str) -> None:
         print(text, flush=True)
 
     @contextmanager
     def watch(session: Session) -> Iterator[Reporter]:
-        yield Reporter(warned=lambda text: say(f"{session.recipe.name}: {text}"), stop=stop)
+        yield Reporter(warned=lambda text: show(f"{session.recipe.name}: {text}"), stop=stop)
 
     signal.signal(signal.SIGTERM, ask)
-    # Ctrl-C reaches the whole group of processes; the one that started this one decides.
+    # Ctrl-C reaches the whole group of processes; the process that started this one decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     keep_freed_memory()
     try:
         again = f"eosin search --resume {folder}"
-        search = Search.reopen(folder, store, again=again, watch=watch, note=say)
+        search = Search.reopen(folder, store, again=again, watch=watch, note=show)
         work(search, opened(search.folder, search.plan), stop)
     except EosinError as error:
-        say(json.dumps({"error": str(error), "kind": type(error).__name__}))
+        show(json.dumps({"error": str(error), "kind": type(error).__name__}))
         return error.exit_code
     return 0
 

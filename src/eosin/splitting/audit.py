@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import combinations
 from typing import Any, Literal
 
@@ -19,6 +20,7 @@ import numpy.typing as npt
 
 from eosin.data.grid import Rows, field_px, positions, slide_numbers
 from eosin.data.store import PatchStore
+from eosin.splitting.balance import Codes
 from eosin.splitting.fingerprints import (
     Fingerprints,
     fingerprints,
@@ -31,6 +33,7 @@ from eosin.splitting.splits import UNKNOWN_CASES
 
 Severity = Literal["leak", "warning", "hint"]
 Parts = Mapping[str, Rows]
+Bools = npt.NDArray[np.bool_]
 
 _EXAMPLES = 5
 
@@ -46,10 +49,10 @@ class Finding:
     #: Cases for the kinds that are about cases, else patches (pictures for label-conflicts).
     count: int
     sentence: str
-    #: Pairs of rows of the store's index; empty for a finding about names.
-    examples: tuple[tuple[int, int], ...] = ()
     #: Count by pair of parts, such as {"train-test": 12}.
-    pairs: Mapping[str, int] | None = None
+    pairs: Mapping[str, int] = field(default_factory=dict)
+    #: Pairs of rows of the store's index; empty where the finding is about names.
+    examples: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,21 +81,7 @@ class AuditResult:
 
     def to_dict(self) -> dict[str, Any]:
         """The same as plain values, for JSON."""
-        return {
-            "leaking": self.leaking,
-            "findings": [
-                asdict(finding)
-                | {
-                    "pairs": dict(finding.pairs or {}),
-                    "examples": [list(pair) for pair in finding.examples],
-                }
-                for finding in self.findings
-            ],
-            "compared": dict(self.compared),
-            "flat": self.flat,
-            "sparse": self.sparse,
-            "marks": list(self.marks),
-        }
+        return {"leaking": self.leaking, **asdict(self), "marks": list(self.marks)}
 
 
 def audit(store: PatchStore, split: Split, *, fold: int | None = None) -> AuditResult:
@@ -103,20 +92,22 @@ def audit(store: PatchStore, split: Split, *, fold: int | None = None) -> AuditR
     """
     parts = {name: rows for name, rows in split.parts(store, fold).items() if len(rows)}
     rows = np.concatenate([np.zeros(0, np.int64), *parts.values()])
-    part_of = _part_of(store, parts)
+    part_of = np.full(len(store), -1, np.int16)
+    for name, members in parts.items():
+        part_of[members] = PARTS.index(name)
     prints = fingerprints(store, rows)
     groups = same_pictures(store, prints)
-    searched = (
+    findings = (
         shared_cases(store, parts),
         exact_copies(groups, part_of),
         near_copies(store, prints, groups, part_of),
-        touching(store, parts),
+        touching(store, parts, part_of),
         label_conflicts(store, groups),
         unknown_cases(store, parts),
         consecutive_cases(store, parts),
     )
     return AuditResult(
-        findings=tuple(finding for finding in searched if finding),
+        findings=tuple(filter(None, findings)),
         compared={name: len(members) for name, members in parts.items()},
         flat=int(prints.flat.sum()),
         sparse=int(prints.sparse.sum()),
@@ -127,20 +118,22 @@ def shared_cases(store: PatchStore, parts: Parts) -> Finding | None:
     """Cases with patches in more than one part."""
     cases = {name: set(store.cases[rows].tolist()) - {""} for name, rows in parts.items()}
     pairs = {
-        f"{one}-{other}": len(cases[one] & cases[other]) for one, other in combinations(cases, 2)
+        f"{one}-{other}": count
+        for one, other in combinations(cases, 2)
+        if (count := len(cases[one] & cases[other]))
     }
-    everything: set[str] = set().union(*cases.values())
-    shared = [case for case in everything if sum(case in part for part in cases.values()) > 1]
+    every_case: set[str] = set().union(*cases.values())
+    shared = [case for case in every_case if sum(case in part for part in cases.values()) > 1]
     if not shared:
         return None
     sentence = (
-        f"{len(shared):,} of {len(everything):,} cases are in more than one part: "
+        f"{len(shared):,} of {len(every_case):,} cases are in more than one part: "
         f"{first_names(shared)}"
     )
-    return Finding("shared-cases", "leak", len(shared), sentence, pairs=_nonzero(pairs))
+    return Finding("shared-cases", "leak", len(shared), sentence, pairs)
 
 
-def exact_copies(groups: Sequence[Rows], part_of: npt.NDArray[np.int16]) -> Finding | None:
+def exact_copies(groups: Sequence[Rows], part_of: Codes) -> Finding | None:
     """Patches whose picture, turned or not, is in another part as well."""
     pairs = [
         (row, other)
@@ -152,10 +145,7 @@ def exact_copies(groups: Sequence[Rows], part_of: npt.NDArray[np.int16]) -> Find
 
 
 def near_copies(
-    store: PatchStore,
-    prints: Fingerprints,
-    groups: Sequence[Rows],
-    part_of: npt.NDArray[np.int16],
+    store: PatchStore, prints: Fingerprints, groups: Sequence[Rows], part_of: Codes
 ) -> Finding | None:
     """Patches that look like one of another part: close hashes, then pixels that correlate.
 
@@ -170,16 +160,7 @@ def near_copies(
     for early, late in combinations(sorted(set(where.tolist())), 2):
         table, query = busy[where == early], busy[where == late]
         for position in range(8):
-
-            def alike(
-                at: Rows, to: Rows, query: Rows = query, table: Rows = table, turn: int = position
-            ) -> npt.NDArray[np.bool_]:
-                rows, others = prints.rows[query[at]], prints.rows[table[to]]
-                other_picture = (exact[rows] < 0) | (exact[rows] != exact[others])
-                out = np.zeros(len(rows), np.bool_)
-                out[other_picture] = _alike(store, rows[other_picture], others[other_picture], turn)
-                return out
-
+            alike = partial(_alike, store, exact, position, prints.rows[query], prints.rows[table])
             entry = first_near(prints.codes[position, query], prints.codes[0, table], alike)
             rows, others = prints.rows[query[entry >= 0]], prints.rows[table[entry[entry >= 0]]]
             pairs += zip(rows.tolist(), others.tolist(), strict=True)
@@ -187,18 +168,26 @@ def near_copies(
     return _copies("near-copies", "nearly the same picture as one of", pairs, part_of)
 
 
-def _alike(store: PatchStore, rows: Rows, others: Rows, position: int) -> npt.NDArray[np.bool_]:
-    """Whether turning ``rows`` to the position gives the pictures of ``others``: bool [n]."""
+def _alike(
+    store: PatchStore, exact: Rows, position: int, queries: Rows, table: Rows, at: Rows, to: Rows
+) -> Bools:
+    """Whether turning ``queries[at]`` to the position gives pictures like ``table[to]``: bool [n].
+
+    exact: int64 [N], the number of each patch's group of equal pictures or -1; equal ones are not
+    counted here.
+    """
+    rows, others = queries[at], table[to]
     out = np.zeros(len(rows), np.bool_)
-    for start in range(0, len(rows), 4096):
-        block = slice(start, start + 4096)
+    different = np.flatnonzero((exact[rows] < 0) | (exact[rows] != exact[others]))
+    for start in range(0, len(different), 4096):
+        block = different[start : start + 4096]
         small = reduced_pictures(store, rows[block])
         view = np.stack([turned(picture, position) for picture in small]).astype(np.float32)
         out[block] = likeness(view, reduced_pictures(store, others[block])) >= MIN_LIKENESS
     return out
 
 
-def touching(store: PatchStore, parts: Parts) -> Finding | None:
+def touching(store: PatchStore, parts: Parts, part_of: Codes) -> Finding | None:
     """Patches that touch or overlap a patch of another part on the same slide."""
     from scipy.spatial import cKDTree
 
@@ -224,15 +213,7 @@ def touching(store: PatchStore, parts: Parts) -> Finding | None:
         )
         close = np.isfinite(distance)
         pairs += zip(query[close].tolist(), table[nearest[close]].tolist(), strict=True)
-    return _copies("touching", "a neighbor on the slide in", pairs, _part_of(store, parts))
-
-
-def _part_of(store: PatchStore, parts: Parts) -> npt.NDArray[np.int16]:
-    """int16 [N]: index of each patch's part, -1 in none."""
-    part_of = np.full(len(store), -1, np.int16)
-    for name, rows in parts.items():
-        part_of[rows] = PARTS.index(name)
-    return part_of
+    return _copies("touching", "a neighbor on the slide in", pairs, part_of)
 
 
 def label_conflicts(store: PatchStore, groups: Sequence[Rows]) -> Finding | None:
@@ -247,11 +228,11 @@ def label_conflicts(store: PatchStore, groups: Sequence[Rows]) -> Finding | None
         examples.append((int(group[0]), int(other)))
     verb = "has" if len(bad) == 1 else "have"
     sentence = f"{_counted('picture', len(bad))} {verb} two labels for the same pixels"
-    return Finding("label-conflicts", "warning", len(bad), sentence, tuple(examples))
+    return Finding("label-conflicts", "warning", len(bad), sentence, {}, tuple(examples))
 
 
 def unknown_cases(store: PatchStore, parts: Parts) -> Finding | None:
-    """Patches whose case is not in the source, where there is more than one part."""
+    """Patches whose case the source does not give, where there is more than one part."""
     count = sum(int((store.cases[rows] == "").sum()) for rows in parts.values())
     if not count or len(parts) < 2:
         return None
@@ -283,7 +264,7 @@ def consecutive_cases(store: PatchStore, parts: Parts) -> Finding | None:
     return Finding("consecutive-cases", "hint", len(pairs), sentence)
 
 
-def _across(group: Sequence[int], part_of: npt.NDArray[np.int16]) -> list[tuple[int, int]]:
+def _across(group: Sequence[int], part_of: Codes) -> list[tuple[int, int]]:
     """Every row of a group with one row of each earlier part."""
     first: dict[int, int] = {}
     for row in group:
@@ -294,7 +275,7 @@ def _across(group: Sequence[int], part_of: npt.NDArray[np.int16]) -> list[tuple[
 
 
 def _copies(
-    kind: str, what: str, pairs: Sequence[tuple[int, int]], part_of: npt.NDArray[np.int16]
+    kind: str, what: str, pairs: Sequence[tuple[int, int]], part_of: Codes
 ) -> Finding | None:
     """A finding from pairs (row of a later part, row of an earlier part)."""
     if not pairs:
@@ -309,15 +290,11 @@ def _copies(
     ]
     count = len({row for row, _ in pairs})
     examples = tuple(sorted(set(pairs))[:_EXAMPLES])
-    named = {f"{PARTS[a]}-{PARTS[b]}": len(rows) for (a, b), rows in sorted(by_parts.items())}
-    return Finding(kind, "leak", count, "; ".join(phrases), examples, named)
+    counts = {f"{PARTS[a]}-{PARTS[b]}": len(rows) for (a, b), rows in sorted(by_parts.items())}
+    return Finding(kind, "leak", count, "; ".join(phrases), counts, examples)
 
 
 def _counted(noun: str, count: int) -> str:
     """The noun with its number: "1 patch", "2,000 patches"."""
     ending = "" if count == 1 else "es" if noun.endswith("ch") else "s"
     return f"{count:,} {noun}{ending}"
-
-
-def _nonzero(pairs: Mapping[str, int]) -> dict[str, int]:
-    return {name: count for name, count in pairs.items() if count}

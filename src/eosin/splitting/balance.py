@@ -1,4 +1,4 @@
-"""Sharing undivided groups out to parts so that sizes and class shares come close to the targets."""
+"""Undivided groups to parts, so that sizes and class shares come close to the targets."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from eosin.errors import SplitError
+from eosin.records.scored import Floats
+
+#: The part or fold of each group or patch, int16.
+Codes = npt.NDArray[np.int16]
 
 #: Random starts; the best one is then improved by moving and exchanging groups.
 _TRIES = 256
@@ -19,12 +23,10 @@ _CLOSE = 0.01
 _MOST_EXCHANGED = 1000
 
 
-def balanced(
-    contents: npt.NDArray[np.float64], fractions: Sequence[float], *, seed: int
-) -> npt.NDArray[np.int16]:
+def balanced(contents: Floats, fractions: Sequence[float], *, seed: int) -> Codes:
     """The part of every group: int16 [G], each part with about its fraction of every column.
 
-    contents: float64 [G, C], what a group has: patches of each class, patches, itself.
+    contents: float64 [G, C], what a group contains: patches of each class, patches, itself.
     fractions: shares of the parts; they sum to 1 and none is 0.
     The best of many random orders is taken and improved by single moves until none helps, and
     where a part is then still off by more than 1 %, by exchanges of two groups. The score is the
@@ -56,16 +58,12 @@ def balanced(
     return _improve(shares, targets, best)
 
 
-def _sums(
-    shares: npt.NDArray[np.float64], codes: npt.NDArray[np.int16], parts: int
-) -> npt.NDArray[np.float64]:
-    """float64 [parts, C]: what every part has."""
+def _sums(shares: Floats, codes: Codes, parts: int) -> Floats:
+    """float64 [parts, C]: what every part contains."""
     return np.stack([shares[codes == part].sum(axis=0) for part in range(parts)])
 
 
-def _random_start(
-    shares: npt.NDArray[np.float64], fractions: npt.NDArray[np.float64], rng: np.random.Generator
-) -> npt.NDArray[np.int16]:
+def _random_start(shares: Floats, fractions: Floats, rng: np.random.Generator) -> Codes:
     """Groups in random order, cut where the mean share of the columns reaches the fractions."""
     order = rng.permutation(len(shares))
     weight = shares[order].mean(axis=1)
@@ -81,11 +79,7 @@ def _random_start(
     return codes
 
 
-def _improve(
-    shares: npt.NDArray[np.float64],
-    targets: npt.NDArray[np.float64],
-    codes: npt.NDArray[np.int16],
-) -> npt.NDArray[np.int16]:
+def _improve(shares: Floats, targets: Floats, codes: Codes) -> Codes:
     """Make the single move, or else the exchange, that lowers the score most, until none does."""
     codes = codes.copy()
     parts = len(targets)
@@ -116,9 +110,7 @@ def _improve(
     return codes
 
 
-def _by_strata(
-    shares: npt.NDArray[np.float64], fractions: npt.NDArray[np.float64], rng: np.random.Generator
-) -> npt.NDArray[np.int16]:
+def _by_strata(shares: Floats, fractions: Floats, rng: np.random.Generator) -> Codes:
     """Groups with the same main column are shuffled and cut together."""
     codes = np.empty(len(shares), np.int16)
     main = shares.argmax(axis=1)

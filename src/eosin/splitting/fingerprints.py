@@ -22,7 +22,7 @@ from eosin.splitting.near import Codes, Floats, luminance, reduced, spectrum, tu
 #: Standard deviation of the luminance, in gray levels, below which a field is flat: empty glass or
 #: plain color, alike between any two slides. The flattest of 22,237 real tissue patches has 5.6.
 FLAT_BELOW = 3.0
-#: A picture is sparse when more than half of it lies within this many gray levels of its darkest or
+#: A picture is sparse when more than half of it is within this many gray levels of its darkest or
 #: its lightest pixel (a drawn digit), or more than half of its blocks are plain (a rim of tissue on
 #: noisy glass): two such pictures look alike by chance. Of real tissue patches 4 % are sparse.
 _SPARSE_LEVELS = 3.0

@@ -37,7 +37,6 @@ _BANDS, _BAND_BITS = 3, 21
 _REDUCED = 16
 #: Candidates looked at together, which bounds the memory (a few arrays of this length).
 _CHUNK = 1 << 20
-_FIRST_STEP = 1
 
 
 def luminance(patches: npt.NDArray[np.uint8]) -> Floats:
@@ -60,7 +59,7 @@ def _waves(size: int) -> Floats:
 def hashes(waves: Floats) -> Codes:
     """The hash of each picture in its own position: float32 [n, 8, 8] -> uint64 [n].
 
-    63 bits are used: the first frequency is the mean brightness and tells nothing about the picture.
+    63 bits are used: the first frequency is the mean brightness, not the picture.
     """
     signs = (waves > 0).reshape(len(waves), _FREQUENCIES**2)
     signs[:, 0] = False
@@ -99,8 +98,8 @@ def first_near(
 ) -> Indices:
     """For each query an entry of the table that differs in at most ``bits`` bits, or -1.
 
-    queries: uint64 [n]; table: uint64 [m]; the top bit is unused. bits: at most 5. agree: from
-    pairs (queries int64 [p], entries int64 [p]) to those that count, bool [p]; by default all do.
+    queries: uint64 [n]; table: uint64 [m]; the top bit is unused. bits: at most 5. agree: which
+    pairs (queries int64 [p], entries int64 [p]) count, bool [p]; by default all do.
     Returns int64 [n]. A query is done with its first match, so a thousand copies of a picture cost
     no more than one; time grows with n + m while entries spread over the 2^21 values of a band.
 
@@ -109,29 +108,29 @@ def first_near(
     """
     if not 0 <= bits <= MAX_BITS:
         raise ValueError(f"bits is {bits}, must be 0 to {MAX_BITS}")
-    match = np.full(len(queries), -1, np.int64)
+    matches = np.full(len(queries), -1, np.int64)
     for band in range(_BANDS):
         keys = _band(table, band)
         order = np.argsort(keys, kind="stable")
-        begin = np.zeros((1 << _BAND_BITS) + 1, np.int64)
-        np.cumsum(np.bincount(keys, minlength=1 << _BAND_BITS), out=begin[1:])
-        wanted = _band(queries, band)
+        starts = np.zeros((1 << _BAND_BITS) + 1, np.int64)
+        np.cumsum(np.bincount(keys, minlength=1 << _BAND_BITS), out=starts[1:])
+        bands = _band(queries, band)
         for probe in [0, *(1 << bit for bit in range(_BAND_BITS))]:
-            open_ = np.flatnonzero(match < 0)
-            key = wanted[open_] ^ probe
-            first, end = begin[key], begin[key + 1]
-            step = _FIRST_STEP
+            open_ = np.flatnonzero(matches < 0)
+            key = bands[open_] ^ probe
+            first, end = starts[key], starts[key + 1]
+            step = 1
             while True:
                 # One entry of each query, then twice as many of those without a match, and so on.
-                going = (first < end) & (match[open_] < 0)
+                going = (first < end) & (matches[open_] < 0)
                 if not going.any():
                     break
                 open_, first, end = open_[going], first[going], end[going]
                 for at, entry in _expand(first, np.minimum(end - first, step)):
-                    _match(queries, table, open_[at], order[entry], band, bits, agree, match)
+                    _match(queries, table, open_[at], order[entry], band, bits, agree, matches)
                 first = first + step
                 step *= 2
-    return match
+    return matches
 
 
 def _match(
@@ -142,7 +141,7 @@ def _match(
     band: int,
     bits: int,
     agree: Agreement | None,
-    match: Indices,
+    matches: Indices,
 ) -> None:
     """Note the pairs that are close and agree; each pair is looked at in one band only."""
     apart = queries[query] ^ table[row]
@@ -153,8 +152,8 @@ def _match(
     if agree is not None and len(query):
         agreed = agree(query, row)
         query, row = query[agreed], row[agreed]
-    # Backwards, so that the first entry of several is the last one written.
-    match[query[::-1]] = row[::-1]
+    # Backwards, so that the first entry of several is the one that stays.
+    matches[query[::-1]] = row[::-1]
 
 
 def _band(codes: Codes, band: int) -> Indices:
@@ -175,15 +174,6 @@ def _expand(
         slot = np.searchsorted(ends, flat, side="right")
         query = busy[slot]
         yield query, first[query] + flat - (ends[slot] - count[query])
-
-
-def near_codes_plain(
-    queries: Codes, table: Codes, *, bits: int = MAX_BITS
-) -> tuple[Indices, Indices]:
-    """All pairs that are close, by comparing all with all: the reference of ``first_near``."""
-    close = np.bitwise_count(queries[:, None] ^ table[None, :]) <= bits
-    query, row = np.nonzero(close)
-    return query.astype(np.int64), row.astype(np.int64)
 
 
 def likeness(one: Floats, other: Floats) -> Floats:

@@ -126,13 +126,13 @@ class Seen:
 
     def for_others(self, key: str) -> Seen:
         """With digests in place of the names of cases; key: digest of the model's store."""
-        named = pl.col("key") == ""
-        names = self.table.filter(named)["case"].unique().to_list()
+        plain = pl.col("key") == ""
+        names = self.table.filter(plain)["case"].unique().to_list()
         digested = pl.col("case").replace_strict(
             {name: case_digest(name, key) for name in names}, default="", return_dtype=pl.String
         )
-        case = pl.when(named).then(digested).otherwise("case").alias("case")
-        keyed = pl.when(named).then(pl.lit(key)).otherwise("key").alias("key")
+        case = pl.when(plain).then(digested).otherwise("case").alias("case")
+        keyed = pl.when(plain).then(pl.lit(key)).otherwise("key").alias("key")
         return Seen(self.table.with_columns(case, keyed).sort("part", "case", "digest"))
 
     def cases_by_part(self) -> dict[str, tuple[str, ...]]:
@@ -191,21 +191,3 @@ def case_names(run: RunFolder) -> set[str]:
     seen = Seen.of_run(run) if (run / SEEN).exists() else Seen.of_cases({})
     split = read_split(run / "split.csv").names if (run / "split.csv").exists() else ()
     return {*split, *seen.table.filter(pl.col("key") == "")["case"].to_list()} - {""}
-
-
-def seen_table(run: RunFolder) -> pl.DataFrame:
-    """The earlier name of ``Seen.of_run``, until every caller uses the new one."""
-    return Seen.of_run(run).table.drop("key")
-
-
-def read_seen(path: Path) -> pl.DataFrame:
-    """The earlier name of ``Seen.read``, until every caller uses the new one."""
-    return Seen.read(path).table.drop("key")
-
-
-def seen_before(
-    seen: pl.DataFrame, store: PatchStore, rows: Rows | None = None
-) -> tuple[list[str], int]:
-    """The earlier name of ``Seen.overlap``, until every caller uses the new one."""
-    shared = Seen(seen.with_columns(key=pl.lit(""))).overlap(store, rows)
-    return list(shared.cases), shared.patches

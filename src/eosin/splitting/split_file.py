@@ -29,9 +29,11 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from eosin.data.grid import Rows
 from eosin.data.store import PatchStore
 from eosin.errors import SplitError, closest
 from eosin.folders import whole_file
+from eosin.splitting.balance import Codes
 
 FORMAT = 1
 PARTS = ("train", "val", "test")
@@ -58,7 +60,7 @@ class Split:
     #: What ``codes`` counts: one code a case, in the order of ``names``, or one a patch.
     unit: Literal["case", "patch"]
     #: int16 [len(names)] or [N]: index into PARTS, or the fold; OUT where left out.
-    codes: npt.NDArray[np.int16]
+    codes: Codes
     #: Case names; empty where the unit is a patch.
     names: tuple[str, ...] = ()
     #: Number of folds; 0 where ``codes`` are parts.
@@ -66,14 +68,14 @@ class Split:
     seed: int | None = None
     #: Known to put one case on both sides.
     leaking: bool = False
-    #: Facts for whoever made the split.
+    #: Sentences for whoever made the split.
     notes: tuple[str, ...] = ()
     #: Sentences that every later output must carry.
     marks: tuple[str, ...] = ()
     #: Further header lines, such as the fractions.
-    facts: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
 
-    def patch_codes(self, store: PatchStore) -> npt.NDArray[np.int16]:
+    def patch_codes(self, store: PatchStore) -> Codes:
         """int16 [N]: index of the part (or the fold) of every patch; OUT where left out.
 
         Raises SplitError when the split was made for another store.
@@ -92,7 +94,7 @@ class Split:
             return self.codes
         return by_name(store.cases, dict(zip(self.names, self.codes.tolist(), strict=True)))
 
-    def parts(self, store: PatchStore, fold: int | None = None) -> dict[str, npt.NDArray[np.int64]]:
+    def parts(self, store: PatchStore, fold: int | None = None) -> dict[str, Rows]:
         """Rows of the store: {"train", "val", "test"} -> int64 [n], ascending, disjoint.
 
         fold: for a split into folds, the one to test on; the next one validates, the rest trains.
@@ -113,15 +115,15 @@ class Split:
             masks = {"train": known & ~test & ~val, "val": val, "test": test}
         elif fold is not None:
             raise SplitError(
-                f"fold {fold} was asked for, but a split of scheme {self.scheme} has none"
+                f"fold {fold} was requested, but a split of scheme {self.scheme} has none"
             )
         else:
             masks = {name: codes == code for code, name in enumerate(PARTS)}
         return {name: np.flatnonzero(mask) for name, mask in masks.items()}
 
 
-def by_name(cases: npt.NDArray[np.str_], codes: Mapping[str, int]) -> npt.NDArray[np.int16]:
-    """Spread a code per case over the patches: int16 [N]; OUT for a case that is not named.
+def by_name(cases: npt.NDArray[np.str_], codes: Mapping[str, int]) -> Codes:
+    """Spread a code per case over the patches: int16 [N]; OUT for a case that is not listed.
 
     >>> by_name(np.array(["a", "b", "a"]), {"a": 2}).tolist()
     [2, -1, 2]
@@ -156,7 +158,7 @@ def split_text(split: Split) -> str:
     head += [("store", split.store_digest), ("leaking", "yes" if split.leaking else "no")]
     if split.folds:
         head.append(("folds", str(split.folds)))
-    head += sorted(split.facts.items())
+    head += sorted(split.headers.items())
     head += [("note", note) for note in split.notes] + [("mark", mark) for mark in split.marks]
     out.write(f"# eosin split {FORMAT}\n")
     out.writelines(f"# {key}: {' '.join(value.split())}\n" for key, value in head)
@@ -233,7 +235,7 @@ def read_split(path: str | os.PathLike[str]) -> Split:
         leaking=leaking == "yes",
         notes=tuple(head.get("note", ())),
         marks=tuple(head.get("mark", ())),
-        facts={key: values[0] for key, values in head.items() if key not in known},
+        headers={key: values[0] for key, values in head.items() if key not in known},
     )
 
 
@@ -280,9 +282,7 @@ def fold_code(word: str, folds: int, source: Path, line: int) -> int:
     return int(word)
 
 
-def read_table(
-    source: Path,
-) -> tuple[dict[str, list[str]], Iterator[tuple[int, tuple[str, str]]]]:
+def read_table(source: Path) -> tuple[dict[str, list[str]], Iterator[tuple[int, tuple[str, str]]]]:
     """The header lines as key -> values, and (line, (first, second)) for every row.
 
     The column names come first.

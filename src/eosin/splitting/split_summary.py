@@ -26,7 +26,7 @@ class PartSummary(NamedTuple):
 
 
 def summarize(split: Split, store: PatchStore, fold: int | None = None) -> list[PartSummary]:
-    """Cases, patches and classes of every part, or of every fold where no ``fold`` is given.
+    """Cases, patches and classes of every part, or of every fold where ``fold`` is not given.
 
     A last row "out" counts what is left out; it is missing where nothing is.
     """
@@ -42,15 +42,13 @@ def summarize(split: Split, store: PatchStore, fold: int | None = None) -> list[
 
 
 def _summary(name: str, store: PatchStore, rows: npt.NDArray[np.int64]) -> PartSummary:
-    counts = np.bincount(store.labels[rows], minlength=len(store.classes))
+    counts = np.bincount(store.labels[rows], minlength=len(store.classes)).tolist()
     cases = np.unique(store.cases[rows])
-    return PartSummary(
-        name, int((cases != "").sum()), len(rows), tuple(int(count) for count in counts)
-    )
+    return PartSummary(name, int((cases != "").sum()), len(rows), tuple(counts))
 
 
 def header_of(split: Split) -> dict[str, Any]:
-    """What is known of a split, without its rows, for JSON."""
+    """What a split has besides its rows, for JSON."""
     return {
         "scheme": split.scheme,
         "seed": split.seed,
@@ -59,7 +57,7 @@ def header_of(split: Split) -> dict[str, Any]:
         "folds": split.folds or None,
         "notes": list(split.notes),
         "marks": list(split.marks),
-        **split.facts,
+        **split.headers,
     }
 
 

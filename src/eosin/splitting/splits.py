@@ -1,23 +1,25 @@
 """Ways to split a store: by case, published lists, folds, a file, by patch, as given.
 
-Each is a pure function of the store and its options and returns a ``Split``. A case is never
-divided where it is known; where it is not, the split has a mark.
+Each is a pure function of the store and its options and returns a ``Split``. A case stays together
+wherever it is known; where it is not, the split carries a mark.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
-import numpy.typing as npt
 
+from eosin.data.grid import Rows
+from eosin.data.published import published_parts
 from eosin.data.store import PatchStore
 from eosin.errors import SplitError, closest
-from eosin.splitting.balance import balanced
-from eosin.splitting.published import published_parts
+from eosin.records.scored import Floats
+from eosin.splitting.balance import Codes, balanced
 from eosin.splitting.split_file import (
     OUT,
     PARTS,
@@ -25,17 +27,8 @@ from eosin.splitting.split_file import (
     by_name,
     first_names,
     part_code,
-    read_split,
     read_table,
-    write_split,
 )
-from eosin.splitting.split_summary import PartSummary, header_of, missing_classes, summarize
-
-__all__ = [
-    "OUT", "PARTS", "PartSummary", "Split", "by_case", "by_file", "by_folds", "by_given",
-    "by_patch", "by_published", "header_of", "missing_classes", "read_split", "summarize",
-    "write_split",
-]  # fmt: skip
 
 UNKNOWN_CASES = (
     "cases are unknown: patches of one case may be in several parts, so figures may be too good"
@@ -46,7 +39,7 @@ PATCH_RANDOM = (
 SHARED_CASES = "cases are on both sides of the split, so every figure is too good"
 
 
-def groups_of(store: PatchStore) -> npt.NDArray[np.int64]:
+def groups_of(store: PatchStore) -> Rows:
     """int64 [N]: what must stay together: the case, else the slide, else the patch alone."""
     if not len(store):
         return np.zeros(0, np.int64)
@@ -56,7 +49,7 @@ def groups_of(store: PatchStore) -> npt.NDArray[np.int64]:
         rows = np.char.add("r", np.arange(len(store)).astype(np.str_))
         fallback = np.where(slides != "", np.char.add("s", slides), rows)
         names = np.where(names != "", names, fallback)
-    inverse: npt.NDArray[np.int64] = np.unique(names, return_inverse=True)[1]
+    inverse: Rows = np.unique(names, return_inverse=True)[1]
     return inverse
 
 
@@ -89,22 +82,22 @@ def parse_fractions(text: str) -> tuple[float, float, float]:
 def by_case(
     store: PatchStore, *, fractions: Sequence[float] = (0.6, 0.2, 0.2), seed: int = 42
 ) -> Split:
-    """Whole cases to train, validation and test, close to the shares asked for in every class.
+    """Complete cases to train, validation and test, close to the requested shares in every class.
 
     fractions: shares of train, validation and test; they sum to 1.
     Raises SplitError when there are fewer cases than parts.
     """
-    wanted = [code for code, share in enumerate(fractions) if share > 0]
+    used = [code for code, share in enumerate(fractions) if share > 0]
     groups = groups_of(store)
-    codes = np.array(wanted, np.int16)[
-        balanced(_contents(store, groups), [fractions[code] for code in wanted], seed=seed)
+    codes = np.array(used, np.int16)[
+        balanced(_contents(store, groups), [fractions[code] for code in used], seed=seed)
     ]
-    facts = {"fractions": "/".join(f"{100 * share:g}" for share in fractions)}
-    return _finish(store, "case", codes[groups], seed=seed, facts=facts)
+    headers = {"fractions": "/".join(f"{100 * share:g}" for share in fractions)}
+    return _finish(store, "case", codes[groups], seed=seed, headers=headers)
 
 
 def by_folds(store: PatchStore, *, k: int = 5, seed: int = 42) -> Split:
-    """Whole cases to k folds of about equal size and class shares, for cross-validation.
+    """Complete cases to k folds of about equal size and class shares, for cross-validation.
 
     k: number of folds, at least 3 (one tests, the next validates, the rest trains).
     Raises SplitError for fewer than 3 folds, or fewer cases than folds.
@@ -121,7 +114,7 @@ def by_folds(store: PatchStore, *, k: int = 5, seed: int = 42) -> Split:
 def by_published(store: PatchStore, *, unlisted: str = "out") -> Split:
     """The published lists of the breast-histopathology archive.
 
-    unlisted: what becomes of cases in no list: "out" (left out) or "train" (marked from then on).
+    unlisted: what is done with cases in no list: "out" (left out) or "train" (marked from then on).
     Raises SplitError when no case of the store is in a list, or ``unlisted`` is another word.
     """
     if unlisted not in ("out", "train"):
@@ -157,7 +150,7 @@ def by_published(store: PatchStore, *, unlisted: str = "out") -> Split:
                 "so figures do not compare with published ones"
             )
     return _finish(
-        store, "published", by_name(store.cases, codes), facts={"unlisted": unlisted},
+        store, "published", by_name(store.cases, codes), headers={"unlisted": unlisted},
         notes=notes, marks=marks,
     )  # fmt: skip
 
@@ -180,7 +173,7 @@ def by_patch(store: PatchStore, *, seed: int = 42) -> Split:
     codes[test] = PARTS.index("test")
     return _finish(
         store, "patch", codes, seed=seed, unit="patch", leaking=True, marks=[PATCH_RANDOM],
-        facts={"fractions": "60/15/25"},
+        headers={"fractions": "60/15/25"},
     )  # fmt: skip
 
 
@@ -245,14 +238,14 @@ def by_file(store: PatchStore, path: str | os.PathLike[str]) -> Split:
         )
     assigned = np.array([codes.get(name, OUT) for name in names], np.int16)
     if not (assigned == 0).any():
-        raise SplitError(f"{file} puts nothing into train")
-    return _finish(store, "file", assigned, facts={"file": file.name})
+        raise SplitError(f"{file} assigns nothing to train")
+    return _finish(store, "file", assigned, headers={"file": file.name})
 
 
 def _finish(
     store: PatchStore,
     scheme: str,
-    codes: npt.NDArray[np.int16],
+    codes: Codes,
     *,
     seed: int | None = None,
     unit: str = "case",
@@ -260,7 +253,7 @@ def _finish(
     leaking: bool = False,
     notes: Sequence[str] = (),
     marks: Sequence[str] = (),
-    facts: dict[str, str] | None = None,
+    headers: Mapping[str, str] = MappingProxyType({}),
 ) -> Split:
     """A Split of per-patch codes, kept by case where no case is divided; else by patch."""
     names, first, inverse = np.unique(store.cases, return_index=True, return_inverse=True)
@@ -272,36 +265,32 @@ def _finish(
     if shared and not leaking:
         leaking = True
         marks.append(f"{shared:,} of {len(names):,} {SHARED_CASES}")
-    by_cases = unit == "case" and store.cases_known and not len(torn)
+    by_case_only = unit == "case" and store.cases_known and not len(torn)
     return Split(
         scheme=scheme,
         store_digest=store.digest,
-        unit="case" if by_cases else "patch",
-        codes=(codes[first] if by_cases else codes).astype(np.int16),
-        names=tuple(str(name) for name in names) if by_cases else (),
+        unit="case" if by_case_only else "patch",
+        codes=(codes[first] if by_case_only else codes).astype(np.int16),
+        names=tuple(str(name) for name in names) if by_case_only else (),
         folds=folds,
         seed=seed,
         leaking=leaking,
         notes=tuple(notes),
         marks=tuple(marks),
-        facts=facts or {},
+        headers=dict(headers),
     )
 
 
-def _shared(cases: npt.NDArray[np.int64], codes: npt.NDArray[np.int16]) -> int:
+def _shared(cases: Rows, codes: Codes) -> int:
     """How many of the cases, int64 [n], have patches in more than one part (OUT is none)."""
     pairs = np.unique(np.stack([cases, codes])[:, codes != OUT], axis=1)
     return int((np.bincount(pairs[0]) > 1).sum()) if pairs.size else 0
 
 
-def _contents(
-    store: PatchStore,
-    groups: npt.NDArray[np.int64],
-    rows: npt.NDArray[np.int64] | None = None,
-) -> npt.NDArray[np.float64]:
+def _contents(store: PatchStore, groups: Rows, rows: Rows | None = None) -> Floats:
     """float64 [G, K + 2]: a group's patches of each class, its patches, and itself.
 
-    groups: int64 [n], the group of each of ``rows`` (by default of all patches).
+    groups: int64 [n], the group of each of ``rows`` (of all patches by default).
     """
     labels = store.labels if rows is None else store.labels[rows]
     classes = len(store.classes)

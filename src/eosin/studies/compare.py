@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from eosin.evaluation.definitions import NAMES
 from eosin.evaluation.intervals import LEVEL, resampling_units
 from eosin.evaluation.paired import Paired, paired_differences, sentence
 from eosin.evaluation.summary import FEW_CASES
+from eosin.records.model import INTENDED_USE
 from eosin.runs import RunFolder
 from eosin.splitting.split_file import first_names
 from eosin.studies import markdown
@@ -101,7 +103,7 @@ def compare(
             "seed": seed,
             "p": P_VALUE,
         },
-        "intended_use": "Research and education only, not for diagnosis.",
+        "intended_use": INTENDED_USE,
     }
     if folder is not None:
         _write(Path(folder), result)
@@ -150,13 +152,8 @@ def _matched(entries: Sequence[Entry]) -> tuple[list[Rows], list[str] | None]:
 
 def _unique(keys: Sequence[Any]) -> dict[Any, int]:
     """Key -> row; keys that occur twice are ambiguous and left out."""
-    result: dict[Any, int] = {}
-    twice = set()
-    for row, key in enumerate(keys):
-        if key in result:
-            twice.add(key)
-        result[key] = row
-    return {key: row for key, row in result.items() if key not in twice}
+    counts = Counter(keys)
+    return {key: row for row, key in enumerate(keys) if counts[key] == 1}
 
 
 def _nothing_shared(entries: Sequence[Entry]) -> str:
@@ -202,7 +199,7 @@ def _marks(
 ) -> list[str]:
     """The marks of every output; refuses runs that have learned from what is compared on."""
     texts = dict.fromkeys(mark for entry in entries for mark in entry.marks)
-    # What holds for all is said once, and first.
+    # What all runs share is listed once, and first.
     marks = [text for text in texts if all(text in entry.marks for entry in entries)]
     marks += [
         f"{entry.name}: {text}" for entry in entries for text in entry.marks if text not in marks
@@ -229,23 +226,18 @@ def _marks(
 
 
 def _sentences(result: Paired, entries: Sequence[Entry], on: str, cases: int) -> list[str]:
-    texts = []
-    few = f"{cases} cases" if 0 < cases < FEW_CASES else ""
     names = next(iter(result.differences.values()))
     key = "auroc" if "auroc" in names else "macro_auroc"
-    for name, row in result.differences.items():
-        texts.append(
-            sentence(
-                name,
-                entries[0].name,
-                row[key],
-                what=NAMES[key],
-                on=on,
-                widened_level=result.widened_level if len(result.differences) > 1 else None,
-                few=few,
-            )
-        )
-    return texts
+    options: dict[str, Any] = {
+        "what": NAMES[key],
+        "on": on,
+        "widened_level": result.widened_level if len(result.differences) > 1 else None,
+        "few": f"{cases} cases" if 0 < cases < FEW_CASES else "",
+    }
+    return [
+        sentence(name, entries[0].name, row[key], **options)
+        for name, row in result.differences.items()
+    ]
 
 
 def _warnings(
@@ -298,7 +290,7 @@ def _write(folder: Path, result: dict[str, Any]) -> None:
 
 
 def page(result: dict[str, Any]) -> str:
-    """The comparison as Markdown: sentences, tables, what to bear in mind."""
+    """The comparison as Markdown: sentences, tables and warnings."""
     lines = markdown.paragraphs(result["sentences"])
     for name, rows in difference_rows(result).items():
         columns = ["figure", result["reference"], name, "difference", "95 % interval", "p"]

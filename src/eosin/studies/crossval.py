@@ -19,6 +19,7 @@ import numpy.typing as npt
 import polars as pl
 
 from eosin.config import Recipe
+from eosin.data.published import published_cases
 from eosin.data.store import PatchStore
 from eosin.errors import SplitError
 from eosin.evaluation.decisions import choose_threshold
@@ -27,26 +28,13 @@ from eosin.evaluation.metrics import predicted
 from eosin.folders import whole_file
 from eosin.records.points import OperatingPoint
 from eosin.records.scored import Scored
-from eosin.splitting.published import published_cases
 from eosin.splitting.split_summary import missing_classes
 from eosin.splitting.splits import by_folds, groups_of
 from eosin.studies.answers import measured
 from eosin.studies.drawings import suspects_gallery
 from eosin.studies.plan import Plan, identity
 from eosin.studies.pooled import intervals_of, spread, values_of
-from eosin.studies.study import (
-    Done,
-    Job,
-    Note,
-    PlannedRun,
-    Study,
-    StudyResult,
-    Watch,
-    check_classes,
-    marks_of,
-    silent,
-    unwatched,
-)
+from eosin.studies.study import Done, Job, PlannedRun, Study, StudyResult, check_classes, marks_of
 from eosin.training.session import Session
 from eosin.trust.literature import compare_with_published
 from eosin.trust.suspects import find_suspects
@@ -90,31 +78,26 @@ def crossval(
     seeds: int = 1,
     split_seed: int = 42,
     allow_leaks: bool = False,
-    force: bool = False,
     replicates: int = 2000,
-    again: str = "eosin crossval",
-    watch: Watch = unwatched,
-    note: Note = silent,
+    **options: Any,
 ) -> StudyResult:
     """Train and test k folds by case with every training seed; called again, it resumes.
 
-    k: folds, at least 3; seeds: training seeds, the recipe's and the following ones; again: the
-    command that resumes, for the sentence at Ctrl-C; watch, note: who is shown the progress.
+    k: folds, at least 3; seeds: training seeds, the recipe's and the following ones; options:
+    force, again, watch and note, as for `Study.open`.
     Raises SplitError or StoreError where the store cannot be divided, UserError where the folder
     contains something else, StoppedError at Ctrl-C, FailureError where not one run finished.
     """
     _check(store, k)
     split = by_folds(store, k=k, seed=split_seed)
     settings = {"k": k, "split_seed": split_seed}
-    study = Study.open(
-        folder, store, Plan("crossval", identity(store), recipe, settings, seeds),
-        force=force, again=again, watch=watch, note=note,
-    )  # fmt: skip
+    plan = Plan("crossval", identity(store), recipe, settings, seeds)
+    study = Study.open(folder, store, plan, **options)
     numbers = [recipe.seed + i for i in range(seeds)]
-    options = {"allow_leaks": allow_leaks}
+    allowed = {"allow_leaks": allow_leaks}
 
     def trained(name: str, seed: int, fold: int) -> Session:
-        planned = PlannedRun(name, split, recipe.changed(seed=seed), fold, options)
+        planned = PlannedRun(name, split, recipe.changed(seed=seed), fold, allowed)
         session = study.trained(planned)
         # Here, so that a damaged model costs its own run only.
         measured(session)
@@ -126,7 +109,7 @@ def crossval(
         for fold in range(k)
         for name in [f"seed{seed}-fold{fold}"]
     ).some()
-    note("computing figures and intervals")
+    study.note("computing figures and intervals")
     folds = [each for fold in range(k) if (each := _fold(store, done, fold, numbers)) is not None]
     result = _result(study, done, folds, numbers, replicates)
     result["warnings"] = [
@@ -212,11 +195,8 @@ def _result(
     for seed in seeds:
         complete = [fold for fold in folds if seed in fold.probs]
         if len(complete) == k:
-            joined = [
-                np.concatenate([store.labels[fold.rows] for fold in complete]),
-                np.concatenate([fold.probs[seed] for fold in complete]),
-                np.concatenate([fold.seed_called[seed] for fold in complete]),
-            ]
+            answers = ((store.labels[f.rows], f.probs[seed], f.seed_called[seed]) for f in complete)
+            joined = map(np.concatenate, zip(*answers, strict=True))
             per_seed.append({"seed": seed, "figures": values_of(*joined)})
     # In the order of predictions.parquet, so that suspects.csv agrees among equals.
     order = np.argsort(rows)
@@ -262,7 +242,9 @@ def _result(
         per_fold=per_fold,
         per_seed=per_seed,
         spread={
-            "folds": spread([_values(row["figures"]) for row in per_fold]),
+            "folds": spread(
+                [{name: each["value"] for name, each in r["figures"].items()} for r in per_fold]
+            ),
             "seeds": spread([row["figures"] for row in per_seed]),
         },
         published=compare_with_published(
@@ -274,10 +256,6 @@ def _result(
         ),
     )  # fmt: skip
     return result
-
-
-def _values(figures: dict[str, dict[str, float | None]]) -> dict[str, float | None]:
-    return {name: each["value"] for name, each in figures.items()}
 
 
 def _fold_row(store: PatchStore, fold: _Fold, replicates: int) -> dict[str, Any]:
@@ -307,13 +285,12 @@ def _write(
         with whole_file(path) as temporary:
             table.write_parquet(temporary)
 
-    def gallery(path: Path) -> None:
-        suspects_gallery(store, suspects, path, result["marks"])
-
     files: dict[str, str | Callable[[Path], object] | None] = {
         "predictions.parquet": predictions,
         "suspects.csv": _suspects(store, table).write_csv(),
-        "suspects.png": gallery if suspects["rows"] else None,
+        "suspects.png": partial(suspects_gallery, store, suspects, marks=result["marks"])
+        if suspects["rows"]
+        else None,
     }
     return study.write(result, files)
 
@@ -330,9 +307,9 @@ def _predictions(store: PatchStore, folds: Sequence[_Fold], seeds: Sequence[int]
             columns[f"p_{name}"] = pl.Series(fold.prob[:, place])
         for seed in seeds:
             for place, name in enumerate(store.classes):
-                given = fold.probs.get(seed)
+                prob = fold.probs.get(seed)
                 columns[f"p_{name}_seed{seed}"] = (
-                    pl.lit(None, pl.Float64) if given is None else pl.Series(given[:, place])
+                    pl.lit(None, pl.Float64) if prob is None else pl.Series(prob[:, place])
                 )
         cut = None if fold.threshold is None else float(fold.threshold)
         columns["threshold"] = pl.lit(cut, pl.Float64)

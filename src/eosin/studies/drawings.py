@@ -1,4 +1,4 @@
-"""Pictures of a study: patches with words under them, and the gap as pairs of dots."""
+"""Pictures of a study: patches with captions, and the gap as pairs of dots."""
 
 from __future__ import annotations
 
@@ -29,70 +29,38 @@ def suspects_gallery(
     suspects: the key "suspects" of crossval.json, its rows naming rows of the store.
     """
     rows = suspects["rows"]
-    captions = [
-        (
-            row["case"] or "case unknown",
-            f"labeled {row['label']}",
-            f"{row['suggested']} {row['probability']:.3f}",
-        )
-        for row in rows
-    ]
     shown = "" if len(rows) == suspects["total"] else f", the {len(rows)} most contradicted shown"
-    return patch_sheet(
-        store,
-        [row["patch"] for row in rows],
-        captions,
-        path,
-        title=f"Label suspects of {store.path.name}",
-        subtitle=f"{suspects['total']:,} of {suspects['of']:,} patches{shown}; under each its "
-        "case, its label, and the class that the out-of-fold model gives with its probability. "
-        "For a person to look at: nothing was removed or relabeled.",
-        marks=marks,
-    )
-
-
-def patch_sheet(
-    store: PatchStore,
-    rows: Sequence[int],
-    captions: Sequence[Sequence[str]],
-    path: Path_,
-    *,
-    title: str,
-    subtitle: str = "",
-    marks: Sequence[str] = (),
-) -> Path:
-    """Draw patches in lines of eight, each with up to three lines of words under it.
-
-    rows: rows of the store; captions: one a patch, the last line in bold. Raises ValueError
-    where the lengths differ or there is nothing to draw.
-    """
-    if not len(rows) or len(rows) != len(captions):
-        raise ValueError(f"{len(rows)} patches with {len(captions)} captions cannot be drawn")
-    sheet, places = _sheet(store, rows)
+    sheet, places = _sheet(store, [row["patch"] for row in rows])
     high, wide = sheet.shape[:2]
-    panel_in = (_WIDTH_IN - _SIDE_IN - 0.3) * high / wide
     figure, (axes,) = canvas(
-        title,
-        subtitle,
+        f"Label suspects of {store.path.name}",
+        f"{suspects['total']:,} of {suspects['of']:,} patches{shown}; under each its case, its "
+        "label, and the class that the out-of-fold model gives with its probability. For a person "
+        "to look at: nothing was removed or relabeled.",
         marks=_short(marks),
         width_in=_WIDTH_IN,
-        height_in=panel_in + 1.75,
+        height_in=(_WIDTH_IN - _SIDE_IN - 0.3) * high / wide + 1.75,
         side_in=_SIDE_IN,
         foot_in=0.3,
     )
     axes.imshow(sheet, interpolation="antialiased", extent=(0, wide, high, 0), aspect="equal")
     axes.set_anchor("NW")
     axes.set_axis_off()
-    for (x, y), lines in zip(places, captions, strict=True):
-        for number, text in enumerate(lines):
-            last = number == len(lines) - 1
+    for (x, y), row in zip(places, rows, strict=True):
+        suggested = f"{row['suggested']} {row['probability']:.3f}"
+        captions = (
+            (row["case"] or "case unknown", INK, "normal"),
+            (f"labeled {row['label']}", QUIET, "normal"),
+            (suggested, MARK, "bold"),
+        )
+        for number, (text, color, weight) in enumerate(captions):
             axes.text(
                 x + _TILE_PX / 2,
                 y + 11 + 15 * number,
                 _fitting(text),
-                color=MARK if last else INK if not number else QUIET,
+                color=color,
                 fontsize=7.6,
-                fontweight="bold" if last else "normal",
+                fontweight=weight,
                 ha="center",
                 va="center",
                 parse_math=False,
@@ -188,7 +156,7 @@ def gap_dots(path: Path_, result: Mapping[str, Any]) -> Path:
 
 def _difference_words(difference: Mapping[str, Any]) -> str:
     if difference["value"] is None:
-        return "no difference can be given"
+        return "the difference is not defined"
     side = "higher" if difference["value"] >= 0 else "lower"
     words = f"patch-random {side} by {abs(difference['value']):.3f}"
     if difference["low"] is not None:

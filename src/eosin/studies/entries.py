@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ import polars as pl
 
 from eosin.data.store import PatchStore
 from eosin.errors import RunError, StoreError
+from eosin.records.marks import Mark
 from eosin.runs import RunFolder
 
 Floats = npt.NDArray[np.float64]
@@ -35,7 +36,7 @@ class Entry:
     #: Pixel digests of the patches that the run has learned from.
     pixels: frozenset[str]
     marks: tuple[str, ...]
-    #: What the interval does not hold: "one training run", "mean of 3 training seeds".
+    #: What the interval does not include: "one training run", "mean of 3 training seeds".
     training: str
 
     def probabilities(self, rows: npt.NDArray[np.int64]) -> Floats:
@@ -49,16 +50,12 @@ def read_entries(paths: Sequence[str | Path]) -> list[Entry]:
 
     Raises RunError where a folder is none of the three kinds, was not evaluated, or is damaged.
     """
-    given = [Path(path) for path in paths]
-    resolved = [path.resolve() for path in given]
+    resolved = [Path(path).resolve() for path in paths]
     for place, path in enumerate(resolved):
         if path in resolved[:place]:
-            raise RunError(f"{given[place]} is listed twice; a run cannot be compared with itself")
-    entries = [_read(path) for path in given]
-    names = _names(resolved)
-    return [
-        Entry(**{**vars(entry), "name": name}) for entry, name in zip(entries, names, strict=True)
-    ]
+            raise RunError(f"{paths[place]} is listed twice; a run cannot be compared with itself")
+    entries = [_read(Path(path)) for path in paths]
+    return [replace(e, name=name) for e, name in zip(entries, _names(resolved), strict=True)]
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
@@ -81,30 +78,27 @@ def _read(path: Path) -> Entry:
         return _entry(path, "crossval")
     if (path / "evaluation.json").is_file():
         return _entry(path, "run")
-    if (path / "gap.json").is_file():
-        raise RunError(f"{path} is a study of the gap, which has compared its own runs: gap.md")
-    if (path / "plan.json").is_file():
-        raise RunError(
-            f"{path} is a study without a result yet; run its command again to resume it"
-        )
-    if (path / "recipe.toml").is_file():
-        raise RunError(f"{path} has not been evaluated; first run: eosin evaluate {path}")
-    raise RunError(
-        f"{path} is neither an evaluated run nor a cross-validation (it has no evaluation.json "
-        "and no crossval.json)"
-    )
+    reasons = {
+        "gap.json": "is a study of the gap, which has compared its own runs: gap.md",
+        "plan.json": "is a study without a result yet; run its command again to resume it",
+        "recipe.toml": f"has not been evaluated; first run: eosin evaluate {path}",
+        "": "is neither an evaluated run nor a cross-validation (it has no evaluation.json and no "
+        "crossval.json)",
+    }
+    raise RunError(f"{path} {next(why for name, why in reasons.items() if (path / name).exists())}")
 
 
 def _entry(path: Path, kind: str) -> Entry:
     file = "crossval.json" if kind == "crossval" else "evaluation.json"
     content = RunFolder(path).read_json(file)
     try:
-        classes, marks = (tuple(map(str, content[key])) for key in ("classes", "marks"))
+        classes = tuple(map(str, content["classes"]))
+        marks = tuple(str(Mark.read(mark)) for mark in content["marks"])
         where, digest = (str(content["store"][key]) for key in ("path", "digest"))
         seeds = len(content["seeds"]) if kind == "crossval" else 1
         part = str(content["part"]) if kind == "run" else ""
         threshold = (content.get("threshold") or {}).get("value")
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         again = "run its command again" if kind == "crossval" else "evaluate again"
         raise RunError(f"{path / file} lacks {error}; {again}") from None
     table = _table(path, classes)
@@ -117,7 +111,7 @@ def _entry(path: Path, kind: str) -> Entry:
         table = table.with_columns(threshold=pl.lit(threshold, pl.Float64))
         table = table.filter(pl.col("part") == part).drop("part")
         run = path if (path / "seen.parquet").is_file() else Path(str(content.get("run", path)))
-        # Measured on validation, a run has still not trained on it; its figures carry a mark.
+        # A run that is measured on validation has not trained on it; its figures carry a mark.
         cases, pixels = _learned(run, len(table) if part == "val" else 0)
     return Entry(
         path.name, path, kind, classes, table, where, digest, cases, pixels, marks, training
@@ -126,15 +120,15 @@ def _entry(path: Path, kind: str) -> Entry:
 
 def _table(path: Path, classes: Sequence[str]) -> pl.DataFrame:
     file = path / "predictions.parquet"
-    wanted = ["patch", "case", "label", *(f"p_{name}" for name in classes)]
+    columns = ["patch", "case", "label", *(f"p_{name}" for name in classes)]
     try:
         table = pl.read_parquet(file)
         extra = [name for name in ("part", "threshold") if name in table.columns]
-        result = table.select([*wanted, *extra])
+        result = table.select([*columns, *extra])
     except (OSError, pl.exceptions.PolarsError) as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise RunError(f"{file} cannot be read ({first}); evaluate again") from None
-    if result.select(pl.any_horizontal(pl.col(wanted).is_null().any())).item():
+    if result.select(pl.any_horizontal(pl.col(columns).is_null().any())).item():
         raise RunError(f"{file} lacks values of some patches; evaluate again")
     if result["patch"].n_unique() != len(result) and "part" not in extra:
         raise RunError(f"{file} lists a patch twice; evaluate again")

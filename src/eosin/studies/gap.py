@@ -14,7 +14,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from eosin.config import Recipe
 from eosin.data.store import MADE_UP, PatchStore
@@ -31,19 +30,7 @@ from eosin.studies.drawings import gap_dots
 from eosin.studies.gap_page import page, sentence
 from eosin.studies.nested import METHOD, Arm, nested_differences
 from eosin.studies.plan import Plan, identity
-from eosin.studies.study import (
-    Done,
-    Job,
-    Note,
-    PlannedRun,
-    Study,
-    StudyResult,
-    Watch,
-    check_classes,
-    marks_of,
-    silent,
-    unwatched,
-)
+from eosin.studies.study import Done, Job, PlannedRun, Study, StudyResult, check_classes, marks_of
 from eosin.training.session import Session
 
 #: Shares of train, validation and test: those of the tutorial, a fifth of its training part taken
@@ -62,29 +49,25 @@ def gap(
     *,
     seeds: int = 3,
     allow_leaks: bool = False,
-    force: bool = False,
     replicates: int = 2000,
-    again: str = "eosin gap",
-    watch: Watch = unwatched,
-    note: Note = silent,
+    **options: Any,
 ) -> StudyResult:
     """Train under both splits with every seed and measure the difference; called again it resumes.
 
     seeds: how many; the recipe's seed and the following ones decide split and training alike;
-    allow_leaks: of the case-disjoint split (copies in two cases); again: the command that resumes.
+    allow_leaks: of the case-disjoint split (copies in two cases); options: force, again, watch and
+    note, as for `Study.open`.
     Raises StoreError or SplitError where cases are unknown or too few, UserError where the folder
     contains something else, StoppedError at Ctrl-C, FailureError where no seed finished both runs.
     """
     _check(store)
-    study = Study.open(
-        folder, store, Plan("gap", identity(store), recipe, {"fractions": list(FRACTIONS)}, seeds),
-        force=force, again=again, watch=watch, note=note,
-    )  # fmt: skip
+    plan = Plan("gap", identity(store), recipe, {"fractions": list(FRACTIONS)}, seeds)
+    study = Study.open(folder, store, plan, **options)
     numbers = [recipe.seed + i for i in range(seeds)]
-    options = {"allow_leaks": allow_leaks}
+    allowed = {"allow_leaks": allow_leaks}
 
     def trained(name: str, seed: int, split: Split) -> Session:
-        planned = PlannedRun(name, split, recipe.changed(seed=seed), options=options)
+        planned = PlannedRun(name, split, recipe.changed(seed=seed), options=allowed)
         session = study.trained(planned)
         measured(session)
         return session
@@ -101,7 +84,7 @@ def gap(
         raise FailureError(f"no seed finished both of its runs; the first failed: {why}")
     arms: dict[str, list[tuple[Arm, Arm]]] = {name: [] for name in (NETWORK, *BASELINES)}
     for seed in complete:
-        note(f"seed {seed}: network, color and nearest neighbors on both test parts")
+        study.note(f"seed {seed}: network, color and nearest neighbors on both test parts")
         first, second = (_arms(done.finished[f"seed{seed}-{arm}"]) for arm in ARMS)
         for method, pairs in arms.items():
             pairs.append((first[method], second[method]))
@@ -134,7 +117,7 @@ def splits_of_equal_size(store: PatchStore, *, seed: int) -> dict[str, Split]:
         seed=seed,
         leaking=True,
         marks=(PATCH_RANDOM,),
-        facts={"sizes": "/".join(map(str, sizes))},
+        headers={"sizes": "/".join(map(str, sizes))},
     )
     return {"patch": patch, "case": case}
 
@@ -161,10 +144,12 @@ def _arms(session: Session) -> dict[str, Arm]:
     truths = {name: store.labels[rows] for name, rows in parts.items()}
     cases = store.cases[parts["test"]]
     probs = measured(session)
-    result = {NETWORK: Arm(truths["test"], probs["test"], cases, _cut(truths["val"], probs["val"]))}
+    two = probs["val"].shape[1] == 2
+    cut = float(choose_threshold(truths["val"], probs["val"])) if two else 0.5
+    result = {NETWORK: Arm(truths["test"], probs["test"], cases, cut)}
     kept = read_arrays(session.run / _KEPT)
-    wanted = len(parts["test"])
-    if not all(len(kept.get(name, ())) == wanted and f"{name}_cut" in kept for name in BASELINES):
+    count = len(parts["test"])
+    if not all(len(kept.get(name, ())) == count and f"{name}_cut" in kept for name in BASELINES):
         kept = {}
         train, val, test = (StoreRows(store.patches, parts[name]) for name in PARTS)
         for name, method in BASELINES.items():
@@ -178,10 +163,6 @@ def _arms(session: Session) -> dict[str, Arm]:
     for name in BASELINES:
         result[name] = Arm(truths["test"], kept[name], cases, float(kept[f"{name}_cut"]))
     return result
-
-
-def _cut(truth: npt.NDArray[np.int64], prob: npt.NDArray[np.floating]) -> float:
-    return float(choose_threshold(truth, prob)) if prob.shape[1] == 2 else 0.5
 
 
 def _result(
@@ -224,7 +205,11 @@ def _result(
         figures=names,
         seeds=list(seeds),
         fractions=list(FRACTIONS),
-        sizes=[_sizes(done.finished[f"seed{seed}-case"], seed) for seed in seeds],
+        sizes=[
+            {"seed": seed}
+            | {part: len(r) for part, r in done.finished[f"seed{seed}-case"].parts.items()}
+            for seed in seeds
+        ],
         n_patches=len(store),
         n_cases=len(np.unique(store.cases)),
         methods=methods,
@@ -236,16 +221,5 @@ def _result(
 
 def _pair(patch: Arm, case: Arm, name: str) -> dict[str, float | None]:
     one, two = patch.value(name), case.value(name)
-    return {
-        "patch_random": _known(one),
-        "case_disjoint": _known(two),
-        "difference": _known(one - two),
-    }
-
-
-def _sizes(session: Session, seed: int) -> dict[str, int]:
-    return {"seed": seed, **{name: len(rows) for name, rows in session.parts.items()}}
-
-
-def _known(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
+    values = {"patch_random": one, "case_disjoint": two, "difference": one - two}
+    return {key: float(value) if np.isfinite(value) else None for key, value in values.items()}

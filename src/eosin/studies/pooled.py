@@ -1,6 +1,6 @@
 """Figures of predictions that come from several models, each with a threshold of its own.
 
-What a threshold decides cannot be found again from the probabilities once folds are put together,
+What a threshold decides cannot be computed from the probabilities once folds are pooled,
 so figures of decisions are computed from the decisions, and figures of ranking from probabilities.
 """
 
@@ -38,9 +38,9 @@ def intervals_of(
 
     >>> from eosin.evaluation.intervals import resampling_units
     >>> y = np.array([0, 1] * 6)
-    >>> found = intervals_of(y, np.eye(2)[y], 1 - y, resampling_units(list("aabbccddeeff"), 12),
-    ...                      replicates=20)
-    >>> found["auroc"].value, found["sensitivity"].value
+    >>> figures = intervals_of(y, np.eye(2)[y], 1 - y, resampling_units(list("aabbccddeeff"), 12),
+    ...                        replicates=20)
+    >>> figures["auroc"].value, figures["sensitivity"].value
     (1.0, 0.0)
     """
     options: dict[str, Any] = {"replicates": replicates, "seed": seed}

@@ -31,6 +31,7 @@ from eosin.errors import (
 )
 from eosin.folders import check_target, clear, make_folder
 from eosin.locks import working_on
+from eosin.records.model import INTENDED_USE
 from eosin.runs import RunFolder, environment
 from eosin.splitting.split_file import Split, split_text
 from eosin.studies.plan import PLAN, Plan, differences, refuse_other
@@ -38,7 +39,6 @@ from eosin.training.loop import Reporter
 from eosin.training.session import Session, at_scale, fit, reopen, start
 
 FORMAT = 1
-INTENDED_USE = "Research and education only, not for diagnosis."
 #: A folder with all of these is a run that was started; with fewer it was killed in the making.
 _COMPLETE = ("recipe.toml", "split.csv", "environment.json", "seen.parquet")
 
@@ -81,14 +81,14 @@ class Job(Generic[T]):
 
 @dataclass(frozen=True)
 class Done(Generic[T]):
-    """What the jobs of a study gave."""
+    """The results of the jobs of a study."""
 
     finished: dict[str, T]
     #: Name -> why the job failed, in a sentence.
     failed: dict[str, str]
 
     def some(self) -> Done[T]:
-        """The same; raises FailureError where not one job finished."""
+        """Itself; raises FailureError where no job finished."""
         if not self.finished:
             first = next(iter(self.failed.values()), "none was planned")
             count = len(self.failed)
@@ -98,7 +98,7 @@ class Done(Generic[T]):
 
 @dataclass(frozen=True)
 class StudyResult:
-    """What a study found and where it was written."""
+    """The result of a study and where it was written."""
 
     result: dict[str, Any]
     folder: Path
@@ -134,7 +134,8 @@ class Study:
 
         force: start over; what the folder has of an earlier study is removed, and nothing else.
         inputs: what else the study reads, by the option that names it, which must not be in the
-        folder. files: name -> text of what belongs to the plan. options: again, watch, note.
+        folder. files: name -> text of what belongs to the plan. options: again (the command that
+        resumes, by default `eosin STUDY`), watch and note (called with the progress).
         Raises UserError where the folder contains something else, or a study with other settings
         of which something is trained.
         """
@@ -142,7 +143,7 @@ class Study:
         if folder.path.resolve().is_relative_to(source):
             raise UserError(f"{folder.path} is inside the store; choose a folder beside it")
         check_target(folder.path, "study", force=True, inputs={"STORE": source, **(inputs or {})})
-        study = cls(store, plan, folder, **options)
+        study = cls(store, plan, folder, **{"again": f"eosin {plan.study}", **options})
         with study.alone(), study.writing():
             new = force or not (folder / PLAN).is_file()
             if not new and has_trained(folder):
@@ -180,30 +181,30 @@ class Study:
         Raises StoppedError at Ctrl-C; LeakError, RecipeError and StoreError at once, as every run
         would meet them.
         """
-        listed = list(jobs)
-        done: Done[T] = Done({}, {})
         with self.alone():
-            self._do(listed, done)
-        return done
+            return self._do(list(jobs))
 
-    def _do(self, listed: list[Job[T]], done: Done[T]) -> None:
-        clock = _Clock()
+    def _do(self, listed: list[Job[T]]) -> Done[T]:
+        done: Done[T] = Done({}, {})
+        seconds: list[float] = []
         for number, job in enumerate(listed):
             run = RunFolder(self.folder / job.name)
             try:
                 if run.finished:
-                    clock.add(float(run.read_json("model.json").get("train_seconds") or 0.0))
+                    seconds.append(float(run.read_json("model.json").get("train_seconds") or 0.0))
                     done.finished[job.name] = job.do()
                     continue
                 left = sum(
                     not RunFolder(self.folder / each.name).finished for each in listed[number:]
                 )
-                self.note(
-                    f"{job.title} (run {number + 1} of {len(listed)}); {_left(left - 1)}"
-                    f"{clock.about(left)}"
-                )
-                with clock.running():
-                    done.finished[job.name] = job.do()
+                text = f"{job.title} (run {number + 1} of {len(listed)}); "
+                text += f"{left - 1} more after it" if left > 1 else "the last one"
+                if seconds:
+                    text += f", about {in_words(left * float(np.mean(seconds)))} in all"
+                self.note(text)
+                started = time.perf_counter()
+                done.finished[job.name] = job.do()
+                seconds.append(time.perf_counter() - started)
             except StoppedError:
                 raise StoppedError(
                     f"stopped in {job.title}; {len(done.finished)} of {len(listed)} runs are "
@@ -212,12 +213,14 @@ class Study:
             except (LeakError, RecipeError, StoreError):
                 raise
             except (EosinError, OSError, RuntimeError, ValueError, MemoryError) as error:
-                # A full disk, a device that went away: the other runs must not be lost to it.
-                why = str(error) if isinstance(error, EosinError) else _described(error)
+                # A full disk or a lost device must not cost the other runs.
+                own = isinstance(error, EosinError)
+                why = str(error) if own else f"{type(error).__name__}: {error}"
                 if run.finished:
                     why += f"; remove {run.path} and the run is made again"
                 done.failed[job.name] = why
                 self.note(f"{job.title} failed: {why}")
+        return done
 
     def result(self, marks: Sequence[str], failed: Mapping[str, str], **content: Any) -> Any:
         """The content of a result file: what every study records, and its own."""
@@ -241,8 +244,8 @@ class Study:
     ) -> StudyResult:
         """Write the files of a result, and STUDY.json last.
 
-        files: name -> its text, or what writes it to a path, or None to remove it: of an earlier
-        call, it would show what is no longer true.
+        files: name -> its text, or what writes it to a path, or None to remove that of an earlier
+        call, which is out of date.
         """
         last = f"{self.plan.study}.json"
         with self.writing():
@@ -308,7 +311,7 @@ def train(session: Session, *, resume: bool, watch: Watch = unwatched) -> Sessio
 
 
 def marks_of(session: Session) -> list[str]:
-    """What a run carries: leaks, made-up data, a network that learned nothing."""
+    """The marks of a run: leaks, made-up data, a network that learned nothing."""
     diagnoses = session.run.read_json("model.json").get("diagnoses", [])
     return [*session.marks, *(f"{session.run.path.name}: {each['sentence']}" for each in diagnoses)]
 
@@ -325,27 +328,6 @@ def check_classes(store: PatchStore, nothing: str) -> None:
         )
 
 
-class _Clock:
-    """How long a run takes, from those made so far."""
-
-    def __init__(self) -> None:
-        self.seconds: list[float] = []
-
-    def add(self, seconds: float) -> None:
-        self.seconds.append(seconds)
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        started = time.perf_counter()
-        yield
-        self.add(time.perf_counter() - started)
-
-    def about(self, runs: int) -> str:
-        if not self.seconds:
-            return ""
-        return f", about {in_words(runs * float(np.mean(self.seconds)))} in all"
-
-
 def in_words(seconds: float) -> str:
     """A length of time for people.
 
@@ -355,14 +337,6 @@ def in_words(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def _left(runs: int) -> str:
-    return {0: "the last one", 1: "1 more after it"}.get(runs, f"{runs} more after it")
-
-
-def _described(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
 
 
 def has_trained(folder: RunFolder) -> bool:

@@ -79,7 +79,7 @@ def scatter(
     keep: float = 1.0,
     drift_px: float = 0.0,
 ) -> tuple[Map, Map]:
-    """Points (x, y) about ``spacing_px`` apart where ``inside`` (bool [H, W]) holds.
+    """Points (x, y) about ``spacing_px`` apart where ``inside`` (bool [H, W]) is true.
 
     jitter: shift from a hexagonal lattice as a share of the spacing; 0 is a crystal, 0.5 disorder.
     keep: share of the points that stay.
@@ -180,7 +180,7 @@ def ring_points(
 ) -> tuple[Map, Map, Map]:
     """Evenly spaced nuclei in rings, outermost first: x, y and the angle along the ring, each [n].
 
-    layers: rings at most; a ring that would lie inside the lumen is left out.
+    layers: rings at most; a ring that would be inside the lumen is left out.
     """
     count = glands.x.size
     gland = np.repeat(np.arange(count), layers)

@@ -1,6 +1,6 @@
 """What one made-up case is like: its look (stain, scanner, cells) and its ground plan.
 
-The look differs between cases more than color differs between classes. The plan says which area is
+The look differs between cases more than color differs between classes. The plan has which area is
 glass, fat, stroma, benign glands, lymphocytes or invasive tissue.
 """
 
@@ -53,7 +53,7 @@ class Look:
     fiber_contrast: float
     stroma: float
     clefts: float
-    #: Share of the invasive area that holds single fat cells.
+    #: Share of the invasive area with single fat cells.
     fatty_nests: float
 
 
@@ -116,7 +116,7 @@ def draw_plan(rng: Rng, shape: tuple[int, int], look: Look, burden: float, fill:
 
     y = np.linspace(-1, 1, low[0], dtype=np.float32)[:, None]
     x = np.linspace(-1, 1, low[1], dtype=np.float32)[None]
-    # A third of the sections lies off center and meets the right or lower border.
+    # A third of the sections is off center and meets the right or lower border.
     shift_x, shift_y = np.where(rng.random(2) < 0.17, 0.12, -0.03) + rng.uniform(-0.02, 0.02, 2)
     inside = 1.0 - np.abs(1.14 * (x - shift_x)) ** 3 - np.abs(1.14 * (y - shift_y)) ** 3
     inside = inside + 0.2 * field(170) + 0.1 * field(60) + 0.05 * field(20) + 0.02 * field(8)

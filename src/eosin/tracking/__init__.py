@@ -1,1 +1,1 @@
-"""MLflow, TensorBoard, W&B and Trackio told what a run does; the run folder needs none."""
+"""MLflow, TensorBoard, W&B and Trackio follow a run; the run folder needs none of them."""

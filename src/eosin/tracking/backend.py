@@ -1,4 +1,4 @@
-"""What a tracker's file must offer, and how it learns where to write."""
+"""What the file of a tracker must offer, and where it writes."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ class Place:
 
     @property
     def beside(self) -> Path:
-        """The folder that the run stands in: shared by runs that are to be compared."""
+        """The folder that contains the run: shared by runs that are to be compared."""
         return self.run.resolve().parent
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What became of it.
+    """A run as a tracker opened it.
 
-    identity: the tracker's id of the run; where: folder or URI, good as ``Place.to``; look: the
-    command or address that shows it; resumed: whether the earlier run goes on.
+    identity: the tracker's id of the run; where: folder or URI, usable as ``Place.to``; look: the
+    command or address that shows it; resumed: whether the earlier run is continued.
     """
 
     identity: str
@@ -45,10 +45,10 @@ class Opened:
 
 
 class Backend(Protocol):
-    """One tracker, used from a process of its own: it may raise, and it may take its time."""
+    """One tracker, used from a process of its own: it may raise, and it may be slow."""
 
     def open(self, place: Place) -> Opened:
-        """Begin a run, or go on with the one of ``place.identity`` where it is still there."""
+        """Start a run, or resume that of ``place.identity`` where it still exists."""
 
     def started(self, params: Mapping[str, Value], tags: Mapping[str, str]) -> None:
         """Parameters and tags, once a session; a resumed run keeps what it has."""
@@ -57,7 +57,7 @@ class Backend(Protocol):
         """The figures of one epoch; step is its number."""
 
     def tag(self, name: str, text: str) -> None:
-        """A sentence that came up on the way: a warning."""
+        """A warning that came up during the run."""
 
     def figure(self, path: Path) -> None:
         """A picture, PNG or SVG."""

@@ -1,7 +1,7 @@
-"""The line to one tracker: a bounded queue, a thread that works it off, a process behind it.
+"""The line to one tracker: a bounded queue, a thread that empties it, a process behind it.
 
 Nothing here waits for a tracker but `close`, and that has a time limit. Whatever goes wrong becomes
-one sentence in ``trouble``, and the line is cut.
+one sentence in ``trouble``, and the line is closed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
@@ -29,9 +28,9 @@ Message = Mapping[str, Any]
 class Limits:
     """How long and how much a tracker may hold back before it is dropped.
 
-    waiting: messages in the queue; first_s: until it is open (a large library is read, a database
-    may be made); call_s: a call; bytes_per_s: what a file's transfer must reach on top of that;
-    end_s: at the end of a finished run, files apart; stop_s: at the end of a stopped one.
+    waiting: messages in the queue; first_s: until it is open (it imports a large library and may
+    create a database); call_s: a call; bytes_per_s: what a file's transfer must reach on top of
+    that; end_s: at the end of a finished run, without its files; stop_s: of a stopped one.
     """
 
     waiting: int = 2000
@@ -45,7 +44,7 @@ class Limits:
 class Channel:
     """The line to one tracker.
 
-    name: of the tracker; answered: called in the thread after each call that went well, with the
+    name: of the tracker; answered: called in the thread after each call that succeeded, with the
     message and the answer; skip: asked in the thread before each call, True leaves it out; command:
     the process to start instead of the tracker's own.
     """
@@ -66,32 +65,32 @@ class Channel:
         self._command = command or [sys.executable, "-m", "eosin.tracking.worker", name]
         self._queue: queue.Queue[Message | None] = queue.Queue(self.limits.waiting)
         self._process: subprocess.Popen[str] | None = None
-        self._said: IO[bytes] | None = None
+        self._stderr: IO[bytes] | None = None
         self._late = ""
         self._cut = threading.Event()
         # A daemon: a tracker that hangs must not hold up the end of the program.
         self._thread = threading.Thread(target=self._work, name=f"track-{name}", daemon=True)
         self._thread.start()
 
-    def send(self, call: str, **given: Any) -> None:
+    def send(self, call: str, **arguments: Any) -> None:
         """Queue a call; returns at once, whatever becomes of it."""
         if self._cut.is_set():
             return
         try:
-            self._queue.put_nowait({"call": call, "with": given})
+            self._queue.put_nowait({"call": call, "with": arguments})
         except queue.Full:
             self.cut(f"it does not keep up ({self.limits.waiting} messages are waiting)")
 
     def close(self, *, wait_s: float) -> None:
-        """Wait until all is sent, for so long at most; what hangs then is ended."""
+        """Wait until all is sent, for so long at most; a process that hangs is then ended."""
         with contextlib.suppress(queue.Full):
             self._queue.put_nowait(None)
         self._thread.join(wait_s)
         if self._thread.is_alive():
-            self.cut(f"it did not come to an end within {wait_s:.0f} s")
+            self.cut(f"it did not finish within {wait_s:.0f} s")
 
     def cut(self, why: str) -> None:
-        """Give the tracker up: the first reason is kept, its process is ended.
+        """Drop the tracker: the first reason is kept, its process is ended.
 
         Does nothing where all has been sent already.
         """
@@ -120,14 +119,14 @@ class Channel:
                     return
                 self._answered(message, answer.get("ok", {}))
         except Exception as error:
-            # A full disk, a process that cannot be started, an answer that is no answer.
+            # A full disk, a process that cannot be started, an answer that is not JSON.
             self.cut(f"{type(error).__name__}: {error}")
         finally:
             self._end()
 
     def _ask(self, message: Message) -> Message:
         first = self._process is None
-        process = self._process or self._begin()
+        process = self._process or self._start()
         if self._cut.is_set():
             return {"error": self.trouble}
         limit = self._limit(message, first)
@@ -147,7 +146,7 @@ class Channel:
         if line:
             answer: Message = json.loads(line)
             return answer
-        return {"error": self._late or self._last_words(process)}
+        return {"error": self._late or self._why_it_ended(process)}
 
     def _limit(self, message: Message, first: bool) -> float:
         limit = self.limits.first_s if first else self.limits.call_s
@@ -162,28 +161,28 @@ class Channel:
         if self._process is not None:
             _kill(self._process)
 
-    def _begin(self) -> subprocess.Popen[str]:
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115 (closed in _end)
+    def _start(self) -> subprocess.Popen[str]:
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (closed in _end)
         self._process = subprocess.Popen(
             self._command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self._said,
+            stderr=self._stderr,
             encoding="utf-8",
             env=environment(os.environ),
-            # Ctrl-C is for the training; the tracker hears from it what became of the run.
+            # Ctrl-C is for the training, which then tells the tracker how the run ended.
             start_new_session=True,
         )
         return self._process
 
-    def _last_words(self, process: subprocess.Popen[str]) -> str:
-        """Why the process is gone: the last line it printed."""
+    def _why_it_ended(self, process: subprocess.Popen[str]) -> str:
+        """Why the process ended: the last line it printed."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(1.0)
         text = ""
-        if self._said is not None:
-            self._said.seek(max(0, self._said.seek(0, os.SEEK_END) - 4000))
-            lines = self._said.read().decode("utf-8", "replace").split("\n")
+        if self._stderr is not None:
+            self._stderr.seek(max(0, self._stderr.seek(0, os.SEEK_END) - 4000))
+            lines = self._stderr.read().decode("utf-8", "replace").split("\n")
             text = next((line.strip() for line in reversed(lines) if line.strip()), "")
         return f"its process ended ({text[:300] or f'exit code {process.returncode}'})"
 
@@ -200,15 +199,8 @@ class Channel:
             process.wait()
             assert process.stdout is not None
             process.stdout.close()
-        if self._said is not None:
-            self._said.close()
-
-
-def together(channels: Sequence[Channel], *, wait_s: float) -> None:
-    """Close several lines within one time limit."""
-    until = time.monotonic() + wait_s
-    for channel in channels:
-        channel.close(wait_s=max(0.0, until - time.monotonic()))
+        if self._stderr is not None:
+            self._stderr.close()
 
 
 def _kill(process: subprocess.Popen[str]) -> None:

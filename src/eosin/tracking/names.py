@@ -1,4 +1,4 @@
-"""Which trackers there are, what each needs installed, and what --track and --track-to mean."""
+"""The trackers, what each needs installed, and the values of --track and --track-to."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SPECS = {
     )
 }  # fmt: skip
 
-#: Names people know for the same thing.
+#: Other names that people use.
 _ALSO = {"w&b": "wandb", "weights-and-biases": "wandb", "tb": "tensorboard"}
 NEPTUNE = (
     "--track neptune: Neptune closed its service on 2026-03-05; track with mlflow (a local "
@@ -50,7 +50,7 @@ NEPTUNE = (
 
 
 def check_names(names: Sequence[str]) -> tuple[str, ...]:
-    """The trackers that are meant, each once; nothing is imported.
+    """The trackers of these names, each once; nothing is imported.
 
     Raises UserError for an unknown name and for Neptune, MissingExtraError where the tracker is
     not installed.
@@ -61,18 +61,18 @@ def check_names(names: Sequence[str]) -> tuple[str, ...]:
     Traceback (most recent call last):
     eosin.errors.UserError: --track mflow: no such tracker; did you mean mlflow?
     """
-    found: dict[str, None] = {}
-    for given in names:
-        name = _ALSO.get(given.strip().lower(), given.strip().lower())
+    known: dict[str, None] = {}
+    for text in names:
+        name = _ALSO.get(text.strip().lower(), text.strip().lower())
         if name in ("neptune", "neptune-scale", "neptune.ai"):
             raise UserError(NEPTUNE)
         if name not in SPECS:
-            raise UserError(f"--track {given}: no such tracker; {closest(name, SPECS)}")
+            raise UserError(f"--track {text}: no such tracker; {closest(name, SPECS)}")
         spec = SPECS[name]
         if any(find_spec(part) is None for part in spec.parts):
             raise MissingExtraError(spec.extra, f"--track {name}")
-        found[name] = None
-    return tuple(found)
+        known[name] = None
+    return tuple(known)
 
 
 def is_uri(text: str) -> bool:
@@ -85,7 +85,7 @@ def is_uri(text: str) -> bool:
     return re.match(r"[a-z][a-z0-9+.-]+:", text, re.I) is not None
 
 
-def destinations(wanted: Sequence[str], names: Sequence[str]) -> dict[str, str]:
+def destinations(texts: Sequence[str], names: Sequence[str]) -> dict[str, str]:
     """Tracker -> where to, from the values of --track-to.
 
     ``NAME=WHERE`` is for one tracker; a folder without a name is for all, a URI without a name
@@ -95,12 +95,12 @@ def destinations(wanted: Sequence[str], names: Sequence[str]) -> dict[str, str]:
     {'tensorboard': 'logs', 'mlflow': 'http://127.0.0.1:5000'}
     """
     named: dict[str, str] = {}
-    for text in wanted:
+    for text in texts:
         head, equals, tail = text.partition("=")
         name = _ALSO.get(head.lower(), head.lower())
         if equals and name in SPECS:
             if name not in names:
-                raise UserError(f"--track-to {text}: say --track {name} as well")
+                raise UserError(f"--track-to {text}: add --track {name} as well")
             named[name] = tail
             continue
         if equals and not is_uri(text) and "/" not in head:
@@ -114,11 +114,11 @@ def destinations(wanted: Sequence[str], names: Sequence[str]) -> dict[str, str]:
         named = {**dict.fromkeys(open_, text), **named}
     for name, where in named.items():
         if not where:
-            raise UserError(f"--track-to {name}=: say a folder or an address after the sign")
+            raise UserError(f"--track-to {name}=: write a folder or an address after the =")
         if is_uri(where) and without_secrets(where) != where:
             raise UserError(
                 f"--track-to {without_secrets(where)}: leave password and token out, as the run "
-                f"folder keeps the command; say them in the environment: {SPECS[name].secrets}"
+                f"folder keeps the command; set them in the environment: {SPECS[name].secrets}"
             )
         if is_uri(where) and not SPECS[name].remote:
             raise UserError(f"--track-to {where}: {SPECS[name].title} writes to a folder; give one")

@@ -1,13 +1,14 @@
-"""Tracker: what a run tells the trackers it was asked to tell; never raises, never waits but once.
+"""Tracker: sends what a run does to its trackers; never raises, and waits only at the end.
 
 What goes wrong with a tracker is one warning, and then that tracker is dropped. RUN/tracking.json
-keeps the trackers' own ids of the run, so that a resumed run goes on in the same place.
+keeps the trackers' own ids of the run, so that a resumed run continues in the same place.
 """
 
 from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ from eosin.errors import EosinError
 from eosin.runs import RunFolder
 from eosin.tracking import words
 from eosin.tracking.backend import Value
-from eosin.tracking.channel import Channel, Limits, Message, together
+from eosin.tracking.channel import Channel, Limits, Message
 from eosin.tracking.names import SPECS, is_uri, without_secrets
 
 KEPT = "tracking.json"
@@ -31,14 +32,23 @@ def tracked_before(run: RunFolder) -> dict[str, dict[str, Any]]:
     except EosinError:
         return {}
     known = kept.items() if isinstance(kept, dict) else ()
-    return {name: found for name, found in known if name in SPECS and isinstance(found, dict)}
+    return {name: each for name, each in known if name in SPECS and isinstance(each, dict)}
 
 
 class Tracker:
     """Several trackers at once; with none of them every call does nothing.
 
-    Made by `open_tracker`. All calls return at once except ``finished`` and ``failed``, which wait
-    for what is still to be sent, up to a limit.
+    names: from `names.check_names`; project: what the trackers call a group of runs; to: tracker ->
+    folder or URI, by default beside the run; warn: called once for each tracker that is dropped.
+    Each tracker works in a process of its own; a run that tracking.json lists is resumed. All calls
+    return at once except ``finished`` and ``failed``, which wait, up to a limit, until all is sent.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     tracker = Tracker([], run=RunFolder(folder), project="demo")
+    ...     tracker.metrics({"loss": 0.5}, 1)
+    ...     tracker.finished({})
+    []
     """
 
     def __init__(
@@ -47,22 +57,22 @@ class Tracker:
         *,
         run: RunFolder,
         project: str,
-        to: Mapping[str, str],
-        warn: Callable[[str], None],
-        limits: Limits,
+        to: Mapping[str, str] = {},
+        warn: Callable[[str], None] = lambda sentence: None,
+        limits: Limits | None = None,
         command: Sequence[str] | None = None,
     ) -> None:
-        self._run, self._warn, self._limits = run, warn, limits
+        self._run, self._warn, self._limits = run, warn, limits or Limits()
         self._lock = threading.Lock()
         self._kept = tracked_before(run) if names else {}
         self._warned: list[str] = []
-        self._told: set[str] = set()
+        self._dropped: set[str] = set()
         self._bytes = self._step = 0
         self._over = False
         self._channels = [
             Channel(
                 name,
-                limits=limits,
+                limits=self._limits,
                 answered=partial(self._answered, name),
                 skip=partial(self._sent_before, name),
                 command=None if command is None else [*command, name],
@@ -72,13 +82,13 @@ class Tracker:
         for channel in self._channels:
             before = self._kept.get(channel.name, {})
             where = str(before.get("where", ""))
-            wanted = to.get(channel.name, "") or ("" if _gone(where) else where)
-            same = without_secrets(wanted) == where
+            target = to.get(channel.name, "") or ("" if _missing(where) else where)
+            same = without_secrets(target) == where
             channel.send(
                 "open",
                 run=str(run.path.resolve()),
                 project=str(before.get("project", project)) if same else project,
-                to=wanted,
+                to=target,
                 identity=str(before.get("identity", "")) if same else "",
             )
 
@@ -111,7 +121,7 @@ class Tracker:
         self._file("artifact", Path(path), kind=kind)
 
     def finished(self, summary: Mapping[str, Any]) -> list[str]:
-        """The run is done; returns a line a tracker: where it is to be seen.
+        """The run is done; returns a line a tracker: how to look at it.
 
         summary: the content of evaluation.json, or nothing. Waits until all is sent, for a limited
         time that grows with the files.
@@ -133,36 +143,38 @@ class Tracker:
             self._send("failed", sentence=sentence, stopped=stopped)
             self._close(self._limits.stop_s)
 
-    def _file(self, call: str, path: Path, **given: Any) -> None:
-        # A file that is gone is no failure of the tracker.
+    def _file(self, call: str, path: Path, **arguments: Any) -> None:
+        # A missing file is not a failure of the tracker.
         if path.is_file():
             self._bytes += path.stat().st_size
-            self._send(call, path=str(path.resolve()), **given)
+            self._send(call, path=str(path.resolve()), **arguments)
 
-    def _send(self, call: str, **given: Any) -> None:
+    def _send(self, call: str, **arguments: Any) -> None:
         if self._over:
             return
         for channel in self._channels:
-            channel.send(call, **given)
-        self._tell()
+            channel.send(call, **arguments)
+        self._warn_of_dropped()
 
     def _close(self, wait_s: float) -> None:
         self._over = True
+        until = time.monotonic() + wait_s
         try:
-            together(self._channels, wait_s=wait_s)
+            for channel in self._channels:
+                channel.close(wait_s=max(0.0, until - time.monotonic()))
         except KeyboardInterrupt:
             for channel in self._channels:
-                channel.cut("Ctrl-C while it was waited for")
-        self._tell()
+                channel.cut("Ctrl-C while it was finishing")
+        self._warn_of_dropped()
 
-    def _tell(self) -> None:
-        """Say what went wrong, in the caller's thread and once a tracker."""
+    def _warn_of_dropped(self) -> None:
+        """Warn of what went wrong, in the caller's thread and once a tracker."""
         for channel in self._channels:
-            if channel.trouble and channel.name not in self._told:
-                self._told.add(channel.name)
+            if channel.trouble and channel.name not in self._dropped:
+                self._dropped.add(channel.name)
                 self._warn(
-                    f"{SPECS[channel.name].title} is dropped: {channel.trouble}; the run goes on, "
-                    f"and {self._run.path} is complete by itself"
+                    f"{SPECS[channel.name].title} is dropped: {channel.trouble}; the run "
+                    f"continues, and {self._run.path} is complete by itself"
                 )
 
     # In the channels' threads
@@ -193,32 +205,7 @@ class Tracker:
         return int(message["with"]["step"]) <= int(sent)
 
 
-def open_tracker(
-    names: Sequence[str],
-    *,
-    run: RunFolder,
-    project: str,
-    to: Mapping[str, str] = {},
-    warn: Callable[[str], None] = lambda sentence: None,
-    limits: Limits | None = None,
-) -> Tracker:
-    """Begin telling the named trackers about a run, or go on where tracking.json says.
-
-    names: from `names.check_names`; project: what the trackers call a group of runs; to: tracker ->
-    folder or URI, by default beside the run; warn: told once about each tracker that is dropped.
-    Each tracker works in a process of its own.
-
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     tracker = open_tracker([], run=RunFolder(folder), project="demo")
-    ...     tracker.metrics({"loss": 0.5}, 1)
-    ...     tracker.finished({})
-    []
-    """
-    return Tracker(names, run=run, project=project, to=to, warn=warn, limits=limits or Limits())
-
-
-def _gone(where: str) -> bool:
-    """Whether a local place of an earlier session is no longer there."""
+def _missing(where: str) -> bool:
+    """Whether a local folder of an earlier session does not exist anymore."""
     path = where.removeprefix("sqlite:///")
     return not where or ((path != where or not is_uri(where)) and not Path(path).exists())

@@ -37,7 +37,7 @@ class Tracked:
     def started(self, params: Mapping[str, Value], tags: Mapping[str, str]) -> None:
         from mlflow.entities import Param, RunTag
 
-        # A parameter of MLflow cannot be changed: a resumed run keeps what it was begun with.
+        # A parameter of MLflow cannot be changed: a resumed run keeps those it started with.
         fresh = [
             Param(name, str(value)[:_PARAM_LETTERS])
             for name, value in params.items()
@@ -53,9 +53,9 @@ class Tracked:
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
-        found = [Metric(name, value, now, step) for name, value in values.items()]
-        for k in range(0, len(found), _METRICS):
-            self._client.log_batch(self._run, metrics=found[k : k + _METRICS])
+        rows = [Metric(name, value, now, step) for name, value in values.items()]
+        for k in range(0, len(rows), _METRICS):
+            self._client.log_batch(self._run, metrics=rows[k : k + _METRICS])
 
     def tag(self, name: str, text: str) -> None:
         self._client.set_tag(self._run, name, text[:_TAG_LETTERS])
@@ -81,45 +81,45 @@ class Tracked:
         from mlflow.exceptions import MlflowException
 
         try:
-            found = self._client.get_run(identity)
+            earlier = self._client.get_run(identity)
         except MlflowException as error:
             if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 return False
             raise
-        if found.info.lifecycle_stage == "deleted":
+        if earlier.info.lifecycle_stage == "deleted":
             return False
-        self._run, self._params = identity, dict(found.data.params)
+        self._run, self._params = identity, dict(earlier.data.params)
         self._client.update_run(identity, status="RUNNING")
         return True
 
     def _experiment(self, uri: str, name: str) -> str:
         from mlflow.exceptions import MlflowException
 
-        found = self._client.get_experiment_by_name(name)
-        if found is not None and found.lifecycle_stage == "deleted":
-            self._client.restore_experiment(found.experiment_id)
-        if found is not None:
-            return str(found.experiment_id)
-        # A server says itself where artifacts go; beside a local database they go to mlruns/.
+        known = self._client.get_experiment_by_name(name)
+        if known is not None:
+            if known.lifecycle_stage == "deleted":
+                self._client.restore_experiment(known.experiment_id)
+            return str(known.experiment_id)
+        # A server decides where artifacts go; beside a local database they go to mlruns/.
         database = Path(uri.removeprefix("sqlite:///"))
         local = uri.startswith("sqlite:///")
         root = (database.parent / "mlruns" / _plain(name)).as_uri() if local else None
         try:
             return str(self._client.create_experiment(name, artifact_location=root))
         except MlflowException as error:
-            # Two runs may begin at once.
+            # Two runs may start at once.
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
             return str(self._client.get_experiment_by_name(name).experiment_id)
 
 
 def _uri(place: Place) -> str:
-    said = os.environ.get("MLFLOW_TRACKING_URI", "")
-    # What is kept of an address has no password in it; the environment may have.
-    wanted = said if not place.to or place.to == without_secrets(said) else place.to
-    if is_uri(wanted):
-        return wanted
-    folder = Path(wanted).resolve() if wanted else place.beside
+    address = os.environ.get("MLFLOW_TRACKING_URI", "")
+    # The address that is kept has no password; that of the environment may have one.
+    target = address if place.to in ("", without_secrets(address)) else place.to
+    if is_uri(target):
+        return target
+    folder = Path(target).resolve() if target else place.beside
     folder.mkdir(parents=True, exist_ok=True)
     return f"sqlite:///{(folder / 'mlflow.db').as_posix()}"
 

@@ -33,7 +33,7 @@ class Tracked:
 
         self._summary = Summary
         self._writer = EventFileWriter(str(folder), flush_secs=10)
-        self._begun = resumed
+        self._resumed = resumed
         self._files: list[str] = []
         self._writer.flush()
         return Opened(
@@ -41,7 +41,7 @@ class Tracked:
         )
 
     def started(self, params: Mapping[str, Value], tags: Mapping[str, str]) -> None:
-        if self._begun:
+        if self._resumed:
             return
         self._session_start(params)
         rows = "\n".join(f"| {name} | {_cell(str(value))} |" for name, value in params.items())
@@ -50,8 +50,7 @@ class Tracked:
             self._text(f"tags/{name}", text)
 
     def metrics(self, values: Mapping[str, float], step: int) -> None:
-        found = [{"tag": name, "simple_value": value} for name, value in values.items()]
-        self._write(found, step)
+        self._write([{"tag": name, "simple_value": value} for name, value in values.items()], step)
 
     def tag(self, name: str, text: str) -> None:
         self._text(f"tags/{name}", text)
@@ -130,13 +129,13 @@ class Tracked:
         from tensorboard.compat.proto.event_pb2 import Event
 
         summary = self._summary(value=[self._summary.Value(**value) for value in values])
-        # Flushed at once: it is rarely called, and what cannot be written must be known now.
+        # Flushed at once: it is rarely called, and a full disk must be noticed now.
         self._writer.add_event(Event(wall_time=time.time(), step=step, summary=summary))
         self._writer.flush()
 
 
 def _free(root: Path, name: str) -> str:
-    """The run's name, or with a number where another run of that name has been here."""
+    """The run's name, or with a number where another run has used that name."""
     taken, number = name, 1
     while (root / taken).exists():
         number += 1

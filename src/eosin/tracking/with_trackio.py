@@ -14,7 +14,7 @@ from typing import Any
 from eosin.tracking.backend import Opened, Place, Value
 from eosin.tracking.names import is_uri, without_secrets
 
-#: Words of Trackio's own warnings where something was lost: it never raises by itself.
+#: Words of Trackio's own warnings that data were lost: it never raises by itself.
 _LOST = ("failed", "could not", "Could not", "skipped", "cannot")
 
 
@@ -37,7 +37,7 @@ class Tracked:
         self._lost: list[str] = []
         self._step = 0
         warnings.simplefilter("always")
-        warnings.showwarning = self._heard
+        warnings.showwarning = self._on_warning
         names = set() if remote else self._names(place.project)
         resumed = place.identity in names or (remote and bool(place.identity))
         name = place.identity if resumed else _free(place.run.name, names, remote)
@@ -67,18 +67,14 @@ class Tracked:
 
     def metrics(self, values: Mapping[str, float], step: int) -> None:
         self._step = step
-        self._run.log(dict(values), step=step)
-        self._check()
+        self._log(dict(values))
 
     def tag(self, name: str, text: str) -> None:
-        self._run.log({f"tags/{name}": self._trackio.Markdown(text)}, step=self._step)
-        self._check()
+        self._log({f"tags/{name}": self._trackio.Markdown(text)})
 
     def figure(self, path: Path) -> None:
         if path.suffix == ".png":
-            image = self._trackio.Image(str(path))
-            self._run.log({f"figures/{path.stem}": image}, step=self._step)
-            self._check()
+            self._log({f"figures/{path.stem}": self._trackio.Image(str(path))})
         else:
             self.artifact(path, "figures")
 
@@ -89,8 +85,8 @@ class Tracked:
 
     def finished(self, values: Mapping[str, float], table: str, step: int) -> None:
         if values:
-            self._run.log(dict(values), step=step)
-            self._run.log({"figures": self._trackio.Markdown(table)}, step=step)
+            self.metrics(values, step)
+            self._log({"figures": self._trackio.Markdown(table)})
         for artifact in self._artifacts.values():
             self._run.log_artifact(artifact)
         self._run.finish()
@@ -108,10 +104,14 @@ class Tracked:
             # There is no such project yet.
             return set()
 
-    def _heard(self, message: Warning | str, *rest: Any, **more: Any) -> None:
+    def _on_warning(self, message: Warning | str, *rest: Any, **more: Any) -> None:
         text = str(message)
         if "trackio" in text.lower() and any(word in text for word in _LOST):
             self._lost.append(text)
+
+    def _log(self, values: dict[str, Any]) -> None:
+        self._run.log(values, step=self._step)
+        self._check()
 
     def _check(self) -> None:
         if self._lost:

@@ -1,4 +1,4 @@
-"""Weights & Biases: offline into a folder beside the run, or online for who is logged in."""
+"""Weights & Biases: offline into a folder beside the run, or online for users who are logged in."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Tracked:
         )
         identity = place.identity or secrets.token_hex(4)
         settings: dict[str, Any] = {
-            # What runs here is not the training: its prints and its load are of no interest.
+            # This process is not the training: its prints and its load are of no interest.
             "console": "off", "x_disable_stats": True, "x_disable_meta": True,
             "x_disable_machine_info": True, "x_save_requirements": False,
             "disable_git": True, "disable_code": True, "save_code": False,
@@ -47,7 +47,6 @@ class Tracked:
             settings=wandb.Settings(**settings),
         )
         self._wandb, self._artifacts = wandb, dict[str, Any]()
-        self._folder = folder
         look = self._run.url
         if not look:
             look = f"wandb sync --id {identity} {shlex.quote(str(self._run.settings.sync_dir))}"
@@ -70,10 +69,12 @@ class Tracked:
         if path.suffix == ".png":
             self._run.log({f"figures/{path.stem}": self._wandb.Image(str(path))})
         else:
-            self._collect(path, "figures")
+            self.artifact(path, "figures")
 
     def artifact(self, path: Path, kind: str) -> None:
-        self._collect(path, kind)
+        if kind not in self._artifacts:
+            self._artifacts[kind] = self._wandb.Artifact(f"{self._run.id}-{kind}", type=kind)
+        self._artifacts[kind].add_file(str(path), name=path.name)
 
     def finished(self, values: Mapping[str, float], table: str, step: int) -> None:
         self._run.summary.update(dict(values))
@@ -87,14 +88,9 @@ class Tracked:
         self.tag("ended", sentence)
         self._run.finish(exit_code=1)
 
-    def _collect(self, path: Path, kind: str) -> None:
-        if kind not in self._artifacts:
-            self._artifacts[kind] = self._wandb.Artifact(f"{self._run.id}-{kind}", type=kind)
-        self._artifacts[kind].add_file(str(path), name=path.name)
-
 
 def _logged_in(to: str) -> bool:
-    """Whether there is an API key to go online with; asks nobody."""
+    """Whether there is an API key for going online; never prompts."""
     if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return True
     from wandb.sdk.lib.wbauth.wbnetrc import read_netrc_auth

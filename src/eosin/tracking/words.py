@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from eosin.records.marks import Mark
-from eosin.records.model import FITTED, MODEL, ModelFacts, read_object
-from eosin.records.model import INTENDED_USE as DISCLAIMER
+from eosin.records.model import FITTED, INTENDED_USE, MODEL, ModelFacts, read_object
 from eosin.records.shared import (
     case_digest,
     shared_evaluation,
@@ -23,7 +22,7 @@ from eosin.records.weights import WEIGHTS
 from eosin.runs import RunFolder
 from eosin.tracking.backend import Value
 
-#: What of an environment.json is no parameter: long lists, and what becomes a tag.
+#: Keys of environment.json that are not parameters: long lists, and what becomes a tag.
 _LEFT_OUT = ("audit", "marks", "command", "date")
 
 
@@ -33,18 +32,18 @@ def flat(values: Mapping[str, Any], above: str = "") -> dict[str, Value]:
     >>> flat({"epochs": 3, "arguments": {"widths": [8, 16]}, "fold": None})
     {'epochs': 3, 'arguments.widths': '[8, 16]', 'fold': 'none'}
     """
-    found: dict[str, Value] = {}
+    parts: dict[str, Value] = {}
     for key, value in values.items():
         name = f"{above}{key}"
         if isinstance(value, Mapping):
-            found |= flat(value, f"{name}.")
+            parts |= flat(value, f"{name}.")
         elif value is None:
-            found[name] = "none"
+            parts[name] = "none"
         elif isinstance(value, str | bool | int | float):
-            found[name] = value
+            parts[name] = value
         else:
-            found[name] = json.dumps(value, ensure_ascii=False, default=str)
-    return found
+            parts[name] = json.dumps(value, ensure_ascii=False, default=str)
+    return parts
 
 
 def parameters(run: RunFolder, more: Mapping[str, Any] = {}) -> dict[str, Value]:
@@ -74,7 +73,7 @@ def tags(marks: Iterable[str]) -> dict[str, str]:
     'made-up data: drawn by a program'
     """
     return {
-        "intended_use": DISCLAIMER,
+        "intended_use": INTENDED_USE,
         **{f"mark.{number}": shared_text(str(mark)) for number, mark in enumerate(marks, 1)},
     }
 
@@ -108,19 +107,19 @@ def numbers(row: Mapping[str, Any]) -> dict[str, float]:
 def final_figures(evaluation: Mapping[str, Any]) -> dict[str, float]:
     """Each figure of an evaluation with the ends of its interval, and those of the baselines.
 
-    >>> found = {"part": "test", "f1": {"value": 0.7, "low": 0.6, "high": 0.8}, "baselines": {}}
-    >>> final_figures(found)
+    >>> evaluation = {"part": "test", "f1": {"value": 0.7, "low": 0.6, "high": 0.8}}
+    >>> final_figures(evaluation)
     {'test/f1': 0.7, 'test/f1_low': 0.6, 'test/f1_high': 0.8}
     """
     part = str(evaluation.get("part", "test"))
-    found = {}
+    figures = {}
     for name, figure in _figures(evaluation).items():
         for end, key in (("", "value"), ("_low", "low"), ("_high", "high")):
-            found[f"{part}/{name}{end}"] = figure[key]
+            figures[f"{part}/{name}{end}"] = figure[key]
     for method, other in evaluation.get("baselines", {}).items():
         for name, figure in _figures(other).items():
-            found[f"baseline/{method}/{name}"] = figure["value"]
-    return numbers(found)
+            figures[f"baseline/{method}/{name}"] = figure["value"]
+    return numbers(figures)
 
 
 def final_table(evaluation: Mapping[str, Any]) -> str:
@@ -129,7 +128,7 @@ def final_table(evaluation: Mapping[str, Any]) -> str:
     cases = evaluation.get("n_cases")
     lines = [f"> {Mark.read(mark)}\n" for mark in evaluation.get("marks", [])]
     lines += [
-        f"{DISCLAIMER} Part: {evaluation.get('part', 'test')}, "
+        f"{INTENDED_USE} Part: {evaluation.get('part', 'test')}, "
         f"{evaluation.get('n_patches', '?')} patches" + (f" of {cases} cases." if cases else "."),
         "",
         f"| figure | value | 95 % interval |{''.join(f' {name} |' for name in others)}",
@@ -160,7 +159,7 @@ def share(run: RunFolder, folder: Path, *, key: str, cases: Collection[str]) -> 
         shutil.copyfile(run / WEIGHTS, shared / WEIGHTS)
     if (run / FITTED).is_file():
         fitted = read_object(run / FITTED)
-        # Large tables of numbers, in which nothing is searched.
+        # Large tables of numbers without names.
         tensors = fitted.pop("scope_tensors", {})
         plain = shared_value(fitted, key, cases)
         shared.write_json(FITTED, {**plain, "scope_tensors": tensors})
@@ -199,10 +198,10 @@ def files(run: RunFolder) -> tuple[list[Path], list[tuple[Path, str]]]:
     return pictures, others
 
 
-def _figures(found: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def _figures(evaluation: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return {
         name: dict(figure)
-        for name, figure in found.items()
+        for name, figure in evaluation.items()
         if isinstance(figure, Mapping) and {"value", "low", "high"} <= figure.keys()
     }
 

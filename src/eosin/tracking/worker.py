@@ -1,8 +1,8 @@
 """The process of one tracker: `python -m eosin.tracking.worker NAME`, a JSON line in, one out.
 
 In a process of its own a tracker cannot slow the training, print between its lines, hold up its end
-or take its Ctrl-C; and what it needs in the environment changes nothing for anyone else. It works
-off what it is sent, in order. Where the sender ends without a word, the run is marked as stopped.
+or take its Ctrl-C; and what it needs in the environment changes nothing for anyone else. It handles
+requests in order. Where the sender ends without closing the run, the run is marked as stopped.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
@@ -31,43 +32,43 @@ QUIET = {
     "CUDA_VISIBLE_DEVICES": "",
     "OMP_NUM_THREADS": "1",
 }
-#: A server that does not answer is given up after seconds; who wants more may say so.
+#: A server that does not answer is given up after seconds; the environment may ask for more.
 PATIENT = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "20", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
 
 
-def environment(given: Mapping[str, str]) -> dict[str, str]:
+def environment(inherited: Mapping[str, str]) -> dict[str, str]:
     """The environment of a worker, from that of the program."""
-    return {**PATIENT, **given, **QUIET}
+    return {**PATIENT, **inherited, **QUIET}
 
 
-def serve(backend: Backend, asked: IO[str], answers: IO[str]) -> None:
+def serve(backend: Backend, requests: IO[str], answers: IO[str]) -> None:
     """Do what each line asks of the backend, and answer each with a line.
 
     A line is ``{"call": name, "with": {...}}``; the answer is ``{"ok": {...}}`` or, as the last one
     of all, ``{"error": sentence}``.
     """
     opened = ended = False
-    for line in asked:
+    for line in requests:
         message = json.loads(line)
-        call, given = str(message["call"]), dict(message["with"])
+        call = str(message["call"])
         try:
-            reply = _CALLS[call](backend, given) or {}
+            reply = _called(backend, call, message["with"])
         except Exception as error:
-            _answer(answers, {"error": said(error)})
+            _answer(answers, {"error": one_line(error)})
             return
         opened = opened or call == "open"
         ended = ended or call in ("finished", "failed")
         _answer(answers, {"ok": reply})
     if opened and not ended:
-        # Nobody is there to hear what goes wrong now.
+        # Nobody reads an error anymore.
         with contextlib.suppress(Exception):
             backend.failed("the training was killed", True)
 
 
-def said(error: BaseException) -> str:
-    """An error of a foreign library in one line.
+def one_line(error: BaseException) -> str:
+    """An error of a tracker's library in one line.
 
-    >>> said(ValueError("first line\\nsecond"))
+    >>> one_line(ValueError("first line\\nsecond"))
     'ValueError: first line'
     """
     text = str(error).strip()
@@ -80,34 +81,19 @@ def _answer(answers: IO[str], reply: Mapping[str, Any]) -> None:
     answers.flush()
 
 
-def _open(backend: Backend, given: dict[str, Any]) -> dict[str, Any]:
-    opened = backend.open(Place(**{**given, "run": Path(given["run"])}))
-    return {
-        "identity": opened.identity,
-        "where": opened.where,
-        "look": opened.look,
-        "resumed": opened.resumed,
-    }
-
-
-_CALLS: dict[str, Callable[[Backend, dict[str, Any]], dict[str, Any] | None]] = {
-    "open": _open,
-    "started": lambda backend, given: backend.started(given["params"], given["tags"]),
-    "metrics": lambda backend, given: backend.metrics(given["values"], given["step"]),
-    "tag": lambda backend, given: backend.tag(given["name"], given["text"]),
-    "figure": lambda backend, given: backend.figure(Path(given["path"])),
-    "artifact": lambda backend, given: backend.artifact(Path(given["path"]), given["kind"]),
-    "finished": lambda backend, given: backend.finished(
-        given["values"], given["table"], given["step"]
-    ),
-    "failed": lambda backend, given: backend.failed(given["sentence"], given["stopped"]),
-}
+def _called(backend: Backend, call: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """What a method of the backend returns, as JSON has it; its paths arrive as text."""
+    arguments |= {key: Path(arguments[key]) for key in ("run", "path") if key in arguments}
+    if call == "open":
+        return asdict(backend.open(Place(**arguments)))
+    getattr(backend, call)(**arguments)
+    return {}
 
 
 def main() -> None:
     """Serve the tracker named on the command line until the sender closes the line."""
-    # A tracker may print, ask questions or start programs that do: it gets other files for that.
-    asked = os.fdopen(os.dup(0), "r", encoding="utf-8")
+    # A tracker may print, ask questions or start programs that do: those get other files.
+    requests = os.fdopen(os.dup(0), "r", encoding="utf-8")
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -120,10 +106,10 @@ def main() -> None:
     try:
         backend: Backend = import_module(f"eosin.tracking.{spec.module}").Tracked()
     except Exception as error:
-        asked.readline()
-        _answer(answers, {"error": said(error)})
+        requests.readline()
+        _answer(answers, {"error": one_line(error)})
         return
-    serve(backend, asked, answers)
+    serve(backend, requests, answers)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Augmentation and blending of whole batches, uint8 in and uint8 out, where the batch is.
+"""Augmentation and blending of complete batches, uint8 in and uint8 out, where the batch is.
 
 All functions take patches uint8 [N, H, W, 3] and numbers that `training.draws` has drawn. They are
 the plain reference of `training.on_device`, which a GPU uses.

@@ -1,6 +1,6 @@
 """Shuffled batches straight from the store's array: one gather a batch, no worker processes.
 
-The training patches are held in memory (or on the device) as uint8; the order of every epoch is
+The training patches are in memory (or on the device) as uint8; the order of every epoch is
 a function of the seed and the epoch's number alone, so that a resumed run sees what it would have
 seen.
 """
@@ -108,7 +108,7 @@ def balanced_weights(counts: Tensor) -> Tensor:
 
 
 def input_scaling(patches: Tensor, recipe: Recipe) -> tuple[list[float], list[float]]:
-    """Mean and deviation of each channel, of values in 0..1, as the recipe's ``normalize`` says.
+    """Mean and deviation of each channel, of values in 0..1, as the recipe's ``normalize`` asks.
 
     patches: uint8 [N, H, W, 3]. Exact: from the histogram of all values.
 

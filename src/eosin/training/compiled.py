@@ -122,7 +122,7 @@ class DeviceEpoch(PlainEpoch):
     # Numbers
 
     def _drawn(self, order: Tensor, epoch: int, steps: range, count: int) -> dict[str, Tensor]:
-        """All that the steps need to know, by name: [S, ...] each, on the processor."""
+        """All numbers that the steps need, by name: [S, ...] each, on the processor."""
         numbers = draws.of_steps(self.recipe, count, self._size, epoch=epoch, steps=steps)
         first = steps.start * self.batches.batch_size
         numbers["rows"] = order[first : first + len(steps) * count].view(len(steps), count)
@@ -161,7 +161,7 @@ class DeviceEpoch(PlainEpoch):
     def _work(
         self, augment: DeviceAugment, numbers: Mapping[str, Tensor], at: Tensor, seed: int | None
     ) -> None:
-        """One whole step, from row numbers to weights; the host learns nothing from it."""
+        """One step, from row numbers to weights; the host learns nothing from it."""
         step, batches = self.step, self.batches
         now = {name: value.index_select(0, at).squeeze(0) for name, value in numbers.items()}
         rows = now["rows"]
@@ -193,11 +193,10 @@ class DeviceEpoch(PlainEpoch):
 
     def _look_again(self) -> None:
         """Forget the recording where the step has become another one."""
-        modules = self.step.model.modules()
-        parameters = self.step.model.parameters()
+        model = self.step.model
         state = (
-            *(p.requires_grad for p in parameters),
-            *(module.training for module in modules),
+            *(p.requires_grad for p in model.parameters()),
+            *(module.training for module in model.modules()),
             self.step.micro_batch.size,
         )
         if state != self._state:
@@ -205,7 +204,7 @@ class DeviceEpoch(PlainEpoch):
 
     def _record(self, recorder: Recorder) -> None:
         augment = self._augments[self.batches.batch_size]
-        # Gradients of the steps before would keep memory that the recording must not know.
+        # Gradients of the steps before would keep memory that must not be part of the recording.
         self.step.optimizer.zero()
         try:
             with on_stream(self._stream):

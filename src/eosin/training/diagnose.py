@@ -94,11 +94,3 @@ def no_memory(recipe: Recipe, where: str) -> str:
         f"out of memory on {where} with batch_size={recipe.batch_size}; "
         f"try --set batch_size={max(1, recipe.batch_size // 2)}"
     )
-
-
-def no_memory_to_validate(where: str, epoch: int) -> str:
-    """The sentence for exhausted memory in validation; the command to resume follows it."""
-    return (
-        f"out of memory on {where} in the validation of epoch {epoch}, with one patch at a time; "
-        "no step is lost: free memory, then resume with"
-    )

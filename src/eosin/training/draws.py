@@ -13,11 +13,8 @@ import torch
 from torch import Tensor
 
 from eosin.config import Recipe
+from eosin.evaluation.textures import STAINS
 from eosin.models.symmetry import symmetries
-
-#: Optical density of hematoxylin, eosin and residual (rows) in R, G, B: Ruifrok & Johnston 2001,
-#: "Quantification of histochemical staining by color deconvolution".
-_STAINS = ((0.65, 0.70, 0.29), (0.07, 0.99, 0.11), (0.27, 0.57, 0.78))
 
 
 def seeded(*numbers: int) -> torch.Generator:
@@ -40,7 +37,7 @@ def of_step(
 ) -> dict[str, Tensor]:
     """What one step on ``count`` patches of ``size_px`` (height, width) draws, by name.
 
-    ``symmetry`` int64 []: with which symmetry the first part of the batch begins; ``moves`` int64
+    ``symmetry`` int64 []: the symmetry of the first part of the batch; ``moves`` int64
     [2, N, 1]: pixels down and right; ``stains`` float32 [N, 3, 3] and ``offsets`` float32
     [N, 1, 1]: what optical density is multiplied by and added; ``partners`` int64 [N]: who is
     blended with whom; ``box`` int64 [4] (top, left, bottom, right); and the shares of the own patch
@@ -58,7 +55,7 @@ def of_step(
         limit = min(recipe.shift_px, height - 1, width - 1)
         numbers["moves"] = torch.randint(-limit, limit + 1, (2, count, 1), generator=generator)
     if recipe.stain or recipe.brightness:
-        basis = torch.tensor(_STAINS)
+        basis = torch.tensor(STAINS)
         factors = 1 + recipe.stain * (2 * torch.rand(count, 3, generator=generator) - 1)
         noise = 2 * torch.rand(count, 1, 1, generator=generator) - 1
         numbers["stains"] = (torch.linalg.inv(basis) * factors[:, None, :]) @ basis

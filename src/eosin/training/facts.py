@@ -29,7 +29,7 @@ def facts_of(
     """The content of model.json.
 
     marks: what every output must carry; start and teacher: what the model was made from; measured:
-    epochs, seconds and whatever else the training knows.
+    epochs, seconds and whatever else the training measures.
     """
     return model.facts(
         recipe=recipe.name,

@@ -159,9 +159,9 @@ class Trainer:
         try:
             while self.position.epoch < self.recipe.epochs:
                 self._epoch()
-                if any(d.dead for d in self.diagnoses) and self.recipe.stop_when_dead:
-                    break
-                if self._patience_is_over():
+                dead = self.recipe.stop_when_dead and any(d.dead for d in self.diagnoses)
+                best = self.position.best_epoch
+                if dead or (best and 0 < self.recipe.patience <= self.position.epoch - best):
                     break
             return self._finish()
         except (LostError, DistError) as error:
@@ -271,8 +271,11 @@ class Trainer:
             except Exception as error:
                 if not out_of_memory(error):
                     raise
-                sentence = diagnose.no_memory_to_validate(str(self.machine.device), epoch)
-                raise TrainingError(f"{sentence}: {self._resume_command()}") from None
+                raise TrainingError(
+                    f"out of memory on {self.machine.device} in the validation of epoch {epoch}, "
+                    "with one patch at a time; no step is lost: free memory, then resume with: "
+                    f"{self._resume_command()}"
+                ) from None
             row, probabilities = validation_row(logits, self.store, rows)
             self._diagnose(diagnose.constant(probabilities))
             score = row["val_auroc"]
@@ -380,7 +383,3 @@ class Trainer:
         if diagnosis and diagnosis.name not in {d.name for d in self.diagnoses}:
             self.diagnoses.append(diagnosis)
             self.reporter.warned(diagnosis.sentence)
-
-    def _patience_is_over(self) -> bool:
-        best = self.position.best_epoch
-        return bool(best) and 0 < self.recipe.patience <= self.position.epoch - best

@@ -205,7 +205,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def take_in(self, weight: Tensor) -> None:
-        """The same as `update` with a weight float32 [] that lies on the device."""
+        """The same as `update` with a weight float32 [] that is on the device."""
         apart = list(torch._foreach_sub(self._live, self.values))
         torch._foreach_mul_(apart, weight)
         torch._foreach_add_(self.values, apart)

@@ -40,22 +40,15 @@ def from_run(path: Path, recipe: Recipe) -> Origin:
             f"{path} is an ensemble, which is not trained: start from one of its members, or learn "
             f"from its answers with --teacher {path}"
         )
-    mine = (recipe.network, dict(recipe.arguments))
-    theirs = (model.architecture, model.arguments)
-    regular = ("dropout", "drop_path")  # they own no weight
-    if mine[0] != theirs[0] or _without(mine[1], regular) != _without(theirs[1], regular):
+    mine, earlier = _shaping(recipe.arguments), _shaping(model.arguments)
+    if (recipe.network, mine) != (model.architecture, earlier):
         raise RecipeError(
-            f"the recipe's network is {mine[0]} with arguments {mine[1]}, that of {path} is "
-            f"{theirs[0]} with {theirs[1]}: weights can be reused only in an equal network"
+            f"the recipe's network is {recipe.network} with arguments {dict(recipe.arguments)}, "
+            f"that of {path} is {model.architecture} with {model.arguments}: weights "
+            "can be reused only in an equal network"
         )
-    return Origin.of(
-        path,
-        kind="run",
-        classes=facts.classes,
-        mean=facts.mean,
-        deviation=facts.deviation,
-        store=facts.store_digest,
-    )
+    kept = {name: getattr(facts, name) for name in ("classes", "mean", "deviation")}
+    return Origin.of(path, kind="run", store=facts.store_digest, **kept)
 
 
 def from_encoder(recipe: Recipe, store: PatchStore, weights: Mapping[str, Any]) -> Origin:
@@ -153,5 +146,6 @@ def leak(sentences: Sequence[str]) -> LeakError:
     )
 
 
-def _without(arguments: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    return {name: value for name, value in arguments.items() if name not in names}
+def _shaping(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments that decide which weights a network has."""
+    return {k: value for k, value in arguments.items() if k not in ("dropout", "drop_path")}

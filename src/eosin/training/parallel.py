@@ -187,7 +187,7 @@ def timeout() -> int:
     return int(text)
 
 
-def first_to_speak() -> bool:
+def is_first_process() -> bool:
     """Whether this process is the first that asks; where the launcher has ended, each is."""
     key = f"eosin first {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"
     try:

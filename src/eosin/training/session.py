@@ -23,15 +23,9 @@ from eosin.records.origin import Origin, Teacher
 from eosin.runs import RunFolder, environment, recorded_path, recorded_places
 from eosin.splitting.audit import AuditResult, audit
 from eosin.splitting.seen import SEEN, Seen
-from eosin.splitting.splits import Split, read_split, write_split
+from eosin.splitting.split_file import Split, read_split, write_split
 from eosin.training.loop import Reporter, Trainer
-from eosin.training.origin import (
-    from_encoder,
-    from_run,
-    initializer,
-    leak,
-    refuse_seen,
-)
+from eosin.training.origin import from_encoder, from_run, initializer, leak, refuse_seen
 from eosin.training.parallel import Team
 from eosin.training.teacher import as_teacher, teach
 
@@ -213,11 +207,7 @@ def fit(
         session.run,
         marks=session.marks,
         reporter=reporter,
-        model_facts={
-            "split": session.split,
-            "start": session.origin,
-            "teacher": session.teacher,
-        },
+        model_facts={"split": session.split, "start": session.origin, "teacher": session.teacher},
         initialize=initializer(session.origin, resume=resume),
         soft=soft,
         team=team,

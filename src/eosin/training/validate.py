@@ -15,6 +15,7 @@ from eosin.data.store import PatchStore
 from eosin.evaluation.ranking import auroc, average_precision, macro_auroc
 from eosin.memory import LargestBatch
 from eosin.models.classifier import Classifier
+from eosin.records.scored import Floats, Ints
 from eosin.training.batches import take
 from eosin.training.machine import Machine
 from eosin.training.parallel import Team
@@ -27,7 +28,7 @@ BATCH = 512
 def logits_of(
     model: Classifier,
     patches: npt.NDArray[np.uint8],
-    rows: npt.NDArray[np.int64],
+    rows: Ints,
     machine: Machine,
     *,
     batch: LargestBatch,
@@ -55,7 +56,7 @@ def logits_of(
 def answers(
     model: Classifier,
     patches: npt.NDArray[np.uint8],
-    rows: npt.NDArray[np.int64],
+    rows: Ints,
     machine: Machine,
     team: Team,
     batch: LargestBatch | None = None,
@@ -74,9 +75,7 @@ def answers(
     return team.total(logits)
 
 
-def validation_row(
-    logits: Tensor, store: PatchStore, rows: npt.NDArray[np.int64]
-) -> tuple[dict[str, Any], npt.NDArray[np.float64]]:
+def validation_row(logits: Tensor, store: PatchStore, rows: Ints) -> tuple[dict[str, Any], Floats]:
     """What metrics.jsonl has of a validation, and the probabilities float64 [n, K].
 
     logits: float32 [n, K] of the store's ``rows``, int64 [n]. "watched" is the tutorial's habit of
@@ -94,9 +93,7 @@ def validation_row(
     return row, probabilities
 
 
-def validation_figures(
-    logits: Tensor, labels: npt.NDArray[np.int64]
-) -> tuple[dict[str, float], npt.NDArray[np.float64]]:
+def validation_figures(logits: Tensor, labels: Ints) -> tuple[dict[str, float], Floats]:
     """Loss, AUROC (macro over classes where there are more than two) and accuracy at argmax.
 
     logits: float32 [N, K]; labels: int64 [N]. Also returns the probabilities, float64 [N, K].

@@ -35,20 +35,20 @@ def net_benefit(positive: Floats, negative: Floats) -> tuple[Floats, Floats]:
     hits, alarms = (
         np.cumsum(counts[..., ::-1], axis=-1)[..., ::-1] for counts in (positive, negative)
     )
-    everything = hits[..., :1] + alarms[..., :1]
-    model: Floats = (hits[..., 1:] - odds * alarms[..., 1:]) / everything
-    treat_all: Floats = (hits[..., :1] - odds * alarms[..., :1]) / everything
+    patches = hits[..., :1] + alarms[..., :1]
+    model: Floats = (hits[..., 1:] - odds * alarms[..., 1:]) / patches
+    treat_all: Floats = (hits[..., :1] - odds * alarms[..., :1]) / patches
     return model, treat_all
 
 
 def decision_curve(scored: Scored, *, replicates: int = 2000, seed: int = 0) -> dict[str, Any]:
     """The decision curve of a model, with its band by bootstrap: as in evaluation.json.
 
-    scored: patches with calibrated probabilities, for a threshold here is taken at its word.
+    scored: patches with calibrated probabilities, as thresholds are compared with them directly.
     "useful" are the ranges of thresholds where the model's net benefit is above those of calling
     every patch positive and of calling none (which is 0), by the values themselves; "clear" those
     where its margin over both stays above 0 in the interval, too. Not defined without both classes:
-    the lists are empty and the note says why.
+    the lists are empty and the note has the reason.
 
     >>> scored = Scored.of([0, 1] * 6, [0.2, 0.7] * 6, list("aabbccddeeff"))
     >>> curve = decision_curve(scored, replicates=20)
@@ -67,34 +67,32 @@ def decision_curve(scored: Scored, *, replicates: int = 2000, seed: int = 0) -> 
     width = len(THRESHOLDS) + 1
     model, treat_all = net_benefit(*totals(values, cells, width))
     margin = model - np.maximum(treat_all, 0)
-    note = few_units(units)
-    low = high = surely = None
-    if not note:
-        note = units.note
+    useful, clear = _ranges(margin), []
+    low: list[float | None] = [None] * len(THRESHOLDS)
+    high, few = low, few_units(units)
+    if not few:
         drawn = replicate_totals(values, cells, width, units, replicates=replicates, seed=seed)
         models, alls = net_benefit(drawn[:, 0], drawn[:, 1])
         tail = (1 - LEVEL) / 2
-        low, high = np.quantile(models, [tail, 1 - tail], axis=0)
-        surely = np.quantile(models - np.maximum(alls, 0), tail, axis=0)
-    useful = _ranges(margin)
-    clear = [] if surely is None else _ranges(np.minimum(surely, margin))
-    blank = [None] * len(THRESHOLDS)
+        low, high = np.quantile(models, [tail, 1 - tail], axis=0).tolist()
+        least = np.quantile(models - np.maximum(alls, 0), tail, axis=0)
+        clear = _ranges(np.minimum(least, margin))
     return {
         "thresholds": THRESHOLDS.tolist(),
         "model": model.tolist(),
-        "low": blank if low is None else low.tolist(),
-        "high": blank if high is None else high.tolist(),
+        "low": low,
+        "high": high,
         "treat_all": treat_all.tolist(),
         "useful": useful,
         "clear": clear,
-        "sentence": f"{_verdict(useful, clear, surely is not None)} {MEANING}",
-        "note": note,
+        "sentence": f"{_verdict(useful, clear, not few)} {MEANING}",
+        "note": few or units.note,
     }
 
 
 def _ranges(margin: Floats) -> list[list[float]]:
     """First and last threshold of every run above 0."""
-    # Where the model calls every patch positive the two curves are one: not above, but for bits.
+    # Where the model calls every patch positive the two curves are equal up to rounding: not above.
     above = np.concatenate([[False], margin > 1e-12, [False]])
     turns = np.flatnonzero(np.diff(above.astype(np.int8)))
     return [
@@ -119,7 +117,7 @@ def _verdict(useful: list[list[float]], clear: list[list[float]], banded: bool) 
         return f"{better}; there the interval of its margin over both is above 0."
     if clear:
         return f"{better}; the interval of its margin over both is above 0 {_spelled(clear)}."
-    return f"{better}; but the interval of its margin over both is nowhere above 0."
+    return f"{better}; but the interval of its margin over both is never above 0."
 
 
 def _spelled(ranges: list[list[float]]) -> str:

@@ -1,7 +1,7 @@
 """Calibration: is a probability of 0.8 right eight times in ten? Fitted and measured apart.
 
 What is fitted (``fit_temperature``, ``fit_isotonic``) sees validation patches only; what measures
-(``measure_calibration``) gets patches with probabilities and no fitted object.
+(``measure_calibration``) gets truth, probabilities and units, and has no fitted object.
 
 The expected calibration error of a finite sample is biased upward: chance alone keeps the observed
 shares away from the predicted ones, even for a perfectly calibrated model. So each error is
@@ -55,7 +55,7 @@ def measure_calibration(
     """Calibration of several sets of probabilities: the "methods" of evaluation.json.
 
     scored: the patches; methods: name ("before", "temperature", "isotonic") -> probabilities
-    float [N] or [N, K], or the sentence that says why there are none, or None for a method left
+    float [N] or [N, K], or the sentence on why there are none, or None for a method left
     out. Each method has ece, brier and log_loss with interval, ece_by_chance, brier_parts, bins and
     a note; all but the first have brier_change as well, their Brier score less that of the first,
     with the interval of the difference on the same draws. Raises ValueError for lengths that
@@ -75,13 +75,13 @@ def measure_calibration(
         if isinstance(answers, str):
             result[name] = _without(answers)
             continue
-        theirs = scored.answering(answers)
-        if why := why_no_calibration(theirs):
+        answered = scored.answering(answers)
+        if why := why_no_calibration(answered):
             result[name] = _without(why)
             continue
-        cells = equal_mass(outcomes(theirs)[0], bins)
+        cells = equal_mass(outcomes(answered)[0], bins)
         width = int(cells.max()) + 1
-        values = patch_values(theirs)
+        values = patch_values(answered)
         sums = totals(values, cells, width)
         samples = None
         if not few_units(units):
@@ -91,12 +91,12 @@ def measure_calibration(
         brier, brier_samples = _mean(sums, samples, 3)
         result[name] = {
             "ece": _ece(sums, samples, units).as_dict(),
-            "ece_by_chance": ece_by_chance(theirs, bins=bins, seed=seed),
+            "ece_by_chance": ece_by_chance(answered, bins=bins, seed=seed),
             "brier": interval(brier, brier_samples, units).as_dict(),
             "log_loss": interval(*_mean(sums, samples, 4), units).as_dict(),
-            "brier_parts": brier_parts(theirs, bins=bins),
+            "brier_parts": brier_parts(answered, bins=bins),
             "bins": bin_rows(sums, samples),
-            "note": "; ".join(_notes(theirs, units)),
+            "note": "; ".join(_notes(answered, units)),
         }
         if first is None:
             first = brier, brier_samples
@@ -106,9 +106,7 @@ def measure_calibration(
     return result
 
 
-def say_calibration(
-    methods: Mapping[str, Mapping[str, Any]], name: str = "temperature", first: str = "before"
-) -> str:
+def calibration_effect(methods: Mapping[str, Mapping[str, Any]]) -> str:
     """What calibration did to these patches, in words; "" where it was not measured.
 
     methods: what ``measure_calibration`` gave. Whether it helped is judged by the Brier score: the
@@ -118,21 +116,20 @@ def say_calibration(
     ...     return {"ece": {"value": ece, "low": None, "high": None}, "ece_by_chance": 0.01, **more}
     >>> change = {"value": -0.004, "low": -0.006, "high": -0.001}
     >>> methods = {"before": method(0.06), "temperature": method(0.02, brier_change=change)}
-    >>> first, second = say_calibration(methods).split("; ")
+    >>> first, second = calibration_effect(methods).split("; ")
     >>> first.partition(" (")[0]
     'The temperature takes the calibration error from 0.060 to 0.020'
     >>> second
     'the Brier score changes by -0.004 (-0.006 to -0.001), so it helps here.'
     """
-    after, before = methods.get(name) or {}, methods.get(first) or {}
+    after, before = methods.get("temperature") or {}, methods.get("before") or {}
     old, new = (each.get("ece", {}).get("value") for each in (before, after))
     if old is None or new is None:
         return ""
-    same = f"{old:.3f}" == f"{new:.3f}"
     way = f"leaves the calibration error at {new:.3f}"
-    if not same:
+    if f"{old:.3f}" != f"{new:.3f}":
         way = f"takes the calibration error from {old:.3f} to {new:.3f}"
-    sentence = f"The {name} {way} (chance alone would give {after['ece_by_chance']:.3f})"
+    sentence = f"The temperature {way} (chance alone would give {after['ece_by_chance']:.3f})"
     change = after.get("brier_change") or {}
     value, low, high = (change.get(key) for key in ("value", "low", "high"))
     if value is None or low is None or high is None:

@@ -9,25 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any
+
+from eosin.data.published import PublishedCase
 
 LISTS, FOLDS = "published lists", "5 folds"
 #: Patches that may be missing (files that cannot be read, exact duplicates that were dropped)
 #: before figures no longer compare with published ones: 1 in 1,000, 51 of the 51,439 of the lists.
 SHORTFALL = 0.001
-
-
-class ListedCase(Protocol):
-    """One case of the archive or of a list, as in splitting.published."""
-
-    @property
-    def case(self) -> str: ...
-    @property
-    def part(self) -> str: ...
-    @property
-    def n_negative(self) -> int | None: ...
-    @property
-    def n_positive(self) -> int | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,31 +77,12 @@ _FIGURES = {
 }
 
 
-def highest_f1(balanced_accuracy: float, prevalence: float) -> float:
-    """The highest F1 of the positive class that a balanced accuracy allows at a prevalence.
-
-    F1 = 2 p s / (p s + p + (1 - p)(1 - t)) with prevalence p, sensitivity s and specificity t.
-    With s + t fixed it only rises or only falls with t, so it is highest at an end of t's range.
-
-    >>> round(highest_f1(0.89, 0.275), 3)
-    0.876
-    """
-    total = 2 * balanced_accuracy
-
-    def f1(specificity: float) -> float:
-        sensitivity = total - specificity
-        false = (1 - prevalence) * (1 - specificity)
-        return 2 * prevalence * sensitivity / (prevalence * sensitivity + prevalence + false)
-
-    return max(f1(min(1.0, total)), f1(max(0.0, total - 1)))
-
-
 def compare_with_published(
     scheme: str,
     part: str,
     cases: Iterable[str],
     n_patches: int,
-    published: Sequence[ListedCase],
+    published: Sequence[PublishedCase],
     figures: Mapping[str, Any],
     *,
     made_up: bool = False,
@@ -132,10 +102,7 @@ def compare_with_published(
     does not compare) and ``missing``: cases of the protocol that were not measured, and patches.
     Up to 1 patch in 1,000 may be missing, which is then reported; one missing case is too many.
 
-    >>> from typing import NamedTuple
-    >>> Case = NamedTuple("Case", [("case", str), ("part", str), ("n_negative", int),
-    ...                            ("n_positive", int)])
-    >>> lists = [Case("1", "test", 70, 30), Case("2", "train", 10, 10)]
+    >>> lists = [PublishedCase("1", "test", 70, 30), PublishedCase("2", "train", 10, 10)]
     >>> table = compare_with_published("published", "test", ["1"], 100, lists, {"f1": 0.7})
     >>> table["comparable"], table["run"]["f1"]["value"], table["missing"]
     (True, 0.7, {'cases': [], 'patches': 0})
@@ -231,7 +198,7 @@ def _shortfall(short: int, n_patches: int, expected: int) -> str:
     return f"comparable, but {short:,} of {expected:,} patches are missing" if short else ""
 
 
-def _lists_note(published: Sequence[ListedCase]) -> str:
+def _lists_note(published: Sequence[PublishedCase]) -> str:
     """What is in the lists but not in the archive; a run cannot change that."""
     absent = [c for c in published if c.part and _patches(c) is None]
     if not absent:
@@ -251,7 +218,7 @@ def _lists_note(published: Sequence[ListedCase]) -> str:
     )
 
 
-def _patches(case: ListedCase) -> int | None:
+def _patches(case: PublishedCase) -> int | None:
     if case.n_negative is None or case.n_positive is None:
         return None
     return case.n_negative + case.n_positive

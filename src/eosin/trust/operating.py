@@ -68,7 +68,7 @@ def choose_operating_points(
 ) -> dict[str, OperatingPoint]:
     """The operating points by name, chosen on these patches (never on test patches).
 
-    cost_ratio: what a missed positive costs, in false alarms. A note says where the rule could not
+    cost_ratio: what a missed positive costs, in false alarms. A note tells where the rule could not
     be followed (then the threshold is 0.5) or calls all patches, or none, positive. More than two
     classes have one point, where the most probable class answers. Raises ValueError for a cost
     ratio that is not above 0.
@@ -104,7 +104,7 @@ def measure_operating_point(
 
     truth, called: int64 [N] of 0 and 1; units: of the same N patches. Returns figures, per_1000,
     per_case, sentence and note, as in evaluation.json; figures are None where they are not defined,
-    and the note says why.
+    and the note has the reason.
 
     >>> from eosin.records.scored import resampling_units
     >>> truth, called = np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1])
@@ -256,7 +256,7 @@ def _of_a_case(counts: Mapping[str, Any]) -> list[str]:
         return []
     worst = f"{counts['worst']:,} of {counts['worst_of']:,} ({_named(counts['worst_case'])})"
     if counts["worst"] == 0:
-        return ["In no case is a patch wrongly called positive."]
+        return ["No case has a patch that is wrongly called positive."]
     middle = int(counts["median"])
     if middle == 0:
         return [f"In half of the cases no patch is wrongly called positive; at worst {worst}."]

@@ -6,7 +6,7 @@ recognition error and reject tradeoff, 1970). The cut is found by risk control o
 (risk_control.py).
 
 The promise is of the share of wrong answers on patches of new cases in the long run. A test part is
-a sample of them, so the error seen there lies on either side of it; its interval shows how far.
+a sample of them, so the error seen there is above or below it; its interval shows how far.
 The cases must be new to the model: where training stopped on them, the promise is a little bold.
 """
 
@@ -34,10 +34,8 @@ CONFIDENCE = 0.9
 LEAST_CASES = 10
 #: Cuts tried, as shares of patches answered: 1 %, 2 %, ... 100 %.
 _STEPS = 100
-_UNKNOWN = (
-    "cases unknown: patches are taken as independent, and the promise is bolder than it may be"
-)
-#: What is offered where the level asked for cannot be promised.
+_UNKNOWN = "cases unknown: patches are taken as independent, and the promise may be too optimistic"
+#: What is offered where the requested level cannot be promised.
 _LEVELS = (0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.3)
 
 
@@ -54,12 +52,12 @@ def choose_band(
     scored: validation patches with calibrated probabilities; point: the threshold, or none for more
     than two classes. With probability ``confidence`` over the draw of the validation cases, the
     share of wrong ones among all answers on patches of new cases is at most ``level``.
-    method "cases": t-test over cases with two bad ones added (risk_control.py explains why), and at
+    method "cases": t-test over cases with two bad ones added (see risk_control.py), and at
     least as cautious as the exact binomial test over answers. "hoeffding-bentkus": free of any
     approximation, but of another share: the mean over cases of the share wrong of a case's answers,
     each case weighing the same; it takes hundreds of cases.
     Raises ValueError for an unknown method or a level or confidence outside 0 to 1. Anything else
-    that is amiss gives no band and a note.
+    that is wrong gives no band and a note.
 
     >>> scored = Scored.of([0, 1] * 200, [0.02, 0.98] * 200, [str(i // 20) for i in range(400)])
     >>> band = choose_band(scored, OperatingPoint("f1", 0.25))
@@ -134,7 +132,7 @@ def measure_referral(
     replicates: int = 2000,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Error among the answers and share answered, with intervals over cases, beside the promise.
+    """Error among the answers and share answered, with intervals over cases, and the promise.
 
     decided: int64 [N], a class number or negative where referred; classes: their names. ``held`` is
     whether the error seen is at most ``level``; None where nothing was answered.
@@ -225,7 +223,7 @@ answers wrong, at 90 % confidence; seen on 3 test cases: 0.0 % (0.0 to 0.0). Ans
 100 % of n, 67 % of p.
     """
     band = Band(note="none was looked for") if point.band is None else point.band
-    named = {"val": "validation", "all": "measured"}.get(part, part)
+    part_name = {"val": "validation", "all": "measured"}.get(part, part)
     fitted = {name: getattr(band, name) for name in ("cases", "patches", "coverage", "error")}
     return {
         "point": point.name,
@@ -233,7 +231,7 @@ answers wrong, at 90 % confidence; seen on 3 test cases: 0.0 % (0.0 to 0.0). Ans
         "confidence": band.confidence,
         "method": band.method,
         "band": {"low": band.low, "high": band.high} if band else None,
-        "sentence": _sentence(band, achieved, named),
+        "sentence": _sentence(band, achieved, part_name),
         "assumption": band.assumption,
         "note": band.note,
         "fitted": fitted,
@@ -273,7 +271,7 @@ def _sentence(band: Band, achieved: Mapping[str, Any], part: str) -> str:
         elif error["low"] > band.level:
             why = "these cases are harder than those that it was made on"
         else:
-            why = "by no more than so few cases can differ by chance"
+            why = "by no more than chance allows with so few cases"
         seen += f". The promise was not kept there: {why}"
     by_class = ", ".join(
         f"{100 * row['answered']:.0f} % of {row['class']}"
@@ -307,7 +305,7 @@ def _assumption(units: Units, level: float, confidence: float, method: str) -> s
     if units.kind == "patches":
         return (
             "Patches are independent, which they are not: their cases are unknown, so the promise "
-            "is bolder than it may be."
+            "may be too optimistic."
         )
     exchangeable = (
         f"Cases are exchangeable: new cases come as these {units.count} came, from the same "

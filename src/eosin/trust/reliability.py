@@ -1,4 +1,4 @@
-"""Reliability: what was predicted beside what came, in bins of equal mass, and the Brier score."""
+"""Reliability: predictions against outcomes, in bins of equal mass, and the Brier score."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CHANCE_DRAWS = 200
 
 
 def why_no_calibration(scored: Scored) -> str:
-    """The sentence that says why these cannot be compared, or "".
+    """The sentence on why these cannot be compared, or "".
 
     >>> why_no_calibration(Scored.of([0, 1], [-1.0, 2.0]))
     'calibration needs probabilities, and the scores reach from -1 to 2'
@@ -29,7 +29,7 @@ def why_no_calibration(scored: Scored) -> str:
 
 
 def outcomes(scored: Scored) -> tuple[Floats, Floats]:
-    """What is predicted and what came, float64 [N] each.
+    """What is predicted and the outcomes, float64 [N] each.
 
     Two classes: the probability of the positive class, and 1 where the patch is positive. More:
     the largest probability, and 1 where its class is the true one (top-label calibration).
@@ -62,8 +62,8 @@ def equal_mass(scores: npt.ArrayLike, bins: int = BINS) -> Ints:
         np.asarray(scores, dtype=np.float64), return_inverse=True, return_counts=True
     )
     middle = np.cumsum(counts) - counts / 2
-    kept = np.floor(middle * bins / max(1, len(place))).astype(np.int64)
-    cells: Ints = np.unique(kept, return_inverse=True)[1].astype(np.int64)
+    numbers = np.floor(middle * bins / max(1, len(place))).astype(np.int64)
+    cells: Ints = np.unique(numbers, return_inverse=True)[1].astype(np.int64)
     return cells[place]
 
 
@@ -81,9 +81,9 @@ def expected_calibration_error(scored: Scored, *, bins: int = BINS) -> float:
     """
     if why_no_calibration(scored):
         return float("nan")
-    predicted, came = outcomes(scored)
+    predicted, outcome = outcomes(scored)
     cells = equal_mass(predicted, bins)
-    gaps = totals([predicted - came], cells, int(cells.max()) + 1)
+    gaps = totals([predicted - outcome], cells, int(cells.max()) + 1)
     return float(np.abs(gaps).sum() / len(predicted))
 
 
@@ -107,8 +107,8 @@ def ece_by_chance(scored: Scored, *, bins: int = BINS, seed: int = 0) -> float:
     errors = 0.0
     for _ in range(CHANCE_DRAWS):
         # Whole counts of the patches drawn positive: exact, and quicker than weights.
-        came = np.bincount(cells[rng.random(len(predicted)) < predicted], minlength=width)
-        errors += float(np.abs(expected - came).sum())
+        outcome = np.bincount(cells[rng.random(len(predicted)) < predicted], minlength=width)
+        errors += float(np.abs(expected - outcome).sum())
     return errors / CHANCE_DRAWS / len(predicted)
 
 
@@ -121,7 +121,7 @@ def bin_rows(sums: Floats, samples: Floats | None = None) -> list[dict[str, Any]
     >>> bin_rows(np.array([[2.0], [0.5], [1.0]]))
     [{'n': 2, 'predicted': 0.25, 'observed': 0.5, 'low': None, 'high': None}]
     """
-    n, predicted, came = sums[:3]
+    n, predicted, outcome = sums[:3]
     limits: list[tuple[float | None, float | None]] = [(None, None)] * len(n)
     if samples is not None:
         # A replicate without a patch in a bin does not count for that bin.
@@ -130,7 +130,7 @@ def bin_rows(sums: Floats, samples: Floats | None = None) -> list[dict[str, Any]
     return [
         {
             "n": int(n[k]), "predicted": float(predicted[k] / n[k]),
-            "observed": float(came[k] / n[k]), "low": limits[k][0], "high": limits[k][1],
+            "observed": float(outcome[k] / n[k]), "low": limits[k][0], "high": limits[k][1],
         }
         for k in range(len(n))
     ]  # fmt: skip
@@ -165,18 +165,18 @@ def brier_parts(scored: Scored, *, bins: int = BINS) -> dict[str, float] | None:
     return {name: float(sum(part[name] for part in each)) for name in each[0]}
 
 
-def _parts(came: Floats, predicted: Floats, bins: int) -> dict[str, float]:
+def _parts(outcome: Floats, predicted: Floats, bins: int) -> dict[str, float]:
     cells = equal_mass(predicted, bins)
-    n, p, o = totals([np.ones(len(came)), predicted, came], cells, int(cells.max()) + 1)
+    n, p, o = totals([np.ones(len(outcome)), predicted, outcome], cells, int(cells.max()) + 1)
     mean_p, mean_o = p / n, o / n
-    base = float(came.mean())
-    # Within a bin: the spread of the probabilities, less twice what it knows of the outcomes.
+    base = float(outcome.mean())
+    # Within a bin: the spread of the probabilities, less twice what it tells of the outcomes.
     away = predicted - mean_p[cells]
     return {
-        "reliability": float(np.sum(n * (mean_p - mean_o) ** 2) / len(came)),
-        "resolution": float(np.sum(n * (mean_o - base) ** 2) / len(came)),
+        "reliability": float(np.sum(n * (mean_p - mean_o) ** 2) / len(outcome)),
+        "resolution": float(np.sum(n * (mean_o - base) ** 2) / len(outcome)),
         "uncertainty": base * (1 - base),
-        "within_bin": float(np.mean(away**2 - 2 * away * (came - mean_o[cells]))),
+        "within_bin": float(np.mean(away**2 - 2 * away * (outcome - mean_o[cells]))),
     }
 
 
@@ -195,7 +195,7 @@ def patch_values(scored: Scored) -> Floats:
 
     Rows: 1, predicted, observed, squared error, log loss (of at least 1e-7).
     """
-    predicted, came = outcomes(scored)
+    predicted, outcome = outcomes(scored)
     errors = squared_errors(scored.labels, scored.scores)
     losses = -np.log(np.maximum(of_true_class(scored), CLIP))
-    return np.stack([np.ones(len(came)), predicted, came, errors, losses])
+    return np.stack([np.ones(len(outcome)), predicted, outcome, errors, losses])

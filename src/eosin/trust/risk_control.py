@@ -8,7 +8,7 @@ under 1 - confidence without dividing it among the cuts.
 
 **What is exchangeable is the case.** A test that takes patches as independent promises far too
 much. Nor is a plain t-test over cases enough: cases differ in size and a few are far harder than
-the rest, so a sample seldom has as many bad cases as there are. Two bad cases are therefore
+the rest, so a sample seldom contains as many bad cases as there are. Two bad cases are therefore
 added to those that were seen before the t-test.
 
 Measured at confidence 0.9 (benchmarks/referral.py and its results; a calibration without a band
@@ -16,7 +16,8 @@ counts as held). Simulated with known truth, beta-distributed difficulty, 10 to 
 case, 15 to 100 cases, levels 0.05 and 0.1: by patch the promise held in 0.43 to 0.61 of
 calibrations, with the plain t-test in 0.65 to 0.86, with the bad cases in 0.91 to 0.98. Where
 difficulty grows with size, or 1 case in 20 fails and the level is 0.05, in 0.85 to 0.96: no test
-sees cases that the sample does not have. On real patches, halves of 68 cases: 0.63, 0.90, 0.99.
+can allow for cases that the sample does not contain. On real patches, halves of 68 cases: 0.63,
+0.90, 0.99.
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ import numpy.typing as npt
 from eosin.evaluation.definitions import Floats
 
 METHODS = ("cases", "hoeffding-bentkus")
-#: The sequence begins where this share of patches is answered, on at least half of the cases: it
+#: The sequence starts where this share of patches is answered, on at least half of the cases: it
 #: looks at scores only, never at labels. Nearer to zero a test has hardly any answers to judge.
 FIRST_COVERAGE = 0.1
 
 
 def first_cut(answered: npt.ArrayLike) -> int:
-    """Where the sequence begins, found without labels.
+    """Where the sequence starts, determined without labels.
 
     answered: float [cases, G], the answers of each case at each cut, which grow along G.
 
@@ -57,17 +58,13 @@ def last_held(p_values: npt.ArrayLike, first: int, confidence: float) -> int | N
     >>> last_held([0.5, 0.01], 0, 0.9) is None
     True
     """
-    held = np.asarray(p_values)[first:] <= 1 - confidence
-    run = int(np.argmin(held)) if not held.all() else len(held)
+    passed = np.asarray(p_values)[first:] <= 1 - confidence
+    run = int(np.argmin(passed)) if not passed.all() else len(passed)
     return first + run - 1 if run else None
 
 
 def risk_p_values(
-    wrong: npt.ArrayLike,
-    answered: npt.ArrayLike,
-    *,
-    level: float,
-    method: str = "cases",
+    wrong: npt.ArrayLike, answered: npt.ArrayLike, *, level: float, method: str = "cases"
 ) -> Floats:
     """How well each cut could look if more than ``level`` of its answers were wrong: float64 [G].
 

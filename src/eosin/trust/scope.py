@@ -110,8 +110,8 @@ def measure_scope(
     inside = np.asarray(distances, np.float64)
     outside_here = out_of_scope(inside, threshold) if flagged is None else np.asarray(flagged)
     rows = []
-    for name, (what, theirs) in probes.items():
-        outside = np.asarray(theirs, np.float64)
+    for name, (what, values) in probes.items():
+        outside = np.asarray(values, np.float64)
         truth = np.repeat([0, 1], [len(inside), len(outside)])
         # Inf and NaN are as far out as can be; a ranking needs numbers.
         scores = np.nan_to_num(np.concatenate([inside, outside]), nan=1e30, posinf=1e30)

@@ -23,7 +23,7 @@ def sureness(scored: Scored, point: OperatingPoint) -> tuple[Floats, Ints]:
 
     More than two classes: the largest probability. Two: the probability of the class that the
     threshold gives, after both are moved so that the threshold becomes 0.5 (``centered``); so it
-    is 0.5 at the threshold and 1 where nothing speaks for the other class. Of float32, so that a
+    is 0.5 at the threshold and 1 where the other class has no probability. Of float32, so that a
     network's output and the same numbers in float64 are one.
 
     >>> scored = Scored.of([0, 0, 1], [0.05, 0.2, 0.5])

@@ -6,7 +6,7 @@ the probability of k reaches the mean probability of k among the patches labeled
 against these gives the confident joint, which, scaled to the number of patches of each label,
 estimates how many patches labeled i are really k. So many are taken, those whose probability of k
 exceeds that of their label by most ("prune by noise rate"), and of these the ones the model itself
-would call otherwise. A few lines of NumPy, so that the core needs no package for one sort; a test
+would call differently. A few lines of NumPy, so that the core needs no package for one sort; a test
 compares them with cleanlab.
 
 Suspects are for a person to look at. Nothing is ever dropped or relabeled.
@@ -27,7 +27,7 @@ from eosin.records.scored import Scored
 METHOD = (
     "confident learning (Northcutt et al. 2021), pruned by noise rate, ranked by normalized margin"
 )
-#: Means of float32 probabilities: equal ones must not be told apart by rounding.
+#: Means of float32 probabilities: equal ones must not differ by rounding.
 _ROUNDING = 1e-6
 
 
@@ -48,7 +48,7 @@ class Suspects:
     probability: Floats
     #: float64 [n], normalized margin, 0 (certainly wrong) to 1.
     score: Floats
-    #: Why there are none to name, or "".
+    #: Why there are none to list, or "".
     note: str = ""
 
     def as_dict(
@@ -97,7 +97,7 @@ def find_suspects(scored: Scored, *, most: int | None = 500) -> Suspects:
 
     scored: patches with the probabilities of a model that did not train on them (out of fold, or of
     a test part); most: how many rows are kept, or None for all. Where labels cannot be judged (no
-    patches, one class, scores that are not probabilities) the note says why.
+    patches, one class, scores that are not probabilities) the note has the reason.
 
     >>> suspects = find_suspects(
     ...     Scored.of([0, 0, 0, 1, 1, 1, 0], [0.1, 0.2, 0.1, 0.9, 0.8, 0.9, 0.97]))
@@ -196,11 +196,11 @@ def _why_not(scored: Scored) -> str:
 
 
 def _chosen(scored: Scored, rows: Ints, most: int | None, note: str) -> Suspects:
-    kept = scored.take(rows if most is None else rows[:most])
-    suggested = _others(kept).argmax(axis=1)
+    chosen = scored.take(rows[:most])
+    suggested = _others(chosen).argmax(axis=1)
     return Suspects(
-        of=len(scored), total=len(rows), rows=rows if most is None else rows[:most],
-        labels=kept.labels, suggested=suggested.astype(np.int64),
-        probability=kept.probabilities[np.arange(len(kept)), suggested],
-        score=normalized_margin(kept), note=note,
+        of=len(scored), total=len(rows), rows=rows[:most],
+        labels=chosen.labels, suggested=suggested.astype(np.int64),
+        probability=chosen.probabilities[np.arange(len(chosen)), suggested],
+        score=normalized_margin(chosen), note=note,
     )  # fmt: skip

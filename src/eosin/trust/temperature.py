@@ -10,7 +10,7 @@ import numpy.typing as npt
 from eosin.evaluation.definitions import Floats, Ints, why_undefined
 from eosin.records.scored import Scored
 
-#: Temperatures looked at.
+#: The range of temperatures that is searched.
 LOWEST, HIGHEST = 0.05, 20.0
 
 
@@ -31,7 +31,7 @@ class Temperature:
     """One number that logits are divided by; the order of the classes stays as it is."""
 
     value: float = 1.0
-    #: Why it could not be fitted, or that it lies at the end of what was looked at, or "".
+    #: Why it could not be fitted, or that it is at the end of the range searched, or "".
     note: str = ""
 
     def __float__(self) -> float:
@@ -52,8 +52,8 @@ def fit_temperature(y_true: npt.ArrayLike, logits: npt.ArrayLike) -> Temperature
     y_true: int [N]; logits: float [N, K], of validation patches. Guo, Pleiss, Sun & Weinberger,
     On Calibration of Modern Neural Networks, ICML 2017. The likelihood has one minimum in T, which
     is searched on log T between 0.05 and 20. Without both classes, patches, finite or differing
-    logits the temperature stays 1 and the note says why. Raises ValueError for lengths or shapes
-    that differ.
+    logits the temperature stays 1 and the note has the reason. Raises ValueError for lengths or
+    shapes that differ.
 
     >>> rng = np.random.default_rng(0)
     >>> z = np.stack([np.zeros(4000), rng.normal(0, 4, 4000)], axis=1)
@@ -89,7 +89,7 @@ def fit_temperature(y_true: npt.ArrayLike, logits: npt.ArrayLike) -> Temperature
     ):
         if abs(best - end) < 1e-3 and loss(end) <= loss(best) + 1e-12:
             return Temperature(
-                float(np.exp(end)), f"{np.exp(end):g} is the {word} temperature looked at: {why}"
+                float(np.exp(end)), f"{np.exp(end):g} is the {word} temperature tried: {why}"
             )
     return Temperature(float(np.exp(best)))
 
@@ -149,7 +149,7 @@ def fit_isotonic(y_true: npt.ArrayLike, y_prob: npt.ArrayLike) -> Isotonic:
 
     scored, what = Scored.of(y_true, y_prob), "isotonic calibration"
     if scored.classes > 2:
-        return Isotonic(note=f"{what} is for two classes; here are {scored.classes}")
+        return Isotonic(note=f"{what} is for two classes, and there are {scored.classes}")
     if reason := why_undefined("balanced_accuracy", scored, what):
         return Isotonic(note=f"{reason}; nothing is changed")
     regression = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip")

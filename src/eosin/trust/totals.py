@@ -1,8 +1,8 @@
 """Totals of patches in every bootstrap replicate, by one product of weights and sums of a unit.
 
 Many figures (a calibration error, a net benefit, a sensitivity) are functions of a few totals over
-the patches. A replicate draws complete units, so its totals are the units' own sums, each as often as
-the unit was drawn: no resampled set of patches is ever built.
+the patches. A replicate draws complete units, so its totals are the units' own sums, each as often
+as the unit was drawn: no resampled set of patches is ever built.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 
 class PublishedCase(NamedTuple):
-    """One case: its list and its patch counts in the archive."""
+    """One case: its list and its patch counts in the complete archive."""
 
     case: str
     #: "train", "val", "test", or "" for a case in no list.
@@ -49,7 +49,7 @@ def published_parts() -> dict[str, str]:
 
 
 def _read() -> Iterator[PublishedCase]:
-    text = resources.files("eosin.splitting").joinpath("idc_published_cases.csv").read_text("utf-8")
+    text = resources.files("eosin.data").joinpath("idc_published_cases.csv").read_text("utf-8")
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     for row in csv.DictReader(lines):
         yield PublishedCase(

@@ -1,0 +1,104 @@
+"""Options and arguments of several commands: one definition each, so that all commands agree."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from eosin.cli import output
+
+#: The option every command has.
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="Print one JSON object on stdout.", callback=output.use_json),
+]
+
+# What a command reads
+Store = Annotated[Path, typer.Argument(help="A store made by eosin pack.")]
+Model = Annotated[
+    Path, typer.Argument(help="A run folder, or an exported file (.onnx, .xml) or its folder.")
+]
+Images = Annotated[
+    list[Path], typer.Argument(help="Image files, folders of images, or zips of images.")
+]
+Recipe = Annotated[
+    str, typer.Option("--recipe", "-r", help="A name from `eosin recipes`, or a .toml file.")
+]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", help="Change the recipe: key=value; repeatable.")
+]
+Split = Annotated[
+    str | None,
+    typer.Option(
+        "--split",
+        "-s",
+        help="A split file, or a scheme: case, published, given, patch. "
+        "Default: STORE.split.csv where it exists, else case.",
+    ),
+]
+Fold = Annotated[int | None, typer.Option(help="Which fold of a split into folds to test on.")]
+MovedStore = Annotated[
+    Path | None, typer.Option("--store", help="Where the run's store is now, if it has moved.")
+]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        help="For an encoder: a file or folder with its weights, or random. "
+        "Default: the hub's, downloaded once."
+    ),
+]
+
+# How it reads and measures
+Fit = Annotated[
+    str | None,
+    typer.Option(
+        help="Images of another size than the model's patches: pad (white, image at the "
+        "top-left; a larger one is refused), resize or reject; by default as the model's "
+        "training patches were packed."
+    ),
+]
+MaxPixels = Annotated[int, typer.Option(min=1, help="The most pixels an image may declare.")]
+Point = Annotated[
+    str | None,
+    typer.Option(
+        metavar="balanced|f1|sensitivity|specificity|cost",
+        help="The operating point that decides; by default the model's own.",
+    ),
+]
+Precision = Annotated[
+    str, typer.Option(help="fp32 (exact), bf16 or auto; an .onnx file needs OpenVINO for bf16.")
+]
+Replicates = Annotated[int, typer.Option(min=10, help="Bootstrap replicates.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")]
+AllowLeaks = Annotated[
+    bool,
+    typer.Option("--allow-leaks", help="Use the split even if it leaks; every output is marked."),
+]
+AllowSeen = Annotated[
+    bool,
+    typer.Option("--allow-seen", help="Use cases seen in training too; every output is marked."),
+]
+
+# What it makes
+NewRun = Annotated[Path, typer.Option("--output", "-o", help="The run folder to make.")]
+NewStudy = Annotated[
+    Path,
+    typer.Option(
+        "--output", "-o", help="Folder of the runs and results; an earlier one is resumed."
+    ),
+]
+Evaluate = Annotated[
+    bool, typer.Option("--evaluate/--no-evaluate", help="Evaluate the new run at the end.")
+]
+Force = Annotated[
+    bool,
+    typer.Option(
+        "--force", help="Replace an earlier result; files that eosin did not make are kept."
+    ),
+]
+Restart = Annotated[
+    bool,
+    typer.Option("--force", help="Start over in a folder that was started with other settings."),
+]

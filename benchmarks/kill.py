@@ -75,6 +75,9 @@ class Made:
         forked.run([*self.training(self.place / "old"), "--set", "seed=7"], log)
         shutil.copytree(self.place / "run", self.place / "evaluated")
         forked.run(self.evaluation(self.place / "evaluated"), log)
+        shutil.copytree(self.place / "run", self.place / "other")
+        other = ["--cost-ratio", 50, "--refer-error", 0.4]
+        forked.run([*self.evaluation(self.place / "other"), *other], log)
         forked.run(["export", self.place / "evaluated", "-o", self.place / "exported"], log)
 
     def training(self, run: Path) -> list[Any]:
@@ -167,15 +170,17 @@ def jobs(made: Made) -> list[Job]:
         assert all(v.equal(theirs[k]) for k, v in model.network.state_dict().items())
         for path in run.glob("*.json"):
             json.loads(path.read_text())
-        if not (run / "evaluation.json").exists():
-            return "started" if fitted(run) else "nothing"
-        assert thresholds(run) == thresholds(place / "evaluated")
-        return "report" if (run / "report.html").exists() else "figures"
+        if refusal(run):
+            return "refused"
+        mine = fitted(run)
+        assert mine in (fitted(place / "other"), fitted(place / "evaluated"))
+        return "old" if mine == fitted(place / "other") else "new"
 
     def is_evaluated(folder: Path) -> None:
         run = folder / "r"
+        assert not refusal(run)
         assert figures(run) == figures(place / "evaluated")
-        assert thresholds(run) == thresholds(place / "evaluated")
+        assert fitted(run) == fitted(place / "evaluated")
         assert (run / "report.html").read_text().rstrip().endswith("</html>")
 
     def export_state(folder: Path) -> str:
@@ -204,8 +209,8 @@ def jobs(made: Made) -> list[Job]:
     def old_export(folder: Path) -> None:
         made.copy("exported", folder / "e", note=True)
 
-    def finished_run(folder: Path) -> None:
-        made.copy("run", folder / "r")
+    def evaluated_otherwise(folder: Path) -> None:
+        made.copy("other", folder / "r")
 
     def pack(folder: Path, *more: str) -> list[Any]:
         return ["pack", place / "a.zip", folder / "s", *more]
@@ -233,7 +238,7 @@ def jobs(made: Made) -> list[Job]:
         Job("train", nothing, lambda f: made.training(f / "r"), run_state, train_again, is_trained),
         Job("train --force", old_run, lambda f: [*made.training(f / "r"), "--force"], run_state,
             train_again, with_note("r", is_trained)),
-        Job("evaluate", finished_run, lambda f: made.evaluation(f / "r"), evaluated_state,
+        Job("evaluate", evaluated_otherwise, lambda f: made.evaluation(f / "r"), evaluated_state,
             lambda f, state: made.evaluation(f / "r"), is_evaluated),
         Job("export", nothing, export, export_state, unless_done(export), is_exported),
         Job("export --force", old_export, forced(export), export_state, unless_done(export),
@@ -242,19 +247,23 @@ def jobs(made: Made) -> list[Job]:
 
 
 def fitted(run: Path) -> dict[str, Any]:
-    """What an evaluation has fitted: in a file of its own, or in the model of earlier versions."""
-    for name in ("fitted.json", "model.json"):
-        if (run / name).exists():
-            content: dict[str, Any] = json.loads((run / name).read_text())
-            return content if name == "fitted.json" or content.get("threshold") else {}
-    return {}
+    """What an evaluation has fitted and keeps in the model."""
+    content: dict[str, Any] = json.loads((run / "fitted.json").read_text())
+    return content
 
 
-def thresholds(run: Path) -> list[Any]:
-    """The threshold of the figures, and that of the model, which must not disagree."""
+def refusal(run: Path) -> str:
+    """What a report of figures that do not belong to the model's fitting says, or ""."""
+    from eosin.errors import EosinError
+    from eosin.records.agreement import check_agreement
+    from eosin.records.model import ModelFacts
+
     evaluation = json.loads((run / "evaluation.json").read_text())
-    model = fitted(run)
-    return [(evaluation.get("threshold") or {}).get("value"), model.get("threshold")]
+    try:
+        check_agreement(evaluation["fitted_digest"], ModelFacts.of_run(run).fitted, run)
+    except EosinError as error:
+        return str(error)
+    return ""
 
 
 def figures(run: Path) -> dict[str, Any]:

@@ -84,7 +84,7 @@ class Material:
             model=model and shared_model(model, names),
             environment=RunEnvironment.model_validate(environment | command),
             recipe_text=text(self.recipe_text),
-            gone={what: text(why) for what, why in self.gone.items()},
+            missing={what: text(why) for what, why in self.missing.items()},
             problems=[text(problem) for problem in self.problems],
         )
 

@@ -329,3 +329,16 @@ def test_the_table_lists_what_a_demo_writes(eosin: Run, tmp_path: Path) -> None:
     assert done.code == 0, done.err
     assert "kept runs, which eosin did not make" in done.err
     assert (tmp_path / "d" / "runs" / "mine").is_dir()
+
+
+def test_a_network_that_cannot_be_made_leaves_the_earlier_run(
+    eosin: Run, mine: Path, made_up_store: PatchStore, tmp_path: Path
+) -> None:
+    before = {path.name: path.read_bytes() for path in mine.iterdir() if path.name != LOCK}
+    wrong = ["--set", "arguments.no_such=3"]
+    for folder, more in ((mine, ["--force"]), (tmp_path / "new", [])):
+        result = eosin("train", made_up_store.path, "-o", folder, *more, *wrong)
+        assert result.code == 2
+        assert "no_such" in result.err
+    assert {path.name: path.read_bytes() for path in mine.iterdir() if path.name != LOCK} == before
+    assert not (tmp_path / "new").exists()

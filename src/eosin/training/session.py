@@ -18,6 +18,7 @@ from eosin.config import Recipe
 from eosin.data.store import MADE_UP, PatchStore
 from eosin.errors import LeakError, RecipeError, RunError, TrainingError
 from eosin.folders import sweep, whole_folder
+from eosin.models.networks import build_network
 from eosin.records.model import ModelFacts
 from eosin.records.origin import Origin, Teacher
 from eosin.runs import RunFolder, environment, recorded_path, recorded_places
@@ -66,7 +67,8 @@ def start(
     encoder's weights are ("path") and what they are.
     Raises LeakError when the parts share information, or an earlier run has seen what is to be
     measured on, unless the scheme is ``patch`` or ``allow_leaks`` is set; UserError when the folder
-    may not be made; SplitError when the split does not fit.
+    may not be made; RecipeError when the network cannot be made; SplitError when the split
+    does not fit.
     """
     run = RunFolder(path)
     option = "--from" if recipe.probe == "none" else "--encoder"
@@ -85,6 +87,14 @@ def start(
         origin = from_run(base, recipe)
     elif weights is not None:
         origin = from_encoder(recipe, store, weights)
+    else:
+        # A network that cannot be made is refused before a run is replaced.
+        build_network(
+            recipe.network,
+            classes=len(store.classes),
+            patch_size=store.patch_size,
+            arguments=recipe.arguments,
+        )
     taught = None if teacher is None else as_teacher(teacher, store)
     earlier = {option: base, "the teacher": teacher}
     before = {role: RunFolder(other) for role, other in earlier.items() if other is not None}

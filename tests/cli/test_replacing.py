@@ -20,6 +20,7 @@ from eosin.data.store import PatchStore
 from eosin.folders import kind_of, others
 from eosin.kinds import KINDS, LOCK, belongs, matches
 from eosin.locks import working_on
+from eosin.splitting.split_file import Split, write_split
 from eosin.synthetic.archive import write_archive
 
 Run = Callable[..., Any]
@@ -340,5 +341,22 @@ def test_a_network_that_cannot_be_made_leaves_the_earlier_run(
         result = eosin("train", made_up_store.path, "-o", folder, *more, *wrong)
         assert result.code == 2
         assert "no_such" in result.err
+    assert {path.name: path.read_bytes() for path in mine.iterdir() if path.name != LOCK} == before
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_training_part_of_one_class_leaves_the_earlier_run(
+    eosin: Run, mine: Path, made_up_store: PatchStore, tmp_path: Path
+) -> None:
+    before = {path.name: path.read_bytes() for path in mine.iterdir() if path.name != LOCK}
+    labels = made_up_store.labels
+    codes = np.where(labels == 0, 0, 1).astype(np.int16)
+    one_class = Split("file", made_up_store.digest, "patch", codes, leaking=True)
+    write_split(one_class, tmp_path / "one.csv")
+    for folder, more in ((mine, ["--force"]), (tmp_path / "new", [])):
+        words = ["train", made_up_store.path, "--split", tmp_path / "one.csv", "--allow-leaks"]
+        result = eosin(*words, "-o", folder, *more)
+        assert result.code == 2, result.err
+        assert "contains only one class" in result.err
     assert {path.name: path.read_bytes() for path in mine.iterdir() if path.name != LOCK} == before
     assert not (tmp_path / "new").exists()

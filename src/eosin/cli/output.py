@@ -114,6 +114,15 @@ def value(number: float | None) -> str:
     return "-" if number is None else f"{number:.4f}"
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with its noun.
+
+    >>> counted(1, "epoch"), counted(12, "epoch")
+    ('1 epoch', '12 epochs')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def patches(count: int, cases: int | None) -> str:
     """How many patches of how many cases, where that is known.
 

@@ -55,4 +55,6 @@ def report(
         )
         return
     for path in files:
-        output.say(f"written: {path} ({path.stat().st_size / 1e6:.1f} MB)")
+        kilobytes = path.stat().st_size / 1e3
+        size = f"{kilobytes:.0f} kB" if kilobytes < 1000 else f"{kilobytes / 1e3:.1f} MB"
+        output.say(f"written: {path} ({size})")

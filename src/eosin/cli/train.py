@@ -152,7 +152,8 @@ def _go(
     if not team.main:
         return
     output.note(
-        f"trained {facts.epochs} epochs in {facts.train_seconds or 0:.0f} s; {session.run.path}"
+        f"trained {output.counted(facts.epochs, 'epoch')} in {facts.train_seconds or 0:.0f} s; "
+        f"{session.run.path}"
     )
     finish(session, facts, evaluate=evaluate, json_=json_)
 
@@ -273,7 +274,8 @@ def watching(session: Session, *, processes: int = 1) -> Iterator[Reporter]:
             state.update(plan)
             bar.console.print(
                 f"{session.recipe.name}: {plan['parameters']:,} parameters, "
-                f"{plan['patches']:,} training patches, {plan['epochs']} epochs of "
+                f"{plan['patches']:,} training patches, "
+                f"{output.counted(plan['epochs'], 'epoch')} of "
                 f"{plan['steps']} steps on {plan['machine']}",
                 markup=False,
             )

@@ -24,11 +24,13 @@ class Diagnosis:
 
 
 def missing_classes(classes: Sequence[str], counts: Sequence[int]) -> list[str]:
-    """Classes without a training patch; raises SplitError where fewer than two have any.
+    """Classes without a training patch; raises SplitError for fewer than two patches or classes.
 
     >>> missing_classes(["a", "b", "c"], [4, 0, 2])
     ['b']
     """
+    if sum(counts) < 2:
+        raise SplitError(f"the split has {sum(counts)} training patches; at least 2 are needed")
     missing = [name for name, n in zip(classes, counts, strict=True) if not n]
     if len(missing) >= len(classes) - 1:
         raise SplitError(

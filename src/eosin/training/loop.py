@@ -18,7 +18,7 @@ from torch.distributed import DistError
 
 from eosin.config import Recipe
 from eosin.data.store import PatchStore
-from eosin.errors import SplitError, StoppedError, TrainingError
+from eosin.errors import StoppedError, TrainingError
 from eosin.memory import LargestBatch, out_of_memory
 from eosin.models.classifier import Classifier, save_classifier
 from eosin.records.model import ModelFacts
@@ -86,8 +86,6 @@ class Trainer:
         self.position = Position()
         self._moved = False
         rows = self.parts.get("train", np.empty(0, np.int64))
-        if len(rows) < 2:
-            raise SplitError(f"the split has {len(rows)} training patches; at least 2 are needed")
         self.val_rows = self.parts.get("val", np.empty(0, np.int64))
         patches = take(store.patches, rows)
         labels = torch.from_numpy(store.labels[rows])

@@ -25,6 +25,7 @@ from eosin.runs import RunFolder, environment, recorded_path, recorded_places
 from eosin.splitting.audit import AuditResult, audit
 from eosin.splitting.seen import SEEN, Seen
 from eosin.splitting.split_file import Split, read_split, write_split
+from eosin.training.diagnose import missing_classes
 from eosin.training.loop import Reporter, Trainer
 from eosin.training.origin import from_encoder, from_run, initializer, leak, refuse_seen
 from eosin.training.parallel import Team
@@ -88,7 +89,9 @@ def start(
     elif weights is not None:
         origin = from_encoder(recipe, store, weights)
     else:
-        # A network that cannot be made is refused before a run is replaced.
+        # What cannot be trained is refused before a run is replaced.
+        labels = store.labels[parts["train"]]
+        missing_classes(store.classes, np.bincount(labels, minlength=len(store.classes)).tolist())
         build_network(
             recipe.network,
             classes=len(store.classes),

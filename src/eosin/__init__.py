@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from eosin.errors import EosinError
     from eosin.evaluation.intervals import bootstrap
     from eosin.exporting.export import export
-    from eosin.inference.predictor import Predictor, load
+    from eosin.inference.predictor import load
     from eosin.runs import RunFolder
+    from eosin.runtime.predictor import Predictor
     from eosin.splitting.audit import audit
     from eosin.splitting.split_file import Split, read_split, write_split
     from eosin.splitting.splits import by_case
@@ -34,8 +35,9 @@ _PUBLIC = {
     "errors": ("EosinError",),
     "evaluation.intervals": ("bootstrap",),
     "exporting.export": ("export",),
-    "inference.predictor": ("Predictor", "load"),
+    "inference.predictor": ("load",),
     "runs": ("RunFolder",),
+    "runtime.predictor": ("Predictor",),
     "splitting.audit": ("audit",),
     "splitting.split_file": ("Split", "read_split", "write_split"),
     "splitting.splits": ("by_case",),

@@ -37,7 +37,7 @@ def test_the_list_for_programs(eosin: Run) -> None:
         (["99"], "lesson 99 does not exist; the lessons are 1 to"),
         (["--text"], "the number of a lesson is missing"),
         (["1", "--text", "--jupyter", "x.ipynb"], "exclude each other"),
-        (["1", "--jupyter", "x.json"], "does not end in .ipynb"),
+        (["1", "--jupyter", "x.json"], "must end in .ipynb"),
         (["one"], "be a valid integer"),
     ],
 )

@@ -196,7 +196,7 @@ def test_card(eosin: Run, made_up_store: PatchStore, tmp_path: Path) -> None:
     assert "only you know: objective, consent" in found.err
     (tmp_path / "s.store.card.toml").write_text('contact = "me"\norigin = "there"\n', "utf-8")
     write_split(by_case(made_up_store), tmp_path / "s.store.split.csv")
-    found = eosin("card", store, "--origin", "here", "--json")
+    found = eosin("card", store, "--origin", "here", "--json", "--force")
     facts = json.loads(found.out)
     assert facts["statements"]["contact"] == {"text": "me", "by": "owner"}
     assert facts["statements"]["origin"]["text"] == "here"
@@ -210,7 +210,7 @@ def test_what_card_refuses(eosin: Run, made_up_store: PatchStore, tmp_path: Path
     mine = tmp_path / "mine.md"
     mine.write_text("# My notes\n", "utf-8")
     for words, said in (
-        (["-o", mine], "is no data card of eosin"),
+        (["-o", mine], "is not a data card"),
         (["-o", tmp_path], "is a folder"),
         (["-o", made_up_store.path / "card.md"], "inside the store"),
         (["-o", tmp_path / "c.md", "--facts", tmp_path / "no.toml"], "no such file of statements"),
@@ -221,7 +221,7 @@ def test_what_card_refuses(eosin: Run, made_up_store: PatchStore, tmp_path: Path
         assert said in found.err
     assert mine.read_text("utf-8") == "# My notes\n"
     assert not (tmp_path / "c.md").exists()
-    assert eosin("card", made_up_store.path, "-o", mine, "--force").code == 0
+    assert eosin("card", made_up_store.path, "-o", mine, "--force").code == 2
     assert mine.read_text("utf-8").startswith("# Data card: ")
 
 

@@ -67,7 +67,7 @@ def test_a_search_and_what_goes_on_from_it(
         (["STORE", "-o", "x", "-w", "0"], "--workers 0"),
         (["STORE", "-o", "x", "--share", "2"], "--share 2"),
         (["STORE", "-o", "x", "--split", "cases"], "neither a file nor a scheme"),
-        (["STORE", "-o", "x", "--fold", "1"], "fold 1 was asked for"),
+        (["STORE", "-o", "x", "--fold", "1"], "fold 1 was requested"),
         (["STORE", "-o", "STORE"], "inside the store"),
         (["--resume", "STORE"], "not the folder of a search"),
         (["--resume", "x", "-o", "y"], "leave out -o"),

@@ -127,7 +127,7 @@ def test_cases_or_pixels_seen_in_training_are_refused(
     assert "seen in training" in found.err
     found = eosin("evaluate", trained, "--store", renamed, "--allow-seen", "--json")
     assert found.code == 0, found.err
-    assert any("seen in training" in mark for mark in json.loads(found.out)["marks"])
+    assert any("seen in training" in mark["sentence"] for mark in json.loads(found.out)["marks"])
     # The run's own store in another place is its own store.
     assert eosin("evaluate", trained, "--store", copy, "--no-baselines").code == 0
 
@@ -141,8 +141,8 @@ def test_verbatim_is_the_base_rate(eosin: Run, made_up_store: PatchStore, tmp_pa
     result = json.loads(found.out)
     assert result["accuracy"]["value"] == pytest.approx(1 - result["prevalence"])
     assert result["sensitivity"]["value"] == 0
-    assert any("no weight changed" in mark for mark in result["marks"])
-    assert any("patch-random" in mark for mark in result["marks"])
+    assert any("no weight changed" in mark["sentence"] for mark in result["marks"])
+    assert any("patch-random" in mark["sentence"] for mark in result["marks"])
     decisions = pl.read_parquet(tmp_path / "run" / "predictions.parquet")["called"]
     assert set(decisions) == {"negative"}
 
@@ -164,7 +164,7 @@ def test_a_leaking_split_is_refused_unless_said(
         "--set", "epochs=1", "--allow-leaks", "--json",
     )  # fmt: skip
     assert found.code == 0, found.err
-    assert any("leak" in mark for mark in json.loads(found.out)["marks"])
+    assert any("leak" in mark["sentence"] for mark in json.loads(found.out)["marks"])
 
 
 def test_a_split_without_test_part_is_marked(
@@ -179,7 +179,7 @@ def test_a_split_without_test_part_is_marked(
     assert found.code == 0, found.err
     result = json.loads(found.out)
     assert result["part"] == "val"
-    assert any("no test part" in mark for mark in result["marks"])
+    assert any("no test part" in mark["sentence"] for mark in result["marks"])
 
 
 @pytest.mark.parametrize(
@@ -305,7 +305,8 @@ def test_predict_reads_files_folders_and_zips_and_keeps_going(
     assert "3 of 14 image(s) could not be classified" in found.err
     lines = found.out.splitlines()
     assert lines[0] == (
-        "file,p_negative,p_positive,distance,decision,height,width,resized,padded,error,marks"
+        "file,p_negative,p_positive,distance,decision,point,threshold,"
+        "height,width,resized,padded,error,marks"
     )
     assert len(lines) == 15
     same = [line.split(",")[2] for line in lines[1:12] if line.split(",")[0].endswith("0.png")]

@@ -189,7 +189,7 @@ def test_the_command(
     assert found.code == 0, found.err
     assert json.loads(found.out)["n_patches"] == len(made_up_store)
     for given, said in (
-        (("evaluate", exported), "give the store with --store"),
+        (("evaluate", exported), "add its store with --store"),
         (("evaluate", exported, *words, "--refer-error", 0.1), "nothing is fitted"),
         (("evaluate", exported, *words, "--split", "nothing.csv"), "neither a file nor a scheme"),
         (("evaluate", tmp_path, "--split", "case"), "a run keeps its own split"),

@@ -47,7 +47,7 @@ def model_of(store: PatchStore, folder: Path, **facts: object) -> Predictor:
     for parameter in model.network.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
     folder.mkdir()
-    save_classifier(model, folder, marks=[], **facts)
+    save_classifier(model, folder, model.facts(**facts))
     return load(folder)
 
 

@@ -156,7 +156,7 @@ def drift(cache: Cache) -> None:
         (lambda cache: cache.facts_path.unlink(), "embeddings.json cannot be read", ROWS),
         (lambda cache: cache.facts_path.write_text("{"), "embeddings.json cannot", ROWS),
         (lambda cache: cache.facts_path.write_text("[]"), "embeddings.json cannot", ROWS),
-        (change("store", "0" * 32), "of another store", ROWS),
+        (change("store", "0" * 32), "another store", ROWS),
         (change("shape", [3, 16]), "embeddings.json has", ROWS),
         (change("checksums", [None]), "embeddings.json has", ROWS),
         (change("checksums", [1, 2, 3, 4]), "are not valid", ROWS),

@@ -72,7 +72,8 @@ def test_an_ensemble_teaches_but_no_run_begins_with_it(
 ) -> None:
     short = tiny.changed(epochs=1)
     facts = fit(start(made_up_store, split, short, tmp_path / "taught", teacher=together)[0])
-    assert facts["teacher"]["recipe"] == "ensemble"
+    assert facts.teacher is not None
+    assert facts.teacher.recipe == "ensemble"
     with pytest.raises(RecipeError, match="start from one of its members"):
         start(made_up_store, split, tiny, tmp_path / "begun", base=together)
 

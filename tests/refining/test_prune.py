@@ -14,6 +14,7 @@ import pytest
 from eosin.data.store import PatchStore
 from eosin.errors import FailureError, StoppedError, UserError
 from eosin.inference.predictor import load
+from eosin.records.origin import Origin
 from eosin.refining.derived import write_derived
 from eosin.refining.ensemble import ensemble
 from eosin.refining.prune import Pruning, prune
@@ -125,7 +126,7 @@ def test_a_derived_run_is_there_whole_or_not_at_all(
     with pytest.raises(FailureError, match="No space left"):
         write_derived(
             tmp_path / "run", load(pair[0]).model, session.recipe, session,
-            start={}, parents=[session.run], marks=(), facts={},
+            start=Origin(), parents=[session.run], marks=(), facts={},
         )  # fmt: skip
     assert not any(tmp_path.glob("**/recipe.toml"))
 

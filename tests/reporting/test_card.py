@@ -12,14 +12,13 @@ import pytest
 
 from eosin.records.environment import RunEnvironment
 from eosin.records.evaluation import Evaluation
-from eosin.records.model import ModelFacts
+from eosin.records.model import INTENDED_USE, ModelFacts
 from eosin.records.shared import case_digest, shared_value
 from eosin.reporting.cards import build
 from eosin.reporting.limits import known_limits
 from eosin.reporting.markdown import code, escaped, paragraph, table
 from eosin.reporting.material import Material
 from eosin.reporting.report import model_card
-from eosin.reporting.words import INTENDED_USE
 
 HEADINGS = [
     "Verdict", "Limits and intended use", "The data and the split", "Training",

@@ -59,8 +59,10 @@ def test_what_the_file_carries(make_exported: Make, tmp_path: Path) -> None:
     assert isinstance(predictor, OnnxPredictor)
     assert predictor.classes == ("negative", "positive")
     assert predictor.patch_size == (50, 50)
-    assert predictor.facts.decision().point.threshold == 0.5  # the band of format 1 is around 0.5
-    assert predictor.facts.points["balanced"].threshold == 0.45
+    point = predictor.facts.decision().point
+    assert (point.name, point.threshold) == ("balanced", 0.45)
+    assert point.band is not None
+    assert (point.band.low, point.band.high) == (0.3, 0.6)  # around the threshold: it is kept
     assert predictor.exported.info.seen_cases == {"train": ("seen-1",), "val": ("seen-2",)}
     assert predictor.exported.info.kind == "fp32"
 

@@ -260,7 +260,7 @@ def test_ctrl_c_at_the_end_ends_the_waiting(
     def press(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("eosin.tracking.tracker.together", press)
+    monkeypatch.setattr("eosin.tracking.channel.Channel.close", press)
     assert told.finished({}) == []
     assert "Ctrl-C" in said[0]
 

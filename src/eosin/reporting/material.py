@@ -85,7 +85,7 @@ class Material:
             environment=RunEnvironment.model_validate(environment | command),
             recipe_text=text(self.recipe_text),
             missing={what: text(why) for what, why in self.missing.items()},
-            problems=[text(problem) for problem in self.problems],
+            problems=[],  # of the report's pictures, which a card does not have
         )
 
     @property

@@ -371,7 +371,7 @@ def main() -> None:
         f"{sum(row['kills'] for row in rows)} kills: {timed} at random moments, "
         f"{len(rows) - timed} before a change of a name; {problems} problems"
     )
-    write_csv("kill", rows, packages=("torch", "eosin"))
+    write_csv("kill", rows, packages=("torch",))
     sys.exit(bool(problems))
 
 

@@ -80,7 +80,7 @@ def _():
             "name": name,
             "path": session.run.path,
             "weights": sum(p.numel() for p in model.parameters()),
-            "seconds": facts["train_seconds"],
+            "seconds": facts.train_seconds,
             "auroc": [row["val_auroc"] for row in rows],
         }
 

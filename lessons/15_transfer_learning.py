@@ -95,7 +95,7 @@ def _():
     _facts = fit(_session)
     their_run = _session.run.path
     mo.md(
-        f"Trained on {_facts['train_patches']} patches of their cases; the folder contains "
+        f"Trained on {_facts.train_patches} patches of their cases; the folder contains "
         + ", ".join(f"`{_p.name}`" for _p in sorted(their_run.iterdir()))
         + "."
     )

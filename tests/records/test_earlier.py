@@ -42,7 +42,7 @@ def test_it_answers_and_decides_as_then(name: str) -> None:
     assert facts.decision().scope_limit == pytest.approx(1.66021132)
     band = facts.decision().point.band
     assert band is not None
-    assert band.note.startswith("no band: it needs at least 10 cases")
+    assert band.note.startswith("it needs at least 10 cases")
     assert facts.temperature == pytest.approx(0.25475672)
     assert [mark.kind for mark in facts.marks] == ["made_up"]
 

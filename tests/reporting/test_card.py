@@ -39,7 +39,8 @@ EVALUATION: dict[str, Any] = {
     "threshold": {"value": 0.31, "rule": "balanced_accuracy", "chosen_on": "validation"},
     "auroc": interval(0.93), "f1": interval(None), "warnings": ["Only a few."],
     "cases": [{"case": "9", "accuracy": interval(0.7)}, {"case": "7", "accuracy": interval(0.9)}],
-    "intervals": {"method": "percentile bootstrap over cases", "level": 0.95, "replicates": 2000},
+    "intervals": {"method": "percentile bootstrap over cases", "level": 0.95, "replicates": 2000,
+        "units": 29},
     "baselines": {"base_rate": {"auroc": interval(0.5)}},
     "fitting": {"sentence": "Fitted on validation"},
     "calibration": {"temperature": 1.31, "note": "", "methods": {
@@ -69,7 +70,7 @@ ENVIRONMENT: dict[str, Any] = {
     "machine": {"system": "Linux", "processor": "AMD EPYC", "cores": 2},
     "command": "eosin train s.store --recipe compact -o run",
     "store": {"digest": "79041b", "layout": "idc", "patches": 22237},
-    "audit": {"leaking": False, "findings": [
+    "audit": {"leaking": False, "compared": {"train": 9, "val": 3}, "findings": [
         {"kind": "consecutive-cases", "severity": "hint", "sentence": "10 pairs are apart"}]},
 }  # fmt: skip
 RECIPE = {"name": "compact", "about": "a small network", "seed": 7, "optimizer": "muon"}
@@ -199,6 +200,10 @@ def test_several_classes() -> None:
     assert "use 0.3" not in text
 
 
+#: Sixty cases, none of them torn.
+KNOWN: dict[str, Any] = {
+    "n_cases": 60, "marks": [], "intervals": {"method": "over cases", "units": 60}
+}  # fmt: skip
 HOSTILE = "a|b\n# head\n<script>alert(1)</script> `x` **y** [z](http://e) ~~q~~ $m$ \u202e ![i](j)"
 
 
@@ -244,8 +249,8 @@ def test_markdown_parts() -> None:
         ({}, {"made_up": True}, {}, "made up by a program"),
         ({}, {}, {"store": {"layout": "idc"}}, "drawn by hand"),
         ({}, {"diagnoses": [{"sentence": "the weights never changed"}]}, {}, "The weights never"),
-        ({"n_cases": 60}, {}, {}, "nothing ties a case to a patient"),
-        ({"n_cases": 60}, {}, {}, "It never refers"),
+        ({**KNOWN, "part": "test", "split": "case"}, {}, {}, "nothing ties a case to a patient"),
+        ({"n_cases": 60}, {"mpp": 4.0}, {}, "It never refers"),
         ({"n_cases": 60, "referral": {"band": None}}, {}, {}, "It never refers"),
     ],
 )
@@ -274,7 +279,7 @@ def test_cases_are_not_called_disjoint_where_nobody_looked() -> None:
 
 
 def test_a_leak_of_the_runs_own_split_is_none_of_another_store() -> None:
-    evaluation = {"n_cases": 60, "part": "all", "split": "unseen store"}
+    evaluation = {**KNOWN, "part": "all", "split": "unseen store", "sought": ["cases"]}
     audit = {"leaking": True, "findings": []}
     said = " ".join(limits(evaluation, {"leaking": True}, {"audit": audit}))
     assert "leaks between its parts" not in said

@@ -226,7 +226,7 @@ def test_suspects(tmp_path: Path, model: Classifier) -> None:
 
 def test_no_suspects(tmp_path: Path) -> None:
     store = make(tmp_path)
-    assert suspect_gallery(store, Suspects()).note == "No label is contradicted."
+    assert suspect_gallery(store, Suspects()).note == "No suspect is in this store."
     assert suspect_gallery(store, Suspects(note="Too few cases.")).note == "Too few cases."
 
 

@@ -78,3 +78,14 @@ def test_measuring_on_seen_patches_is_refused_or_marked(
 def test_a_case_without_a_name_is_not_a_case() -> None:
     assert case_digest("", "key") == ""
     assert Seen.of_cases({"train": [""]}).cases_by_part() == {"train": (), "val": ()}
+
+
+def test_whether_all_seen_cases_are_among_some_is_known_only_where_the_cases_are() -> None:
+    seen = Seen.of_cases({"train": ["a"], "val": ["b"]})
+    for each in (seen, seen.for_others("0f")):
+        assert each.kinds == ["cases"]
+        assert each.all_among("abc") is True
+        assert each.all_among("a") is False
+        assert each.only("train").all_among("a") is True
+    assert Seen.of_cases({"train": ["a", ""]}).all_among("abc") is None
+    assert Seen.of_cases({}).all_among("abc") is None

@@ -69,7 +69,7 @@ def test_a_missing_case_is_named() -> None:
     [
         ("published", "val", HELD[:3], {}, "measured on the validation cases"),
         ("published", "test", HELD, {}, "not in the published test list"),
-        ("published", "test", TEST, {"unlisted_trained": True}, "cases in no list were trained"),
+        ("published", "test", TEST, {"listed_only": False}, "cases in no list were trained"),
         ("case", "test", TEST, {}, "the split is not that of the published lists (it is by case)"),
         ("patch", "test", TEST, {}, "it is by patch"),
         ("published", "test", TEST, {"made_up": True}, "the data are made up"),
@@ -161,3 +161,26 @@ def test_what_is_quoted_can_be_true() -> None:
         if result.f1 is not None and result.balanced_accuracy is not None:
             assert result.f1 < highest_f1(result.balanced_accuracy, prevalence)
     assert highest_f1(0.895, prevalence) < 0.895
+
+
+def test_rows_are_shown_for_data_of_the_archive_only() -> None:
+    for found in (
+        compare("case", "test", ["a"], 1),
+        compare("case", "test", TEST, 1, made_up=True),
+    ):
+        assert found["rows"] == []
+        assert found["note"] == ""
+    assert compare("case", "test", TEST[:1], 1)["rows"]
+
+
+def test_it_says_how_many_patches_are_missing() -> None:
+    few = TEST[:4]
+    reason = compare("published", "all", few, total(few))["reason"]
+    assert "45 of the 49 published test cases are missing" in reason
+    assert reason.endswith(f": {total(TEST) - total(few):,} of 51,439 patches")
+
+
+def test_what_a_model_was_trained_on_has_to_be_known() -> None:
+    unknown = compare("published", "test", TEST, total(TEST), listed_only=None)
+    assert "is not known" in unknown["reason"]
+    assert "published lists alone" in compare("unseen store", "all", TEST, total(TEST))["reason"]

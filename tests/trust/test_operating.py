@@ -108,7 +108,7 @@ def test_without_a_choice_every_threshold_is_one_half_and_says_so(y, p, said):
     found = choose_operating_points(Scored.of(y, p), chosen_on="val")
     assert set(found) == set(POINTS)
     for name, point in found.items():
-        assert (point.threshold, point.chosen_on) == (0.5, "val")
+        assert (point.threshold, point.chosen_on) == (0.5, "nothing")
         assert point.rule.startswith(POINTS[name])
         assert said in point.note
 

@@ -213,22 +213,21 @@ def show_figures(
 
 def _show_decisions(result: dict[str, Any]) -> None:
     """The rule that decides, what it does, calibration and out-of-scope check, a line each."""
+    from eosin.records.figures import chosen
+
     if point := result["threshold"]:
-        output.say(
-            f"point {result['point']}: threshold {point['value']:.4f} ({point['rule']}, chosen on "
-            f"{point['chosen_on']})"
-        )
+        origin = f"{point['rule']}, {chosen(point['chosen_on'])}"
+        output.say(f"point {result['point']}: threshold {point['value']:.4f} ({origin})")
     decided = result["decided"]
-    output.say(
-        f"decisions: {_share(decided['answered'])} answered, {_share(decided['referred'])} "
-        f"referred, {_share(decided['out_of_scope'])} out of scope; of the answers "
-        f"{_share(decided['error'])} are wrong"
-    )
+    shares = [
+        f"{_share(decided[key])} {key.replace('_', ' ')}"
+        for key in ("answered", "referred", "out_of_scope")
+    ]
+    wrong = "" if decided["error"] is None else f"; of the answers {decided['error']:.1%} are wrong"
+    output.say(f"decisions: {', '.join(shares)}{wrong}")
     for row in decided["classes"]:
-        output.say(
-            f"  {row['class']}: {_share(row['answered'])} answered, {_share(row['error'])} of "
-            "them wrong"
-        )
+        wrong = "" if row["error"] is None else f", {row['error']:.1%} of them wrong"
+        output.say(f"  {row['class']}: {_share(row['answered'])} answered{wrong}")
     calibration = result["calibration"]
     if text := calibration["note"] or calibration["sentence"]:
         output.say(f"calibration: {text}")

@@ -62,7 +62,7 @@ def best_threshold(
         raise ValueError(f"a threshold needs two classes; y_prob has {scored.classes}")
     rule = rule or POINTS.get(name, name)
     if reason := why_undefined("balanced_accuracy", scored, "a threshold"):
-        return OperatingPoint(name, 0.5, rule, chosen_on, f"{reason}; 0.5 is used")
+        return OperatingPoint(name, 0.5, rule, "nothing", f"{reason}; 0.5 is used")
     distinct, tp, fp = ranked_counts(scored.labels, scored.scores)
     # Row 0 calls nothing positive; row i calls the i highest distinct scores positive.
     tp, fp = np.append(0, tp), np.append(0, fp)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from eosin.records.decision import Decision
 from eosin.records.export import ExportFacts, Parity
+from eosin.records.figures import chosen
 from eosin.records.model import INTENDED_USE, ModelFacts
 from eosin.reporting.blocks import Card
 from eosin.reporting.blocks import plain_card as card
@@ -96,7 +97,7 @@ def _answers(rule: Decision) -> Iterator[str]:
     else:
         yield (
             f"Operating point {point.name} ({point.label}): the second class where its probability "
-            f"is at least {point.threshold:.6g} (chosen on {point.chosen_on})."
+            f"is at least {point.threshold:.6g} ({chosen(point.chosen_on)})."
         )
     if not band:
         yield "No patch is referred to a person: no band was set."

@@ -87,7 +87,7 @@ def at_threshold(evaluation: Evaluation) -> str:
     'threshold 0.250'
     """
     cut = (evaluation.threshold or Threshold()).value
-    return "threshold –" if cut is None else f"threshold {cut:.3f}"
+    return "threshold (not recorded)" if cut is None else f"threshold {cut:.3f}"
 
 
 def training_curves(

@@ -31,7 +31,6 @@ from eosin.inference.scope import TOO_FEW, fit_scope
 from eosin.inference.subject import (
     NEITHER,
     NO_TEST,
-    UNSEEN,
     Progress,
     Reading,
     Subject,
@@ -50,8 +49,9 @@ from eosin.records.agreement import fitted_digest
 from eosin.records.marks import Mark
 from eosin.records.model import FITTED, MODEL
 from eosin.runs import RunFolder, environment
-from eosin.splitting.seen import Seen
+from eosin.splitting.seen import SEEN, Seen
 from eosin.splitting.split_file import Split
+from eosin.trust.literature import UNSEEN
 from eosin.trust.scope import scope_threshold
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def assess(
             store, named, run.path, run.path, session.split.scheme,
             marks=[*map(Mark.read, session.marks), *([NO_TEST] if part == "val" else [])],
             baselines=others,
-            trained=parts["train"],
+            seen=Seen.of_run(run) if (run / SEEN).exists() else Seen.of_store(store, parts),
         )  # fmt: skip
         stepped = counter(named, progress)
         readings = {
@@ -172,8 +172,9 @@ def assess_unseen(
     predictor = load_run(run.path, precision=precision)
     check_classes(run.path, predictor, store)
     facts = predictor.facts
+    seen = Seen.of_run(run)
     marks = [
-        *Seen.of_run(run).check(store, allow_seen=allow_seen),
+        *seen.check(store, allow_seen=allow_seen),
         *(of_own_split(mark) for mark in facts.marks),
     ]
     rows = np.arange(len(store))
@@ -186,7 +187,7 @@ def assess_unseen(
             warnings = [f"no baselines, which need the run's own training patches: {error}"]
     subject = Subject(
         store, {"all": rows}, folder, run.path,
-        marks=marks, warnings=warnings, baselines=others,
+        marks=marks, warnings=warnings, baselines=others, seen=seen,
     )  # fmt: skip
     has_scope = facts.decision(point).scope_limit is not None
     stepped = counter(subject.parts, progress)
@@ -246,8 +247,7 @@ def assess_file(
             others = baselines_for(store, own, StoreRows(store.patches, rows))
     subject = Subject(
         store, {part: rows}, folder, exported.path, UNSEEN if split is None else split.scheme,
-        marks=marks, warnings=warnings, baselines=others,
-        trained=own["train"] if own is not None else None,
+        marks=marks, warnings=warnings, baselines=others, seen=seen,
     )  # fmt: skip
     stepped = counter(subject.parts, progress)
     reading = read_file(predictor, store, rows, facts.temperature, stepped)

@@ -74,6 +74,7 @@ def measure(
         "store": {
             **place(store.path, subject.folder), "digest": store.digest, "patches": len(store)
         },
+        "sought": subject.seen.kinds if part == "all" else [],
         "recipe": facts.recipe,
         "intended_use": INTENDED_USE,
         "point": fitted.default,
@@ -95,7 +96,7 @@ def measure(
         store, np.concatenate(list(subject.parts.values())), np.concatenate(list(answers.values()))
     )
     evaluation["published"] = published_section(
-        subject.scheme, store, rows, evaluation, trained=subject.trained
+        subject.scheme, store, rows, evaluation, seen=subject.seen
     )
     tables = [
         prediction_table(store, name, each, answers[name], readings[name].distances, decision)

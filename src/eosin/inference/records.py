@@ -24,7 +24,8 @@ from eosin.memory import forget_pages
 from eosin.records.decision import Decision
 from eosin.records.evaluation import Evaluation
 from eosin.runs import RunFolder
-from eosin.trust.literature import compare_with_published
+from eosin.splitting.seen import Seen
+from eosin.trust.literature import UNSEEN, compare_with_published
 
 Rows = npt.NDArray[np.int64]
 
@@ -156,15 +157,16 @@ def published_section(
     rows: Rows,
     evaluation: Mapping[str, Any],
     *,
-    trained: Rows | None = None,
+    seen: Seen,
 ) -> dict[str, Any]:
     """The "published" part: results of others beside these, where they may be compared.
 
-    rows: int64 [n], the measured patches; trained: int64 [m], the training patches, or None where
-    they are of another store.
+    rows: int64 [n], the measured patches; seen: what the model has learned from. A store that the
+    model has not seen has the split of the published lists where it has learned from these alone.
     """
-    listed = {case.case for case in published_cases() if case.part}
-    seen = set() if trained is None else set(store.cases[trained].tolist())
+    listed = {case.case: case.part for case in published_cases() if case.part}
+    if scheme == UNSEEN and seen.all_among(n for n, part in listed.items() if part != "test"):
+        scheme = "published"
     return compare_with_published(
         scheme,
         evaluation["part"],
@@ -173,5 +175,5 @@ def published_section(
         published_cases(),
         evaluation,
         made_up=store.made_up,
-        unlisted_trained=bool(seen - listed),
+        listed_only=seen.only("train").all_among(listed),
     )

@@ -18,6 +18,7 @@ from eosin.inference.predictor import FilePredictor, Predictor
 from eosin.kinds import KINDS
 from eosin.records.marks import Mark
 from eosin.splitting.seen import SEEN, Seen
+from eosin.trust.literature import UNSEEN
 
 if TYPE_CHECKING:
     from eosin.inference.torch_predictor import TorchPredictor
@@ -26,7 +27,6 @@ Rows = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.floating]
 Progress = Callable[[int, int], None]
 
-UNSEEN = "unseen store"
 OWN_SPLIT = "of the run's own split, not of this store: "
 NO_TEST = Mark(
     "no_test",
@@ -60,8 +60,8 @@ class Subject:
     marks: Sequence[Mark] = ()
     warnings: Sequence[str] = ()
     baselines: Mapping[str, Baseline] = field(default_factory=dict)
-    #: int64 [m], the training patches where they are of this store.
-    trained: Rows | None = None
+    #: What the model has learned from.
+    seen: Seen = field(default_factory=lambda: Seen.of_cases({}))
 
     @property
     def part(self) -> str:

@@ -65,13 +65,24 @@ class AuditFinding(Record):
 class Audit(Record):
     """What the audit of the split found."""
 
-    leaking: bool = False
+    #: None where that is not recorded.
+    leaking: bool | None = None
     findings: tuple[AuditFinding, ...] = ()
     #: Patches looked at, by part.
     compared: dict[str, int] = Field(default_factory=dict)
     flat: int | None = None
     sparse: int | None = None
     marks: tuple[str, ...] = ()
+
+    @property
+    def clean(self) -> bool:
+        """Whether two parts or more were compared, with their cases known, and no leak was found.
+
+        >>> Audit(leaking=False, compared={"train": 9, "test": 3}).clean, Audit().clean
+        (True, False)
+        """
+        unknown = any(each.kind == "unknown-cases" for each in self.findings)
+        return self.leaking is False and len(self.compared) > 1 and not unknown
 
 
 class PublishedRow(Record):
@@ -162,6 +173,8 @@ class Evaluation(FigureSet):
     #: The scheme of the split.
     split: str = ""
     store: MeasuredStore = MeasuredStore()
+    #: Of another store: what of the training data was looked for in it, "cases" and "pixels".
+    sought: tuple[str, ...] = ()
     recipe: str | None = None
     intended_use: str = ""
     exported: Exported | None = None
@@ -236,6 +249,35 @@ class Evaluation(FigureSet):
         named = (each for each in self.operating_points if each.name == self.point)
         default = (each for each in self.operating_points if each.default)
         return next(named, None) or next(default, None) or next(iter(self.operating_points), None)
+
+    @property
+    def caseless(self) -> int | None:
+        """Measured patches whose case is unknown; None where that is not recorded.
+
+        >>> Evaluation(n_patches=9).caseless, Evaluation(n_patches=9, n_cases=2).caseless
+        (9, None)
+        """
+        if self.n_cases is None:
+            return self.n_patches or None
+        units = self.intervals.units if self.intervals.over == "cases" else None
+        if units is None and len(self.cases) == self.n_cases:
+            return self.n_patches - sum(row.n for row in self.cases)
+        return None if units is None else units - self.n_cases
+
+    @property
+    def ranked_classes(self) -> int | None:
+        """How many classes the mean AUROC is of: those that occur; None where not recorded."""
+        return sum(row.auroc is not None for row in self.per_class) or None
+
+    @property
+    def apart(self) -> bool:
+        """Whether it is recorded that no measured case was trained on."""
+        known = "marks" in self.model_fields_set and self.caseless == 0
+        if self.part == "all":
+            return known and "cases" in self.sought and not self.has_mark("seen")
+        leaking = self.split in ("", "patch") or self.has_mark("leak", "seen")
+        leaking |= self.audit is not None and self.audit.leaking is True
+        return known and self.part in ("test", "val") and not leaking
 
     def has_mark(self, *kinds: str) -> bool:
         """Whether there is a mark of any of these kinds."""

@@ -36,6 +36,24 @@ class Threshold(Record):
     chosen_on: str = ""
     note: str = ""
 
+    @property
+    def origin(self) -> str:
+        """Its rule and what it was chosen on, as far as they are recorded.
+
+        >>> Threshold(value=0.5, rule="balanced_accuracy", chosen_on="validation").origin
+        'balanced accuracy, chosen on validation'
+        """
+        return ", ".join(filter(None, [self.rule.replace("_", " "), chosen(self.chosen_on)]))
+
+
+def chosen(on: str) -> str:
+    """How a threshold was chosen, in words; "" where that is not recorded.
+
+    >>> chosen("validation"), chosen("nothing")
+    ('chosen on validation', 'not chosen on any patches')
+    """
+    return "not chosen on any patches" if on == "nothing" else on and f"chosen on {on}"
+
 
 class FigureSet(Record):
     """The figures of some patches; those that were not measured are None."""
@@ -104,7 +122,7 @@ class Intervals(Record):
     """How the intervals were made."""
 
     method: str = ""
-    level: float = 0.95
+    level: Number = None
     replicates: int | None = None
     seed: int | None = None
     #: What was drawn with replacement, and how many of them there are.
@@ -114,5 +132,15 @@ class Intervals(Record):
 
     @property
     def over(self) -> str:
-        """``patches`` or ``cases``."""
-        return "patches" if "patches" in self.method else "cases"
+        """``patches`` or ``cases``; "" where that is not recorded."""
+        return next((each for each in ("patches", "cases") if each in self.method), "")
+
+    @property
+    def words(self) -> str:
+        """What an interval is, as far as it is recorded.
+
+        >>> Intervals(level=0.95, method="percentile bootstrap over cases").words
+        '95 % interval over cases'
+        """
+        level = "" if self.level is None else f"{100 * self.level:.0f} % "
+        return f"{level}interval" + (f" over {self.over}" if self.over else "")

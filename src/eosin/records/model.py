@@ -8,6 +8,7 @@ A model is identified by the digest of its network's tensors, which fitting does
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +22,7 @@ from eosin.records.points import (
     DEFAULT_POINT,
     EARLIER_NAMES,
     MOST_PROBABLE,
+    POINTS,
     Band,
     OperatingPoint,
 )
@@ -234,12 +236,16 @@ def _earlier_fitted(model: dict[str, Any]) -> dict[str, Any] | None:
     points = {}
     for name, point in saved.items():
         new = EARLIER_NAMES.get(name, name)
+        # That version has the name of the rule where this one has its words.
+        rule = str(point.get("rule", ""))
         points[new] = OperatingPoint(
-            new, float(point["value"]), str(point.get("rule", "")),
+            new, float(point["value"]), POINTS.get(EARLIER_NAMES.get(rule, rule), rule),
             str(point.get("chosen_on", "validation")), str(point.get("note", "")),
         )  # fmt: skip
     chosen = next(iter(points), DEFAULT_POINT)
     band = TypeAdapter(Band | None).validate_python(referral)
+    if band is not None:
+        band = replace(band, note=band.note.removeprefix("no band: "))
     if band is not None and (band or not points):
         # That version decided by a band around 0.5 (or the most probable class) whenever it had
         # one; its promise holds for that rule only.

@@ -29,7 +29,9 @@ def model(material: Material) -> Card:
     ]
     if facts and facts.mpp is not None:
         uses_out.append(f"Other resolutions than about {facts.mpp:g} micrometers a pixel.")
-    if evaluation.scope is None or not evaluation.scope.fitted:
+    scope = evaluation.scope
+    check = scope.fitted if scope else facts and facts.decision().scope_limit is not None
+    if check is False:
         uses_out.append("Input of unknown origin: this model has no check for such input.")
     what = _what(material, facts) if facts else [
         "The run has no usable model.json, so the model cannot be described."
@@ -143,11 +145,11 @@ def reproduce(material: Material) -> Card:
     if material.problems:
         problems = [blocks.Text(sentence(problem)) for problem in material.problems]
         parts.append(blocks.More("What could not be made in this report", problems, opened=True))
-    lead = (
-        "The figures can be made again from the file and the store."
-        if exported
-        else "The same store, recipe, split and seed give the same run; all are in the run folder."
-    )
+    lead = "The same store, recipe, split and seed give the same run."
+    if exported:
+        lead = "The figures can be made again from the file and the store."
+    elif not material.recipe_text:
+        lead = "The recipe is missing, so the run cannot be made again from this folder."
     return Card("reproduce", "How to make it again", f"{lead} {_seeds(material)}".strip(), parts)
 
 

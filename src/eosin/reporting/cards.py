@@ -101,11 +101,15 @@ def _calibration(calibration: Calibration) -> blocks.Table:
     ]
     columns = ["", "calibration error", "Brier score", "log loss",
                *(part.replace("_", " ") for part in parts)]  # fmt: skip
-    note = (
-        f"{count(calibration.bins, 'group')} of equal size. Brier score = reliability - resolution "
-        "+ uncertainty + what is lost within the groups; low reliability and high resolution are "
-        "good. Isotonic regression is fitted for comparison and not used."
+    groups = (
+        "" if calibration.bins is None else f"{count(calibration.bins, 'group')} of equal size."
     )
+    note = (
+        f"{groups} Brier score = reliability - resolution + uncertainty + what is lost within the "
+        "groups; low reliability and high resolution are good."
+    ).strip()
+    if "isotonic" in calibration.methods:
+        note += " Isotonic regression is fitted for comparison and not used."
     return blocks.Table("Calibration, before and after", columns, rows, note=note)
 
 
@@ -152,7 +156,8 @@ def suspects(material: Material) -> Card:
             "Labels were not checked: label suspects come from out-of-fold predictions."
         )
     if not section.rows:
-        raise MissingPart(sentence(section.note or "No label is contradicted"))
+        none = "No label is contradicted" if section.total == 0 else "There is no list of suspects"
+        raise MissingPart(sentence(section.note or none))
     looked = "" if section.of is None else f" of {section.of:,}"
     total = len(section.rows) if section.total is None else section.total
     lead = (

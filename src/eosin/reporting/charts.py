@@ -81,7 +81,8 @@ def _area(material: Material, key: str, name: str) -> str:
     if figure.value is not None:
         return f"{name} {in_words(figure)}."
     why = evaluation.undefined.get(key, "")
-    return f"{name} is not defined{': ' + why if why else ''}."
+    missing = "not defined" if why or key in evaluation.figures() else "not recorded"
+    return f"{name} is {missing}{': ' + why if why else ''}."
 
 
 def _precision_recall(material: Material) -> str:
@@ -109,7 +110,7 @@ def _at_threshold(*names: str) -> Callable[[Evaluation], str]:
 def _errors(material: Material) -> str:
     evaluation, _ = material.evaluation, material.curves
     if not evaluation.confusion:
-        return "The probabilities are not all numbers, so nothing is counted."
+        return "No errors are counted: the evaluation has no confusion matrix."
     negative, positive = evaluation.confusion
     return (
         f"At the {curves.at_threshold(evaluation)}, {positive[0]:,} of {sum(positive):,} positive "
@@ -213,8 +214,8 @@ def training_sentence(rows: list[dict[str, Any]]) -> str:
         return (
             f"Of {count(len(rows), 'choice')} of {tried}, from {rows[0][tried]:g} to "
             f"{rows[-1][tried]:g}, {best[tried]:g} has the lowest log loss, "
-            f"{number(best['val_loss'])}, with an AUROC of {number(best.get('val_auroc'))}."
-        )
+            f"{number(best['val_loss'])}"
+        ) + (f", with an AUROC of {number(best['val_auroc'])}." if "val_auroc" in best else ".")
     last = rows[-1]
     text = count(last.get("epoch", len(rows)), "epoch")
     if known(last.get("seconds")):
@@ -254,6 +255,8 @@ def calibration_sentence(calibration: Calibration) -> str:
 def _useful(curve: DecisionCurve) -> str:
     if curve.sentence:
         return sentence(curve.sentence)
+    if "useful" not in curve.model_fields_set:
+        return "Where acting on the model helps is not recorded."
     if not curve.useful:
         return "At no threshold is the model better than acting on every patch or on none."
     ranges = " and ".join(f"{percent(a, 0)} to {percent(b, 0)}" for a, b in curve.useful)
@@ -261,12 +264,13 @@ def _useful(curve: DecisionCurve) -> str:
 
 
 def _risks(curve: RiskCurve) -> str:
-    both = zip(curve.coverage, curve.risk, strict=True)
+    both = zip(curve.coverage, curve.risk, strict=False)
     pairs = sorted((c, r) for c, r in both if c is not None and r is not None)
     if not pairs:
         return "The risk is not defined."
     half = min(pairs, key=lambda pair: abs(pair[0] - 0.5))
+    most = "all patches" if pairs[-1][0] > 0.999 else f"{percent(pairs[-1][0], 0)} of the patches"
     return (
-        f"Answering all patches, {percent(pairs[-1][1])} are wrong; answering the surest "
+        f"Answering {most}, {percent(pairs[-1][1])} are wrong; answering the surest "
         f"{percent(half[0], 0)}, {percent(half[1])}."
     )

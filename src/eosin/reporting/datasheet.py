@@ -161,11 +161,15 @@ def _checked(facts: Facts) -> Card:
         )
         return plain_card(heading, [text], lines=[_command(facts, " --split SPLIT")])
     audit = split["audit"]
+    none = "No leak was found." if facts["cases"]["known_for_all"] else (
+        "No leak was found among the patches whose case is known; of the others cases were not "
+        "compared."
+    )  # fmt: skip
     folds = f", {split['folds']} folds, the first as test" if split["folds"] else ""
     text = (
         f"The split {split['file']} (scheme {split['scheme']}{folds}) was searched for shared "
         "cases, copies (turned and flipped ones included), near copies and neighbors on the slide. "
-        f"{'It leaks.' if audit['leaking'] else 'No leak was found.'} "
+        f"{'It leaks.' if audit['leaking'] else none} "
         f"{count(audit['flat'], 'flat field')} and {audit['sparse'] - audit['flat']:,} more "
         "patches with little on them were left out of the search for near copies."
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from eosin.records.evaluation import Evaluation
-from eosin.records.figures import Threshold
+from eosin.records.figures import Threshold, chosen
+from eosin.records.points import EARLIER_NAMES, POINTS
 from eosin.records.referral import RefersBetween
 from eosin.records.trust import MeasuredPoint
 from eosin.reporting import blocks
@@ -16,7 +17,6 @@ from eosin.reporting.words import (
     integer,
     number,
     percent,
-    rule,
     sentence,
     span,
 )
@@ -48,21 +48,20 @@ def operating(material: Material) -> Card:
     parts: list[Block] = []
     if points:
         parts.append(blocks.Points([_point(point, point is deciding) for point in points]))
-        how = "chosen beforehand on validation patches and applied unchanged"
         if evaluation.fitting.cross_fitted:
-            how = "each case judged by what was chosen on other cases"
             kept = "The thresholds written are those that the model keeps, chosen on all cases."
             parts += blocks.notes(kept)
-        lead = (
-            f"{count(len(points), 'threshold')}, {how}: what each finds, what it misses, and what "
-            "it costs in false alarms."
-        )
+        named = ", ".join(filter(None, [count(len(points), "threshold"), _chosen(evaluation)]))
+        lead = f"{named}: what each finds, what it misses, and what it costs in false alarms."
     else:
         cut = evaluation.threshold or Threshold()
-        lead = (
-            f"One threshold, {number(cut.value)} ({rule(cut.rule)}, chosen on {cut.chosen_on}); "
-            "this evaluation has no other operating points."
-        )
+        origin = f" ({cut.origin})" if cut.origin else ""
+        lead = "This evaluation has no operating points."
+        if cut.value is not None:
+            lead = (
+                f"One threshold, {number(cut.value)}{origin}; this evaluation has no other "
+                "operating points."
+            )
         figures = ((FIGURES[name].lower(), evaluation.figure(name)) for name in _FIGURES[:3])
         facts = [(number(f.value), f"{name}, {span(f) or 'no interval'}") for name, f in figures]
         parts.append(blocks.Facts(facts))
@@ -70,6 +69,21 @@ def operating(material: Material) -> Card:
         text = sentence(deciding.sentence)
         lead += f" At the default one, {text[0].lower()}{text[1:]}"
     return Card(name, title, lead, [*parts, *referred])
+
+
+def _chosen(evaluation: Evaluation) -> str:
+    """How the thresholds of the operating points were chosen, as far as that is recorded."""
+    fitting, origins = evaluation.fitting, {p.threshold.chosen_on for p in
+                                            evaluation.operating_points}  # fmt: skip
+    if origins != {"validation"}:
+        return chosen(origins.pop()) if len(origins) == 1 else ""
+    if fitting.cross_fitted:
+        return "each case judged by what was chosen on other cases"
+    if fitting.fitted_on and fitting.fitted_on == fitting.measured_on:
+        return "chosen on the same patches, so what is measured is too good"
+    if fitting.fitted_on and fitting.measured_on:
+        return "chosen beforehand on validation patches and applied unchanged"
+    return chosen("validation")
 
 
 def _point(point: MeasuredPoint, default: bool) -> blocks.Point:
@@ -83,11 +97,15 @@ def _point(point: MeasuredPoint, default: bool) -> blocks.Point:
         notes.append(f"{text}.")
     own = point.referral
     if own and own.band:
-        notes.append(
-            f"With its refer band ({_band(own.band)}): {percent(own.coverage.value)} of the "
-            f"patches are answered, {percent(own.error.value)} of the answers are wrong."
-        )
-    label = point.label or point.name
+        seen = [
+            (own.coverage.value, "of the patches are answered"),
+            (own.error.value, "of the answers are wrong"),
+        ]
+        shown = [f"{percent(share)} {what}" for share, what in seen if share is not None]
+        measured = ", ".join(shown) or "not measured"
+        notes.append(f"With its refer band ({_band(own.band)}): {measured}.")
+    name = EARLIER_NAMES.get(point.name, point.name)
+    label = point.label or POINTS.get(name, name.replace("_", " "))
     figures = point.figures.figures()
     shares = [(getattr(point.per_1000, key), *look) for key, look in _SHARES.items()]
     return blocks.Point(
@@ -118,6 +136,8 @@ def _referral(evaluation: Evaluation) -> list[Block]:
         return []
     parts: list[Block] = [blocks.Heading("Refer to a person")]
     band, achieved = referral.band, referral.achieved
+    if band is None and "band" not in referral.model_fields_set:
+        return [*parts, blocks.Text("The referral band of this evaluation is not recorded.")]
     if band is None:
         # No promise and no referral: numbers here would suggest one.
         why = blocks.notes(referral.note.removeprefix("no band: "))
@@ -125,13 +145,14 @@ def _referral(evaluation: Evaluation) -> list[Block]:
     where = "largest probability at which" if band.low is None else "probability inside which"
     facts = [(_band(band), f"{where} the model refers")]
     if referral.level is not None:
-        sure = percent(referral.confidence, 0)
-        promise = f"error promised at most, at {sure} confidence"
+        sure = referral.confidence
+        at = "" if sure is None else f", at {percent(sure, 0)} confidence"
+        promise = f"error promised at most{at}"
         facts.append((percent(referral.level, 0), promise))
     error, coverage = achieved.error, achieved.coverage
     if error.value is not None:
-        held = {True: "kept", False: "not kept", None: "not decided"}[achieved.held]
-        facts.append((percent(error.value), f"error measured here: the promise is {held}"))
+        held = {True: ": the promise is kept", False: ": the promise is not kept", None: ""}
+        facts.append((percent(error.value), f"error measured here{held[achieved.held]}"))
     if coverage.value is not None:
         facts.append((percent(coverage.value), "of the patches are answered"))
     parts += [blocks.Text(sentence(referral.sentence))] if referral.sentence else []
@@ -198,6 +219,7 @@ def scope(material: Material) -> Card:
         columns = ["foreign input", "patches", "AUROC against real patches", "marked"]
         parts.append(blocks.Table("What the check notices", columns, rows))
     if check.method:
-        text = f"{sentence(check.method)} The threshold is {number(check.threshold, 2)}."
-        parts += blocks.notes(text)
+        cut = check.threshold
+        limit = "" if cut is None else f" The threshold is {number(cut, 2)}."
+        parts += blocks.notes(f"{sentence(check.method)}{limit}")
     return Card("scope", "Out of scope", f"{lead}.", [*parts, *blocks.notes(check.note)])

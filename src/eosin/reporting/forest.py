@@ -26,7 +26,8 @@ def cases(material: Material) -> Card:
     evaluation = material.evaluation
     rows = evaluation.cases
     if not rows:
-        raise MissingPart("The cases of these patches are unknown, so there is no row a case.")
+        why = "are unknown" if evaluation.n_cases is None else "are not listed"
+        raise MissingPart(f"The cases of these patches {why}, so there is no row a case.")
     name = evaluation.case_figure()
     defined = [(v, row) for row in rows if (v := row.figure(name).value) is not None]
     if not defined:

@@ -92,7 +92,7 @@ def suspect_gallery(
     """
     here = [(row.patch, row) for row in suspects.rows if row.patch in range(len(store))]
     if not here:
-        return Gallery([], suspects.note or "No label is contradicted.", COLUMNS)
+        return Gallery([], suspects.note or "No suspect is in this store.", COLUMNS)
     keep = _few_a_case([str(store.cases[place]) for place, _ in here], most)
     rows = np.array([here[k][0] for k in keep], np.int64)
     chosen = [here[k][1] for k in keep]

@@ -29,7 +29,7 @@ def _limits(
     evaluation: Evaluation, model: ModelFacts | None, environment: RunEnvironment
 ) -> Iterator[str]:
     elsewhere = evaluation.part == "all"
-    scheme = evaluation.split or (model and model.split_scheme) or ""
+    scheme = evaluation.split or (not elsewhere and model and model.split_scheme) or ""
     # The audit of a run's own split tells nothing about another store.
     audit = evaluation.audit or (None if elsewhere else environment.audit)
     leaking = bool(audit and audit.leaking)
@@ -43,22 +43,33 @@ def _limits(
     yield from (sentence(each.sentence) for each in (model.diagnoses if model else ()))
     yield from _measured(evaluation)
     if not made_up:
-        yield from _source(evaluation, environment.store.layout, audit, scheme)
-    if model is None or model.mpp is None:
+        yield from _source(evaluation, environment.store.layout, audit)
+    if model and model.mpp is None:
         yield "The resolution of the patches is not recorded."
     referral, suspects = evaluation.referral, evaluation.suspects
-    # Without a band the threshold answers everything, whatever else the section has.
-    if referral is None or referral.band is None:
+    if refers(evaluation, model) is False:
         yield "It never refers a patch to a person: doubtful ones get a class as well."
-    elif referral.achieved.held is False:
+    elif referral and referral.achieved.held is False:
         yield "The promised error among its own decisions did not hold on the measured part."
     if suspects and suspects.total:
         labels = count(suspects.total, "label")
         yield f"{labels} of the data may be wrong; they were neither changed nor left out."
 
 
+def refers(evaluation: Evaluation, model: ModelFacts | None) -> bool | None:
+    """Whether the model has a refer band; None where nothing that is recorded tells."""
+    if evaluation.decided is not None and "band" in evaluation.decided.model_fields_set:
+        return evaluation.decided.band is not None
+    if evaluation.referral is not None and "band" in evaluation.referral.model_fields_set:
+        return evaluation.referral.band is not None
+    return bool(model.decision().point.band) if model else None
+
+
 def _measured(evaluation: Evaluation) -> Iterator[str]:
     cases = evaluation.n_cases
+    if evaluation.caseless and cases:
+        alone = count(evaluation.caseless, "patch", "patches")
+        yield f"The case of {alone} is unknown: they may be of cases that were trained on."
     if cases is None:
         yield (
             "The cases of the patches are unknown: figures may be of cases that were trained on, "
@@ -70,19 +81,20 @@ def _measured(evaluation: Evaluation) -> Iterator[str]:
     elif cases < FEW:
         only = count(cases, "case")
         yield f"Measured on {only}: the intervals are wide, and rare tissue may be missing."
+    cut = evaluation.threshold
     if evaluation.part == "val":
-        yield (
-            "There is no test part: the figures are of the validation part, on which thresholds "
-            "were chosen, so they are somewhat too good."
-        )
+        on = "on which thresholds were chosen" if cut and cut.chosen_on == "validation" else ""
+        part = ", ".join(filter(None, ["the figures are of the validation part", on]))
+        yield f"There is no test part: {part}, so they are somewhat too good."
     elif evaluation.part == "test":
         yield "Measured on cases of the data that it was made from, on none from elsewhere."
 
 
-def _source(evaluation: Evaluation, layout: str, audit: Audit | None, scheme: str) -> Iterator[str]:
+def _source(evaluation: Evaluation, layout: str, audit: Audit | None) -> Iterator[str]:
     if layout == "idc":
+        which = "cases that it was made from" if evaluation.part == "all" else "cases"
         yield (
-            "All cases come from one archive: how it does with other hospitals, stains and "
+            f"All {which} come from one archive: how it does with other hospitals, stains and "
             "scanners is not known."
         )
         yield (
@@ -95,9 +107,8 @@ def _source(evaluation: Evaluation, layout: str, audit: Audit | None, scheme: st
             "known."
         )
     # A list of the user's own keeps cases apart only where an audit has checked it.
-    apart = scheme not in ("patch", "given", "file") or (audit is not None and scheme != "patch")
-    leaking = audit is not None and audit.leaking
-    if evaluation.n_cases is not None and apart and not leaking and not evaluation.has_mark("seen"):
+    own = evaluation.split in ("given", "file") and (audit is None or not audit.clean)
+    if evaluation.apart and not own and not (audit and audit.leaking):
         yield (
             "What was trained on and what was measured share no case, but nothing ties a case to a "
             "patient: two cases of one patient may be on both sides."

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from eosin.evaluation.curves import row_shares
+from eosin.records.environment import TrainedStore
 from eosin.records.evaluation import Audit, Evaluation, Published
 from eosin.records.figures import ClassRow
 from eosin.reporting import blocks
@@ -25,7 +26,6 @@ from eosin.reporting.words import (
     number,
     patches_of,
     percent,
-    rule,
     sentence,
 )
 
@@ -59,12 +59,15 @@ def data(material: Material) -> Card:
     evaluation, audit = material.evaluation, audit_of(material)
     part, cases = evaluation.part, evaluation.n_cases
     scheme = _SCHEMES.get(evaluation.split, f"a split ({evaluation.split or 'unknown scheme'})")
+    audited = _audited(audit, evaluation)
     lead = f"Every figure is of {patches_of(evaluation, ', their cases unknown')}"
     if part == "all":
         lead += ": a whole store that the run was not made from. "
         lead += _compared_with_training(evaluation)
+    elif part:
+        lead += f": the {PARTS.get(part, part)} part of {scheme}. {audited}"
     else:
-        lead += f": the {PARTS.get(part, part)} part of {scheme}. {_audited(audit)}"
+        lead += f"; of which part of a split is not recorded. {audited}"
     facts = [
         (f"{evaluation.n_patches:,}", "patches measured"),
         (NONE if cases is None else f"{cases:,}", "cases measured"),
@@ -81,7 +84,7 @@ def data(material: Material) -> Card:
     if isinstance(prevalence, dict):
         shares = [[name, percent(share)] for name, share in prevalence.items()]
         parts.append(blocks.Table("Share of each class", ["class", "share"], shares))
-    parts += _audit_blocks(audit)
+    parts += _audit_blocks(audit, evaluation)
     if evaluation.fitting.sentence:
         text = sentence(evaluation.fitting.sentence)
         parts += [blocks.Heading("What was fitted on what"), blocks.Text(text)]
@@ -93,8 +96,9 @@ def data(material: Material) -> Card:
 
 
 def _store(material: Material) -> blocks.Table:
-    measured_on, trained_on = material.evaluation.store, material.environment.store
-    model = material.model
+    measured_on, model = material.evaluation.store, material.model
+    elsewhere = material.evaluation.part == "all"
+    trained_on = TrainedStore() if elsewhere else material.environment.store
     rows = [
         ("digest", measured_on.digest or trained_on.digest or "not recorded"),
         ("patches", integer(measured_on.patches or trained_on.patches)),
@@ -109,22 +113,36 @@ def _store(material: Material) -> blocks.Table:
 def _compared_with_training(evaluation: Evaluation) -> str:
     if evaluation.has_mark("seen"):
         return "Some of it was seen in training, so the figures are too good."
-    return "None of its known cases and no equal picture was trained on; near copies go unnoticed."
+    unseen = [
+        text
+        for kind, text in (("cases", "none of its known cases"), ("pixels", "no equal picture"))
+        if kind in evaluation.sought and not (kind == "cases" and evaluation.n_cases is None)
+    ]
+    if not unseen or "marks" not in evaluation.model_fields_set:
+        return "Whether any of it was trained on is not known."
+    return sentence(f"{listed(unseen)} was trained on; near copies go unnoticed")
 
 
-def _audited(audit: Audit | None) -> str:
-    if audit is None:
+def _clean(audit: Audit, evaluation: Evaluation) -> bool:
+    """Whether leaks were looked for, with every case known, and none was found."""
+    return audit.clean and evaluation.caseless == 0
+
+
+def _audited(audit: Audit | None, evaluation: Evaluation) -> str:
+    if audit is None or audit.leaking is None:
         return "The folder has no audit of the split, so leaks are not excluded."
     if audit.leaking:
         return "The audit of the split found leaks: the parts share information."
-    return "The audit of the split found no leak."
+    if _clean(audit, evaluation):
+        return "The audit of the split found no leak."
+    return "Not every case is known or was compared, so the audit does not exclude leaks."
 
 
-def _audit_blocks(audit: Audit | None) -> list[Block]:
+def _audit_blocks(audit: Audit | None, evaluation: Evaluation) -> list[Block]:
     if audit is None:
         return []
     items = [(each.severity, sentence(each.sentence)) for each in audit.findings]
-    if not audit.leaking:
+    if _clean(audit, evaluation):
         patches = count(sum(audit.compared.values()), "patch", "patches")
         text = f"In two parts: no case, copy, near copy or touching neighbor ({patches})."
         items.insert(0, ("fine", text))
@@ -142,20 +160,17 @@ def headline(material: Material) -> Card:
         [FIGURES[name], measured(figure), *(measured(o.figure(name)) for o in others.values())]
         for name, figure in evaluation.figures().items()
     ]
-    how, cut = evaluation.intervals, evaluation.threshold
-    note = (
-        f"In small letters the {percent(how.level, 0)} interval: {how.method}" if how.method else ""
-    )
-    if note:
-        note += f" ({how.replicates:,} replicates)." if how.replicates else "."
-    if cut:
-        note += (
-            f" Figures that need a threshold use {number(cut.value)} ({rule(cut.rule)}, chosen on "
-            f"{cut.chosen_on})."
-        )
+    how, cut, notes = evaluation.intervals, evaluation.threshold, []
+    if how.method:
+        level = "" if how.level is None else f"{percent(how.level, 0)} "
+        drawn = f" ({how.replicates:,} replicates)" if how.replicates else ""
+        notes.append(f"In small letters the {level}interval: {how.method}{drawn}.")
+    if cut and cut.value is not None:
+        origin = f" ({cut.origin})" if cut.origin else ""
+        notes.append(f"Figures that need a threshold use {number(cut.value)}{origin}.")
     title = "Figures of the model and of simple methods"
-    parts.append(blocks.Table(title, columns, rows, note=note, stress=True))
-    if evaluation.confusion:
+    parts.append(blocks.Table(title, columns, rows, note=" ".join(notes), stress=True))
+    if evaluation.confusion and len(evaluation.confusion) == len(evaluation.classes):
         parts.append(_confusion(evaluation.confusion, evaluation.classes))
     if evaluation.per_class:
         parts.append(_per_class(evaluation.per_class))
@@ -224,7 +239,11 @@ def _published(published: Published, evaluation: Evaluation) -> list[Block]:
         parts.append(blocks.Text(f"{text}, {count(patches, 'patch', 'patches')}."))
     parts += blocks.notes(published.note)
     if rows:
-        caption = "Beside this run" if published.comparable else "Published on the same task"
+        caption = (
+            "Beside this run"
+            if published.comparable
+            else "Published, of the public breast-histopathology archive"
+        )
         columns = ["", *(FIGURES[name] for name in names.values()), "measured on"]
         strong = frozenset({0} if published.comparable else ())
         parts.append(blocks.Table(caption, columns, rows, words=frozenset({5}), strong=strong))

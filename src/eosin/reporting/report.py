@@ -7,8 +7,10 @@ import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
@@ -21,6 +23,9 @@ from eosin.reporting.markdown import as_markdown
 from eosin.reporting.material import Material, read
 from eosin.reporting.verdict import Verdict, verdict
 from eosin.runs import RunFolder
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 
 @dataclass(frozen=True)
@@ -66,8 +71,8 @@ def _verdict(material: Material) -> Verdict:
     return verdict(material.evaluation, diagnoses=[each.sentence for each in diagnoses])
 
 
-def page(material: Material, judged: Verdict, cards: Sequence[Card]) -> str:
-    """report.html as text."""
+@cache
+def _template() -> Template:
     from jinja2 import Environment, FunctionLoader, StrictUndefined
 
     environment = Environment(
@@ -79,8 +84,13 @@ def page(material: Material, judged: Verdict, cards: Sequence[Card]) -> str:
     )
     environment.filters["after"] = _after
     environment.filters["together"] = lambda text: text.replace(" %", "\N{NO-BREAK SPACE}%")
+    return environment.get_template("page.html.j2")
+
+
+def page(material: Material, judged: Verdict, cards: Sequence[Card]) -> str:
+    """report.html as text."""
     script = _file("page.js")
-    return environment.get_template("page.html.j2").render(
+    return _template().render(
         title=f"{material.name}: what the model can do",
         run=material.name,
         recipe=material.evaluation.recipe or "unknown recipe",

@@ -34,7 +34,7 @@ class Caution:
 class Verdict:
     """What is at the top of the report."""
 
-    #: "AUROC", or "AUROC, mean of 9 classes".
+    #: "AUROC", or "AUROC, mean of 9 classes" (of those that occur).
     name: str
     #: "0.963", or "" where the figure is not defined.
     value: str
@@ -77,15 +77,14 @@ def verdict(evaluation: Evaluation, *, diagnoses: Sequence[str] = ()) -> Verdict
 
     >>> auroc = {"value": 0.963, "low": 0.95, "high": 0.974}
     >>> sections = {"auroc": auroc, "n_cases": 29, "part": "test", "classes": ["n", "p"]}
-    >>> verdict(Evaluation.model_validate(sections)).sentence[:52]
-    'On 29 cases that training never saw, the model ranks'
+    >>> verdict(Evaluation.model_validate(sections)).sentence[:65]
+    'On 29 cases (whether training saw them is not recorded), the mode'
     """
     cautions = _cautions(evaluation, diagnoses)
-    classes = len(evaluation.classes)
-    one = evaluation.ranking_name == "auroc"
     figure = evaluation.ranking
+    of = "" if evaluation.ranking_name == "auroc" else f", mean of {_classes(evaluation)}"
     return Verdict(
-        name="AUROC" if one else f"AUROC, mean of {classes} classes",
+        name=f"AUROC{of}",
         value="" if figure.value is None else number(figure.value),
         interval=span(figure),
         basis=_basis(evaluation),
@@ -123,17 +122,17 @@ def _cautions(evaluation: Evaluation, diagnoses: Sequence[str]) -> tuple[Caution
 def _basis(evaluation: Evaluation) -> str:
     how, cases = evaluation.intervals, evaluation.n_cases
     if not span(evaluation.ranking):
-        note = how.notes.get("auroc", "")
+        note = how.notes.get(evaluation.ranking_name, "")
         return f"no interval: {note}" if note else "no interval"
-    units = how.units or cases
-    among = (
-        count(units, "case" if how.over == "cases" else "patch", how.over) if units else how.over
-    )
-    if how.over == "cases" and units and cases is not None and units > cases:
+    units, one = how.units, {"cases": "case", "patches": "patch"}
+    if not units or not how.over:
+        return how.words
+    among = count(units, one[how.over], how.over)
+    if how.over == "cases" and cases is not None and units > cases:
         # A patch of unknown case is drawn alone; it is not a case.
         alone = count(units - cases, "patch", "patches")
         among = f"{count(cases, 'case')} and {alone} of unknown case"
-    return f"{percent(how.level, 0)} interval over {among}"
+    return how.words.removesuffix(how.over) + among
 
 
 def _sentence(evaluation: Evaluation, heads: set[str]) -> str:
@@ -155,28 +154,41 @@ def _sentence(evaluation: Evaluation, heads: set[str]) -> str:
 def _whose(evaluation: Evaluation, heads: set[str]) -> str:
     cases, validation = evaluation.n_cases, evaluation.part == "val"
     who = f"{patches_of(evaluation)} whose cases are unknown"
+    alone = evaluation.caseless
     if cases:
         made_up = "made-up " if MADE_UP in heads else ""
         noun = f"{made_up}{'validation ' if validation else ''}case"
         who = ("only " if FEW in heads else "") + count(cases, noun)
+        who += f" and {count(alone, 'patch', 'patches')} of unknown case" if alone else ""
     if LEAK in heads:
         return f"On {who} of a split that leaks"
     if SEEN in heads:
         return f"On {who}, some of which training saw"
+    if validation:
+        return f"On {who} (the split has no test cases)"
+    if alone:
+        return f"On {who} (training may have seen them)"
     return f"On {who} " + (
-        "(the split has no test cases)" if validation else "that training never saw"
+        "that training never saw"
+        if evaluation.apart
+        else "(whether training saw them is not recorded)"
     )
 
 
+def _classes(evaluation: Evaluation) -> str:
+    """What a mean over classes is of: those that occur among the measured patches."""
+    number_of = evaluation.ranked_classes
+    return "the classes that occur" if number_of is None else count(number_of, "class", "classes")
+
+
 def _ranks(evaluation: Evaluation) -> str:
-    figure, classes = evaluation.ranking, evaluation.classes
-    over = f"95 % interval over {evaluation.intervals.over} {span(figure)}"
-    bounds = over if span(figure) else "without an interval"
+    figure, classes, how = evaluation.ranking, evaluation.classes, evaluation.intervals
+    bounds = f"{how.words} {span(figure)}" if span(figure) else "without an interval"
     value = f"{number(figure.value)}, {bounds}"
     if evaluation.ranking_name == "macro_auroc":
         right = evaluation.figure("accuracy").value
         also = f"the model names the right class of {percent(right)} of the patches; "
-        mean = f"its mean AUROC over {len(classes)} classes is {value}"
+        mean = f"its mean AUROC over {_classes(evaluation)} is {value}"
         return mean if right is None else also + mean
     pair = "a positive patch above a negative one"
     if classes and classes != ("negative", "positive"):
@@ -219,8 +231,11 @@ def against_simple_methods(evaluation: Evaluation) -> str:
         )
     gain = figure.value - best[1]
     if gain <= 0:
-        return f"The model is not better than a simple method: {best[0]} has the higher AUROC."
+        which = "a higher" if gain else "the same"
+        return f"The model is not better than a simple method: {best[0]} has {which} AUROC."
     text = f"The model's AUROC is {number(gain)} above that of the best simple method, {best[0]}"
-    if figure.low is not None and figure.low <= best[1]:
+    if figure.low is None:
+        return f"{text}; without an interval it is not known whether by chance."
+    if figure.low <= best[1]:
         return f"{text}; the lower end of its interval is not."
     return f"{text}, and so is the lower end of its interval."

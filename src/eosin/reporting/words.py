@@ -139,10 +139,12 @@ def answered_by(exported: Exported) -> str:
     >>> answered_by(Exported(file="a.onnx", kind="int8", runtime="R 1", run="x"))[:48]
     'The exported file a.onnx (int8) was run by R 1; '
     """
+    kind = f" ({exported.kind})" if exported.kind else ""
+    runtime = f"was run by {exported.runtime}" if exported.runtime else "gave the figures"
     return (
-        f"The exported file {exported.file} ({exported.kind}) was run by {exported.runtime}; it "
-        f"comes from the run {exported.run or '(not recorded)'}, and EXPORT_CARD.md beside the "
-        "file says how near its answers are to that run's."
+        f"The exported file {exported.file}{kind} {runtime}; it comes from the run "
+        f"{exported.run or '(not recorded)'}, and EXPORT_CARD.md beside the file says how near its "
+        "answers are to that run's."
     )
 
 

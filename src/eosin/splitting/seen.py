@@ -115,6 +115,13 @@ class Seen:
     def __len__(self) -> int:
         return len(self.table)
 
+    @property
+    def kinds(self) -> list[str]:
+        """What can be recognized: "cases", where all of them are known, and "pixels"."""
+        cases, pixels = (self.table[name] != "" for name in ("case", "digest"))
+        known = {"cases": len(self) and cases.all(), "pixels": pixels.any()}
+        return [name for name, applies in known.items() if applies]
+
     def joined(self, others: Iterable[Seen]) -> Seen:
         """With what others have seen; each row once."""
         tables = [self.table, *(other.table for other in others)]
@@ -155,15 +162,27 @@ class Seen:
         """
         chosen = np.arange(len(store.cases)) if rows is None else rows
         cases, pixels = store.cases[chosen], store.index["digest"][chosen]
-        names = sorted(set(cases.tolist()) - {""})
-        shared = set()
-        for key in self.table["key"].unique().to_list():
-            known = set(self.table.filter(pl.col("key") == key)["case"].to_list())
-            shared |= {name for name in names if (case_digest(name, key) if key else name) in known}
+        shared = self.recognized(cases.tolist())
         digests = set(self.table["digest"].to_list()) - {""}
         by_pixels = pixels.is_in(list(digests)).to_numpy()
         seen = np.isin(cases, sorted(shared)) | by_pixels
         return Overlap(tuple(sorted(shared)), int(by_pixels.sum()), seen)
+
+    def recognized(self, names: Iterable[str]) -> set[str]:
+        """The names among these that are of seen cases."""
+        seen, keys = self._cases()
+        return {name for name in set(names) - {""} if _listed(name, keys) & seen}
+
+    def all_among(self, names: Iterable[str]) -> bool | None:
+        """Whether every seen case is one of these; None where not all seen cases are known."""
+        seen, keys = self._cases()
+        among = set().union(*(_listed(name, keys) for name in names))
+        return seen <= among if "cases" in self.kinds else None
+
+    def _cases(self) -> tuple[set[tuple[str, str]], set[str]]:
+        """Every seen case, its name or digest, with the key of the digest; and the keys."""
+        seen: set[tuple[str, str]] = set(self.table.select("case", "key").unique().iter_rows())
+        return seen, {key for _, key in seen}
 
     def check(
         self, store: PatchStore, rows: Rows | None = None, *, allow_seen: bool = False
@@ -184,6 +203,11 @@ class Seen:
                 "carries a mark"
             )
         return [Mark("seen", f"seen in training: {shared.counts} of {store.path.name}")]
+
+
+def _listed(name: str, keys: Iterable[str]) -> set[tuple[str, str]]:
+    """How a case would be listed: by its name, or its digest, for each key."""
+    return {(case_digest(name, key) if key else name, key) for key in keys}
 
 
 def case_names(run: RunFolder) -> set[str]:

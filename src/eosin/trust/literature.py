@@ -14,6 +14,8 @@ from typing import Any
 from eosin.data.published import PublishedCase
 
 LISTS, FOLDS = "published lists", "5 folds"
+#: The scheme of a store that has no split with the model's own.
+UNSEEN = "unseen store"
 #: Patches that may be missing (files that cannot be read, exact duplicates that were dropped)
 #: before figures no longer compare with published ones: 1 in 1,000, 51 of the 51,439 of the lists.
 SHORTFALL = 0.001
@@ -86,7 +88,7 @@ def compare_with_published(
     figures: Mapping[str, Any],
     *,
     made_up: bool = False,
-    unlisted_trained: bool = False,
+    listed_only: bool | None = True,
     folds: int | None = None,
 ) -> dict[str, Any]:
     """The "published" key of evaluation.json: published results, and this run where it compares.
@@ -95,11 +97,13 @@ def compare_with_published(
     ("test", "val", or "all" for out-of-fold predictions, which count as test);
     cases: names of the measured cases, each once or more; n_patches: how many were measured;
     published: the lists with the archive's patch counts; figures: name -> number or Interval dict;
-    unlisted_trained: cases in no list were trained on; folds: how many, for scheme "folds".
+    listed_only: whether all training cases are in the lists, or None where that is not known;
+    folds: how many, for scheme "folds".
 
     Returns ``comparable``, ``reason`` (why not, or what is short), ``rows`` (one a result, each
-    with its own ``comparable``), ``run`` (this run's figures as {value, low, high}, None where it
-    does not compare) and ``missing``: cases of the protocol that were not measured, and patches.
+    with its own ``comparable``; none for other data), ``run`` (this run's figures as {value, low,
+    high}, None where it does not compare) and ``missing``: cases of the protocol that were not
+    measured, and patches.
     Up to 1 patch in 1,000 may be missing, which is then reported; one missing case is too many.
 
     >>> lists = [PublishedCase("1", "test", 70, 30), PublishedCase("2", "train", 10, 10)]
@@ -117,27 +121,31 @@ def compare_with_published(
         for c in published
         if c.case in known and (group == FOLDS or c.part == "test")
     }
-    reason = _why_not(scheme, part, measured, set(known), set(protocol), made_up, folds)
-    if not reason and unlisted_trained and group == LISTS:
-        reason = "not comparable: cases in no list were trained on as well"
     missing: dict[str, Any] = {"cases": [], "patches": 0}
     expected = sum(protocol.values())
-    if not made_up and measured & set(known) and scheme in ("published", "folds"):
+    of_archive = not made_up and bool(measured & set(known))
+    if of_archive and scheme in ("published", "folds"):
         # On another part every case of the protocol is missing, which is what there is to know.
         here = n_patches if part in ("test", "all") else 0
         missing = {
             "cases": sorted(set(protocol) - measured),
             "patches": max(0, expected - here),
         }
+    reason = _why_not(scheme, part, measured, known, protocol, made_up, folds, n_patches)
+    if not reason and group == LISTS and not listed_only:
+        trained = "cases in no list were trained on as well"
+        unknown = "which cases the model was trained on is not known"
+        reason = f"not comparable: {unknown if listed_only is None else trained}"
     if not reason:
         reason = _shortfall(missing["patches"], n_patches, expected)
     comparable = not reason.startswith("not comparable")
     run = {name: _figure(figures, names) for name, names in _FIGURES.items()}
-    rows = [asdict(result) for result in RESULTS]
+    rows = [asdict(result) for result in RESULTS if of_archive]
     for row in rows:
         row["comparable"] = (row.pop("group") == group) and comparable
     return {
-        "comparable": comparable, "reason": reason, "note": _lists_note(published), "rows": rows,
+        "comparable": comparable, "reason": reason, "rows": rows,
+        "note": _lists_note(published) if of_archive else "",
         "run": run if comparable else None, "missing": missing,
     }  # fmt: skip
 
@@ -146,10 +154,11 @@ def _why_not(
     scheme: str,
     part: str,
     measured: set[str],
-    known: set[str],
-    protocol: set[str],
+    known: Mapping[str, int],
+    protocol: Mapping[str, int],
     made_up: bool,
     folds: int | None,
+    n_patches: int,
 ) -> str:
     """Why figures of this split, part and data do not compare with published ones, or ""."""
     no = "not comparable: "
@@ -157,10 +166,12 @@ def _why_not(
         return f"{no}the data are made up"
     if not measured:
         return f"{no}the measured patches have no case names, so they cannot be identified"
-    other = measured - known
+    other = measured - set(known)
     if len(other) == len(measured):
         return f"{no}this is another data set, none of its cases is in the published archive"
     if scheme not in ("published", "folds"):
+        if scheme == UNSEEN:
+            return f"{no}the model is not known to have learned from the published lists alone"
         name = {"case": "by case", "patch": "by patch"}.get(scheme, repr(scheme))
         return f"{no}the split is not that of the published lists (it is {name})"
     if part not in ("test", "all"):
@@ -174,12 +185,16 @@ def _why_not(
         return f"{no}the published cross-validations have 5 folds, this one has {many}"
     if other:
         return f"{no}{_cases(len(other))} not in the published archive ({_first(other)})"
-    if extra := measured - protocol:
+    if extra := measured - set(protocol):
         return f"{no}{_cases(len(extra))} not in the published test list ({_first(extra)})"
-    if absent := protocol - measured:
+    if absent := set(protocol) - measured:
         what = "cases of the archive" if scheme == "folds" else "published test cases"
         verb = "is" if len(absent) == 1 else "are"
-        return f"{no}{len(absent)} of the {len(protocol)} {what} {verb} missing ({_first(absent)})"
+        expected = sum(protocol.values())
+        return (
+            f"{no}{len(absent)} of the {len(protocol)} {what} {verb} missing ({_first(absent)}): "
+            f"{max(0, expected - n_patches):,} of {expected:,} patches"
+        )
     return ""
 
 

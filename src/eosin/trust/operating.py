@@ -12,6 +12,7 @@ from eosin.evaluation.decisions import RULES, Merit, best_threshold
 from eosin.evaluation.definitions import Floats, Ints, why_undefined
 from eosin.evaluation.intervals import Interval, few_units, interval, no_interval
 from eosin.evaluation.metrics import rates, ratio
+from eosin.records.figures import chosen
 from eosin.records.points import MOST_PROBABLE, POINTS, OperatingPoint
 from eosin.records.scored import Scored, Units
 from eosin.trust.totals import replicate_totals, totals
@@ -81,7 +82,9 @@ def choose_operating_points(
     if not (np.isfinite(cost_ratio) and cost_ratio > 0):
         raise ValueError(f"cost_ratio is {cost_ratio}; it must be a number above 0")
     if scored.classes > 2:
-        return {MOST_PROBABLE: OperatingPoint(MOST_PROBABLE, None, "most probable class")}
+        return {
+            MOST_PROBABLE: OperatingPoint(MOST_PROBABLE, None, "most probable class", "nothing")
+        }
     points = {}
     for name, merit in MERITS.items():
         # The ratio goes where the threshold goes: into the model, and from there to the label.
@@ -295,4 +298,4 @@ def _aim(point: OperatingPoint, figures: Mapping[str, Mapping[str, float | None]
         return f"{aim} reached here: {value:.3f}."
     # Rounded down: 0.9496 must not read 0.950.
     shown = np.floor(value * 1000) / 1000
-    return f"{aim} not reached here: {shown:.3f} (the threshold was chosen on {point.chosen_on})."
+    return f"{aim} not reached here: {shown:.3f} (the threshold was {chosen(point.chosen_on)})."

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.reporting.conftest import further, interval
 
 from eosin.records.environment import RunEnvironment
 from eosin.records.evaluation import Evaluation
@@ -18,7 +19,6 @@ from eosin.reporting import cards, charts
 from eosin.reporting.material import Material
 from eosin.reporting.report import model_card, page
 from eosin.reporting.verdict import verdict
-from tests.reporting.conftest import further, interval
 
 EVALUATION: dict[str, Any] = {
     **further(),

@@ -139,10 +139,8 @@ def _notes(facts: ModelFacts, decision: Decision, rows: Sequence[ImagePrediction
 
 
 def _print_csv(rows: list[dict[str, Any]], classes: Sequence[str]) -> None:
-    import csv
+    from eosin.data.sheets import sheet
 
     names = ["file", *(f"p_{name}" for name in classes), "distance", "decision", "point"]
     names += ["threshold", "height", "width", "resized", "padded", "error", "marks"]
-    writer = csv.DictWriter(sys.stdout, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
+    sys.stdout.write(sheet(names, ([row.get(name) for name in names] for row in rows)))

@@ -105,5 +105,6 @@ def shortened(text: str, most: int = 16) -> str:
     >>> shortened("a\\nb"), shortened("abcdef", 4)
     ('a?b', 'abc…')
     """
-    shown = "".join(c if c.isprintable() else "?" for c in text)
+    # Two letters of no width belong to the spelling of Persian and of Indian languages.
+    shown = "".join(c if c.isprintable() or c in "\u200c\u200d" else "?" for c in text)
     return shown if len(shown) <= most else shown[: most - 1] + "…"

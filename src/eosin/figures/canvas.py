@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
+from eosin.figures.letters import make_drawable
 from eosin.folders import whole_file
 from eosin.records.figures import Figure
 
@@ -161,6 +162,7 @@ def save(figure: Drawing, path: str | os.PathLike[str]) -> Path:
     # No software version and no date in the file, and no random names.
     no_metadata = {"png": {"Software": None}, "svg": {"Creator": None, "Date": None}}[kind]
     words = matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "eosin"})
+    make_drawable(figure, as_words=kind == "svg")
     with whole_file(target) as temporary, words, open(temporary, "wb") as file:
         figure.savefig(file, format=kind, dpi=DPI, metadata=no_metadata)
     return target

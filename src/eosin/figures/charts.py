@@ -14,6 +14,7 @@ from typing import Any, Unpack
 import numpy as np
 import numpy.typing as npt
 
+from eosin.data.tints import shortened
 from eosin.evaluation.curves import Curves, row_shares
 from eosin.figures.canvas import (
     BLUE,
@@ -38,11 +39,14 @@ from eosin.figures.curves import (
     roc_figure,
     training_curves,
 )
+from eosin.figures.letters import room_of, series
 from eosin.records.evaluation import Evaluation
 from eosin.records.figures import CaseRow, Figure, Threshold
 
 #: Rows of ``cases_figure`` at most: beyond, the lowest and the highest halves of these.
 MOST_CASES = 100
+#: Letters of a name that are drawn; the report has all of them.
+MOST_LETTERS = 40
 #: Classes of ``confusion_figure`` up to which each cell has its share as well.
 FEW_CLASSES = 6
 
@@ -96,8 +100,9 @@ def confusion_figure(
 
     counts: int [K, K], row = true class, column = called class.
     """
+    classes = [shortened(name, MOST_LETTERS) for name in classes]
     matrix, share = np.asarray(counts, dtype=np.int64), row_shares(counts)
-    longest = 0.095 * max(len(name) for name in classes)
+    longest = 0.095 * max(room_of(name) for name in classes)
     size = max(4.4, min(11.0, 1.6 + 0.62 * len(classes)))
     slanted = longest > 0.9 * size / len(classes)
     below = 0.7 * longest if slanted else 0
@@ -159,13 +164,14 @@ def cases_figure(
     elif len(defined) < len(rows):
         left_out = f"{len(rows) - len(defined)} of {len(rows)} cases do not define it"
     height = 2.7 + max(6, len(defined)) * 0.19
-    label = max([0.5] + [0.075 * len(row.case) for _, row, _ in defined])
+    names = [shortened(row.case, MOST_LETTERS) for _, row, _ in defined]
+    label = max([0.5] + [0.075 * room_of(case) for case in names])
     room: Look = {"side_in": 0.6 + label, "head_in": 0.4, "foot_in": 0.9}
     figure, (axes,) = canvas("Case by case", **heading, height_in=height, **room)
     notes = ["interval: patches of the case drawn again", "dot: its number of patches", left_out]
     axes.set_xlabel(f"{words[0].upper()}{words[1:]}")
     foot = " · ".join(filter(None, notes))
-    figure.text(0.02, 0.1 / height, foot, color=QUIET, fontsize=8.5, va="bottom")
+    figure.text(0.02, 0.14 / height, foot, color=QUIET, fontsize=8.5, va="bottom")
     if not defined:
         nothing(axes, f"No case defines {words}.")
         return save(figure, path)
@@ -179,7 +185,7 @@ def cases_figure(
     area = 14 + 70 * sizes / sizes.max()
     places = range(len(defined))
     axes.scatter(values, places, s=area, color=BLUE, zorder=3, edgecolor=PAPER, linewidth=0.8)
-    axes.set_yticks(places, [row.case for _, row, _ in defined])
+    axes.set_yticks(places, names)
     axes.tick_params(axis="y", labelsize=8.5, length=0)
     axes.set_ylim(-0.8, len(defined) - 0.2)
     lows = [each.low for _, _, each in defined if each.low is not None]
@@ -232,5 +238,5 @@ def probability_histogram(
 
 
 def _short(name: str) -> str:
-    """A class name that fits a legend; a dollar sign would begin a formula."""
-    return (name if len(name) <= 18 else f"{name[:17]}…").replace("$", r"\$")
+    """A class name that fits a legend."""
+    return series(shortened(name, 18))

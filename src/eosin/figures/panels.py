@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eosin.data.tints import Image, probability_colors
+from eosin.figures.letters import font_with, lacking, own_font, spelled
 
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
@@ -77,8 +78,7 @@ def compose(panels: Sequence[Panel], *, columns: int = 2) -> Image:
     for row, foot in zip(rows, feet, strict=True):
         for place, k in enumerate(row):
             left = place * (PANEL_PX + _GAP)
-            bold = font(_TITLE, True)
-            draw.text((left, top), cut(draw, panels[k].title, bold, PANEL_PX), INK, bold)
+            write(draw, (left, top), panels[k].title, _TITLE, bold=True, room=PANEL_PX)
             sheet.paste(Pillow.fromarray(drawn[k]), (left, top + head))
             _foot(draw, panels[k], left, top + head + tall, scale)
         top += head + tall + foot + _GAP
@@ -87,27 +87,24 @@ def compose(panels: Sequence[Panel], *, columns: int = 2) -> Image:
 
 def _foot(draw: ImageDraw, panel: Panel, left: int, top: int, scale: float) -> int:
     """Draw the part below a panel; returns its height in pixels."""
-    letters = font(_LETTERS)
     start, top = top, top + 14
     middle = top + _LINE // 2
     if panel.bar:
         length, text = panel.bar
         draw.rectangle((left, middle - 4, left + length * scale, middle + 4), fill=INK)
-        draw.text((left + length * scale + 16, middle), text, INK, letters, anchor="lm")
+        write(draw, (left + length * scale + 16, middle), text, _LETTERS, anchor="lm")
         top += _LINE
     if panel.ramp:
         low, high = panel.ramp
-        at = left + draw.textlength(low, letters) + 14
-        end = at + _RAMP
+        at = left + write(draw, (left, middle), low, _LETTERS, anchor="lm") + 14
         colors = probability_colors(np.arange(_RAMP) / _RAMP).round().astype(int).tolist()
         for x, color in enumerate(colors, int(at)):
             draw.line((x, middle - 15, x, middle + 15), fill=tuple(color))
-        draw.text((left, middle), low, INK, letters, anchor="lm")
-        draw.text((end + 14, middle), high, INK, letters, anchor="lm")
+        write(draw, (at + _RAMP + 14, middle), high, _LETTERS, anchor="lm")
         top += _LINE
     at = float(left)
     for k, key in enumerate(panel.keys):
-        text = cut(draw, key.text, letters, PANEL_PX - _SWATCH - 14)
+        text, letters = fitted(draw, key.text, _LETTERS, room=PANEL_PX - _SWATCH - 14)
         width = _SWATCH + 14 + draw.textlength(text, letters)
         if k and at + width > left + PANEL_PX:
             at, top = float(left), top + _LINE
@@ -143,21 +140,40 @@ def resized(image: Image, scale: float) -> Image:
     return np.asarray(cv2.resize(image, (width, height), interpolation=how), np.uint8)
 
 
-def cut(draw: ImageDraw, text: str, font: FreeTypeFont, room: float) -> str:
-    """Text that is not wider than ``room`` pixels."""
-    if draw.textlength(text, font) <= room:
-        return text
-    while text and draw.textlength(text + "…", font) > room:
-        text = text[:-1]
-    return text + "…"
+def write(
+    draw: ImageDraw,
+    at: tuple[float, float],
+    text: str,
+    size_px: int,
+    color: str = INK,
+    *,
+    bold: bool = False,
+    room: float | None = None,
+    anchor: str = "la",
+) -> float:
+    """Draw text that is not wider than ``room`` pixels; returns its width."""
+    shown, letters = fitted(draw, text, size_px, bold=bold, room=room)
+    draw.text(at, shown, color, letters, anchor=anchor)
+    return draw.textlength(shown, letters)
+
+
+def fitted(
+    draw: ImageDraw, text: str, size_px: int, *, bold: bool = False, room: float | None = None
+) -> tuple[str, FreeTypeFont]:
+    """Text cut to ``room`` pixels, and the font that has its letters."""
+    shown = spelled(text)
+    own = own_font(bold=bold)
+    other = None if shown != text or not lacking(text) else font_with(text)
+    letters = _font(other[1] if other else own, size_px)
+    if room is None or draw.textlength(shown, letters) <= room:
+        return shown, letters
+    while shown and draw.textlength(shown + "…", letters) > room:
+        shown = shown[:-1]
+    return shown + "…", letters
 
 
 @cache
-def font(size_px: int, bold: bool = False) -> FreeTypeFont:
-    """A font that is part of matplotlib: the same letters on every machine."""
-    import matplotlib
+def _font(path: Path, size_px: int) -> FreeTypeFont:
     from PIL import ImageFont
 
-    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name
     return ImageFont.truetype(str(path), size_px)

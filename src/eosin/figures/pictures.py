@@ -28,7 +28,8 @@ from eosin.data.tints import (
 )
 from eosin.errors import StoreError
 from eosin.figures.canvas import INK, MARK, QUIET
-from eosin.figures.panels import Key, Panel, compose, cut, font
+from eosin.figures.letters import note_on
+from eosin.figures.panels import Key, Panel, compose, write
 from eosin.folders import whole_file
 from eosin.records.model import INTENDED_USE
 
@@ -72,15 +73,15 @@ def patch_grid(
         count = int((store.labels == label).sum())
         text = f"{shortened(classes[label], 60)}   {_share(count, len(store), 'patches')}"
         color = CLASS_COLORS[label % len(CLASS_COLORS)]
-        draw.text((0, top + 36), text, color, font(24, True), anchor="lm")
+        write(draw, (0, top + 36), text, 24, color, bold=True, anchor="lm")
         top += head
         for number, row in enumerate(rows.tolist()):
             x, y = (number % _ACROSS) * (_TILE_PX + _GAP_PX), top + number // _ACROSS * step
             patch = np.ascontiguousarray(store.patches[row])
             tile = cv2.resize(patch, (_TILE_PX, tall), interpolation=how)
             sheet.paste(Pillow.fromarray(tile), (x, y))
-            case = cut(draw, shortened(str(store.cases[row])) or "?", font(18), _TILE_PX)
-            draw.text((x + _TILE_PX / 2, y + tall + 17), case, INK, font(18), anchor="mm")
+            case, below = shortened(str(store.cases[row])) or "?", (x + _TILE_PX / 2, y + tall + 17)
+            write(draw, below, case, 18, room=_TILE_PX, anchor="mm")
         top += step * max(1, -(-len(rows) // _ACROSS))
     left_out = len(store.classes) - len(classes)
     unknown = "" if store.cases_known else " (? where unknown)"
@@ -182,11 +183,12 @@ def _save(store: PatchStore, path: PathLike, title: str, subtitle: str, image: I
     draw = ImageDraw.Draw(page)
     top = _MARGIN_PX
     for text, color, size, bold in lines:
-        letters = font(size, bold)
-        draw.text((_MARGIN_PX, top), cut(draw, text, letters, wide), color, letters)
+        write(draw, (_MARGIN_PX, top), text, size, color, bold=bold, room=wide)
         top += size + 18
     page.paste(Pillow.fromarray(image), (_MARGIN_PX, head))
-    draw.text((_MARGIN_PX, head + high + 22), INTENDED_USE, QUIET, font(18))
+    note = note_on([*store.classes, *np.unique(store.cases).tolist()])
+    foot = " ".join(filter(None, [INTENDED_USE, note]))
+    write(draw, (_MARGIN_PX, head + high + 22), foot, 18, QUIET, room=wide)
     target = Path(path)
     try:
         with whole_file(target) as temporary:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import polars as pl
 
 from eosin.data.published import published_cases
+from eosin.data.sheets import sheet
 from eosin.data.store import PatchStore
 from eosin.evaluation.baselines import BASELINES, Baseline
 from eosin.evaluation.curves import Curves
@@ -110,7 +111,8 @@ def write_assessment(
         marks = pl.lit("; ".join(mark["sentence"] for mark in evaluation["marks"]))
         predictions.with_columns(marks=marks).write_parquet(staging / "predictions.parquet")
         suspects = pl.DataFrame(evaluation["suspects"]["rows"], schema=_SUSPECT)
-        suspects.write_csv(staging / "suspects.csv")
+        text = sheet(suspects.columns, suspects.iter_rows())
+        (staging / "suspects.csv").write_text(text, "utf-8", newline="")
         RunFolder(staging).write_json("evaluation.json", evaluation)
         curves = Curves.of(
             measured["label"].to_numpy(),

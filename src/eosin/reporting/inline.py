@@ -67,6 +67,7 @@ def for_html(text: str, name: str, *, alt: str) -> Markup:
         r"font: \1\2px var(--sans)",
         rest,
     )
+    rest = re.sub(r"\bfont-family: [^;\"]+", "font-family: var(--sans)", rest)
     # Text without a color is black in an SVG; here it is the page's ink.
     rest = re.sub(r'(\bd="[^"]*")', lambda path: _rounded(path[1]), rest)
     rest = re.sub(r">\s+<", "><", rest)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from eosin.reporting import blocks
 from eosin.reporting.blocks import Block, Card, Cell
+from eosin.reporting.words import isolated
 
 
 def as_markdown(title: str, cards: Sequence[Card]) -> str:
@@ -89,7 +90,7 @@ def escaped(text: str) -> str:
     line = re.sub(r"([\\`*\[\]|~$!])", r"\\\1", line)
     # An underline inside a word is no markup.
     line = re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", line)
-    return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return isolated(line).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def paragraph(text: str) -> str:

@@ -22,6 +22,7 @@ from eosin.reporting.cards import CARDS, MODEL_CARD, build, verdict_card
 from eosin.reporting.markdown import as_markdown
 from eosin.reporting.material import Material, read
 from eosin.reporting.verdict import Verdict, verdict
+from eosin.reporting.words import isolated
 from eosin.runs import RunFolder
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def _template() -> Template:
         loader=FunctionLoader(_file),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=isolated,
         trim_blocks=True,
         lstrip_blocks=True,
     )

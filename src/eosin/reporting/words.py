@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
+from typing import Any
+
+from markupsafe import Markup
 
 from eosin.records.evaluation import Evaluation, Exported
 from eosin.records.figures import Figure
@@ -31,6 +35,12 @@ BASELINES = {
 }
 
 PARTS = {"test": "test", "val": "validation", "all": "whole store", "train": "training"}
+
+#: Letters of Hebrew, Arabic and the scripts beside them, and what is between two of them.
+_RIGHT = "\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc"
+_RIGHT_TO_LEFT = re.compile(f"[{_RIGHT}](?:[^{_RIGHT}a-zA-Z<>]{{0,3}}[{_RIGHT}])*")
+#: What turns the direction of all the text after it.
+_TURNING = re.compile("[\u202a-\u202e\u2066-\u2069]")
 
 #: In place of a number that is missing.
 NONE = "–"
@@ -158,6 +168,19 @@ def patches_of(evaluation: Evaluation, unknown: str = "") -> str:
     return (
         f"{text} of {count(evaluation.n_cases, 'case')}" if evaluation.n_cases else text + unknown
     )
+
+
+def isolated(value: Any) -> Any:
+    """A text in which names written from right to left turn nothing around them.
+
+    Each run of such letters is put between the marks that isolate it; marks in names are left out.
+
+    >>> [hex(ord(c)) for c in isolated("a \\u05d0 1")]
+    ['0x61', '0x20', '0x2068', '0x5d0', '0x2069', '0x20', '0x31']
+    """
+    if not isinstance(value, str) or value.isascii() or isinstance(value, Markup):
+        return value
+    return _RIGHT_TO_LEFT.sub("\u2068\\g<0>\u2069", _TURNING.sub("", value))
 
 
 def rule(name: str) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from eosin.config import Recipe
+from eosin.data.sheets import sheet
 from eosin.search.plan import SearchPlan
 from eosin.search.space import outside, shown
 from eosin.search.storage import Row, optuna, trial_recipe
@@ -167,20 +167,19 @@ def best_toml(
 
 def trials_csv(rows: Sequence[Row], plan: SearchPlan) -> str:
     """The table of all trials as CSV text, one row a trial in their order."""
-    import csv
-
     keys = [dimension.key for dimension in plan.space]
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["trial", "state", plan.metric, "epochs", "seconds", *keys, "reason"])
-    for row in rows:
-        values = [_cell(row.values.get(key)) for key in keys]
-        value = "" if row.value is None else repr(row.value)
-        writer.writerow(
-            [row.number, row.state, value, row.epochs, row.seconds, *values, row.reason]
-        )
-    return out.getvalue()
+    columns = ["trial", "state", plan.metric, "epochs", "seconds", *keys, "reason"]
+    return sheet(
+        columns,
+        [
+            [row.number, row.state, row.value, row.epochs, row.seconds]
+            + [_cell(row.values.get(key)) for key in keys]
+            + [row.reason]
+            for row in rows
+        ],
+    )
 
 
-def _cell(value: Any) -> str:
-    return "" if value is None else repr(value) if isinstance(value, float) else shown(value)
+def _cell(value: Any) -> Any:
+    plain = value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+    return value if plain else shown(value)

@@ -20,6 +20,7 @@ import polars as pl
 
 from eosin.config import Recipe
 from eosin.data.published import published_cases
+from eosin.data.sheets import sheet
 from eosin.data.store import PatchStore
 from eosin.errors import SplitError
 from eosin.evaluation.decisions import choose_threshold
@@ -281,13 +282,15 @@ def _write(
     table = _predictions(store, folds, seeds).sort("patch")
     table = table.with_columns(marks=pl.lit("; ".join(result["marks"])))
 
+    listed = _suspects(store, table)
+
     def predictions(path: Path) -> None:
         with whole_file(path) as temporary:
             table.write_parquet(temporary)
 
     files: dict[str, str | Callable[[Path], object] | None] = {
         "predictions.parquet": predictions,
-        "suspects.csv": _suspects(store, table).write_csv(),
+        "suspects.csv": sheet(listed.columns, listed.iter_rows()),
         "suspects.png": partial(suspects_gallery, store, suspects, marks=result["marks"])
         if suspects["rows"]
         else None,

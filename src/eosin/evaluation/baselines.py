@@ -7,9 +7,11 @@ threshold from validation. Training sets are capped (seeded), so they take secon
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from itertools import islice
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -41,16 +43,96 @@ class Baseline:
     note: str
 
 
+class Method(Protocol):
+    """A baseline: from patches uint8 [N, H, W, 3] and truth int [N] of two parts to answers."""
+
+    def __call__(
+        self, train: Patches, train_true: npt.ArrayLike, val: Patches, val_true: npt.ArrayLike,
+        test: Patches, *, classes: int = 2, seed: int = 0,
+    ) -> Baseline: ...  # fmt: skip
+
+
+def _checked_truth(part: str, patches: Patches, y_true: npt.ArrayLike, classes: int) -> Ints:
+    truth = np.asarray(y_true, dtype=np.int64)
+    if truth.shape != (len(patches),):
+        raise ValueError(f"{len(patches)} {part} patches and {truth.size} {part} labels")
+    if part == "training" and not len(truth):
+        raise ValueError("a baseline needs training patches, and there are none")
+    if len(truth) and (truth.min() < 0 or truth.max() >= classes):
+        raise ValueError(f"{part} labels reach {truth.max()}; there are {classes} classes")
+    return truth
+
+
+def _capped(count: int, most: int, seed: int) -> Ints:
+    """At most ``most`` of the rows 0 to count - 1, ascending, the same for the same seed."""
+    if count <= most:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(seed).choice(count, most, replace=False))
+
+
+@dataclass(frozen=True)
+class _Data:
+    """What a baseline is fitted and its threshold is chosen on: some rows of two parts."""
+
+    train: Patches
+    val: Patches
+    test: Patches
+    rows: Ints
+    truth: Ints
+    val_rows: Ints
+    val_truth: Ints
+    classes: int
+    #: On how many patches it is fitted.
+    used: str
+
+    @property
+    def how(self) -> str:
+        """Whether something could be chosen."""
+        chosen = len(self.val_rows)
+        return "chosen on validation" if chosen else "not chosen: no validation patches"
+
+    def answer(self, prob: Floats, val_prob: Floats | None, what: str) -> Baseline:
+        if self.classes > 2:
+            threshold = OperatingPoint("most_probable", 0.5, "largest probability", "nothing")
+        else:
+            chosen = np.empty((0, 2)) if val_prob is None or not len(val_prob) else val_prob
+            threshold = choose_threshold(self.val_truth[: len(chosen)], chosen)
+        return Baseline(prob, threshold, f"{what}, {self.used}")
+
+
+def _method(most: Callable[[], int]) -> Callable[[Callable[[_Data, int], Baseline]], Method]:
+    """A method that gets checked data of several classes; most: how many training patches."""
+
+    def decorated(fitted: Callable[[_Data, int], Baseline]) -> Method:
+        @wraps(fitted)
+        def method(
+            train: Patches, train_true: npt.ArrayLike, val: Patches, val_true: npt.ArrayLike,
+            test: Patches, *, classes: int = 2, seed: int = 0,
+        ) -> Baseline:  # fmt: skip
+            truth = _checked_truth("training", train, train_true, classes)
+            rows = _capped(len(truth), most(), seed)
+            val_truth = _checked_truth("validation", val, val_true, classes)
+            if len(only := np.unique(truth[rows])) == 1:
+                prob = np.tile(np.eye(classes)[only], (len(test), 1))
+                threshold = OperatingPoint("only", 0.5, "only class", "training")
+                return Baseline(prob, threshold, f"every training patch is of class {only[0]}")
+            val_rows = _capped(len(val_truth), MAX_VAL, seed)
+            share = f"{len(rows)} of" if len(rows) < len(truth) else "all"
+            used = f"fitted on {share} {len(truth)} training patches"
+            data = _Data(
+                train, val, test, rows, truth[rows], val_rows, val_truth[val_rows], classes, used
+            )
+            return fitted(data, seed)
+
+        return method
+
+    return decorated
+
+
 def base_rate(
-    train: Patches,
-    train_true: npt.ArrayLike,
-    val: Patches,
-    val_true: npt.ArrayLike,
-    test: Patches,
-    *,
-    classes: int = 2,
-    seed: int = 0,
-) -> Baseline:
+    train: Patches, train_true: npt.ArrayLike, val: Patches, val_true: npt.ArrayLike,
+    test: Patches, *, classes: int = 2, seed: int = 0,
+) -> Baseline:  # fmt: skip
     """The training prevalence for every patch, so that the majority class is always called.
 
     Patches: uint8 [N, H, W, 3], not looked at; truth: int [N]. Raises ValueError where truth and
@@ -69,16 +151,8 @@ def base_rate(
     )
 
 
-def color_histogram(
-    train: Patches,
-    train_true: npt.ArrayLike,
-    val: Patches,
-    val_true: npt.ArrayLike,
-    test: Patches,
-    *,
-    classes: int = 2,
-    seed: int = 0,
-) -> Baseline:
+@_method(lambda: MAX_TRAIN)
+def color_histogram(data: _Data, seed: int) -> Baseline:
     """Logistic regression on color alone: histograms of R, G, B, hue, saturation, value.
 
     Patches: uint8 [N, H, W, 3]; truth: int [N]. No shape or texture enters (``color_features``).
@@ -95,9 +169,7 @@ def color_histogram(
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    data = _Data.of(train, train_true, val, val_true, classes, seed, MAX_TRAIN)
-    if data.only is not None:
-        return data.one_class(test)
+    train, val, test, classes = data.train, data.val, data.test, data.classes
     # Newton's method needs a Hessian of (classes x features) squared: best while that is small.
     solver = "newton-cholesky" if classes <= 4 else "lbfgs"
     model = make_pipeline(StandardScaler(), LogisticRegression(solver=solver, max_iter=100))
@@ -119,16 +191,8 @@ def color_histogram(
     )
 
 
-def nearest_neighbors(
-    train: Patches,
-    train_true: npt.ArrayLike,
-    val: Patches,
-    val_true: npt.ArrayLike,
-    test: Patches,
-    *,
-    classes: int = 2,
-    seed: int = 0,
-) -> Baseline:
+@_method(lambda: MAX_NEAREST)
+def nearest_neighbors(data: _Data, seed: int) -> Baseline:
     """Share of each class among the k nearest training patches.
 
     Patches: uint8 [N, H, W, 3]; truth: int [N]. "Near" is Euclidean over standardized features,
@@ -140,9 +204,7 @@ def nearest_neighbors(
     >>> nearest_neighbors(patches, y, patches[:4], y[:4], patches[:2]).y_prob.tolist()
     [[1.0, 0.0], [0.0, 1.0]]
     """
-    data = _Data.of(train, train_true, val, val_true, classes, seed, MAX_NEAREST)
-    if data.only is not None:
-        return data.one_class(test)
+    train, val, test, classes = data.train, data.val, data.test, data.classes
     ks = [k for k in NEIGHBOURS if k < len(data.truth)]
     best, best_loss = ("color", ks[min(2, len(ks) - 1)]), np.inf
     val_prob: Floats | None = None
@@ -191,16 +253,8 @@ class _Nearest:
         return {k: self.labels[nearest[:, :k]].mean(axis=1) for k in ks}
 
 
-def texture(
-    train: Patches,
-    train_true: npt.ArrayLike,
-    val: Patches,
-    val_true: npt.ArrayLike,
-    test: Patches,
-    *,
-    classes: int = 2,
-    seed: int = 0,
-) -> Baseline:
+@_method(lambda: MAX_TRAIN)
+def texture(data: _Data, seed: int) -> Baseline:
     """Gradient-boosted trees on texture and stain (``textures.texture_features``).
 
     Patches: uint8 [N, H, W, 3]; truth: int [N]. The number of trees, at most 300, is that with the
@@ -215,9 +269,7 @@ def texture(
     """
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    data = _Data.of(train, train_true, val, val_true, classes, seed, MAX_TRAIN)
-    if data.only is not None:
-        return data.one_class(test)
+    train, val, test, classes = data.train, data.val, data.test, data.classes
     # Its own early stopping would hold back patches of cases that it trains on.
     model = HistGradientBoostingClassifier(
         max_iter=TREES, learning_rate=0.06, max_leaf_nodes=15,
@@ -252,81 +304,13 @@ _KINDS: dict[str, Maker] = {
 }
 
 #: Name in evaluation.json -> function.
-BASELINES = {
+BASELINES: dict[str, Method] = {
     "base_rate": base_rate,
     "color_histogram": color_histogram,
     "nearest_neighbors": nearest_neighbors,
 }
 #: With those that take too long to go along with every evaluation.
 ALL_BASELINES = {**BASELINES, "texture": texture}
-
-
-def _checked_truth(part: str, patches: Patches, y_true: npt.ArrayLike, classes: int) -> Ints:
-    truth = np.asarray(y_true, dtype=np.int64)
-    if truth.shape != (len(patches),):
-        raise ValueError(f"{len(patches)} {part} patches and {truth.size} {part} labels")
-    if part == "training" and not len(truth):
-        raise ValueError("a baseline needs training patches, and there are none")
-    if len(truth) and (truth.min() < 0 or truth.max() >= classes):
-        raise ValueError(f"{part} labels reach {truth.max()}; there are {classes} classes")
-    return truth
-
-
-def _capped(count: int, most: int, seed: int) -> Ints:
-    """At most ``most`` of the rows 0 to count - 1, ascending, the same for the same seed."""
-    if count <= most:
-        return np.arange(count)
-    return np.sort(np.random.default_rng(seed).choice(count, most, replace=False))
-
-
-@dataclass(frozen=True)
-class _Data:
-    """What a baseline is fitted and its threshold is chosen on: some rows of two parts."""
-
-    rows: Ints
-    truth: Ints
-    val_rows: Ints
-    val_truth: Ints
-    classes: int
-    #: On how many patches it is fitted.
-    used: str
-
-    @classmethod
-    def of(
-        cls, train: Patches, train_true: npt.ArrayLike, val: Patches, val_true: npt.ArrayLike,
-        classes: int, seed: int, most: int,
-    ) -> _Data:  # fmt: skip
-        truth = _checked_truth("training", train, train_true, classes)
-        rows = _capped(len(truth), most, seed)
-        share = f"{len(rows)} of {len(truth)}" if len(rows) < len(truth) else f"all {len(truth)}"
-        val_truth = _checked_truth("validation", val, val_true, classes)
-        val_rows = _capped(len(val_truth), MAX_VAL, seed)
-        used = f"fitted on {share} training patches"
-        return cls(rows, truth[rows], val_rows, val_truth[val_rows], classes, used)
-
-    @property
-    def how(self) -> str:
-        """Whether something could be chosen."""
-        chosen = len(self.val_rows)
-        return "chosen on validation" if chosen else "not chosen: no validation patches"
-
-    @property
-    def only(self) -> int | None:
-        """The class of all training patches, if they are of one."""
-        return int(self.truth[0]) if len(np.unique(self.truth)) < 2 else None
-
-    def one_class(self, test: Patches) -> Baseline:
-        prob = np.tile(np.eye(self.classes)[self.truth[0]], (len(test), 1))
-        threshold = OperatingPoint("only", 0.5, "only class", "training")
-        return Baseline(prob, threshold, f"every training patch is of class {self.only}")
-
-    def answer(self, prob: Floats, val_prob: Floats | None, what: str) -> Baseline:
-        if self.classes > 2:
-            threshold = OperatingPoint("most_probable", 0.5, "largest probability", "nothing")
-        else:
-            chosen = np.empty((0, 2)) if val_prob is None or not len(val_prob) else val_prob
-            threshold = choose_threshold(self.val_truth[: len(chosen)], chosen)
-        return Baseline(prob, threshold, f"{what}, {self.used}")
 
 
 def _columns(prob: Floats, known: Ints, classes: int) -> Floats:

@@ -23,6 +23,8 @@ from eosin.records.scored import Units as Units
 from eosin.records.scored import resampling_units as resampling_units
 
 LEVEL = 0.95
+#: The replicates of a figure that was not drawn.
+NO_DRAWS: Floats = np.empty(0)
 MIN_CASES = 3
 MIN_PATCHES = 10
 
@@ -127,23 +129,19 @@ def intervals_of(
     """
     units = units or scored.units
     samples: dict[str, Floats] = {}
-    few = few_units(units, least)
-    if not few and len(scored) and scored.finite.all():
+    if not few_units(units, least) and len(scored) and scored.finite.all():
         samples = replicate_figures(
             scored.labels, scored.scores, units.codes,
             called=called, replicates=replicates, seed=seed,
         )  # fmt: skip
-    result = {}
-    for name, value in figures(scored, called).items():
-        if not np.isfinite(value):
-            reason = why_undefined(name, scored)
-            reason = reason or f"{name} needs patches that are called positive, and there are none"
-            result[name] = no_interval(reason)
-        elif few:
-            result[name] = Interval(value, None, None, 0, few)
-        else:
-            result[name] = percentile_interval(value, samples[name], level=level, note=units.note)
-    return result
+    return {
+        name: interval(
+            value, samples.get(name, NO_DRAWS), units, level=level, least=least,
+            why=why_undefined(name, scored)
+            or f"{name} needs patches that are called positive, and there are none",
+        )
+        for name, value in figures(scored, called).items()
+    }  # fmt: skip
 
 
 def no_interval(why: str) -> Interval:
@@ -151,17 +149,20 @@ def no_interval(why: str) -> Interval:
     return Interval(None, None, None, 0, why)
 
 
-def interval(value: float, samples: Floats, units: Units, *, why: str = "") -> Interval:
-    """A figure with its percentile interval; without one where the units are too few.
+def interval(
+    value: float, samples: Floats, units: Units, *, why: str = "", level: float = LEVEL,
+    least: int = MIN_CASES,
+) -> Interval:  # fmt: skip
+    """A figure with its percentile interval; without one where the units are fewer than ``least``.
 
     samples: float64 [replicates], not looked at where the units are too few; why: the sentence
     that goes with a value that is not finite.
     """
     if not np.isfinite(value):
         return no_interval(why)
-    if few := few_units(units):
+    if few := few_units(units, least):
         return Interval(float(value), None, None, 0, few)
-    return percentile_interval(value, samples, note=units.note)
+    return percentile_interval(value, samples, level=level, note=units.note)
 
 
 def within_case(scored: Scored, called: Ints, **options: int) -> dict[str, Interval]:

@@ -19,9 +19,11 @@ from eosin.evaluation.definitions import Floats, figure_names, why_undefined
 from eosin.evaluation.intervals import (
     CASES_UNKNOWN,
     LEVEL,
+    NO_DRAWS,
     Interval,
     Units,
     few_units,
+    interval,
     no_interval,
     percentile_interval,
 )
@@ -113,22 +115,24 @@ def paired_differences(
     measured = {
         name: _measure(model, thresholds[name], units, drawn) for name, model in models.items()
     }
-    few = few_units(units)
-    note = few or units.note
     first, *others = measured
     wide = 1 - (1 - level) / len(others)
     result = {
-        name: {key: _interval(each, level, note) for key, each in model.items()}
+        name: {
+            key: interval(each.value, each.samples, units, why=each.why, level=level)
+            for key, each in model.items()
+        }
         for name, model in measured.items()
     }
+    widened = wide if len(others) > 1 else None
     differences = {
         name: {
-            key: _difference(each, measured[first][key], len(others), level, wide, note)
+            key: _difference(each, measured[first][key], units, level, widened)
             for key, each in measured[name].items()
         }
         for name in others
     }
-    return Paired(result, differences, wide, few)
+    return Paired(result, differences, wide, few_units(units))
 
 
 def compared_figures(y_prob: npt.ArrayLike) -> tuple[str, ...]:
@@ -144,8 +148,8 @@ def compared_figures(y_prob: npt.ArrayLike) -> tuple[str, ...]:
 @dataclass(frozen=True, slots=True)
 class _Measured:
     value: float
-    #: float64 [replicates], or None where there are no draws.
-    samples: Floats | None
+    #: float64 [replicates]; of no length where there are no draws.
+    samples: Floats
     why: str
 
 
@@ -166,35 +170,24 @@ def _measure(
     values = figures(scored, called)
     return {
         key: _Measured(
-            values[key], samples.get(key),
+            values[key], samples.get(key, NO_DRAWS),
             "" if np.isfinite(values[key]) else why_undefined(key, scored) or f"{key} undefined",
         )
         for key in compared_figures(scored.scores)
     }  # fmt: skip
 
 
-def _interval(measured: _Measured, level: float, note: str) -> Interval:
-    if measured.why:
-        return no_interval(measured.why)
-    if measured.samples is None:
-        return Interval(measured.value, None, None, 0, note)
-    return percentile_interval(measured.value, measured.samples, level=level, note=note)
-
-
 def _difference(
-    one: _Measured, first: _Measured, comparisons: int, level: float, wide: float, note: str
+    one: _Measured, first: _Measured, units: Units, level: float, wide: float | None
 ) -> Difference:
     if why := one.why or first.why:
         return Difference(no_interval(why), None, None)
-    value = one.value - first.value
-    if one.samples is None or first.samples is None:
-        return Difference(Interval(value, None, None, 0, note), None, None)
-    samples = one.samples - first.samples
-    interval = percentile_interval(value, samples, level=level, note=note)
+    value, samples = one.value - first.value, one.samples - first.samples
     widened = None
-    if comparisons > 1:
+    if wide is not None and len(samples):
         widened = percentile_interval(value, samples, level=wide, note=_thin(samples, wide))
-    return Difference(interval, two_sided_p(samples), widened)
+    plain = interval(value, samples, units, level=level)
+    return Difference(plain, two_sided_p(samples), widened)
 
 
 def two_sided_p(samples: Floats) -> float | None:

@@ -20,12 +20,11 @@ from eosin.evaluation.intervals import (
 )
 from eosin.evaluation.metrics import counted, rates
 from eosin.evaluation.ranking import auroc, average_precision
+from eosin.records.evaluation import FORMAT
 from eosin.records.marks import Mark
 from eosin.records.points import OperatingPoint
 from eosin.records.scored import Scored
 
-#: Of evaluation.json; 2: marks have a kind.
-FORMAT = 2
 #: Below so many cases an interval exists but should not be relied on.
 FEW_CASES = 10
 

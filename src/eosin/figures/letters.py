@@ -1,8 +1,8 @@
 """Letters: any name can be drawn, in a font that has its letters or else by their numbers.
 
 DejaVu Sans, which is part of matplotlib, has Latin, Greek, Cyrillic, Hebrew and Arabic letters; for
-others a font of this machine is looked for. A letter that no font has is spelled as ``[U+4E2D]`` in a
-picture, and a note says so. In an SVG words are words, and the reader's own fonts draw them.
+others a font of this machine is looked for. A letter that no font has is spelled as ``[U+4E2D]`` in
+a picture, and a note says so. In an SVG words are words, and the reader's own fonts draw them.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def font_with(letters: str) -> tuple[str, Path] | None:
     from matplotlib.font_manager import fontManager
 
     needed = {ord(c) for c in letters}
-    entries = sorted(fontManager.ttflist, key=lambda each: (each.style, abs(each.weight - 400)))
+    entries = sorted(fontManager.ttflist, key=lambda each: (each.style, each.weight != 400))
     for entry in entries:
         try:
             if entry.name != ANY and needed <= _has(entry.fname):
@@ -135,6 +135,8 @@ def make_drawable(figure: Drawing, *, as_words: bool) -> None:
             each.set_parse_math(False)
         if lacking(text) or _TURNING.search(text):
             each.set_fontfamily(list(dict.fromkeys(_families(text))))
+            # Not every font has bold letters.
+            each.set_fontweight("normal")
             text = _TURNING.sub("", text) if as_words else spelled(text)
         each.set_text(text)
     if note:

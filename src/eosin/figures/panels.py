@@ -161,6 +161,7 @@ def fitted(
     draw: ImageDraw, text: str, size_px: int, *, bold: bool = False, room: float | None = None
 ) -> tuple[str, FreeTypeFont]:
     """Text cut to ``room`` pixels, and the font that has its letters."""
+    text = text.replace("\n", " ")
     shown = spelled(text)
     own = own_font(bold=bold)
     other = None if shown != text or not lacking(text) else font_with(text)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from eosin.records.trust import Calibration, Suspects
 from eosin.reporting import blocks, card, charts, decisions, forest, measured
@@ -39,14 +40,8 @@ def build(material: Material, names: Iterable[str] = ()) -> list[Card]:
     cards = []
     for name in names or CARDS:
         entry = CARDS[name]
-        try:
-            cards.append(entry.build(material))
-        except MissingPart as missing:
-            cards.append(Card(name, entry.title, str(missing), empty=True))
-        except Exception as error:
-            # The one place: whatever a card meets, the rest of the report is made.
-            text = material.failed(f"The card {entry.title}", error)
-            cards.append(Card(name, entry.title, text, empty=True))
+        made = material.attempt(f"The card {entry.title}", partial(entry.build, material))
+        cards.append(Card(name, entry.title, made, empty=True) if isinstance(made, str) else made)
     return cards
 
 
@@ -67,13 +62,9 @@ def curves(material: Material) -> Card:
     """Six figures side by side, and calibration before and after."""
     items: list[blocks.Drawing | tuple[str, str]] = []
     for name, chart in charts.CURVES.items():
-        try:
-            items.append(chart.drawing(name, material))
-        except MissingPart as missing:
-            items.append((chart.title, str(missing)))
-        except Exception as error:
-            # As in build: a figure that fails must not take its neighbors with it.
-            items.append((chart.title, material.failed(f"The figure {chart.title}", error)))
+        make = partial(chart.drawing, name, material)
+        made = material.attempt(f"The figure {chart.title}", make)
+        items.append((chart.title, made) if isinstance(made, str) else made)
     reasons = [item[1] for item in items if not isinstance(item, blocks.Drawing)]
     if len(reasons) == len(items):
         raise MissingPart(" ".join(dict.fromkeys(reasons)))
@@ -165,15 +156,11 @@ def suspects(material: Material) -> Card:
         "confidence. They are shown, not dropped: whether the label or the model is wrong, a "
         "person decides."
     )
-    shown: Block
-    try:
-        gallery = suspect_gallery(material.needed_store(), section, material.network)
-        shown = _pictures(gallery)
-    except MissingPart as missing:
-        shown = blocks.Text(str(missing), quiet=True)
-    except Exception as error:
-        # The table below is made without its pictures.
-        shown = blocks.Text(material.failed("The gallery of label suspects", error), quiet=True)
+    made = material.attempt(
+        "The gallery of label suspects",
+        lambda: _pictures(suspect_gallery(material.needed_store(), section, material.network)),
+    )
+    shown = blocks.Text(made, quiet=True) if isinstance(made, str) else made
     more = blocks.More("As a table", [_suspects(section)])
     return Card("suspects", "Label suspects", lead, [shown, more])
 

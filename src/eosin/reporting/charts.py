@@ -71,8 +71,11 @@ class Chart:
         caption = self.caption(material)
         evaluation = material.evaluation
         alt = f"{self.shows.format(patches_of(evaluation))} {caption} {self.reads(evaluation)}"
-        svg = drawn(name, lambda path: self.draw(path, material), alt=alt.strip())
-        return Drawing(self.title, svg, caption, MEANINGS[name])
+        if name not in material.drawings:
+            material.drawings[name] = drawn(
+                name, lambda path: self.draw(path, material), alt=alt.strip()
+            )
+        return Drawing(self.title, material.drawings[name], caption, MEANINGS[name])
 
 
 def _area(material: Material, key: str, name: str) -> str:

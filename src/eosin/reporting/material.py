@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import polars as pl
+from markupsafe import Markup
 
 from eosin.data.store import PatchStore
 from eosin.errors import EosinError, RunError
@@ -54,12 +55,19 @@ class Material:
     missing: dict[str, str] = field(default_factory=dict)
     #: What could not be made, in sentences; grows while the report is made.
     problems: list[str] = field(default_factory=list)
+    #: Figures by name, each drawn once for all that is made from this.
+    drawings: dict[str, Markup] = field(default_factory=dict)
 
-    def failed(self, what: str, error: Exception) -> str:
-        """Note an unexpected error; returns the sentence that the page shows instead."""
-        text = f"{what} could not be made: {type(error).__name__}: {error}"
-        self.problems.append(text)
-        return sentence(text)
+    def attempt(self, what: str, make: Callable[[], T]) -> T | str:
+        """What ``make`` gives, or the sentence on why there is none: nothing stops the rest."""
+        try:
+            return make()
+        except MissingPart as missing:
+            return str(missing)
+        except Exception as error:
+            text = f"{what} could not be made: {type(error).__name__}: {error}"
+            self.problems.append(text)
+            return sentence(text)
 
     def shared(self) -> Material:
         """The same as others may see it: no absolute path, no name of a case."""

@@ -5,28 +5,19 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import TypeVar, cast
 
 from markupsafe import Markup
 
+from eosin.evaluation.definitions import NAMES
 from eosin.records.evaluation import Evaluation, Exported
 from eosin.records.figures import Figure
 
-FIGURES = {
-    "auroc": "AUROC",
-    "average_precision": "Average precision",
-    "macro_auroc": "AUROC, mean of classes",
-    "macro_average_precision": "Average precision, mean of classes",
-    "balanced_accuracy": "Balanced accuracy",
-    "f1": "F1",
-    "macro_f1": "F1, mean of classes",
-    "sensitivity": "Sensitivity",
-    "specificity": "Specificity",
-    "precision": "Precision",
-    "npv": "Negative predictive value",
-    "accuracy": "Accuracy",
-    "brier": "Brier score",
-}
+T = TypeVar("T")
+
+_BESIDE = {"precision": "precision", "npv": "negative predictive value"}
+#: Figures in words, as a heading has them.
+FIGURES = {name: f"{text[0].upper()}{text[1:]}" for name, text in (NAMES | _BESIDE).items()}
 
 BASELINES = {
     "base_rate": "the base rate",
@@ -170,7 +161,7 @@ def patches_of(evaluation: Evaluation, unknown: str = "") -> str:
     )
 
 
-def isolated(value: Any) -> Any:
+def isolated(value: T) -> T:
     """A text in which names written from right to left turn nothing around them.
 
     Each run of such letters is put between the marks that isolate it; marks in names are left out.
@@ -180,7 +171,8 @@ def isolated(value: Any) -> Any:
     """
     if not isinstance(value, str) or value.isascii() or isinstance(value, Markup):
         return value
-    return _RIGHT_TO_LEFT.sub("\u2068\\g<0>\u2069", _TURNING.sub("", value))
+    text = _RIGHT_TO_LEFT.sub("\u2068\\g<0>\u2069", _TURNING.sub("", value))
+    return cast(T, text)
 
 
 def rule(name: str) -> str:

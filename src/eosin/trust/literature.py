@@ -6,12 +6,12 @@ cases of the published lists, or by five folds over all 279 cases. Everything el
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from eosin.data.published import PublishedCase
+from eosin.records.figures import Figure
 
 LISTS, FOLDS = "published lists", "5 folds"
 #: The scheme of a store that has no split with the model's own.
@@ -242,15 +242,8 @@ def _patches(case: PublishedCase) -> int | None:
 def _figure(figures: Mapping[str, Any], names: Sequence[str]) -> dict[str, float | None]:
     """{value, low, high} from a number or an Interval dict; None for what is not finite."""
     figure: Any = next((figures[name] for name in names if name in figures), None)
-    if not isinstance(figure, Mapping):
-        figure = {"value": figure}
-    return {key: _finite(figure.get(key)) for key in ("value", "low", "high")}
-
-
-def _finite(value: Any) -> float | None:
-    if value is None or not math.isfinite(float(value)):
-        return None
-    return float(value)
+    known = figure if isinstance(figure, Mapping) else {"value": figure}
+    return Figure.model_validate(known).model_dump(include={"value", "low", "high"})
 
 
 def _cases(count: int) -> str:

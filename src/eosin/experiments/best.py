@@ -126,7 +126,9 @@ def _sentences(ranked: Sequence[RunRow], figure: str, where: str) -> list[str]:
             "in the choice."
         )
     if best.part == "val":
-        texts.append("These are validation patches: thresholds were chosen on them as well.")
+        two = best.figures.get("auroc") is not None
+        also = ": thresholds were chosen on them as well" if two else ", not test patches"
+        texts.append(f"These are validation patches{also}.")
     if best.marks:
         texts.append(f"Its outputs are marked: {'; '.join(best.marks)}")
     return texts

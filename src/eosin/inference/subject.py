@@ -30,8 +30,8 @@ Progress = Callable[[int, int], None]
 OWN_SPLIT = "of the run's own split, not of this store: "
 NO_TEST = Mark(
     "no_test",
-    "the split has no test part: these figures are on the validation part, on which the threshold "
-    "was chosen, so they are somewhat too good",
+    "the split has no test part: these figures are on the validation part, by which the model was "
+    "adjusted, so they are somewhat too good",
 )
 OTHER_TEST = Mark("no_test", "the split has no test part: these figures are on its validation part")
 NEITHER = "the split has neither validation nor test patches to evaluate on"

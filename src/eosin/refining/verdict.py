@@ -131,5 +131,5 @@ def notes_on(result: Result) -> list[str]:
                 f"Calibration of the {row['name']} run: expected error {ece['value']:.3f}"
                 + (f" ({ece['low']:.3f} to {ece['high']:.3f})." if ece["low"] is not None else ".")
             )
-    texts.append("Each run decides at its own threshold, chosen on its own validation part.")
-    return [*texts, f"{result['interval']['p']}."]
+    own = ["Each run decides at its own threshold."] if result["thresholds"] else []
+    return [*texts, *own, f"{result['interval']['p']}."]

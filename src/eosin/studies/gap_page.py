@@ -59,6 +59,7 @@ def page(result: Mapping[str, Any]) -> str:
     sizes = [
         [f"{row[key]:,}" for key in ("seed", "train", "val", "test")] for row in result["sizes"]
     ]
+    chosen = "Thresholds were chosen on validation. " if len(result["classes"]) == 2 else ""
     lines = [
         *markdown.paragraphs([result["sentence"], "![Pairs of test figures](gap.png)"]),
         "## What was done",
@@ -67,8 +68,8 @@ def page(result: Mapping[str, Any]) -> str:
         f"{result['n_cases']:,} cases) was split twice: by whole cases, and by patches drawn "
         "at random, cut so that training, validation and test have exactly as many patches as "
         f"under the first. The same recipe (`{recipe['name']}`, "
-        f"{recipe['epochs']} epochs) was trained on both with the same seed. Thresholds "
-        "were chosen on validation. Two methods without a network were fitted on the same parts: "
+        f"{recipe['epochs']} epochs) was trained on both with the same seed. "
+        f"{chosen}Two methods without a network were fitted on the same parts: "
         "color alone (logistic regression on color histograms) and nearest neighbors, which shows "
         "the leak without any training.",
         "",

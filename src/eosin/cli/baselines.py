@@ -53,9 +53,7 @@ def baselines(
             progress=lambda done, what: bar.update(task, completed=done, description=what),
         )
     files = [] if out is None else _written(out, result)
-    if json_:
-        output.result({**result, "files": files})
-        return
+    output.end_with_json({**result, "files": files}, json_=json_)
     _show(result)
     if out is not None:
         output.say(f"written to {out}: {', '.join(files)}")
@@ -76,8 +74,7 @@ def _show(result: dict[str, Any]) -> None:
     from eosin.evaluation.definitions import NAMES
     from eosin.experiments.baselines import figures_of
 
-    for mark in result["marks"]:
-        output.warn(mark)
+    output.warn(*result["marks"])
     methods = result["baselines"]
     key = result["figure"]
     figures = [name for name in figures_of(result) if name != key][:4]

@@ -70,9 +70,7 @@ def card(
     result = card_facts(opened, statements, split=chosen, split_name=name)
     with whole_file(target) as temporary:
         temporary.write_text(data_card(result), "utf-8")
-    if json_:
-        output.result({**result, "limits": limits(result), "file": str(target)})
-        return
+    output.end_with_json({**result, "limits": limits(result), "file": str(target)}, json_=json_)
     _show(result, limits(result))
     output.say(f"wrote {target}")
 
@@ -121,8 +119,7 @@ def _show(result: dict[str, Any], limits: list[str]) -> None:
         ("split searched", result["split"]["file"] if result["split"] else "none"),
     ]
     output.table(f"data card of {result['store']['name']}", ["what", "value"], rows)
-    for text in limits:
-        output.say(f"- {text}")
+    output.say(*(f"- {text}" for text in limits))
     if result["missing"]:
         output.warn(
             f"only you know: {', '.join(result['missing'])}; write them into "

@@ -39,11 +39,8 @@ def compare(
     result = compare_runs(
         runs, allow_seen=allow_seen, replicates=replicates, seed=seed, folder=folder
     )
-    if json_:
-        output.result(result)
-        return
-    for mark in result["marks"]:
-        output.warn(mark)
+    output.end_with_json(result, json_=json_)
+    output.warn(*result["marks"])
     common = output.patches(result["common"]["patches"], result["common"]["cases"])
     for name, rows in difference_rows(result).items():
         output.table(
@@ -52,10 +49,8 @@ def compare(
             rows,
             right=[result["reference"], name, "difference", "p"],
         )
-    for text in result["warnings"]:
-        output.note(f"note: {text}")
+    output.note(*(f"note: {text}" for text in result["warnings"]))
     output.note(f"note: {result['interval']['p']}.")
-    for text in result["sentences"]:
-        output.say(text)
+    output.say(*result["sentences"])
     if folder is not None:
         output.say(f"written to {folder}: compare.json, compare.md")

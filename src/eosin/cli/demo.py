@@ -74,17 +74,16 @@ def demo(
                 **results[run].evaluation["baselines"][key],
             }
     files = [*pictures, *(_folder(folder, "compact, by case") / name for name in _LOOK)]
-    if json_:
-        output.result(
-            {
-                "made_up": True,
-                "seconds": round(seconds, 1),
-                "runs": rows,
-                "files": [str(path) for path in files],
-                "intended_use": "Research and education only, not for diagnosis.",
-            }
-        )
-        return
+    output.end_with_json(
+        {
+            "made_up": True,
+            "seconds": round(seconds, 1),
+            "runs": rows,
+            "files": [str(path) for path in files],
+            "intended_use": "Research and education only, not for diagnosis.",
+        },
+        json_=json_,
+    )
     _show(rows, results["compact, by case"].evaluation, files, seconds)
 
 
@@ -120,8 +119,7 @@ def _splits(store: PatchStore) -> dict[str, Split]:
         result = audit(store, split)
         verdict = "LEAKS" if result.leaking else "no leak found"
         output.note(f"audit of the split by {name}: {verdict}")
-        for finding in result.findings:
-            output.note(f"  {finding.severity}: {finding.sentence}")
+        output.note(*(f"  {finding.severity}: {finding.sentence}" for finding in result.findings))
     return made
 
 
@@ -201,8 +199,7 @@ def _show(
         + (" They recognized the case, not the tissue." if recognized else "")
     )
     output.say("Open:")
-    for path in files:
-        output.say(f"  {path}")
+    output.say(*(f"  {path}" for path in files))
     output.say("Research and education only, not for diagnosis.")
 
 

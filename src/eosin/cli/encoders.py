@@ -100,8 +100,7 @@ def encoders(
         facts |= {"weights": str(path), "weights_revision": commit}
         if not json_:
             output.say(f"weights: {path}")
-    if json_:
-        output.result(facts)
+    output.end_with_json(facts, json_=json_)
 
 
 def _count(text: str) -> int:
@@ -127,9 +126,7 @@ def _amount(count: int) -> str:
 
 
 def _list(specs: list[EncoderSpec], json_: bool) -> None:
-    if json_:
-        output.result({"encoders": [_facts(spec) for spec in specs]})
-        return
+    output.end_with_json({"encoders": [_facts(spec) for spec in specs]}, json_=json_)
     output.table(
         "",
         ["name", "encoder", "parameters", "input", "mpp", "embedding", "license", "commercial use",
@@ -182,14 +179,11 @@ def _show(spec: EncoderSpec, facts: dict[str, Any]) -> None:
          + ("; the code that the publisher adds is not run" if spec.remote_code else "")),
         ("input", f"{spec.input_px} px"
          + (", trained on photographs" if spec.mpp is None else f" at {spec.mpp:g} mpp")),
-        ("scaling", f"mean {_triple(spec.mean)}, deviation {_triple(spec.deviation)}"),
+        ("scaling", "mean {:g}, {:g}, {:g}, deviation {:g}, {:g}, {:g}".format(
+            *spec.mean, *spec.deviation)),
         ("embedding", f"{spec.width} numbers: {_POOLINGS[spec.pooling]}"),
         ("facts from", spec.source),
     ]  # fmt: skip
     if "resize" in facts:
         rows.append(("this store", facts["resize"]))
     output.table(f"{spec.title} ({spec.name})", ["fact", "value"], rows)
-
-
-def _triple(values: tuple[float, ...]) -> str:
-    return ", ".join(f"{value:g}" for value in values)

@@ -66,8 +66,7 @@ def explain(
             notes.append(str(reason))
             methods = ("occlusion",)
     marks = [str(mark) for mark in predictor.facts.all_marks]
-    for mark in [*marks, *notes]:
-        output.warn(mark)
+    output.warn(*[*marks, *notes])
     rows, left_out = explain_images(
         predictor, images, methods=methods, target=target,
         rule=picture_rule(predictor, fit=fit, max_pixels=max_pixels),

@@ -62,8 +62,7 @@ def export(
     if json_:
         output.result({"folder": str(folder), **result.model_dump(mode="json")})
     else:
-        for mark in ModelFacts.of_run(run).all_marks:
-            output.warn(str(mark))
+        output.warn(*map(str, ModelFacts.of_run(run).all_marks))
         columns = ["file", "MB", "largest difference", "decisions changed", "AUROC", "of torch"]
         output.table("", columns, [_row(each) for each in result.files], right=columns[1:])
         part = {"val": "validation", "train": "training"}.get(result.sample.part, "made up")
@@ -72,8 +71,7 @@ def export(
             f"the card: {folder / 'EXPORT_CARD.md'}"
         )
         output.note(result.intended_use)
-    for each in result.refused:
-        output.note(f"{each.file} was not written: {each.why}")
+    output.note(*(f"{each.file} was not written: {each.why}" for each in result.refused))
     if result.refused:
         raise typer.Exit(1)
 

@@ -54,31 +54,16 @@ def _show(study: StudyResult) -> None:
     result = study.result
     rows = []
     for method, each in result["methods"].items():
-        for name in result["figures"]:
+        for name, difference in each["differences"].items():
             pairs = [row[name] for row in each["per_seed"]]
             means = []
             for side in ("case_disjoint", "patch_random"):
                 known = [pair[side] for pair in pairs if pair[side] is not None]
                 means.append(output.value(sum(known) / len(known) if known else None))
-            difference = each["differences"][name]
-            shown = "-"
-            if difference["low"] is not None:
-                shown = f"{difference['low']:+.4f} to {difference['high']:+.4f}"
-            by_seed = "  ".join(
-                "-" if pair["difference"] is None else f"{pair['difference']:+.3f}"
-                for pair in pairs
-            )
-            size = difference["value"]
-            rows.append(
-                [
-                    method.replace("_", " "),
-                    NAMES[name],
-                    *means,
-                    "-" if size is None else f"{size:+.4f}",
-                    shown,
-                    by_seed,
-                ]
-            )
+            sizes = [pair["difference"] for pair in pairs]
+            by_seed = "  ".join("-" if size is None else f"{size:+.3f}" for size in sizes)
+            size, span = output.value(difference["value"], "+"), output.interval(difference, "+")
+            rows.append([method.replace("_", " "), NAMES[name], *means, size, span, by_seed])
     seeds = len(result["seeds"])
     output.table(
         f"test figures under both splits, mean of {seeds} seed{'s' * (seeds > 1)}",

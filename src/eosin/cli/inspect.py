@@ -58,17 +58,14 @@ def inspect(
         made, unplaced = _mosaics(opened, case, rows, folder)
         files += made
     counts = case_counts(opened)
-    if json_:
-        output.result(_plain(opened, counts, files, unplaced))
-        return
+    output.end_with_json(_plain(opened, counts, files, unplaced), json_=json_)
     show_store(opened)
     if case is not None:
         counts = [count for count in counts if count.case == case]
     _show_cases(opened, counts, all_)
     if unplaced:
         output.warn(unplaced)
-    for file in files:
-        output.say(f"wrote {file}")
+    output.say(*(f"wrote {file}" for file in files))
 
 
 def _rows_of(store: PatchStore, case: str) -> Any:

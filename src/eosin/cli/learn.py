@@ -55,9 +55,7 @@ def learn(
         if text or jupyter is not None or edit:
             raise UserError("the number of a lesson is missing; for example: eosin learn 1")
         every = lessons()
-        if json_:
-            output.result({"lessons": [each.as_dict() for each in every]})
-            return
+        output.end_with_json({"lessons": [each.as_dict() for each in every]}, json_=json_)
         rows = [[each.number, each.title, each.goal, each.minutes] for each in every]
         output.table("", ["lesson", "title", "goal", "minutes"], rows, right=["lesson", "minutes"])
         output.say("Open one with: eosin learn 1")

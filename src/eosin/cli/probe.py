@@ -82,8 +82,7 @@ def probe(
         opened, chosen, recipe, run, base=base, weights=result,
         fold=fold, allow_leaks=allow_leaks, force=force,
     )  # fmt: skip
-    for mark in session.marks:
-        output.warn(mark)
+    output.warn(*session.marks)
     with watching() as watcher:
         facts = fit_probe(session, folder=embeddings, watcher=watcher)
     output.note(f"{(facts.probe or {})['sentence']}; {session.run.path}")

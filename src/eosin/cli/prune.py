@@ -76,5 +76,4 @@ def _show(study: StudyResult) -> None:
 
     columns, rows = table_rows(study.result)
     output.table("", columns, rows, right=columns[1:])
-    for text in study.result["sentences"]:
-        output.say(text)
+    output.say(*study.result["sentences"])

@@ -37,23 +37,21 @@ def report(
     # Before the work: without a browser there is no PDF to wait for.
     browser = find_browser() if pdf else None
     written = write_report(run, store=store)
-    for problem in written.problems:
-        output.warn(problem)
+    output.warn(*written.problems)
     printed = (
         print_pdf(written.path, written.path.with_suffix(".pdf"), browser=browser) if pdf else None
     )
     card = written.path.with_name("MODEL_CARD.md")
     files = [path for path in (written.path, card, printed) if path is not None and path.is_file()]
-    if json_:
-        output.result(
-            {
-                "report": str(written.path),
-                "pdf": None if printed is None else str(printed),
-                "files": [str(path) for path in files],
-                "problems": list(written.problems),
-            }
-        )
-        return
+    output.end_with_json(
+        {
+            "report": str(written.path),
+            "pdf": None if printed is None else str(printed),
+            "files": [str(path) for path in files],
+            "problems": list(written.problems),
+        },
+        json_=json_,
+    )
     for path in files:
         kilobytes = path.stat().st_size / 1e3
         size = f"{kilobytes:.0f} kB" if kilobytes < 1000 else f"{kilobytes / 1e3:.1f} MB"

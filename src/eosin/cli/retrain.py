@@ -51,11 +51,8 @@ def retrain(
             from_weights=from_weights, fold=fold, allow_leaks=allow_leaks, force=force,
             replicates=replicates, seed=seed, **studies.resumable(),
         )  # fmt: skip
-    if json_:
-        output.result(result)
-        return
-    for mark in result["marks"]:
-        output.warn(mark)
+    output.end_with_json(result, json_=json_)
+    output.warn(*result["marks"])
     if result["why_not"] is None:
         output.table(
             "",
@@ -64,7 +61,6 @@ def retrain(
             right=["old", "new", "new less old", "p"],
         )
         output.note(shared_cases(result))
-    for text in notes_on(result):
-        output.note(f"note: {text}")
+    output.note(*(f"note: {text}" for text in notes_on(result)))
     output.say(result["sentence"])
     output.say(f"written to {new}: retrain.json, retrain.md; next: eosin report {new}")

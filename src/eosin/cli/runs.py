@@ -86,8 +86,7 @@ def runs(
         _table(rows, len(every), folder, shown, by, columns is None)
     else:
         _show_best(chosen)
-    for problem in closed:
-        output.warn(f"not looked into: {problem}")
+    output.warn(*(f"not looked into: {problem}" for problem in closed))
     if drawn is not None:
         output.say(f"wrote {drawn}")
 
@@ -183,10 +182,8 @@ def _show_best(result: dict[str, Any]) -> None:
             ],
             right=[words],
         )
-        for sentence in group["sentences"]:
-            output.say(sentence)
-    for note in result["notes"]:
-        output.note(f"note: {note}")
+        output.say(*group["sentences"])
+    output.note(*(f"note: {note}" for note in result["notes"]))
 
 
 def _curves(rows: Sequence[RunRow], path: Path) -> str:
@@ -209,9 +206,7 @@ def _diff(folder: Path, names: tuple[str, str], json_: bool) -> None:
     if one.path.resolve() == other.path.resolve():
         raise RunError(f"{names[0]} and {names[1]} are the same run")
     result = differences(one, other)
-    if json_:
-        output.result(result)
-        return
+    output.end_with_json(result, json_=json_)
     for row in (one, other):
         if row.status == "damaged":
             output.warn(f"{row.name}: {row.remark}")

@@ -152,5 +152,4 @@ def _show(study: StudyResult) -> None:
     for row in result["rows"]:
         if row.get("reason"):
             output.warn(f"trial {row['trial']} failed: {row['reason']}")
-    for text in result["sentences"]:
-        output.say(text)
+    output.say(*result["sentences"])

@@ -79,8 +79,7 @@ def tracked(
         reason = str(error) if isinstance(error, EosinError) else type(error).__name__
         tracker.failed(reason, stopped=stopped)
         raise
-    for line in finish(tracker, session):
-        output.note(f"tracked in {line}")
+    output.note(*(f"tracked in {line}" for line in finish(tracker, session)))
 
 
 def follow(reporter: Reporter, tracker: Tracker, session: Session) -> Reporter:

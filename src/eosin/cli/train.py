@@ -126,8 +126,7 @@ def _go(
     """Train, or resume training, and evaluate."""
     from eosin.training.session import fit
 
-    for mark in session.marks:
-        output.warn(mark)
+    output.warn(*session.marks)
     if resume is not None and session.run.finished:
         output.note(f"{resume} is already finished")
         from eosin.records.model import ModelFacts
@@ -243,8 +242,7 @@ def split_for(store: PatchStore, choice: str | None) -> Split:
         return split_file.read_split(beside)
     if choice is None or choice in schemes:
         made = schemes[choice or "case"](store)
-        for text in made.notes:
-            output.note(f"split: {text}")
+        output.note(*(f"split: {text}" for text in made.notes))
         return made
     if not Path(choice).exists():
         raise UserError(

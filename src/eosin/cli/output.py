@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, ProgressColumn
 
-#: A figure and its interval in a table, as the pages of studies have them.
-value, interval = markdown.number, markdown.span
+#: Figures, intervals and numbers in tables, as the pages of studies have them.
+value, interval, counted = markdown.number, markdown.span, markdown.counted
 _state = {"json": False, "hushed": False}
 _typed: list[str] = []
 #: Where several processes work together: whether this one prints why it ends.
@@ -117,15 +117,6 @@ def table(
         drawn.add_row(*[str(cell) for cell in row])
     width = None if sys.stdout.isatty() else 160
     Console(highlight=False, width=width, quiet=_state["hushed"]).print(drawn, markup=False)
-
-
-def counted(number: int, noun: str) -> str:
-    """A number with its noun.
-
-    >>> counted(1, "epoch"), counted(12, "epoch")
-    ('1 epoch', '12 epochs')
-    """
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def patches(count: int, cases: int | None) -> str:

@@ -65,8 +65,8 @@ def compare(
         seed=seed,
     )
     cases = len(units.names)
-    counted = f"{len(truth):,} patches"
-    on = f"{cases:,} case{'s' * (cases != 1)} ({counted})" if cases else counted
+    patches = f"{len(truth):,} patches"
+    on = f"{markdown.counted(cases, 'case')} ({patches})" if cases else patches
     result: dict[str, Any] = {
         "version": FORMAT,
         "study": "compare",
@@ -128,20 +128,18 @@ def _matched(entries: Sequence[Entry]) -> tuple[list[Rows], list[str] | None]:
     """
     one_store = len({entry.store_digest for entry in entries}) == 1
     pixels = pixels_of(entries[0])
-    if one_store:
-        keys: list[list[Any]] = [entry.table["patch"].to_list() for entry in entries]
-    else:
-        keys = []
-        for entry in entries:
-            result = pixels if entry is entries[0] else pixels_of(entry)
-            if result is None:
-                raise RunError(
-                    f"the runs were measured on different stores, and {entry.store_path}, that of "
-                    f"{entry.name}, does not exist; it is needed to match patches of different "
-                    "stores by their pixels"
-                )
-            keys.append(result)
-    tables = [_unique(each) for each in keys]
+    tables = []
+    for entry in entries:
+        keys: list[Any] | None = pixels if entry is entries[0] else None
+        if one_store:
+            keys = entry.table["patch"].to_list()
+        elif (keys := keys or pixels_of(entry)) is None:
+            raise RunError(
+                f"the runs were measured on different stores, and {entry.store_path}, that of "
+                f"{entry.name}, does not exist; it is needed to match patches of different "
+                "stores by their pixels"
+            )
+        tables.append(_unique(keys))
     common = set(tables[0]).intersection(*tables[1:])
     if not common:
         raise UserError(_nothing_shared(entries))
@@ -248,15 +246,14 @@ def _warnings(
         texts.append(f"{note[0].upper()}{note[1:]}.")
     if 0 < cases < FEW_CASES:
         texts.append(
-            f"Only {cases} case{'s' * (cases != 1)}: the differences may not hold for other cases."
+            f"Only {markdown.counted(cases, 'case')}: the differences may not hold for other cases."
         )
-    for entry in entries:
-        left = len(entry.table) - patches
-        if left:
-            texts.append(
-                f"{left:,} of {len(entry.table):,} patches of {entry.name} are left out: the other "
-                "runs were not measured on them."
-            )
+    texts += [
+        f"{left:,} of {len(entry.table):,} patches of {entry.name} are left out: the other "
+        "runs were not measured on them."
+        for entry in entries
+        if (left := len(entry.table) - patches)
+    ]
     trained = dict.fromkeys(entry.training for entry in entries)
     texts.append(
         f"The interval is over cases only ({'; '.join(trained)}): with another training "

@@ -30,11 +30,12 @@ from eosin.records.points import OperatingPoint
 from eosin.records.scored import Scored
 from eosin.splitting.split_summary import missing_classes
 from eosin.splitting.splits import by_folds, groups_of
-from eosin.studies.answers import measured
+from eosin.studies import markdown
+from eosin.studies.answers import measured, measured_runs
 from eosin.studies.drawings import suspects_gallery
 from eosin.studies.plan import Plan, identity
 from eosin.studies.pooled import intervals_of, spread, values_of
-from eosin.studies.study import Done, Job, PlannedRun, Study, StudyResult, check_classes, marks_of
+from eosin.studies.study import Done, PlannedRun, Study, StudyResult, check_classes, marks_of
 from eosin.training.session import Session
 from eosin.trust.literature import compare_with_published
 from eosin.trust.suspects import find_suspects
@@ -94,21 +95,17 @@ def crossval(
     plan = Plan("crossval", identity(store), recipe, settings, seeds)
     study = Study.open(folder, store, plan, **options)
     numbers = [recipe.seed + i for i in range(seeds)]
-    allowed = {"allow_leaks": allow_leaks}
-
-    def trained(name: str, seed: int, fold: int) -> Session:
-        planned = PlannedRun(name, split, recipe.changed(seed=seed), fold, allowed)
-        session = study.trained(planned)
-        # Here, so that a damaged model costs its own run only.
-        measured(session)
-        return session
-
-    done = study.do(
-        Job(name, f"seed {seed}, fold {fold}", partial(trained, name, seed, fold))
-        for seed in numbers
-        for fold in range(k)
-        for name in [f"seed{seed}-fold{fold}"]
-    ).some()
+    done = measured_runs(
+        study,
+        (
+            PlannedRun(
+                f"seed{seed}-fold{fold}", split, recipe.changed(seed=seed), fold,
+                {"allow_leaks": allow_leaks}, f"seed {seed}, fold {fold}",
+            )
+            for seed in numbers
+            for fold in range(k)
+        ),
+    ).some()  # fmt: skip
     study.note("computing figures and intervals")
     folds = [each for fold in range(k) if (each := _fold(store, done, fold, numbers)) is not None]
     result = _result(study, done, folds, numbers, replicates)
@@ -131,7 +128,7 @@ def _check(store: PatchStore, k: int) -> None:
         )
     groups = len(np.unique(groups_of(store)))
     if groups < k:
-        what = "1 case" if groups == 1 else f"{groups} cases"
+        what = markdown.counted(groups, "case")
         hint = f"choose -k {groups} or fewer" if groups >= 3 else "at least 3 cases are needed"
         raise SplitError(f"{store.path} has {what}, which cannot be divided into {k} folds; {hint}")
 
@@ -149,31 +146,19 @@ def _fold(store: PatchStore, done: Done[Session], fold: int, seeds: Sequence[int
     parts = next(iter(sessions.values())).parts
     truth = store.labels[parts["val"]]
     probs = {seed: each["test"].astype(np.float64) for seed, each in result.items()}
-    prob = np.mean(list(probs.values()), axis=0)
-    val = np.mean([each["val"].astype(np.float64) for each in result.values()], axis=0)
-    threshold = _threshold(truth, val)
-    return _Fold(
-        fold,
-        parts["test"],
-        probs,
-        prob,
-        threshold,
-        _called(prob, threshold),
-        {
-            seed: _called(probs[seed], _threshold(truth, each["val"].astype(np.float64)))
-            for seed, each in result.items()
-        },
-    )
+    vals = {seed: each["val"].astype(np.float64) for seed, each in result.items()}
+    prob, val = (np.mean(list(each.values()), axis=0) for each in (probs, vals))
+    threshold, called = _decided(truth, val, prob)
+    by_seed = {seed: _decided(truth, vals[seed], probs[seed])[1] for seed in vals}
+    return _Fold(fold, parts["test"], probs, prob, threshold, called, by_seed)
 
 
-def _threshold(truth: Rows, prob: Floats) -> OperatingPoint | None:
-    return choose_threshold(truth, prob) if prob.shape[1] == 2 else None
-
-
-def _called(prob: Floats, threshold: OperatingPoint | None) -> Rows:
-    if threshold is None:
-        return np.asarray(prob.argmax(axis=1), np.int64)
-    return predicted(prob, threshold=float(threshold))
+def _decided(truth: Rows, val: Floats, prob: Floats) -> tuple[OperatingPoint | None, Rows]:
+    """The threshold that validation gives for two classes, and what is decided with it."""
+    if prob.shape[1] > 2:
+        return None, np.asarray(prob.argmax(axis=1), np.int64)
+    threshold = choose_threshold(truth, val)
+    return threshold, predicted(prob, threshold=float(threshold))
 
 
 def _result(
@@ -206,7 +191,7 @@ def _result(
     marks += [f"{name} failed and is left out: {why}" for name, why in done.failed.items()]
     warnings = []
     if missing := sorted(set(range(k)) - {fold.number for fold in folds}):
-        names = ", ".join(str(fold) for fold in missing)
+        names = ", ".join(map(str, missing))
         marks.append(f"the patches of fold {names} are missing: none of its runs finished")
     if units.note:
         warnings.append(f"{units.note[0].upper()}{units.note[1:]}.")
@@ -216,7 +201,7 @@ def _result(
         if fold.threshold is not None and fold.threshold.note
     ]
     figures = {name: interval.as_dict() for name, interval in pooled.items()}
-    result: dict[str, Any] = study.result(
+    return study.result(
         marks,
         done.failed,
         classes=list(store.classes),
@@ -255,7 +240,6 @@ def _result(
             store.classes, patch=rows[order], case=cases[order], source=sources
         ),
     )  # fmt: skip
-    return result
 
 
 def _fold_row(store: PatchStore, fold: _Fold, replicates: int) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from eosin.evaluation.intervals import (
 )
 from eosin.evaluation.metrics import figure
 from eosin.evaluation.resampling import replicate_figures
+from eosin.studies.markdown import counted
 
 Floats = npt.NDArray[np.float64]
 
@@ -97,8 +98,10 @@ def _few(pairs: Sequence[tuple[Arm, Arm]]) -> str:
     least = min(resampling_units(arm.cases, len(arm.truth)).count for pair in pairs for arm in pair)
     if least >= MIN_CASES:
         return ""
-    what = "1 case" if least == 1 else f"{least} cases"
-    return f"a test part has {what}: an interval over cases needs at least {MIN_CASES}"
+    return (
+        f"a test part has {counted(least, 'case')}: an interval over cases needs at least "
+        f"{MIN_CASES}"
+    )
 
 
 def _samples(

@@ -61,13 +61,17 @@ def silent(text: str) -> None:
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One run to be made: its name is that of its folder; options: further ones of ``start``."""
+    """One run to be made.
+
+    name: of its folder; title: what a person calls it; options: further ones of ``start``.
+    """
 
     name: str
     split: Split
     recipe: Recipe
     fold: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    title: str = ""
 
 
 @dataclass(frozen=True)
@@ -222,7 +226,9 @@ class Study:
                 self.note(f"{job.title} failed: {why}")
         return done
 
-    def result(self, marks: Sequence[str], failed: Mapping[str, str], **content: Any) -> Any:
+    def result(
+        self, marks: Sequence[str], failed: Mapping[str, str], **content: Any
+    ) -> dict[str, Any]:
         """The content of a result file: what every study records, and its own."""
         return {
             "version": FORMAT,

@@ -198,6 +198,19 @@ def environment() -> dict[str, Any]:
     }
 
 
+def flattened(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Nested mappings as one, with keys joined by dots.
+
+    >>> flattened({"epochs": 3, "arguments": {"width": 8}})
+    {'epochs': 3, 'arguments.width': 8}
+    """
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        name = f"{above}{key}"
+        flat |= flattened(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
+    return flat
+
+
 def finite(value: Any) -> Any:
     """The same value with NaN and infinities replaced by None, as JSON has neither.
 

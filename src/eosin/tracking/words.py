@@ -106,14 +106,18 @@ def final_figures(evaluation: Mapping[str, Any]) -> dict[str, float]:
     {'test/f1': 0.7, 'test/f1_low': 0.6, 'test/f1_high': 0.8}
     """
     part = str(evaluation.get("part", "test"))
-    figures = {}
-    for name, figure in _figures(evaluation).items():
-        for end, key in (("", "value"), ("_low", "low"), ("_high", "high")):
-            figures[f"{part}/{name}{end}"] = figure[key]
-    for method, other in evaluation.get("baselines", {}).items():
-        for name, figure in _figures(other).items():
-            figures[f"baseline/{method}/{name}"] = figure["value"]
-    return numbers(figures)
+    figures = {
+        f"{part}/{name}{end}": figure[key]
+        for name, figure in _figures(evaluation).items()
+        for end, key in (("", "value"), ("_low", "low"), ("_high", "high"))
+    }
+    return numbers(figures) | numbers(
+        {
+            f"baseline/{method}/{name}": figure["value"]
+            for method, other in evaluation.get("baselines", {}).items()
+            for name, figure in _figures(other).items()
+        }
+    )
 
 
 def final_table(evaluation: Mapping[str, Any]) -> str:

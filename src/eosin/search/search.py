@@ -239,7 +239,7 @@ def _finish(
     figures = {
         "history": partial(drawings.history, plan=plan, rows=rows, marks=marks),
         "parallel": partial(drawings.parallel, plan=plan, rows=rows, marks=marks)
-        if sum(row.state == "complete" for row in rows) > 1
+        if len(outcome.complete(rows)) > 1
         else None,
         "importance": partial(drawings.importance_bars, shares=shares, rows=rows, marks=marks)
         if shares

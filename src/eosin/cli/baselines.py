@@ -39,6 +39,8 @@ def baselines(
         raise UserError(f"{out} is inside the store; choose another folder with -o FOLDER")
     from eosin.cli.train import split_for
     from eosin.experiments.baselines import STEPS, measure
+    from eosin.experiments.drawing import baselines_figure
+    from eosin.runs import RunFolder
 
     chosen = split_for(opened, split)
     with output.progress() as bar:
@@ -52,22 +54,16 @@ def baselines(
             seed=seed,
             progress=lambda done, what: bar.update(task, completed=done, description=what),
         )
-    files = [] if out is None else _written(out, result)
+    files: list[str] = []
+    if out is not None:
+        if out.exists() and not out.is_dir():
+            raise UserError(f"{out} is a file; choose a folder with -o FOLDER")
+        files = ["baselines.json", baselines_figure(out / "baselines.png", result).name]
+        RunFolder(out).write_json("baselines.json", result)
     output.end_with_json({**result, "files": files}, json_=json_)
     _show(result)
     if out is not None:
         output.say(f"written to {out}: {', '.join(files)}")
-
-
-def _written(folder: Path, result: dict[str, Any]) -> list[str]:
-    from eosin.experiments.drawing import baselines_figure
-    from eosin.runs import RunFolder
-
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder} is a file; choose a folder with -o FOLDER")
-    picture = baselines_figure(folder / "baselines.png", result)
-    RunFolder(folder).write_json("baselines.json", result)
-    return ["baselines.json", picture.name]
 
 
 def _show(result: dict[str, Any]) -> None:

@@ -12,7 +12,6 @@ from eosin.cli.targets import check_file
 
 if TYPE_CHECKING:
     from eosin.data.store import PatchStore
-    from eosin.splitting.split_file import Split
 
 
 def card(
@@ -53,6 +52,7 @@ def card(
     Example: eosin card idc.store
     """
     from eosin.data.store import PatchStore
+    from eosin.splitting.split_file import read_split
 
     opened = PatchStore.open(store)
     target = out or opened.path.resolve().with_name("DATA_CARD.md")
@@ -62,11 +62,17 @@ def card(
     statements = _statements(
         opened, facts, objective=objective, origin=origin, license=license_, consent=consent
     )
-    chosen, name = _split(opened, split)
+    beside = opened.path.with_name(f"{opened.path.name}.split.csv")
+    searched = split or (beside if beside.exists() else None)
+    chosen = None
+    if searched is not None:
+        output.note(f"searching {searched} for leaks")
+        chosen = read_split(searched)
     from eosin.experiments.datasheet import card_facts
     from eosin.folders import whole_file
     from eosin.reporting.datasheet import data_card, limits
 
+    name = "" if searched is None else searched.name
     result = card_facts(opened, statements, split=chosen, split_name=name)
     with whole_file(target) as temporary:
         temporary.write_text(data_card(result), "utf-8")
@@ -93,32 +99,19 @@ def _statements(store: PatchStore, facts: Path | None, **statements: str) -> dic
     return stated | checked_statements(statements, "options")
 
 
-def _split(store: PatchStore, choice: Path | None) -> tuple[Split | None, str]:
-    from eosin.splitting.split_file import read_split
-
-    beside = store.path.with_name(f"{store.path.name}.split.csv")
-    path = choice or (beside if beside.exists() else None)
-    if path is None:
-        return None, ""
-    output.note(f"searching {path} for leaks")
-    return read_split(path), path.name
-
-
 def _show(result: dict[str, Any], limits: list[str]) -> None:
     from eosin.data.layouts import plainly
 
-    rows: list[tuple[str, object]] = [
-        ("patches", f"{result['patches']:,}"),
-        ("cases", f"{result['cases']['count']:,}" if result["cases"]["count"] else "unknown"),
-        *(
-            (f"class {plainly(row['class'], 40)}", f"{row['patches']:,} ({row['share']:.1%})")
-            for row in result["classes"][:10]
-            if row["share"] is not None
-        ),
-        ("public archive", "yes" if result["archive"] else "not recognized"),
-        ("split searched", result["split"]["file"] if result["split"] else "none"),
-    ]
-    output.table(f"data card of {result['store']['name']}", ["what", "value"], rows)
+    cases = result["cases"]["count"]
+    rows = {"patches": f"{result['patches']:,}", "cases": f"{cases:,}" if cases else "unknown"}
+    rows |= {
+        f"class {plainly(row['class'], 40)}": f"{row['patches']:,} ({row['share']:.1%})"
+        for row in result["classes"][:10]
+        if row["share"] is not None
+    }
+    rows["public archive"] = "yes" if result["archive"] else "not recognized"
+    rows["split searched"] = result["split"]["file"] if result["split"] else "none"
+    output.table(f"data card of {result['store']['name']}", ["what", "value"], rows.items())
     output.say(*(f"- {text}" for text in limits))
     if result["missing"]:
         output.warn(

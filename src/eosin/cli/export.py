@@ -49,15 +49,11 @@ def export(
     from eosin.exporting.export import export as make
     from eosin.records.model import ModelFacts
 
+    formats = Formats.of(onnx=onnx, int8=int8, openvino=openvino, torch=torch)
+    moved = None if store is None else str(store)
     with output.replacing(folder, "export", force=force):
         result = make(
-            run,
-            folder,
-            formats=Formats.of(onnx=onnx, int8=int8, openvino=openvino, torch=torch),
-            point=point,
-            store=None if store is None else str(store),
-            force=force,
-            note=output.note,
+            run, folder, formats=formats, point=point, store=moved, force=force, note=output.note
         )
     if json_:
         output.result({"folder": str(folder), **result.model_dump(mode="json")})
@@ -78,11 +74,7 @@ def export(
 
 def _row(each: ExportedFile) -> list[str]:
     parity = each.parity
-    return [
-        each.file,
-        f"{each.bytes / 1e6:.2f}",
-        f"{parity.largest_difference:.2g}",
-        f"{parity.answers_changed} of {parity.patches:,}",
-        output.value(parity.auroc),
-        output.value(parity.auroc_torch),
-    ]
+    size, largest = f"{each.bytes / 1e6:.2f}", f"{parity.largest_difference:.2g}"
+    changed = f"{parity.answers_changed} of {parity.patches:,}"
+    figures = (output.value(value) for value in (parity.auroc, parity.auroc_torch))
+    return [each.file, size, largest, changed, *figures]

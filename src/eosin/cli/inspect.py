@@ -130,15 +130,14 @@ def show_store(store: PatchStore, *more: tuple[str, object]) -> None:
         ("same pixels, two labels", f"{(info.get('conflicts') or {}).get('count', 0):,}"),
         ("rejects", f"{info.get('rejects_count', 0):,}"),
     ]
-    for reason, number in (info.get("reject_reasons") or {}).items():
-        rows.append((f"  {plainly(reason)}", f"{number:,}"))
-    for key, text in (
-        ("nested_differing", "same name, other pixels (kept)"),
-        ("ignored", "other files ignored"),
-        ("excluded", "left out by --include"),
-    ):
-        if info.get(key):
-            rows.append((text, f"{info[key]:,}"))
+    reasons = info.get("reject_reasons") or {}
+    rows += [(f"  {plainly(reason)}", f"{number:,}") for reason, number in reasons.items()]
+    more_counts = {
+        "nested_differing": "same name, other pixels (kept)",
+        "ignored": "other files ignored",
+        "excluded": "left out by --include",
+    }
+    rows += [(text, f"{info[key]:,}") for key, text in more_counts.items() if info.get(key)]
     if store.made_up:
         rows.insert(0, ("origin", "made up: synthetic patches"))
     output.table(str(store.path), ["what", "value"], [*rows, *more, ("digest", store.digest)])
@@ -174,12 +173,10 @@ def _show_cases(store: PatchStore, counts: list[CaseCounts], everything: bool) -
     classes = [plainly(name, 30) for name in store.classes[:10]]
     share = f"{classes[-1]} %" if two else "most common class %"
     ordered = sorted(counts, key=lambda count: (-count.share, count.case))
-    rows: list[list[str]] = []
+    rows = []
     for count in ordered:
-        numbers = [f"{number:,}" for number in count.counts[:10]]
-        rows.append(
-            [plainly(count.case, 40), f"{count.patches:,}", *numbers, f"{100 * count.share:.1f}"]
-        )
+        numbers = [f"{number:,}" for number in (count.patches, *count.counts[:10])]
+        rows.append([plainly(count.case, 40), *numbers, f"{100 * count.share:.1f}"])
     if not everything and len(rows) > 2 * _ENDS + 4:
         middle = [f"... {len(rows) - 2 * _ENDS:,} more", *[""] * (len(rows[0]) - 1)]
         rows = [*rows[:_ENDS], middle, *rows[-_ENDS:]]

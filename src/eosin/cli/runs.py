@@ -94,9 +94,8 @@ def runs(
 def _plain(row: RunRow) -> dict[str, Any]:
     from eosin.experiments.rows import COLUMNS
 
-    facts = {key: column.of(row) for key, column in COLUMNS.items()}
     return {
-        **facts,
+        **{key: column.of(row) for key, column in COLUMNS.items()},
         "path": str(row.path),
         "remark": row.remark,
         "figures": row.figures,
@@ -125,19 +124,15 @@ def _table(
     if by not in columns:
         columns = [*columns, by]
     with_interval = {"auroc", "macro_auroc", by} & set(FIGURES)
-    title = f"{len(rows):,} of {result:,} runs" if len(rows) < result else f"{result:,} runs"
-    title = title if result > 1 else "1 run"
+    title = f"{len(rows):,} of " * (len(rows) < result) + output.counted(result, "run")
+    titles = {name: name.replace("_", " ") for name in columns}
     output.table(
         f"{title} in {folder}",
-        [name.replace("_", " ") for name in columns],
+        [*titles.values()],
         [[_cell(row, name, name in with_interval) for name in columns] for row in rows],
-        right=[
-            name.replace("_", " ") for name in columns if name in COLUMNS and COLUMNS[name].number
-        ],
+        right=[titles[name] for name in columns if name in COLUMNS and COLUMNS[name].number],
     )
-    for row in rows:
-        if row.remark:
-            output.note(f"{row.name}: {row.remark}")
+    output.note(*(f"{row.name}: {row.remark}" for row in rows if row.remark))
     sets = {row.measured for row in rows if row.measured}
     if by in FIGURES and len(sets) > 1:
         output.note(
@@ -207,17 +202,11 @@ def _diff(folder: Path, names: tuple[str, str], json_: bool) -> None:
         raise RunError(f"{names[0]} and {names[1]} are the same run")
     result = differences(one, other)
     output.end_with_json(result, json_=json_)
-    for row in (one, other):
-        if row.status == "damaged":
-            output.warn(f"{row.name}: {row.remark}")
+    damaged = (row for row in (one, other) if row.status == "damaged")
+    output.warn(*(f"{row.name}: {row.remark}" for row in damaged))
     for section in ("recipe", "environment", "results"):
-        rows = result[section]
-        if rows:
-            output.table(
-                section,
-                [section, one.name, other.name],
-                [[key, *(_side(value) for value in pair)] for key, pair in rows.items()],
-            )
+        if rows := [[key, *map(_side, pair)] for key, pair in result[section].items()]:
+            output.table(section, [section, one.name, other.name], rows)
         else:
             output.say(f"{section}: the same")
     if result["same_patches"] is False:

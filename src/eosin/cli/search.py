@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -83,49 +82,34 @@ def search(
                 "--split, --set, --weights, --force (only --trials, --workers and --confirm may "
                 "differ)"
             )
+    elif store is None or folder is None:
+        raise UserError("name the store and a folder: eosin search STORE -o FOLDER")
+
+    def make() -> StudyResult:
+        from eosin.cli.train import split_for
+        from eosin.cli.transfers import encoder_weights
+        from eosin.config import read_recipe
+        from eosin.data.store import PatchStore
         from eosin.search import search as room
+        from eosin.search.space_file import read_space
 
-        make = partial(room.resume, resume, store_path=store, trials=trials, **common)
-    else:
-        if store is None or folder is None:
-            raise UserError("name the store and a folder: eosin search STORE -o FOLDER")
-        make = partial(
-            _started, store, recipe, settings or [], space, split, folder,
-            trials=20 if trials is None else trials, metric=metric, seed=seed, fold=fold,
-            share=share, weights=weights, allow_leaks=allow_leaks, force=force, **common,
+        if resume is not None:
+            return room.resume(resume, store_path=store, trials=trials, **common)
+        assert store is not None and folder is not None  # noqa: PT018 (see above)
+        chosen = read_recipe(recipe, settings or [])
+        if space is not None:
+            common.update(space=read_space(space), space_origin=str(space))
+        opened = PatchStore.open(store)
+        words = [*(["--split", split] if split else [])]
+        words += [] if fold is None else ["--fold", str(fold)]
+        return room.search(
+            opened, split_for(opened, split), chosen, folder, recipe_name=recipe, metric=metric,
+            trials=20 if trials is None else trials, seed=seed, fold=fold, share=share,
+            split_words=tuple(words), weights=encoder_weights(chosen, weights),
+            allow_leaks=allow_leaks, force=force, **common,
         )  # fmt: skip
+
     studies.show_study(make, _show, json_=json_)
-
-
-def _started(
-    store: Path,
-    recipe: str,
-    settings: list[str],
-    space: Path | None,
-    split: str | None,
-    folder: Path,
-    *,
-    weights: str | None,
-    **options: Any,
-) -> StudyResult:
-    from eosin.cli.train import split_for
-    from eosin.cli.transfers import encoder_weights
-    from eosin.config import read_recipe
-    from eosin.data.store import PatchStore
-    from eosin.search import search as room
-    from eosin.search.space_file import read_space
-
-    chosen = read_recipe(recipe, settings)
-    dimensions = None if space is None else read_space(space)
-    opened = PatchStore.open(store)
-    fold = options["fold"]
-    words = ["--split", split] if split else []
-    words += [] if fold is None else ["--fold", str(fold)]
-    return room.search(
-        opened, split_for(opened, split), chosen, folder, space=dimensions, recipe_name=recipe,
-        space_origin="the built-in space" if space is None else str(space),
-        split_words=tuple(words), weights=encoder_weights(chosen, weights), **options,
-    )  # fmt: skip
 
 
 def _show(study: StudyResult) -> None:
@@ -133,23 +117,21 @@ def _show(study: StudyResult) -> None:
 
     result = study.result
     keys, best = list(result["space"]), result["best"]["trial"]
+    columns = ["trial", "", result["metric"], "epochs", "seconds", *keys]
+    rows = result["rows"]
     output.table(
-        f"{len(result['rows'])} trials by {result['metric']}",
-        ["trial", "", result["metric"], "epochs", "seconds", *keys],
+        f"{len(rows)} trials by {result['metric']}",
+        columns,
         [
             [
-                f"{row['trial']}{' *' if row['trial'] == best else ''}",
-                row["state"],
-                output.value(row["value"]),
-                row["epochs"],
-                f"{row['seconds']:.0f}",
+                f"{row['trial']}{' *' if row['trial'] == best else ''}", row["state"],
+                output.value(row["value"]), row["epochs"], f"{row['seconds']:.0f}",
                 *[shown(row["values"].get(key)) for key in keys],
             ]
-            for row in result["rows"]
+            for row in rows
         ],
-        right=["trial", result["metric"], "epochs", "seconds", *keys],
-    )
-    for row in result["rows"]:
-        if row.get("reason"):
-            output.warn(f"trial {row['trial']} failed: {row['reason']}")
+        right=[name for name in columns if name],
+    )  # fmt: skip
+    failed = [row for row in rows if row.get("reason")]
+    output.warn(*(f"trial {row['trial']} failed: {row['reason']}" for row in failed))
     output.say(*result["sentences"])

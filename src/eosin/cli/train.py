@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -75,7 +74,6 @@ def train(
     from eosin.locks import working_on
 
     tracking.check(track, track_to)
-    start: Callable[[], Session]
     if resume is not None:
         if any(other is not None for other in (run, split, settings, base, teacher, weights)):
             raise UserError(
@@ -84,20 +82,19 @@ def train(
             )
     elif source is None or run is None:
         raise UserError("name a source and a run folder: eosin train STORE -o RUN")
-    else:
-        start = partial(
-            _started, source, recipe, settings or [], split, run, weights=weights,
-            fold=fold, allow_leaks=allow_leaks, force=force, base=base, teacher=teacher,
-        )  # fmt: skip
     with ExitStack() as stack:
 
         def opened() -> Session:
-            if resume is not None:
-                from eosin.training.session import reopen
+            from eosin.training.session import reopen
 
+            if resume is not None:
                 session = reopen(resume, None if source is None else str(source))
             else:
-                session = start()
+                assert source is not None and run is not None  # noqa: PT018 (see above)
+                session = _started(
+                    source, recipe, settings or [], split, run, force, base, teacher, weights,
+                    fold=fold, allow_leaks=allow_leaks,
+                )  # fmt: skip
             stack.enter_context(working_on(session.run.path, "eosin train"))
             return session
 
@@ -163,7 +160,6 @@ def _started(
     settings: list[str],
     split: str | None,
     run: Path,
-    *,
     force: bool,
     base: Path | None,
     teacher: Path | None,
@@ -240,8 +236,9 @@ def split_for(store: PatchStore, choice: str | None) -> Split:
     if choice is None and beside.exists():
         output.note(f"split: {beside}")
         return split_file.read_split(beside)
-    if choice is None or choice in schemes:
-        made = schemes[choice or "case"](store)
+    choice = "case" if choice is None else choice
+    if choice in schemes:
+        made = schemes[choice](store)
         output.note(*(f"split: {text}" for text in made.notes))
         return made
     if not Path(choice).exists():

@@ -70,10 +70,8 @@ def learn(
         from eosin.guide.jupyter import write_notebook
 
         path = write_notebook(chosen, jupyter)
-        if json_:
-            output.result({"lesson": chosen.as_dict(), "notebook": str(path)})
-        else:
-            output.say(f"{path} contains lesson {chosen.number}; open it with: jupyter lab {path}")
+        output.end_with_json({"lesson": chosen.as_dict(), "notebook": str(path)}, json_=json_)
+        output.say(f"{path} contains lesson {chosen.number}; open it with: jupyter lab {path}")
         return
     from eosin.guide.patches import check_named
 

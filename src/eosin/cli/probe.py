@@ -110,10 +110,4 @@ def watching() -> Iterator[Watcher]:
                 markup=False,
             )
 
-        yield Watcher(
-            progress=progress,
-            tried=tried,
-            note=output.note,
-            warned=output.warn,
-            stop=stop,
-        )
+        yield Watcher(progress, tried, note=output.note, warned=output.warn, stop=stop)

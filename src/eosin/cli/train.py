@@ -300,10 +300,6 @@ def watching(session: Session, *, processes: int = 1) -> Iterator[Reporter]:
             bar.console.print(text, markup=False)
 
         yield Reporter(
-            started=started,
-            taught=taught,
-            stepped=stepped,
-            epoch_done=epoch_done,
-            warned=output.warn,
-            stop=stop,
-        )
+            started=started, taught=taught, stepped=stepped, epoch_done=epoch_done,
+            warned=output.warn, stop=stop,
+        )  # fmt: skip

@@ -19,13 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from eosin.evaluation.intervals import (
-    LEVEL,
-    MIN_CASES,
-    Interval,
-    percentile_interval,
-    resampling_units,
-)
+from eosin.evaluation.intervals import MIN_CASES, Interval, percentile_interval, resampling_units
 from eosin.evaluation.metrics import figure
 from eosin.evaluation.resampling import replicate_figures
 from eosin.studies.markdown import counted
@@ -60,7 +54,6 @@ def nested_differences(
     *,
     replicates: int = 2000,
     seed: int = 0,
-    level: float = LEVEL,
 ) -> dict[str, Interval]:
     """Mean over the pairs of the first arm's figure less the second's, with its interval.
 
@@ -80,17 +73,15 @@ def nested_differences(
     samples = {} if few else _samples(pairs, names, replicates, seed)
     result = {}
     for name in names:
-        if not np.isfinite(values[name]).all():
-            lost = int((~np.isfinite(values[name])).sum())
+        if lost := int((~np.isfinite(values[name])).sum()):
             note = f"{lost} of {len(pairs)} pairs do not define {name}"
             result[name] = Interval(None, None, None, 0, note)
         elif few:
             result[name] = Interval(float(values[name].mean()), None, None, 0, few)
         else:
             note = "" if len(pairs) >= MIN_SEEDS else "one seed: only cases were drawn"
-            result[name] = percentile_interval(
-                float(values[name].mean()), samples[name], level=level, note=note
-            )
+            mean = float(values[name].mean())
+            result[name] = percentile_interval(mean, samples[name], note=note)
     return result
 
 

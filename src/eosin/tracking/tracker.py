@@ -175,7 +175,7 @@ class Tracker:
     # In the channels' threads
 
     def _answered(self, name: str, message: Message, answer: Message) -> None:
-        call = message["call"]
+        call, arguments = message["call"], message["with"]
         if call not in ("open", "metrics"):
             return
         with self._lock:
@@ -183,13 +183,13 @@ class Tracker:
             if call == "open":
                 self._kept[name] = {
                     "where": without_secrets(str(answer["where"])),
-                    "project": message["with"]["project"],
+                    "project": arguments["project"],
                     "identity": answer["identity"],
                     "look": answer["look"],
                     "epoch": before.get("epoch", 0) if answer["resumed"] else 0,
                 }
             else:
-                self._kept[name] = {**before, "epoch": message["with"]["step"]}
+                self._kept[name] = {**before, "epoch": arguments["step"]}
             self._run.write_json(KEPT, {"version": _FORMAT, "trackers": self._kept})
 
     def _sent_before(self, name: str, message: Message) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -157,20 +158,17 @@ def _nothing_shared(entries: Sequence[Entry]) -> str:
     counts = ", ".join(f"{entry.name} {len(entry.table):,}" for entry in entries)
     text = f"the runs share no measured patch ({counts}); train them on the same split, or "
     text += "evaluate all of them on one store with: eosin evaluate RUN --store STORE"
-    measured = [set(entry.table["case"].to_list()) - {""} for entry in entries]
-    for place, entry in enumerate(entries):
-        for other, cases in zip(entries, measured, strict=True):
-            if shared := entry.learned & cases if other is not entries[place] else frozenset():
-                return f"{text}. {entry.name} learned from {len(shared)} of the cases that " + (
-                    f"{other.name} was measured on: {first_names(shared)}"
-                )
+    for entry, other in itertools.permutations(entries, 2):
+        if shared := entry.learned & set(other.table["case"]) - {""}:
+            return f"{text}. {entry.name} learned from {len(shared)} of the cases that " + (
+                f"{other.name} was measured on: {first_names(shared)}"
+            )
     return text
 
 
 def _same_labels(entries: Sequence[Entry], rows: Sequence[Rows], truth: Rows) -> None:
     for entry, mine in zip(entries[1:], rows[1:], strict=True):
-        differ = int((entry.table[mine]["label"].to_numpy() != truth).sum())
-        if differ:
+        if differ := int((entry.table[mine]["label"].to_numpy() != truth).sum()):
             raise UserError(
                 f"{differ:,} of {len(truth):,} shared patches are labeled differently for "
                 f"{entries[0].name} and {entry.name}; figures on them cannot be compared"
@@ -223,16 +221,13 @@ def _marks(
 
 
 def _sentences(result: Paired, entries: Sequence[Entry], on: str, cases: int) -> list[str]:
-    names = next(iter(result.differences.values()))
-    key = "auroc" if "auroc" in names else "macro_auroc"
-    options: dict[str, Any] = {
-        "what": NAMES[key],
-        "on": on,
-        "widened_level": result.widened_level if len(result.differences) > 1 else None,
-        "few": f"{cases} cases" if 0 < cases < FEW_CASES else "",
-    }
+    few = f"{cases} cases" if 0 < cases < FEW_CASES else ""
+    level = result.widened_level if len(result.differences) > 1 else None
+    key = "auroc" if len(entries[0].classes) == 2 else "macro_auroc"
     return [
-        sentence(name, entries[0].name, row[key], **options)
+        sentence(
+            name, entries[0].name, row[key], what=NAMES[key], on=on, widened_level=level, few=few
+        )
         for name, row in result.differences.items()
     ]
 
@@ -240,9 +235,7 @@ def _sentences(result: Paired, entries: Sequence[Entry], on: str, cases: int) ->
 def _warnings(
     entries: Sequence[Entry], note: str, cases: int, result: Paired, patches: int
 ) -> list[str]:
-    texts = []
-    if note:
-        texts.append(f"{note[0].upper()}{note[1:]}.")
+    texts = [f"{note[0].upper()}{note[1:]}."] if note else []
     if 0 < cases < FEW_CASES:
         texts.append(
             f"Only {markdown.counted(cases, 'case')}: the differences may not hold for other cases."

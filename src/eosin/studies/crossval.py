@@ -109,13 +109,10 @@ def crossval(
     study.note("computing figures and intervals")
     folds = [each for fold in range(k) if (each := _fold(store, done, fold, numbers)) is not None]
     result = _result(study, done, folds, numbers, replicates)
-    result["warnings"] = [
-        *(f"{text[0].upper()}{text[1:]}." for text in missing_classes(split, store)),
-        *result["warnings"],
-    ]
-    result["split"] = {
-        "scheme": "folds", "k": k, "seed": split_seed, "notes": list(split.notes),
-    }  # fmt: skip
+    missing = [f"{text[0].upper()}{text[1:]}." for text in missing_classes(split, store)]
+    result["warnings"] = missing + result["warnings"]
+    notes = list(split.notes)
+    result["split"] = {"scheme": "folds", "k": k, "seed": split_seed, "notes": notes}
     return _write(study, folds, numbers, result)
 
 
@@ -169,10 +166,9 @@ def _result(
     replicates: int,
 ) -> dict[str, Any]:
     store, k = study.store, int(study.plan.settings["k"])
-    rows = np.concatenate([fold.rows for fold in folds])
+    each = ((fold.rows, fold.prob, fold.called) for fold in folds)
+    rows, prob, called = map(np.concatenate, zip(*each, strict=True))
     truth, cases = store.labels[rows], store.cases[rows]
-    prob = np.concatenate([fold.prob for fold in folds])
-    called = np.concatenate([fold.called for fold in folds])
     units = resampling_units(cases, len(rows))
     pooled = intervals_of(truth, prob, called, units, replicates=replicates)
     per_fold = [_fold_row(store, fold, replicates) for fold in folds]
@@ -227,9 +223,7 @@ def _result(
         per_fold=per_fold,
         per_seed=per_seed,
         spread={
-            "folds": spread(
-                [{name: each["value"] for name, each in r["figures"].items()} for r in per_fold]
-            ),
+            "folds": spread([{n: v["value"] for n, v in r["figures"].items()} for r in per_fold]),
             "seeds": spread([row["figures"] for row in per_seed]),
         },
         published=compare_with_published(
@@ -287,14 +281,11 @@ def _predictions(store: PatchStore, folds: Sequence[_Fold], seeds: Sequence[int]
             store.index[fold.rows].select("source", "case", "slide", "x", "y", "label")
         )
         columns: dict[str, Any] = {"fold": pl.lit(fold.number, pl.Int32)}
-        for place, name in enumerate(store.classes):
-            columns[f"p_{name}"] = pl.Series(fold.prob[:, place])
-        for seed in seeds:
+        answers = {"": fold.prob} | {f"_seed{seed}": fold.probs.get(seed) for seed in seeds}
+        for ending, prob in answers.items():
             for place, name in enumerate(store.classes):
-                prob = fold.probs.get(seed)
-                columns[f"p_{name}_seed{seed}"] = (
-                    pl.lit(None, pl.Float64) if prob is None else pl.Series(prob[:, place])
-                )
+                column = None if prob is None else pl.Series(prob[:, place])
+                columns[f"p_{name}{ending}"] = pl.lit(column, pl.Float64)
         cut = None if fold.threshold is None else float(fold.threshold)
         columns["threshold"] = pl.lit(cut, pl.Float64)
         columns["decision"] = pl.Series([store.classes[code] for code in fold.called.tolist()])
@@ -306,10 +297,14 @@ def _suspects(store: PatchStore, table: pl.DataFrame) -> pl.DataFrame:
     """Every suspect, worst first."""
     prob = table.select([f"p_{name}" for name in store.classes]).to_numpy()
     result = find_suspects(Scored.of(table["label"].to_numpy(), prob), most=None)
+    codes = {"label": result.labels, "suggested": result.suggested}
     names = np.array(store.classes, dtype=object)
-    return table[result.rows].select("patch", "case", "source", "x", "y").with_columns(
-        label=pl.Series(names[result.labels].tolist(), dtype=pl.String),
-        suggested=pl.Series(names[result.suggested].tolist(), dtype=pl.String),
-        probability=pl.Series(result.probability),
-        score=pl.Series(result.score),
-    )  # fmt: skip
+    return (
+        table[result.rows]
+        .select("patch", "case", "source", "x", "y")
+        .with_columns(
+            *(pl.Series(key, names[of].tolist(), dtype=pl.String) for key, of in codes.items()),
+            probability=pl.Series(result.probability),
+            score=pl.Series(result.score),
+        )
+    )

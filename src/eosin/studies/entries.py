@@ -74,10 +74,9 @@ def _names(paths: Sequence[Path]) -> list[str]:
 def _read(path: Path) -> Entry:
     if not path.is_dir():
         raise RunError(f"{path}: no such run folder; make one with: eosin train STORE -o {path}")
-    if (path / "crossval.json").is_file():
-        return _entry(path, "crossval")
-    if (path / "evaluation.json").is_file():
-        return _entry(path, "run")
+    for file, kind in (("crossval.json", "crossval"), ("evaluation.json", "run")):
+        if (path / file).is_file():
+            return _entry(path, file, kind)
     reasons = {
         "gap.json": "is a study of the gap, which has compared its own runs: gap.md",
         "plan.json": "is a study without a result yet; run its command again to resume it",
@@ -88,8 +87,7 @@ def _read(path: Path) -> Entry:
     raise RunError(f"{path} {next(why for name, why in reasons.items() if (path / name).exists())}")
 
 
-def _entry(path: Path, kind: str) -> Entry:
-    file = "crossval.json" if kind == "crossval" else "evaluation.json"
+def _entry(path: Path, file: str, kind: str) -> Entry:
     content = RunFolder(path).read_json(file)
     try:
         classes = tuple(map(str, content["classes"]))

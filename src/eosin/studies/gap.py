@@ -168,11 +168,8 @@ def _result(
     replicates: int,
 ) -> dict[str, Any]:
     store = study.store
-    names = [
-        name
-        for name in figure_names(arms[NETWORK][0][0].prob)
-        if name.endswith(("auroc", "average_precision", "balanced_accuracy"))
-    ]
+    shown = ("auroc", "average_precision", "balanced_accuracy")
+    names = [name for name in figure_names(arms[NETWORK][0][0].prob) if name.endswith(shown)]
     methods = {}
     for method, pairs in arms.items():
         differences = nested_differences(pairs, names, replicates=replicates)

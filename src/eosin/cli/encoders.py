@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import fields
 from pathlib import Path
@@ -67,18 +68,17 @@ def encoders(
     if name is None:
         if store or fetch or token or revision:
             raise UserError("--store, --download, --token and --revision need the encoder's name")
-        most = _count(max_params) if max_params else None
-        _list(
-            [
-                spec
-                for spec in ENCODERS.values()
-                if (spec.commercial or not permissive)
-                and (not spec.gated or not ungated)
-                and (spec.pathology or not pathology)
-                and (most is None or spec.parameters <= most)
-            ],
-            json_,
-        )
+        most = _count(max_params) if max_params else math.inf
+        specs = [
+            spec
+            for spec in ENCODERS.values()
+            if (spec.commercial or not permissive)
+            and not (spec.gated and ungated)
+            and (spec.pathology or not pathology)
+            and spec.parameters <= most
+        ]
+        output.end_with_json({"encoders": [_facts(spec) for spec in specs]}, json_=json_)
+        _list(specs)
         return
     if permissive or ungated or pathology or max_params:
         raise UserError("--permissive, --ungated, --pathology and --max-params filter the list; "
@@ -125,32 +125,23 @@ def _amount(count: int) -> str:
     return f"{count / 1e9:.2f}B" if count >= 1e9 else f"{count / 1e6:.1f}M"
 
 
-def _list(specs: list[EncoderSpec], json_: bool) -> None:
-    output.end_with_json({"encoders": [_facts(spec) for spec in specs]}, json_=json_)
+def _list(specs: list[EncoderSpec]) -> None:
     output.table(
         "",
         ["name", "encoder", "parameters", "input", "mpp", "embedding", "license", "commercial use",
          "gated"],
         [
             [
-                spec.name,
-                spec.title,
-                _amount(spec.parameters),
-                f"{spec.input_px} px",
-                "-" if spec.mpp is None else f"{spec.mpp:g}",
-                spec.width,
-                spec.licence,
-                "yes" if spec.commercial else "no",
-                "yes" if spec.gated else "no",
+                spec.name, spec.title, _amount(spec.parameters), f"{spec.input_px} px",
+                "-" if spec.mpp is None else f"{spec.mpp:g}", spec.width, spec.licence,
+                *("yes" if each else "no" for each in (spec.commercial, spec.gated)),
             ]
             for spec in specs
         ],
         right=["parameters", "input", "mpp", "embedding"],
     )  # fmt: skip
-    if specs:
-        output.say("mpp: um a pixel of the training images; - for photographs.")
-    else:
-        output.say("No encoder passes these filters.")
+    note = "mpp: um a pixel of the training images; - for photographs."
+    output.say(note if specs else "No encoder passes these filters.")
 
 
 def _facts(spec: EncoderSpec) -> dict[str, Any]:

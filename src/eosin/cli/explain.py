@@ -105,15 +105,11 @@ def explain(
             "",
             ["file", "decision", "explained", "probability", *(f"{m} peak" for m in methods)],
             [
-                [row.prediction.file, row.prediction.error, *["-"] * (2 + len(methods))]
-                if row.prediction.error
-                else [
-                    row.prediction.file,
-                    row.prediction.decision,
-                    row.target,
-                    f"{row.prediction.probabilities[row.target]:.4f}",
-                    *(_place(row.maps[m].place.peak) for m in methods),
-                ]
+                [answer.file, answer.error, *["-"] * (2 + len(methods))]
+                if (answer := row.prediction).error
+                else [answer.file, answer.decision, row.target]
+                + [output.value(answer.probabilities[row.target])]
+                + [_place(row.maps[m].place.peak) for m in methods]
                 for row in rows
             ],
             right=["probability"],

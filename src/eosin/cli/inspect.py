@@ -41,7 +41,7 @@ def inspect(
 
     Example: eosin inspect idc.store --case 8863
     """
-    from eosin.data.overview import case_counts
+    from eosin.data.overview import case_counts, edge_patches
     from eosin.data.store import PatchStore
     from eosin.figures import pictures
 
@@ -58,7 +58,12 @@ def inspect(
         made, unplaced = _mosaics(opened, case, rows, folder)
         files += made
     counts = case_counts(opened)
-    output.end_with_json(_plain(opened, counts, files, unplaced), json_=json_)
+    by_case = {c.case: dict(zip(opened.classes, c.counts, strict=True)) for c in counts}
+    output.end_with_json(
+        {"store": str(opened.path), **opened.info, "edge_patches": edge_patches(opened)}
+        | {"by_case": by_case, "unplaced": unplaced or None, "files": [*map(str, files)]},
+        json_=json_,
+    )
     show_store(opened)
     if case is not None:
         counts = [count for count in counts if count.case == case]
@@ -96,11 +101,10 @@ def _mosaics(store: PatchStore, case: str, rows: Any, folder: Path) -> tuple[lis
             f"{len(rows):,} patches"
         )
     slides = slide_numbers(store)[rows]
-    names = store.index["slide"]
     files: list[Path] = []
     for slide in np.unique(slides[known]):
         own = rows[slides == slide]
-        name = names[int(own[0])]
+        name = store.index["slide"][int(own[0])]
         stem = case if name in ("", case) else f"{case}-{name}"
         safe = re.sub(r"[^\w.-]+", "_", stem)[:120]
         path = folder / f"mosaic-{safe}.png"
@@ -189,20 +193,3 @@ def _show_cases(store: PatchStore, counts: list[CaseCounts], everything: bool) -
         ]
         names = ["lowest", "5 %", "25 %", "median", "75 %", "95 %", "highest"]
         output.table(f"over {len(counts):,} cases", ["", *names], summary, right=names)
-
-
-def _plain(
-    store: PatchStore, counts: list[CaseCounts], files: list[Path], unplaced: str
-) -> dict[str, Any]:
-    from eosin.data.overview import edge_patches
-
-    return {
-        "store": str(store.path),
-        **store.info,
-        "edge_patches": edge_patches(store),
-        "by_case": {
-            count.case: dict(zip(store.classes, count.counts, strict=True)) for count in counts
-        },
-        "unplaced": unplaced or None,
-        "files": [str(file) for file in files],
-    }

@@ -148,12 +148,10 @@ def _cell(row: RunRow, name: str, interval: bool) -> str:
     result = row.value(name)
     if result is None:
         return "-"
-    if name in FIGURES or name in ("val_auroc", "val_loss", "loss_now"):
-        text = output.value(result)
-        span = row.figures.get(name) or {}
-        if interval and span.get("low") is not None and span.get("high") is not None:
-            text += f" ({span['low']:.3f} to {span['high']:.3f})"
-        return text
+    if name in (*FIGURES, "val_auroc", "val_loss", "loss_now"):
+        low, high = ((row.figures.get(name) or {}).get(end) for end in ("low", "high"))
+        known = interval and low is not None and high is not None
+        return output.value(result) + (f" ({low:.3f} to {high:.3f})" if known else "")
     if name == "epochs" and row.value("planned") is not None:
         return f"{result} of {row.value('planned')}"
     if name == "seconds":

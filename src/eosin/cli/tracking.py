@@ -47,15 +47,13 @@ def check(track: Sequence[str] | None, track_to: Sequence[str] | None) -> None:
     """Refuse what cannot be tracked, before anything is made; loads no tracker."""
     from eosin.tracking.names import check_names, destinations
 
-    if not track:
-        if track_to:
-            raise UserError("--track-to needs --track, for example --track mlflow")
-        return
-    if "none" in track:
-        if len(track) > 1 or track_to:
-            raise UserError("--track none cannot be combined with another tracker or --track-to")
-        return
-    destinations(track_to or [], check_names(track))
+    names, where = track or [], track_to or []
+    if where and not names:
+        raise UserError("--track-to needs --track, for example --track mlflow")
+    if "none" in names and (len(names) > 1 or where):
+        raise UserError("--track none cannot be combined with another tracker or --track-to")
+    if names and "none" not in names:
+        destinations(where, check_names(names))
 
 
 @contextmanager

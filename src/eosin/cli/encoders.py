@@ -14,7 +14,7 @@ from eosin.cli import options, output, transfers
 from eosin.errors import UserError
 
 if TYPE_CHECKING:
-    from eosin.models.pretrained import EncoderSpec
+    from eosin.records.encoder import EncoderSpec
 
 
 def encoders(

@@ -16,13 +16,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, Protocol, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import requests
 
 from eosin.errors import CredentialsError, DownloadError, EosinError, MissingExtraError, first_line
 from eosin.fetching.downloads import DiskError, Watcher, amount, download
 from eosin.fetching.servers import Patience, TryAgain, get, refuse_status
+from eosin.records.encoder import EncoderSpec
 
 #: A commit, and the git checksum of a small file.
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -36,32 +37,11 @@ _QUESTIONS = 3
 _WORTH_SAYING_BYTES = 1 << 20
 
 
-class Published(Protocol):
-    """The properties of published weights; an EncoderSpec of the table has them."""
-
-    @property
-    def title(self) -> str: ...
-    @property
-    def hub(self) -> str: ...
-    @property
-    def revision(self) -> str: ...
-    @property
-    def files(self) -> tuple[str, ...]: ...
-    @property
-    def licence(self) -> str: ...
-    @property
-    def gated(self) -> bool: ...
-    @property
-    def commercial(self) -> bool: ...
-    @property
-    def page(self) -> str: ...
-
-
 @dataclass(frozen=True)
 class Place:
     """Where weights are looked for, and with which rights."""
 
-    spec: Published
+    spec: EncoderSpec
     revision: str  #: a commit, or "main" where none is pinned
     endpoint: str
     cache: Path
@@ -83,7 +63,7 @@ def client() -> Any:
     return huggingface_hub
 
 
-def by_hand(spec: Published) -> str:
+def by_hand(spec: EncoderSpec) -> str:
     """What to do without a connection."""
     return (
         f"or download {' or '.join(spec.files)} from {spec.page} on another machine and pass it "

@@ -12,13 +12,14 @@ from typing import Any
 from eosin.errors import DownloadError, RunError
 from eosin.fetching import servers
 from eosin.fetching.downloads import Watcher
-from eosin.fetching.hub import COMMIT, Place, Published, by_hand, client, fetch_file
+from eosin.fetching.hub import COMMIT, Place, by_hand, client, fetch_file
+from eosin.records.encoder import EncoderSpec
 
 _YES = ("1", "on", "true", "yes")
 
 
 def obtain(
-    spec: Published,
+    spec: EncoderSpec,
     *,
     file: Path | None = None,
     token: str | None = None,
@@ -97,7 +98,7 @@ def _cached(hub: Any, place: Place) -> Path | None:
     return None
 
 
-def _candidates(spec: Published) -> list[str]:
+def _candidates(spec: EncoderSpec) -> list[str]:
     return [each for name in spec.files for each in (name, f"{name}.index.json")]
 
 

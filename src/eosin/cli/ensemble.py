@@ -73,9 +73,9 @@ def _compared(run: Path, members: list[Path]) -> dict[str, Any] | None:
 
 
 def _show(run: Path, result: dict[str, Any], compared: dict[str, Any] | None) -> None:
-    members = {} if compared is None else {row["name"]: row["figures"] for row in compared["runs"]}
-    members.pop(compared["reference"] if compared else "", None)
-    show_figures(result, run.name, members)
+    # The first is the ensemble itself.
+    rows = compared["runs"][1:] if compared else []
+    show_figures(result, run.name, {row["name"]: row["figures"] for row in rows})
     output.warn(*result["warnings"])
     if compared is None:
         output.note("no member was evaluated, so there is nothing to compare it with")

@@ -38,14 +38,13 @@ def report(
     browser = find_browser() if pdf else None
     written = write_report(run, store=store)
     output.warn(*written.problems)
-    printed = (
-        print_pdf(written.path, written.path.with_suffix(".pdf"), browser=browser) if pdf else None
-    )
-    card = written.path.with_name("MODEL_CARD.md")
-    files = [path for path in (written.path, card, printed) if path is not None and path.is_file()]
+    page = written.path
+    printed = print_pdf(page, page.with_suffix(".pdf"), browser=browser) if pdf else None
+    card = page.with_name("MODEL_CARD.md")
+    files = [path for path in (page, card, printed) if path is not None and path.is_file()]
     output.end_with_json(
         {
-            "report": str(written.path),
+            "report": str(page),
             "pdf": None if printed is None else str(printed),
             "files": [str(path) for path in files],
             "problems": list(written.problems),

@@ -113,11 +113,12 @@ def compare(
 
 def _same_classes(entries: Sequence[Entry]) -> None:
     first = entries[0]
-    if other := next((each for each in entries if each.classes != first.classes), None):
-        raise UserError(
-            f"{first.name} has the classes {', '.join(first.classes)}, {other.name} "
-            f"{', '.join(other.classes)}; only runs of the same classes can be compared"
-        )
+    for other in entries[1:]:
+        if other.classes != first.classes:
+            raise UserError(
+                f"{first.name} has the classes {', '.join(first.classes)}, {other.name} "
+                f"{', '.join(other.classes)}; only runs of the same classes can be compared"
+            )
 
 
 def _matched(entries: Sequence[Entry]) -> tuple[list[Rows], list[str] | None]:

@@ -14,14 +14,11 @@ from eosin.errors import UserError
 def baselines(
     store: options.Store,
     split: options.Split = None,
-    out: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="Folder for baselines.json and baselines.png."),
-    ] = None,
+    out: Annotated[Path | None, typer.Option("--output", "-o")] = None,
     fold: options.Fold = None,
     allow_leaks: options.AllowLeaks = False,
     replicates: options.Replicates = 2000,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of draws and trees.")] = 0,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
     json_: options.Json = False,
 ) -> None:
     """Measure what a network must beat: base rate, color, texture, nearest neighbors.
@@ -29,6 +26,10 @@ def baselines(
     The split is audited first. Each method learns from the training part, has its threshold from
     validation, and is measured on the test part (without one, on validation, with a mark) with
     95 % intervals by bootstrap over cases.
+
+    Options:
+        out: Folder for baselines.json and baselines.png.
+        seed: Seed of draws and trees.
 
     Example: eosin baselines idc.store --split published
     """

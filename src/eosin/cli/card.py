@@ -16,38 +16,31 @@ if TYPE_CHECKING:
 
 def card(
     store: options.Store,
-    out: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="The card.  [default: DATA_CARD.md beside the store]"),
-    ] = None,
-    split: Annotated[
-        Path | None,
-        typer.Option(
-            "--split",
-            "-s",
-            help="A split file to search for leaks.  [default: STORE.split.csv where it exists]",
-        ),
-    ] = None,
-    facts: Annotated[
-        Path | None,
-        typer.Option(
-            help="TOML with what only you know: objective, origin, license, consent, population, "
-            "equipment, labels, contact.  [default: STORE.card.toml where it exists]"
-        ),
-    ] = None,
-    objective: Annotated[str, typer.Option(help="What the data are for.")] = "",
-    origin: Annotated[str, typer.Option(help="Institutions, years, who collected them.")] = "",
-    license_: Annotated[
-        str, typer.Option("--license", "--licence", help="The terms of use and of passing on.")
-    ] = "",
-    consent: Annotated[str, typer.Option(help="The consent or ethics decision.")] = "",
-    force: Annotated[bool, typer.Option("--force", help="Replace a data card.")] = False,
+    out: Annotated[Path | None, typer.Option("--output", "-o")] = None,
+    split: Annotated[Path | None, typer.Option("--split", "-s")] = None,
+    facts: Path | None = None,
+    objective: str = "",
+    origin: str = "",
+    license_: Annotated[str, typer.Option("--license", "--licence")] = "",
+    consent: str = "",
+    force: Annotated[bool, typer.Option("--force")] = False,
     json_: options.Json = False,
 ) -> None:
     """Write a data card: what is in a store, where it is from, its limits.
 
     Every number is counted. What only the owner knows is taken from the options or a TOML file;
     what is missing is marked in the card and listed here.
+
+    Options:
+        out: The card.  [default: DATA_CARD.md beside the store]
+        split: A split file to search for leaks.  [default: STORE.split.csv where it exists]
+        facts: TOML with what only you know: objective, origin, license, consent, population,
+            equipment, labels, contact.  [default: STORE.card.toml where it exists]
+        objective: What the data are for.
+        origin: Institutions, years, who collected them.
+        license_: The terms of use and of passing on.
+        consent: The consent or ethics decision.
+        force: Replace a data card.
 
     Example: eosin card idc.store
     """

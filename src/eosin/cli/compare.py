@@ -11,17 +11,8 @@ from eosin.cli import options, output
 
 
 def compare(
-    runs: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="RUN RUN...",
-            help="Evaluated runs, or folders of eosin crossval; all are compared with the first.",
-        ),
-    ],
-    folder: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="Folder for compare.json and compare.md."),
-    ] = None,
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN...")],
+    folder: Annotated[Path | None, typer.Option("--output", "-o")] = None,
     replicates: options.Replicates = 2000,
     seed: options.Seed = 0,
     allow_seen: options.AllowSeen = False,
@@ -30,6 +21,10 @@ def compare(
     """Compare runs on the patches that all were measured on, with intervals of the differences.
 
     Cases are drawn once for all runs (paired bootstrap). Each run keeps its own threshold.
+
+    Options:
+        runs: Evaluated runs, or folders of eosin crossval; all are compared with the first.
+        folder: Folder for compare.json and compare.md.
 
     Example: eosin compare article compact
     """

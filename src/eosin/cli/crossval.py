@@ -16,14 +16,10 @@ def crossval(
     store: options.Store,
     folder: options.NewStudy,
     recipe: options.Recipe = "compact",
-    k: Annotated[int, typer.Option("-k", "--folds", help="How many folds, at least 3.")] = 5,
-    seeds: Annotated[
-        int, typer.Option(min=1, help="Training seeds: the recipe's and the following ones.")
-    ] = 1,
+    k: Annotated[int, typer.Option("-k", "--folds")] = 5,
+    seeds: Annotated[int, typer.Option(min=1)] = 1,
     settings: options.Settings = None,
-    split_seed: Annotated[
-        int, typer.Option("--split-seed", min=0, max=2**32 - 1, help="Seed of the folds.")
-    ] = 42,
+    split_seed: Annotated[int, typer.Option("--split-seed", min=0, max=2**32 - 1)] = 42,
     replicates: options.Replicates = 2000,
     allow_leaks: options.AllowLeaks = False,
     force: options.Restart = False,
@@ -34,6 +30,11 @@ def crossval(
     After Ctrl-C or a crash, the same command resumes where it was; more --seeds are added to what
     is there. Writes crossval.json, predictions.parquet, and label suspects (patches
     whose label the out-of-fold model contradicts most) as suspects.csv and suspects.png.
+
+    Options:
+        k: How many folds, at least 3.
+        seeds: Training seeds: the recipe's and the following ones.
+        split_seed: Seed of the folds.
 
     Example: eosin crossval idc.store --recipe compact -k 5 -o folds
     """

@@ -29,11 +29,9 @@ _BASELINES = {"color_histogram": "color alone", "nearest_neighbors": "nearest ne
 
 
 def demo(
-    folder: Annotated[
-        Path, typer.Option("--output", "-o", help="The folder for everything.")
-    ] = Path("demo"),
-    cases: Annotated[int, typer.Option(min=8, max=500, help="How many cases to draw.")] = 24,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the drawn cases.")] = 0,
+    folder: Annotated[Path, typer.Option("--output", "-o")] = Path("demo"),
+    cases: Annotated[int, typer.Option(min=8, max=500)] = 24,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
     settings: options.Settings = None,
     force: options.Force = False,
     json_: options.Json = False,
@@ -42,6 +40,11 @@ def demo(
 
     Takes about three minutes on two cores. Nothing in it is tissue and no figure tells anything
     about cancer; it shows what the commands do and what the tutorial does wrong.
+
+    Options:
+        folder: The folder for everything.
+        cases: How many cases to draw.
+        seed: Seed of the drawn cases.
 
     Example: eosin demo -o demo
     """

@@ -18,41 +18,15 @@ if TYPE_CHECKING:
 
 
 def encoders(
-    name: Annotated[str | None, typer.Argument(help="Show this one in full.")] = None,
-    permissive: Annotated[
-        bool, typer.Option("--permissive", help="Only those whose license allows commercial use.")
-    ] = False,
-    ungated: Annotated[
-        bool, typer.Option("--ungated", help="Only those that need no access request.")
-    ] = False,
-    pathology: Annotated[
-        bool, typer.Option("--pathology", help="Only those trained on histology.")
-    ] = False,
-    max_params: Annotated[
-        str | None,
-        typer.Option(help="Only those with at most this many parameters, for example 100M."),
-    ] = None,
-    store: Annotated[
-        Path | None,
-        typer.Option(help="With a name: show how patches of this store would reach the encoder."),
-    ] = None,
-    fetch: Annotated[
-        bool,
-        typer.Option("--download", help="With a name: fetch its weights ahead, into the cache."),
-    ] = False,
-    token: Annotated[
-        str | None,
-        typer.Option(
-            help="For gated weights; by default HF_TOKEN or the login of the hub's client.",
-            show_default=False,
-        ),
-    ] = None,
-    revision: Annotated[
-        str | None,
-        typer.Option(
-            help="With --download: this commit in place of the table's.", show_default=False
-        ),
-    ] = None,
+    name: Annotated[str | None, typer.Argument()] = None,
+    permissive: Annotated[bool, typer.Option("--permissive")] = False,
+    ungated: Annotated[bool, typer.Option("--ungated")] = False,
+    pathology: Annotated[bool, typer.Option("--pathology")] = False,
+    max_params: str | None = None,
+    store: Path | None = None,
+    fetch: Annotated[bool, typer.Option("--download")] = False,
+    token: Annotated[str | None, typer.Option(show_default=False)] = None,
+    revision: Annotated[str | None, typer.Option(show_default=False)] = None,
     json_: options.Json = False,
 ) -> None:
     """List pretrained encoders, show one in full, or fetch its weights.
@@ -60,6 +34,17 @@ def encoders(
     Nothing is fetched without --download; license and gate are shown first. A download that was
     stopped resumes when the command is run again. On a machine without a connection, pass a weights
     file to eosin train with --weights.
+
+    Options:
+        name: Show this one in full.
+        permissive: Only those whose license allows commercial use.
+        ungated: Only those that need no access request.
+        pathology: Only those trained on histology.
+        max_params: Only those with at most this many parameters, for example 100M.
+        store: With a name: show how patches of this store would reach the encoder.
+        fetch: With a name: fetch its weights ahead, into the cache.
+        token: For gated weights; by default HF_TOKEN or the login of the hub's client.
+        revision: With --download: this commit in place of the table's.
 
     Example: eosin encoders --permissive --max-params 100M
     """

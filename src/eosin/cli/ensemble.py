@@ -13,10 +13,7 @@ from eosin.cli.evaluate import measured, show_figures, show_next
 
 
 def ensemble(
-    runs: Annotated[
-        list[Path],
-        typer.Argument(metavar="RUN RUN...", help="Finished runs of the same store and split."),
-    ],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN...")],
     run: options.NewRun,
     store: options.MovedStore = None,
     evaluate: options.Evaluate = True,
@@ -30,6 +27,9 @@ def ensemble(
     which every command takes as any other; it costs as much time a patch as all members together.
     It is compared with those members that were evaluated. --allow-leaks also joins members that
     have seen what is measured on.
+
+    Options:
+        runs: Finished runs of the same store and split.
 
     Example: eosin ensemble run-seed0 run-seed1 run-seed2 -o together
     """

@@ -13,15 +13,11 @@ from eosin.errors import UserError
 
 
 def explain(
-    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    run: Path,
     images: options.Images,
-    out: Annotated[Path, typer.Option("-o", "--out", help="The sheet to write (PNG).")] = Path(
-        "explanation.png"
-    ),
-    method: Annotated[str, typer.Option(help="grad-cam, occlusion or both.")] = "both",
-    target: Annotated[
-        str | None, typer.Option(help="The class to explain; by default the decided one.")
-    ] = None,
+    out: Annotated[Path, typer.Option("-o", "--out")] = Path("explanation.png"),
+    method: str = "both",
+    target: str | None = None,
     fit: options.Fit = None,
     max_pixels: options.MaxPixels = 16_777_216,
     json_: options.Json = False,
@@ -33,6 +29,12 @@ def explain(
     sheet shows each image as the network sees it; it has room for 64 images, and the number of
     images left out is printed. A file that cannot be read is a row with its reason, and the exit
     code is 1.
+
+    Options:
+        run: A run folder.
+        out: The sheet to write (PNG).
+        method: grad-cam, occlusion or both.
+        target: The class to explain; by default the decided one.
 
     Example: eosin explain run patches/ -o sheet.png
     """

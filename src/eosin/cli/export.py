@@ -14,21 +14,12 @@ if TYPE_CHECKING:
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="A finished run folder.")],
-    folder: Annotated[Path, typer.Option("--output", "-o", help="Folder to make.")],
-    onnx: Annotated[
-        bool, typer.Option("--onnx", help="model.onnx; the default if no format is given.")
-    ] = False,
-    int8: Annotated[
-        bool,
-        typer.Option("--int8", help="Also in whole numbers, if that is as good: model-int8."),
-    ] = False,
-    openvino: Annotated[
-        bool, typer.Option("--openvino", help="model.xml and model.bin, also for bf16.")
-    ] = False,
-    torch: Annotated[
-        bool, typer.Option("--torch", help="model.pt2, for torch without eosin.")
-    ] = False,
+    run: Path,
+    folder: Annotated[Path, typer.Option("--output", "-o")],
+    onnx: Annotated[bool, typer.Option("--onnx")] = False,
+    int8: Annotated[bool, typer.Option("--int8")] = False,
+    openvino: Annotated[bool, typer.Option("--openvino")] = False,
+    torch: Annotated[bool, typer.Option("--torch")] = False,
     point: options.Point = None,
     store: options.MovedStore = None,
     force: options.Force = False,
@@ -42,6 +33,14 @@ def export(
     change no decision, or nothing is written. One in int8, calibrated on training patches, may lose
     0.002 of AUROC and change 1 % of the decisions; else it is left out, the card gives the reason,
     and the exit code is 1. EXPORT_CARD.md has the figures.
+
+    Options:
+        run: A finished run folder.
+        folder: Folder to make.
+        onnx: model.onnx; the default if no format is given.
+        int8: Also in whole numbers, if that is as good: model-int8.
+        openvino: model.xml and model.bin, also for bf16.
+        torch: model.pt2, for torch without eosin.
 
     Example: eosin export run --onnx --int8 -o exported
     """

@@ -16,9 +16,7 @@ def gap(
     store: options.Store,
     folder: options.NewStudy,
     recipe: options.Recipe = "compact",
-    seeds: Annotated[
-        int, typer.Option(min=1, help="Seeds of split and training: the recipe's and following.")
-    ] = 3,
+    seeds: Annotated[int, typer.Option(min=1)] = 3,
     settings: options.Settings = None,
     replicates: options.Replicates = 2000,
     allow_leaks: options.AllowLeaks = False,
@@ -30,6 +28,9 @@ def gap(
     The parts of both splits have equally many patches. Two runs a seed, and two methods without
     training beside them. After Ctrl-C or a crash, the same command resumes where it was. Writes
     gap.json, gap.png and the page gap.md.
+
+    Options:
+        seeds: Seeds of split and training: the recipe's and following.
 
     Example: eosin gap idc.store --recipe compact --seeds 3 --set epochs=3 -o gap
     """

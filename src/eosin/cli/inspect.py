@@ -21,23 +21,22 @@ _SHOWN_CLASSES = 20
 
 def inspect(
     store: options.Store,
-    case: Annotated[
-        str | None, typer.Option(help="Draw this case beside the map of its labels.")
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", help="The folder for the pictures.  [default: STORE.pictures]"
-        ),
-    ] = None,
-    all_: Annotated[bool, typer.Option("--all", help="List every case, however many.")] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the sample of patches.")] = 0,
+    case: str | None = None,
+    out: Annotated[Path | None, typer.Option("--output", "-o")] = None,
+    all_: Annotated[bool, typer.Option("--all")] = False,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
     json_: options.Json = False,
 ) -> None:
     """Show the content of a store: classes, cases, prevalence, rejects, and pictures of it.
 
     Writes patches.png, a labeled sample of every class. With --case it also writes
     mosaic-CASE.png: the case assembled from its patches beside the map of their labels.
+
+    Options:
+        case: Draw this case beside the map of its labels.
+        out: The folder for the pictures.  [default: STORE.pictures]
+        all_: List every case, however many.
+        seed: Seed of the sample of patches.
 
     Example: eosin inspect idc.store --case 8863
     """

@@ -15,36 +15,30 @@ if TYPE_CHECKING:
 
 
 def learn(
-    lesson: Annotated[
-        int | None, typer.Argument(help="The lesson's number; without it, all are listed.")
-    ] = None,
-    text: Annotated[
-        bool, typer.Option("--text", help="Run it in this terminal; figures become PNG files.")
-    ] = False,
-    jupyter: Annotated[
-        Path | None, typer.Option(help="Write it as a Jupyter notebook (.ipynb) to this file.")
-    ] = None,
-    edit: Annotated[
-        bool, typer.Option("--edit", help="Open a copy whose cells can be changed.")
-    ] = False,
-    pictures: Annotated[Path, typer.Option(help="With --text: the folder for the figures.")] = Path(
-        "lesson-figures"
-    ),
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port of the page; 0 picks a free one.")
-    ] = 0,
-    host: Annotated[
-        str, typer.Option(help="Network address to serve on; by default only this machine.")
-    ] = "127.0.0.1",
-    no_open: Annotated[
-        bool, typer.Option("--no-open", help="Print the page's address and open no browser.")
-    ] = False,
+    lesson: Annotated[int | None, typer.Argument()] = None,
+    text: Annotated[bool, typer.Option("--text")] = False,
+    jupyter: Path | None = None,
+    edit: Annotated[bool, typer.Option("--edit")] = False,
+    pictures: Path = Path("lesson-figures"),
+    port: Annotated[int, typer.Option(min=0, max=65535)] = 0,
+    host: str = "127.0.0.1",
+    no_open: Annotated[bool, typer.Option("--no-open")] = False,
     json_: options.Json = False,
 ) -> None:
     """List the guide's lessons, or open one: from one perceptron to the cancer classifier.
 
     Every formula in them runs, and every exercise is checked. The page's address contains a token,
     so that other users of this machine cannot open it. Ctrl-C closes the page.
+
+    Options:
+        lesson: The lesson's number; without it, all are listed.
+        text: Run it in this terminal; figures become PNG files.
+        jupyter: Write it as a Jupyter notebook (.ipynb) to this file.
+        edit: Open a copy whose cells can be changed.
+        pictures: With --text: the folder for the figures.
+        port: Port of the page; 0 picks a free one.
+        host: Network address to serve on; by default only this machine.
+        no_open: Print the page's address and open no browser.
 
     Example: eosin learn 1
     """

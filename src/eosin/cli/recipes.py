@@ -10,12 +10,13 @@ from eosin.cli import options, output
 
 
 def recipes(
-    name: Annotated[
-        str | None, typer.Argument(help="Show every setting of this recipe (name or .toml file).")
-    ] = None,
+    name: Annotated[str | None, typer.Argument()] = None,
     json_: options.Json = False,
 ) -> None:
     """List the recipes, or show one with the meaning of every key.
+
+    Options:
+        name: Show every setting of this recipe (name or .toml file).
 
     Example: eosin recipes compact
     """

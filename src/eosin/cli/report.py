@@ -11,16 +11,9 @@ from eosin.cli import options, output
 
 
 def report(
-    run: Annotated[
-        Path, typer.Argument(help="An evaluated run folder, or an evaluation-... folder in it.")
-    ],
-    store: Annotated[
-        Path | None,
-        typer.Option(help="Where the evaluated store is now, if it has moved; for the pictures."),
-    ] = None,
-    pdf: Annotated[
-        bool, typer.Option("--pdf", help="Print the page to report.pdf; needs Chromium.")
-    ] = False,
+    run: Path,
+    store: Path | None = None,
+    pdf: Annotated[bool, typer.Option("--pdf")] = False,
     json_: options.Json = False,
 ) -> None:
     """Write report.html and MODEL_CARD.md again from the files of an evaluated run.
@@ -28,6 +21,11 @@ def report(
     The page is one file that needs no network. `eosin train` and `eosin evaluate` make it as well.
     Where the data of a part are missing, a sentence gives the reason. --pdf uses the Chromium of
     this machine, or the program in EOSIN_CHROMIUM.
+
+    Options:
+        run: An evaluated run folder, or an evaluation-... folder in it.
+        store: Where the evaluated store is now, if it has moved; for the pictures.
+        pdf: Print the page to report.pdf; needs Chromium.
 
     Example: eosin report run --pdf
     """

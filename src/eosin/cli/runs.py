@@ -16,41 +16,31 @@ if TYPE_CHECKING:
 
 
 def runs(
-    folder: Annotated[Path, typer.Argument(help="Where to look, with all folders below.")] = Path(),
-    sort: Annotated[
-        str | None,
-        typer.Option(help="Column or recipe key to order by; the better first.  [default: name]"),
-    ] = None,
-    reverse: Annotated[bool, typer.Option("--reverse", help="The other order.")] = False,
-    filter_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--filter",
-            "-f",
-            help="Only runs with this, for example 'recipe=compact' or 'auroc>0.9'; "
-            "repeatable. Signs: = != > >= < <= and ~ (contains).",
-        ),
-    ] = None,
-    columns: Annotated[
-        str | None, typer.Option(help="Columns to show, for example name,auroc,f1,learning_rate.")
-    ] = None,
-    best: Annotated[
-        str | None,
-        typer.Option(help="The best run by a figure, for example auroc, and what that shows."),
-    ] = None,
-    diff: Annotated[
-        tuple[str, str] | None,
-        typer.Option(metavar="RUN RUN", help="What differs between two runs, side by side."),
-    ] = None,
-    curves: Annotated[
-        Path | None, typer.Option(help="Draw the curves of all into one figure: FILE.png or .svg.")
-    ] = None,
+    folder: Annotated[Path, typer.Argument()] = Path(),
+    sort: str | None = None,
+    reverse: Annotated[bool, typer.Option("--reverse")] = False,
+    filter_: Annotated[list[str] | None, typer.Option("--filter", "-f")] = None,
+    columns: str | None = None,
+    best: str | None = None,
+    diff: Annotated[tuple[str, str] | None, typer.Option(metavar="RUN RUN")] = None,
+    curves: Path | None = None,
     json_: options.Json = False,
 ) -> None:
     """List the runs below a folder: recipe, status, time, and figures with their interval.
 
     A damaged run is a row with its reason. Columns are those of the table and every key of a
     recipe; runs measured on different patches are never ranked together.
+
+    Options:
+        folder: Where to look, with all folders below.
+        sort: Column or recipe key to order by; the better first.  [default: name]
+        reverse: The other order.
+        filter_: Only runs with this, for example 'recipe=compact' or 'auroc>0.9'; repeatable.
+            Signs: = != > >= < <= and ~ (contains).
+        columns: Columns to show, for example name,auroc,f1,learning_rate.
+        best: The best run by a figure, for example auroc, and what that shows.
+        diff: What differs between two runs, side by side.
+        curves: Draw the curves of all into one figure: FILE.png or .svg.
 
     Example: eosin runs --sort auroc --filter recipe=compact
     """  # fmt: skip

@@ -15,52 +15,20 @@ if TYPE_CHECKING:
 
 
 def search(
-    store: Annotated[
-        Path | None,
-        typer.Argument(help="A store made by eosin pack; with --resume only where it has moved."),
-    ] = None,
+    store: Annotated[Path | None, typer.Argument()] = None,
     recipe: options.Recipe = "compact",
-    trials: Annotated[
-        int | None,
-        typer.Option("--trials", "-n", help="Trials in all, trial 0 is the recipe. Default: 20."),
-    ] = None,
-    space: Annotated[
-        Path | None,
-        typer.Option(
-            "--space", help="TOML with a table for each key to search. Default: by optimizer."
-        ),
-    ] = None,
-    folder: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="Folder of the trials; an earlier one is resumed."),
-    ] = None,
+    trials: Annotated[int | None, typer.Option("--trials", "-n")] = None,
+    space: Annotated[Path | None, typer.Option("--space")] = None,
+    folder: Annotated[Path | None, typer.Option("--output", "-o")] = None,
     split: options.Split = None,
     settings: options.Settings = None,
-    metric: Annotated[
-        str,
-        typer.Option(
-            help="What judges a trial: val_auroc, val_average_precision, val_accuracy, val_loss."
-        ),
-    ] = "val_auroc",
-    seed: Annotated[
-        int, typer.Option(min=0, help="Seed of the draws; that of the training is in the recipe.")
-    ] = 0,
-    workers: Annotated[
-        int, typer.Option("--workers", "-w", help="Processes that share the machine's cores.")
-    ] = 1,
-    share: Annotated[
-        float, typer.Option(help="Share of the training cases to learn from, to save time.")
-    ] = 1.0,
-    confirm: Annotated[
-        int,
-        typer.Option(
-            help="Train the best settings and the unchanged recipe with this many more seeds."
-        ),
-    ] = 0,
+    metric: str = "val_auroc",
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    workers: Annotated[int, typer.Option("--workers", "-w")] = 1,
+    share: float = 1.0,
+    confirm: int = 0,
     fold: options.Fold = None,
-    resume: Annotated[
-        Path | None, typer.Option("--resume", help="Resume the search in this folder.")
-    ] = None,
+    resume: Annotated[Path | None, typer.Option("--resume")] = None,
     weights: options.Weights = None,
     allow_leaks: options.AllowLeaks = False,
     force: options.Restart = False,
@@ -70,6 +38,18 @@ def search(
 
     Trials are judged on the validation part; test patches are left out before the first starts.
     Poor trials end early. Use --resume to resume a search that was stopped or killed.
+
+    Options:
+        store: A store made by eosin pack; with --resume only where it has moved.
+        trials: Trials in all, trial 0 is the recipe. Default: 20.
+        space: TOML with a table for each key to search. Default: by optimizer.
+        folder: Folder of the trials; an earlier one is resumed.
+        metric: What judges a trial: val_auroc, val_average_precision, val_accuracy, val_loss.
+        seed: Seed of the draws; that of the training is in the recipe.
+        workers: Processes that share the machine's cores.
+        share: Share of the training cases to learn from, to save time.
+        confirm: Train the best settings and the unchanged recipe with this many more seeds.
+        resume: Resume the search in this folder.
 
     Example: eosin search idc.store --recipe compact --trials 20 --split published -o search
     """

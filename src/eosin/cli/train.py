@@ -25,37 +25,16 @@ if TYPE_CHECKING:
 
 
 def train(
-    source: Annotated[
-        Path | None,
-        typer.Argument(help="A store, or anything `eosin pack` reads; it is then packed first."),
-    ] = None,
-    recipe: Annotated[
-        str | None,
-        typer.Option(
-            "--recipe",
-            "-r",
-            help="A name from `eosin recipes`, or a .toml file. "
-            "Default: compact; with --from, that run's own.",
-        ),
-    ] = None,
+    source: Annotated[Path | None, typer.Argument()] = None,
+    recipe: Annotated[str | None, typer.Option("--recipe", "-r")] = None,
     split: options.Split = None,
-    run: Annotated[
-        Path | None, typer.Option("--output", "-o", help="The run folder to make.")
-    ] = None,
+    run: Annotated[Path | None, typer.Option("--output", "-o")] = None,
     settings: options.Settings = None,
     fold: options.Fold = None,
-    base: Annotated[
-        Path | None,
-        typer.Option("--from", help="Start with the weights of this run (other cases or classes)."),
-    ] = None,
-    teacher: Annotated[
-        Path | None,
-        typer.Option("--teacher", help="Learn from this run's answers as well (distillation)."),
-    ] = None,
+    base: Annotated[Path | None, typer.Option("--from")] = None,
+    teacher: Annotated[Path | None, typer.Option("--teacher")] = None,
     weights: options.Weights = None,
-    resume: Annotated[
-        Path | None, typer.Option("--resume", help="Resume the unfinished run in this folder.")
-    ] = None,
+    resume: Annotated[Path | None, typer.Option("--resume")] = None,
     allow_leaks: options.AllowLeaks = False,
     evaluate: options.Evaluate = True,
     force: options.Force = False,
@@ -68,6 +47,15 @@ def train(
 
     Stopped by Ctrl-C or killed at any moment, it continues with --resume. Neither the run of --from
     nor that of --teacher may have seen a case that is used for measuring.
+
+    Options:
+        source: A store, or anything `eosin pack` reads; it is then packed first.
+        recipe: A name from `eosin recipes`, or a .toml file. Default: compact; with --from, that
+            run's own.
+        run: The run folder to make.
+        base: Start with the weights of this run (other cases or classes).
+        teacher: Learn from this run's answers as well (distillation).
+        resume: Resume the unfinished run in this folder.
 
     Example: eosin train idc.store --recipe compact --split published -o run
     """

@@ -507,3 +507,13 @@ def test_patches_of_unknown_case_are_not_counted_as_cases():
     sections = {"auroc": auroc, "n_cases": 3, "part": "test", "intervals": how}
     found = verdict(Evaluation.model_validate(sections))
     assert found.basis == "95 % interval over 3 cases and 280 patches of unknown case"
+
+
+def test_names_from_right_to_left_turn_nothing_around_them(make_run: Any) -> None:
+    folder = make_run(classes=("حميد", "ورم خبيث"))
+    write_report(folder)
+    page = opened(folder)
+    sound(page)
+    assert "called \u2068ورم خبيث\u2069" in page.text
+    assert "called \u2068ورم خبيث\u2069" in (folder / "MODEL_CARD.md").read_text("utf-8")
+    assert "\u202e" not in page.text

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from eosin.reporting import blocks
 from eosin.reporting.blocks import Block, Card, Cell
-from eosin.reporting.words import isolated
+from eosin.reporting.words import count, isolated, listed, percent, sentence
 
 
 def as_markdown(title: str, cards: Sequence[Card]) -> str:
@@ -22,6 +26,28 @@ def as_markdown(title: str, cards: Sequence[Card]) -> str:
         parts += [paragraph(card.lead)] if card.lead else []
         parts += [part for block in card.blocks for part in _block(block) if part]
     return "\n\n".join(parts) + "\n"
+
+
+def rendered(template: str, **values: Any) -> str:
+    """A page from a template of this room: its own words are Markdown, what is put in is escaped.
+
+    The filters are the words of the room, and ``table``, ``code`` and ``para`` of this file.
+    """
+    environment = Environment(
+        loader=PackageLoader("eosin", "reporting"), undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda v: escaped(v) if isinstance(v, str) and not isinstance(v, Markup) else v,
+    )  # fmt: skip
+    environment.filters |= {
+        "count": count, "sentence": sentence, "percent": percent, "listed": listed,
+        "n": lambda number, digits=0: f"{number:,.{digits}f}",
+        "named": lambda counts: listed([f"{k} {n:,}" for k, n in list(counts.items())[:20]]),
+        "para": lambda text: Markup(paragraph(text)),
+        "table": lambda rows, *columns: Markup(table(columns, rows)),
+        "code": lambda lines: Markup(code(lines)),
+    }  # fmt: skip
+    text = environment.get_template(template).render(values)
+    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 
 def _block(block: Block) -> Iterator[str]:

@@ -20,13 +20,17 @@ from eosin.runtime.exported import (
     BATCH,
     DISTANCE,
     PROBABILITIES,
-    Exported,
+    Port,
     blocks,
     check_patches,
+    existing,
+    read_exported,
 )
 
 Patches = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
+#: What a runtime tells of a file: its own name, the metadata's text or None, inputs and outputs.
+Opened = tuple[str, str | None, dict[str, Port], dict[str, Port]]
 
 PRECISIONS = ("fp32", "bf16", "auto")
 #: What an export writes, best first where a folder contains several.
@@ -55,19 +59,22 @@ class Predictor(Protocol):
 
 
 class FilePredictor:
-    """A predictor over an exported file; a runtime gives ``_answers``.
+    """A predictor over an exported file; a runtime gives ``_open`` and ``_answers``.
 
-    exported: the file's metadata; runtime: the library that answers, with its version.
+    path: a file that ``eosin export`` has written. Raises RunError where it is missing, damaged,
+    not eosin's or of a newer format; MissingExtraError where the runtime is not installed.
     """
 
-    def __init__(self, exported: Exported, runtime: str, batch_size: int = BATCH) -> None:
-        self.exported = exported
-        self.runtime = runtime
+    def __init__(self, path: str | os.PathLike[str], *, batch_size: int = BATCH) -> None:
+        self.path = existing(Path(path))
         self.batch_size = batch_size
-        self.path = exported.path
-        self.facts = exported.facts
-        self.classes = exported.facts.classes
-        self.patch_size = exported.facts.patch_size
+        #: The library that answers, with its version.
+        self.runtime, text, inputs, outputs = self._open()
+        #: The file's metadata.
+        self.exported = read_exported(self.path, text, inputs, outputs)
+        self.facts = self.exported.facts
+        self.classes = self.facts.classes
+        self.patch_size = self.facts.patch_size
 
     def predict(self, patches: Patches) -> Floats:
         """patches: uint8 [N, H, W, 3], any N, H and W. Returns probabilities float32 [N, K].
@@ -94,6 +101,10 @@ class FilePredictor:
         ]
         empty = [np.empty((0, len(self.classes)), np.float32), np.empty(0, np.float32)]
         return [np.concatenate(each) for each in zip(empty[: len(names)], *parts, strict=True)]
+
+    def _open(self) -> Opened:
+        """Open the file; the runtime with its version, the metadata's text, inputs and outputs."""
+        raise NotImplementedError
 
     def _answers(self, patches: Patches, names: tuple[str, ...]) -> Sequence[Floats]:
         """The named outputs for one block of patches."""

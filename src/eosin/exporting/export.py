@@ -34,6 +34,8 @@ from eosin.training.session import Session, reopen
 
 CARD, RESULT = "EXPORT_CARD.md", "export.json"
 _PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime", "openvino", "timm")
+#: What every file contains, and export.json as well.
+_OF_THE_RUN = ("run", "classes", "patch_size", "facts", "weights_digest", "exported_with")
 
 
 @dataclass(frozen=True)
@@ -110,15 +112,10 @@ def export(
         if len(shared):
             shared.write(made / SEEN)
         result = ExportFacts(
-            run=info.run or "",
-            classes=info.classes,
-            patch_size=info.patch_size,
             files=tuple(files),
             refused=tuple(refused),
             sample=sample.about(shared_text(missing)),
-            facts=info.facts,
-            weights_digest=info.weights_digest or "",
-            exported_with=info.exported_with,
+            **{name: getattr(info, name) for name in _OF_THE_RUN},
         )
         RunFolder(made).write_json(RESULT, result.model_dump(mode="json"))
         RunFolder(made).write_text(CARD, export_card(result, shared_model(predictor.facts, names)))

@@ -88,9 +88,7 @@ def make_onnx(graph: ExportGraph, program: torch.export.ExportedProgram) -> onnx
     return model
 
 
-def save_onnx(
-    model: onnx.ModelProto, path: Path, facts: Mapping[str, Any], *, doc: str = ""
-) -> None:
+def save_onnx(model: onnx.ModelProto, path: Path, facts: Mapping[str, Any]) -> None:
     """Write the complete model or nothing, with the facts in its metadata.
 
     facts: one JSON object under "eosin" in ``metadata_props``; its "classes", "mpp" and
@@ -107,7 +105,7 @@ def save_onnx(
     for key, value in entries.items():
         entry = model.metadata_props.add()
         entry.key, entry.value = key, value
-    model.doc_string = doc
+    model.doc_string = ""
     with whole_file(path) as temporary:
         temporary.write_bytes(model.SerializeToString())
 

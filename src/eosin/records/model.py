@@ -43,7 +43,7 @@ class Scope(Record):
 
 
 class Diagnosis(Record):
-    """Something wrong that training noticed about itself."""
+    """Something wrong that training noticed about itself; dead: continuing is pointless."""
 
     name: str = ""
     sentence: str

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eosin.evaluation.ranking import auroc, macro_auroc
-from eosin.inference.predictor import Predictor
+from eosin.inference.predictor import Predictor, examine_rows
 from eosin.inference.scope import some
 from eosin.records.decision import Decision
 from eosin.records.export import Parity, SampleFacts
@@ -28,7 +28,6 @@ MOST_AUROC_LOST, MOST_CHANGED = 0.002, 0.01
 #: A probability or distance that is nearer than this to a limit counts as on it: the limit of the
 #: out-of-scope check is the distance of a validation patch, so rounding alone decides there.
 _ROUNDING = 1e-5
-_BLOCK = 1024
 
 
 @dataclass(frozen=True)
@@ -91,16 +90,9 @@ def random_sample(patch_size: tuple[int, int], *, patches: int = 256, seed: int 
 
 def read(predictor: Predictor, sample: Sample) -> Reading:
     """What a predictor answers for a sample, and for some of its patches in other sizes."""
-    answers = [
-        predictor.examine(sample.patches[start : start + _BLOCK])
-        for start in range(0, len(sample.patches), _BLOCK)
-    ]
-    distances = [each for _, each in answers if each is not None]
-    return Reading(
-        np.concatenate([each for each, _ in answers]),
-        np.concatenate(distances) if distances else None,
-        np.concatenate([predictor.predict(each) for each in _other_sizes(sample.patches[:8])]),
-    )
+    resized = [predictor.predict(each) for each in _other_sizes(sample.patches[:8])]
+    rows = np.arange(len(sample.patches))
+    return Reading(*examine_rows(predictor, sample.patches, rows), np.concatenate(resized))
 
 
 def _other_sizes(patches: Patches) -> list[Patches]:

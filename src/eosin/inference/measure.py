@@ -13,7 +13,7 @@ from eosin.data.store import MADE_UP, PatchStore
 from eosin.evaluation.summary import evaluate
 from eosin.inference.fitting import Fit, Judged, case_groups, judge
 from eosin.inference.predictor import Predictor
-from eosin.inference.records import place, prediction_table, published_section
+from eosin.inference.records import prediction_table, published_section
 from eosin.inference.scope import probe_scope
 from eosin.inference.subject import Reading, Subject
 from eosin.records.decision import Decision
@@ -21,6 +21,7 @@ from eosin.records.marks import Mark, unique
 from eosin.records.model import INTENDED_USE
 from eosin.records.points import Band
 from eosin.records.scored import Scored
+from eosin.runs import recorded_path
 from eosin.trust.benefit import decision_curve
 from eosin.trust.calibration import calibration_effect, measure_calibration
 from eosin.trust.operating import operating_points
@@ -72,7 +73,8 @@ def measure(
         "part": part,
         "split": subject.scheme,
         "store": {
-            **place(store.path, subject.folder), "digest": store.digest, "patches": len(store)
+            **recorded_path(store.path, subject.folder),
+            "digest": store.digest, "patches": len(store),
         },
         "recipe": facts.recipe,
         "intended_use": INTENDED_USE,
@@ -94,9 +96,7 @@ def measure(
     evaluation["suspects"] = suspect_section(
         store, np.concatenate(list(subject.parts.values())), np.concatenate(list(answers.values()))
     )
-    evaluation["published"] = published_section(
-        subject.scheme, store, rows, evaluation, trained=subject.trained
-    )
+    evaluation["published"] = published_section(subject, evaluation)
     tables = [
         prediction_table(store, name, each, answers[name], readings[name].distances, decision)
         for name, each in subject.parts.items()

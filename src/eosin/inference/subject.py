@@ -14,7 +14,7 @@ from eosin.data.store import PatchStore
 from eosin.errors import RunError, UserError
 from eosin.evaluation.baselines import Baseline
 from eosin.folders import kind_of
-from eosin.inference.predictor import FilePredictor, Predictor
+from eosin.inference.predictor import FilePredictor, Predictor, examine_rows
 from eosin.kinds import KINDS
 from eosin.records.marks import Mark
 from eosin.splitting.seen import SEEN, Seen
@@ -42,8 +42,6 @@ NO_PIXELS = (
 NOTHING_KNOWN = (
     "the file does not list what the model has learned from, so it may have seen these patches"
 )
-#: Patches asked at once, so that progress can be shown.
-_BLOCK = 1024
 
 
 @dataclass(frozen=True)
@@ -103,19 +101,11 @@ def read_file(
     stepped: Callable[[int], None],
 ) -> Reading:
     """Ask an exported file, which gives probabilities; as ``read_run``."""
-    probabilities = np.empty((len(rows), len(predictor.classes)), np.float32)
-    distances: list[npt.NDArray[np.float32]] = []
-    for start in range(0, len(rows), _BLOCK):
-        chosen = rows[start : start + _BLOCK]
-        answers, apart = predictor.examine(np.asarray(store.patches[chosen]))
-        probabilities[start : start + len(chosen)] = answers
-        if apart is not None:
-            distances.append(apart)
-        stepped(len(chosen))
+    probabilities, distances = examine_rows(predictor, store.patches, rows, stepped)
     # softmax(logits / temperature) gives the probabilities.
     least = np.finfo(np.float32).tiny
     logits = temperature * np.log(np.maximum(probabilities.astype(np.float64), least))
-    return Reading(logits, np.concatenate(distances) if distances else None, probabilities)
+    return Reading(logits, distances, probabilities)
 
 
 def counter(parts: Mapping[str, Rows], progress: Progress) -> Callable[[int], None]:

@@ -7,7 +7,7 @@ and torch programs as well. A predictor may be used from several threads at once
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -33,6 +33,8 @@ Floats = npt.NDArray[np.float32]
 Opened = tuple[str, str | None, dict[str, Port], dict[str, Port]]
 
 PRECISIONS = ("fp32", "bf16", "auto")
+#: Patches asked at once, so that progress can be shown.
+_BLOCK = 1024
 #: What an export writes, best first where a folder contains several.
 _EXPORTS = ("model.onnx", "model.xml", "model.pt2")
 
@@ -165,6 +167,29 @@ def file_of(path: Path, precision: str) -> Path:
     # OpenVINO's own file opens faster than the .onnx file, which it could read as well.
     names = ("model.xml", *_EXPORTS) if precision == "bf16" else _EXPORTS
     return next((path / name for name in names if (path / name).is_file()), path)
+
+
+def examine_rows(
+    predictor: Predictor,
+    patches: Patches,
+    rows: npt.NDArray[np.int64],
+    stepped: Callable[[int], None] = lambda patches: None,
+) -> tuple[Floats, Floats | None]:
+    """What ``examine`` gives for rows of a memory-mapped array, block by block.
+
+    stepped: called with how many patches were read just now.
+    """
+    answers = []
+    for start in range(0, len(rows), _BLOCK):
+        chosen = rows[start : start + _BLOCK]
+        answers.append(predictor.examine(np.asarray(patches[chosen])))
+        stepped(len(chosen))
+    empty = np.empty((0, len(predictor.classes)), np.float32)
+    distances = [apart for _, apart in answers if apart is not None]
+    return (
+        np.concatenate([empty, *(probabilities for probabilities, _ in answers)]),
+        np.concatenate(distances) if distances else None,
+    )
 
 
 def predict_rows(

@@ -16,7 +16,7 @@ import numpy as np
 from eosin import __version__
 from eosin.errors import RunError, SplitError, StoreError
 from eosin.exporting.card import export_card
-from eosin.exporting.checked import Checker, Note, RefusedError, Writer
+from eosin.exporting.checked import Checker, Note, Writer
 from eosin.exporting.graph import ExportGraph
 from eosin.exporting.int8 import CALIBRATED, make_int8
 from eosin.exporting.onnx_file import make_onnx, save_onnx, trace
@@ -26,7 +26,7 @@ from eosin.exporting.torch_file import save_program
 from eosin.folders import check_target, whole_folder
 from eosin.inference.scope import some
 from eosin.inference.torch_predictor import TorchPredictor, load_run
-from eosin.records.export import ExportedFile, ExportFacts, FileFacts, RefusedFile
+from eosin.records.export import ExportFacts, FileFacts, RefusedFile
 from eosin.records.shared import shared_model, shared_model_json, shared_text
 from eosin.runs import RunFolder
 from eosin.splitting.seen import SEEN, Seen, case_names
@@ -107,13 +107,13 @@ def export(
             seen_key=key,
             exported_with=_versions(),
         )
-        files, refused = _write_all(made, formats or Formats(), predictor, checker, info, session)
+        _write_all(made, formats or Formats(), predictor, checker, info, session)
         shutil.rmtree(work)
         if len(shared):
             shared.write(made / SEEN)
         result = ExportFacts(
-            files=tuple(files),
-            refused=tuple(refused),
+            files=tuple(checker.files),
+            refused=tuple(checker.refused),
             sample=sample.about(shared_text(missing)),
             **{name: getattr(info, name) for name in _OF_THE_RUN},
         )
@@ -129,23 +129,21 @@ def _write_all(
     checker: Checker,
     info: FileFacts,
     session: Session | None,
-) -> tuple[list[ExportedFile], list[RefusedFile]]:
-    """Write what is asked for; returns the rows of "files" and of "refused"."""
+) -> None:
+    """Write what is asked for."""
     graph = ExportGraph(predictor.model.cpu()).eval()
     checker.note("tracing the network")
     program = trace(graph)
-    files: list[ExportedFile] = []
-    refused: list[RefusedFile] = []
     if formats.torch:
-        files.append(checker.write(made / "model.pt2", partial(save_program, program), info))
+        checker.write(made / "model.pt2", partial(save_program, program), info)
     if not formats.onnx and not formats.openvino:
-        return files, refused
+        return
     models = {"": make_onnx(graph, program)}
     if formats.int8:
         calibration = _calibration(session)
         if isinstance(calibration, str):
             endings = {".onnx": formats.onnx, ".xml": formats.openvino}
-            refused += [
+            checker.refused += [
                 RefusedFile(file=f"model-int8{ending}", why=calibration)
                 for ending, asked in endings.items()
                 if asked
@@ -164,11 +162,7 @@ def _write_all(
             save_onnx(model, source, known.model_dump(mode="json"))
             writers[f"model{ending}.xml"] = partial(save_openvino, source)
         for name, writer in writers.items():
-            try:
-                files.append(checker.write(made / name, writer, known))
-            except RefusedError as error:
-                refused.append(RefusedFile(file=name, why=str(error), parity=error.parity))
-    return files, refused
+            checker.write(made / name, writer, known)
 
 
 def _calibration(session: Session | None) -> Any:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from eosin.errors import MissingExtraError, UserError
+from eosin.errors import UserError, needing
 from eosin.models.classifier import Classifier
 from eosin.models.compact import CompactNetwork
 
@@ -72,10 +72,8 @@ def slim(
         raise UserError(f"--keep {keep:g}: a share between 0 and 1")
     if by not in IMPORTANCES:
         raise UserError(f"--by {by}: choose {' or '.join(IMPORTANCES)}")
-    try:
+    with needing("prune", "pruning"):
         import torch_pruning
-    except ImportError:
-        raise MissingExtraError("prune", "pruning") from None
     cut = copy.deepcopy(model).cpu().float().to(memory_format=torch.contiguous_format).eval()
     for parameter in cut.parameters():
         parameter.requires_grad_(True)

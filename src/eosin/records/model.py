@@ -43,10 +43,11 @@ class Scope(Record):
 
 
 class Diagnosis(Record):
-    """Something wrong that training noticed about itself; dead: continuing is pointless."""
+    """Something wrong that training noticed about itself."""
 
     name: str = ""
     sentence: str
+    #: Whether continuing is pointless.
     dead: bool = False
 
 

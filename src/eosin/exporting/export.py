@@ -27,7 +27,7 @@ from eosin.folders import check_target, whole_folder
 from eosin.inference.scope import some
 from eosin.inference.torch_predictor import TorchPredictor, load_run
 from eosin.records.export import ExportFacts, FileFacts, RefusedFile
-from eosin.records.shared import shared_model, shared_model_json, shared_text
+from eosin.records.shared import shared_model, shared_text
 from eosin.runs import RunFolder
 from eosin.splitting.seen import SEEN, Seen, case_names
 from eosin.training.session import Session, reopen
@@ -96,12 +96,12 @@ def export(
         key = predictor.facts.store_digest
         seen = Seen.of_run(run) if (run / SEEN).exists() else Seen.of_cases({})
         shared = seen.for_others(key)
-        names = case_names(run)
+        public = shared_model(predictor.facts, case_names(run))
         info = FileFacts(
             run=run.path.resolve().name,
             classes=predictor.classes,
             patch_size=predictor.patch_size,
-            facts=shared_model_json(predictor.facts, names),
+            facts=public.to_json() | {"fitted": public.fitted and public.fitted.to_json()},
             weights_digest=predictor.facts.weights_digest,
             seen_cases=shared.cases_by_part(),
             seen_key=key,
@@ -118,7 +118,7 @@ def export(
             **{name: getattr(info, name) for name in _OF_THE_RUN},
         )
         RunFolder(made).write_json(RESULT, result.model_dump(mode="json"))
-        RunFolder(made).write_text(CARD, export_card(result, shared_model(predictor.facts, names)))
+        RunFolder(made).write_text(CARD, export_card(result, public))
     return result
 
 

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
-from eosin.data.store import MADE_UP, PatchStore
+from eosin.data.store import MADE_UP
 from eosin.evaluation.summary import evaluate
 from eosin.inference.fitting import Fit, Judged, case_groups, judge
 from eosin.inference.predictor import Predictor
@@ -93,8 +92,15 @@ def measure(
         evaluation["scope"] = probe_scope(
             predictor, store, rows, reading.distances, scope_limit, groups=groups, seed=seed
         )
-    evaluation["suspects"] = suspect_section(
-        store, np.concatenate(list(subject.parts.values())), np.concatenate(list(answers.values()))
+    asked = np.concatenate(list(subject.parts.values()))
+    probabilities = np.concatenate(list(answers.values()))
+    evaluation["suspects"] = find_suspects(
+        Scored(store.labels[asked], probabilities, store.cases[asked])
+    ).as_dict(
+        store.classes,
+        patch=asked,
+        case=store.cases[asked],
+        source=store.index["source"].gather(asked).to_numpy(),
     )
     evaluation["published"] = published_section(subject, evaluation)
     tables = [
@@ -156,16 +162,3 @@ def trust_sections(
             fitted.point, achieved[fitted.default], curve, part=part
         )
     return sections
-
-
-def suspect_section(
-    store: PatchStore, rows: npt.NDArray[np.int64], probabilities: npt.ArrayLike
-) -> dict[str, Any]:
-    """The "suspects" part: patches of rows that were not trained on, int64 [n]; float [n, K]."""
-    scored = Scored(store.labels[rows], np.asarray(probabilities, np.float64), store.cases[rows])
-    return find_suspects(scored).as_dict(
-        store.classes,
-        patch=rows,
-        case=store.cases[rows],
-        source=store.index["source"].gather(rows).to_numpy(),
-    )

@@ -26,7 +26,8 @@ from eosin.runs import RunFolder
 from eosin.training import diagnose
 from eosin.training.batches import Batches, balanced_weights, input_scaling, take
 from eosin.training.checkpoint import Position, load_checkpoint, save_checkpoint
-from eosin.training.compiled import epochs_of
+from eosin.training.compiled import DeviceEpoch, compile_loss, compiling
+from eosin.training.epoch import PlainEpoch
 from eosin.training.facts import facts_of
 from eosin.training.finetuning import Finetuning
 from eosin.training.machine import Machine, choose_machine
@@ -117,9 +118,11 @@ class Trainer:
             team=self.team,
         )
         soft = None if self.soft is None else self.soft.to(device)
-        self.epochs = epochs_of(
-            self.step, self.batches, rate=self._rate, average=self.average, soft=soft
-        )
+        if self.team.count == 1 and compiling(recipe, self.machine):
+            compile_loss(self.step)
+        # The fastest way to take steps here.
+        kind = DeviceEpoch if on_device else PlainEpoch
+        self.epochs = kind(self.step, self.batches, self._rate, self.average, soft)
         #: Patches at once in validation.
         self.val_batch = LargestBatch(BATCH, lambda s: self.reporter.warned(f"validation: {s}"))
         self._watch = LossWatch(device, together=self.team.count > 1)

@@ -172,15 +172,11 @@ def check_output(folder: Path) -> None:
         raise UserError(f"{folder} is a file; choose a folder with -o FOLDER")
     kind = kind_of(folder)
     if (folder / "recipe.toml").exists() or kind == "run":
-        raise UserError(
-            f"{folder} is a run folder, and its own evaluation would be lost; choose another "
-            "folder with -o FOLDER"
-        )
-    if any((folder / name).exists() for name in ("export.json", "model.onnx", "model.xml")):
-        raise UserError(
-            f"{folder} contains an exported model; choose another folder with -o FOLDER"
-        )
-    if kind not in ("", "evaluation"):
-        raise UserError(
-            f"{folder} contains {KINDS[kind].name}; choose another folder with -o FOLDER"
-        )
+        problem = "is a run folder, and its own evaluation would be lost"
+    elif any((folder / name).exists() for name in ("export.json", "model.onnx", "model.xml")):
+        problem = "contains an exported model"
+    elif kind not in ("", "evaluation"):
+        problem = f"contains {KINDS[kind].name}"
+    else:
+        return
+    raise UserError(f"{folder} {problem}; choose another folder with -o FOLDER")

@@ -29,7 +29,8 @@ import os
 import platform
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -175,19 +176,22 @@ def recorded_places(record: Mapping[str, Any], folder: Path) -> list[Path]:
     return list(dict.fromkeys(places))
 
 
+def installed(packages: Iterable[str]) -> dict[str, str]:
+    """Name -> version of those packages that are installed; none of them is loaded."""
+    versions = {}
+    for name in packages:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return versions
+
+
 def environment() -> dict[str, Any]:
     """Versions and machine, for reproducing a run; loads no library."""
-    packages = {}
-    for name in _PACKAGES:
-        try:
-            packages[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            packages[name] = "not installed"
     return {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "eosin": __version__,
         "python": platform.python_version(),
-        "packages": packages,
+        "packages": dict.fromkeys(_PACKAGES, "not installed") | installed(_PACKAGES),
         "machine": {
             "system": f"{platform.system()} {platform.release()}",
             "processor": processor()[0] or platform.processor() or platform.machine(),

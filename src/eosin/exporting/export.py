@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 import shutil
@@ -28,7 +27,7 @@ from eosin.inference.scope import some
 from eosin.inference.torch_predictor import TorchPredictor, load_run
 from eosin.records.export import ExportFacts, FileFacts, RefusedFile
 from eosin.records.shared import shared_model, shared_text
-from eosin.runs import RunFolder
+from eosin.runs import RunFolder, installed
 from eosin.splitting.seen import SEEN, Seen, case_names
 from eosin.training.session import Session, reopen
 
@@ -105,7 +104,11 @@ def export(
             weights_digest=predictor.facts.weights_digest,
             seen_cases=shared.cases_by_part(),
             seen_key=key,
-            exported_with=_versions(),
+            exported_with={
+                "eosin": __version__,
+                "python": platform.python_version(),
+                **installed(_PACKAGES),
+            },
         )
         _write_all(made, formats or Formats(), predictor, checker, info, session)
         shutil.rmtree(work)
@@ -186,13 +189,3 @@ def _reopened(run: RunFolder, store: str | None) -> tuple[Session | None, str]:
             "the files are tried on made-up patches, as those of the run cannot be read "
             f"({error}); name its store with --store"
         )
-
-
-def _versions() -> dict[str, str]:
-    versions = {"eosin": __version__, "python": platform.python_version()}
-    for name in _PACKAGES:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions

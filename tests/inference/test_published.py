@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from eosin.data.published import published_cases
 from eosin.inference.records import published_section
+from eosin.inference.subject import Subject
 from eosin.splitting.seen import Seen
 from eosin.trust.literature import UNSEEN
 
@@ -21,7 +23,9 @@ LISTED = {
 
 def reason(cases: list[str], seen: Seen) -> str:
     store: Any = SimpleNamespace(cases=np.array(cases), made_up=False)
-    found = published_section(UNSEEN, store, np.arange(len(cases)), {"part": "all"}, seen=seen)
+    rows = np.arange(len(cases))
+    subject = Subject(store, {"all": rows}, Path("out"), Path("run"), UNSEEN, seen=seen)
+    found = published_section(subject, {})
     assert not found["comparable"]
     return str(found["reason"])
 

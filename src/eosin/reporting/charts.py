@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,38 +22,10 @@ from eosin.reporting.words import count, in_words, known, number, patches_of, pe
 
 T = TypeVar("T", Calibration, DecisionCurve, Referral)
 
-MEANINGS = {
-    "roc": "A threshold turns probabilities into answers. A low one finds every positive patch and "
-    "raises many false alarms, a high one the reverse; the curve is all of these choices. The "
-    "further it bends into the upper left corner, the better. The area under it, AUROC, is the "
-    "chance that a positive patch drawn blindly has a higher probability than a negative one: 0.5 "
-    "is guessing (the dashed line), 1 is perfect order. It does not depend on how many patches "
-    "are positive, and tells nothing about whether the probabilities themselves are right.",
-    "precision-recall": "Of all positive patches, how many are found (recall, to the right), and "
-    "of all patches that are called positive, how many are (precision, upward). The dashed line is "
-    "what guessing reaches: the share of positives. The area, average precision, changes with that "
-    "share; compare it only between data with the same share.",
-    "probabilities": "How the model's probabilities are spread, apart for the two true classes. A "
-    "good model puts them at opposite ends; what is on the wrong side of the threshold is an "
-    "error. The scale upward is logarithmic, so a tail that looks high may hold few patches.",
-    "reliability": "Patches are put into groups by their probability, and each group's probability "
-    "is compared with the share that truly is positive. On the diagonal a probability means what "
-    "it says: of the patches with 0.8, eight in ten are positive. Below it the model is too "
-    "sure of positive, above it too unsure. Calibration changes the probabilities, not their "
-    "order, so AUROC stays as it is.",
-    "decision-curve": "Whether it is worth acting on the model at all. The axis is the probability "
-    "from which one would act, which states how many needless actions one positive is worth. The "
-    "net benefit counts what is found minus what is done in vain at that exchange rate. The model "
-    "is useful where it is above both acting on every patch and acting on none (zero). After "
-    "Vickers and Elkin, 2006.",
-    "risk-coverage": "If the model answers only where it is surest and hands the rest to a person, "
-    "how often is it wrong? To the right it answers everything, to the left only the clearest. "
-    "A useful measure of certainty makes the curve fall steadily to the left.",
-    "training": "Loss is what training makes smaller. Training and validation falling together is "
-    "learning; validation rising while training falls is learning by heart. The training loss is "
-    "measured with random changes of the patches and, here and there, softened labels, so it can "
-    "be above the validation loss.",
-}
+#: What a figure means, by its name.
+MEANINGS: dict[str, str] = tomllib.loads(
+    resources.files("eosin.reporting").joinpath("meanings.toml").read_text("utf-8")
+)
 
 
 @dataclass(frozen=True)

@@ -218,29 +218,6 @@ class Card:
     empty: bool = False
 
 
-def plain_card(
-    title: str,
-    paragraphs: Sequence[str] = (),
-    columns: Sequence[str] = (),
-    rows: Sequence[Sequence[str]] = (),
-    points: Sequence[str] = (),
-    lines: Sequence[str] = (),
-) -> Card:
-    """A card of paragraphs, a table, a list and lines to copy, those of them that there are.
-
-    >>> [block.kind for block in plain_card("a", ["text"], points=["one", "two"]).blocks]
-    ['text', 'list']
-    """
-    blocks: list[Block] = [Text(text) for text in paragraphs if text]
-    if rows:
-        blocks.append(Table("", columns, rows, frozenset(range(len(columns)))))
-    if points:
-        blocks.append(List(points))
-    if lines:
-        blocks.append(Code("", lines))
-    return Card("", title, "", blocks)
-
-
 def notes(*texts: str) -> list[Block]:
     """Quiet paragraphs, those that are not empty.
 

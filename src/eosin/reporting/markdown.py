@@ -28,13 +28,13 @@ def as_markdown(title: str, cards: Sequence[Card]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def rendered(template: str, **values: Any) -> str:
-    """A page from a template of this room: its own words are Markdown, what is put in is escaped.
+def rendered(template: str, *, room: str = "reporting", **values: Any) -> str:
+    """A page from a template of a room: its own words are Markdown, what is put in is escaped.
 
-    The filters are the words of the room, and ``table``, ``code`` and ``para`` of this file.
+    The filters are the words of ``words.py``, and ``table``, ``code`` and ``para`` of this file.
     """
     environment = Environment(
-        loader=PackageLoader("eosin", "reporting"), undefined=StrictUndefined, trim_blocks=True,
+        loader=PackageLoader("eosin", room), undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
         finalize=lambda v: escaped(v) if isinstance(v, str) and not isinstance(v, Markup) else v,
     )  # fmt: skip

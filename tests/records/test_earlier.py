@@ -13,6 +13,7 @@ from eosin.data.store import PatchStore
 from eosin.inference.predictor import load
 from eosin.models.classifier import load_classifier, save_fitted
 from eosin.records.model import ModelFacts
+from eosin.records.points import POINTS
 from eosin.records.weights import weights_digest
 from eosin.runs import RunFolder
 from eosin.splitting.seen import Seen
@@ -43,6 +44,8 @@ def test_it_answers_and_decides_as_then(name: str) -> None:
     band = facts.decision().point.band
     assert band is not None
     assert band.note.startswith("it needs at least 10 cases")
+    labels = [point.label.partition(" (")[0] for point in facts.points.values()]
+    assert labels == list(POINTS.values())
     assert facts.temperature == pytest.approx(0.25475672)
     assert [mark.kind for mark in facts.marks] == ["made_up"]
 

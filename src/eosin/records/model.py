@@ -238,9 +238,9 @@ def _earlier_fitted(model: dict[str, Any]) -> dict[str, Any] | None:
     for name, point in saved.items():
         new = EARLIER_NAMES.get(name, name)
         # That version has the name of the rule where this one has its words.
-        rule = str(point.get("rule", ""))
+        rule, bracket, numbers = str(point.get("rule", "")).partition(" (")
         points[new] = OperatingPoint(
-            new, float(point["value"]), POINTS.get(EARLIER_NAMES.get(rule, rule), rule),
+            new, float(point["value"]), POINTS.get(EARLIER_NAMES.get(rule, rule), rule) + bracket + numbers,
             str(point.get("chosen_on", "validation")), str(point.get("note", "")),
         )  # fmt: skip
     chosen = next(iter(points), DEFAULT_POINT)

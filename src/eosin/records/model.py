@@ -239,8 +239,9 @@ def _earlier_fitted(model: dict[str, Any]) -> dict[str, Any] | None:
         new = EARLIER_NAMES.get(name, name)
         # That version has the name of the rule where this one has its words.
         rule, bracket, numbers = str(point.get("rule", "")).partition(" (")
+        rule = POINTS.get(EARLIER_NAMES.get(rule, rule), rule)
         points[new] = OperatingPoint(
-            new, float(point["value"]), POINTS.get(EARLIER_NAMES.get(rule, rule), rule) + bracket + numbers,
+            new, float(point["value"]), rule + bracket + numbers,
             str(point.get("chosen_on", "validation")), str(point.get("note", "")),
         )  # fmt: skip
     chosen = next(iter(points), DEFAULT_POINT)

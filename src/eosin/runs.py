@@ -21,7 +21,6 @@ Any run can be reproduced from its folder and the store. `eosin.kinds` lists all
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import importlib.metadata
 import json

@@ -30,6 +30,7 @@ import platform
 import shlex
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -177,7 +178,7 @@ def installed(packages: Iterable[str]) -> dict[str, str]:
     """Name -> version of those packages that are installed; none of them is loaded."""
     versions = {}
     for name in packages:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        with suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
     return versions
 

@@ -10,30 +10,37 @@ from __future__ import annotations
 import contextlib
 import fnmatch
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from eosin.data import arrays, manifest
-from eosin.data.archives import MAX_BYTES, Files, FolderFiles, ZipFiles
+from eosin.data.archives import MAX_BYTES, Files
 from eosin.data.arrays import ArrayPlan
-from eosin.data.decode import is_image_name
 from eosin.data.layouts import (
     LAYOUTS,
     Entry,
     Layout,
-    check_class_names,
     detect_layout,
     find_layout,
     magnification,
     natural_key,
     plainly,
 )
+from eosin.data.levels import parse_levels
+from eosin.data.members import has_image_suffix, is_image_name
+from eosin.data.names import CasePattern, one_spelling
+from eosin.data.nested import open_files
+from eosin.data.trees import TreeLayout
 from eosin.errors import ImageError, SourceError
 
 #: A member of this name marks patches as synthetic.
 MADE_UP = "MADE_UP.txt"
+
+#: A class of so many patches that is spelled as another one is asked about.
+_MANY_PATCHES = 20
 
 
 @dataclass
@@ -54,6 +61,8 @@ class Plan:
     excluded: int = 0
     made_up: bool = False
     notes: list[str] = field(default_factory=list)
+    #: How levels and cases were read, where the layout alone does not tell.
+    reading: dict[str, Any] | None = None
 
     def __len__(self) -> int:
         return len(self.members)
@@ -68,39 +77,48 @@ def open_source(
     *,
     layout: str | None = None,
     include: Sequence[str] = (),
+    levels: str | None = None,
+    case_pattern: str | None = None,
     scratch: Path | None = None,
     max_bytes: int = MAX_BYTES,
 ) -> Plan | ArrayPlan:
     """List the patches at a path.
 
     source: a zip, folder, CSV, npz, IDX or HDF5 file. layout: a name of ``LAYOUTS``, or None to
-    detect it. include: glob patterns of member paths or file names to keep. scratch: a folder for
-    the one temporary file that a gzipped HDF5 file needs. max_bytes: the most bytes of a member.
+    detect it. include: glob patterns of member paths or file names to keep. levels: what each level
+    of folders is, such as "part/label/case" (``eosin.data.levels``), or None to find that.
+    case_pattern: a regular expression with one group, the case, that is searched in file names
+    (``CasePattern``). scratch: a folder for the temporary files that a gzipped HDF5 file and a
+    packed zip inside of a zip need. max_bytes: the most bytes of a member.
 
     Raises SourceError for a source that is missing, unknown or damaged, or has no patches.
     """
     chosen = None if layout is None else find_layout(layout)
+    cases = None if case_pattern is None else CasePattern(case_pattern)
+    if levels is not None:
+        parse_levels(levels)
+        if chosen is not None and chosen.name != "folders":
+            raise SourceError(f"--levels is for folders; layout {chosen.name} has its own levels")
+        chosen = LAYOUTS["folders"]
     if not source.exists():
         raise SourceError(f"{source}: no such file or folder")
     if (source / "store.json").is_file():
         raise SourceError(f"{source} is already a packed store; pack makes one from images")
-    kind = _kind(source) if chosen is None else ("" if chosen.parse else chosen.name)
+    kind = _kind(source) if chosen is None else chosen.name
     if kind in ("idx", "medmnist", "pcam"):
-        if include:
-            raise SourceError(f"--include filters image files; layout {kind} has arrays")
+        for option, used in (("--include", include), ("--case-pattern", cases)):
+            if used:
+                raise SourceError(f"{option} is for image files; layout {kind} has arrays")
         return arrays.open_arrays(source, LAYOUTS[kind], scratch=scratch)
     if kind == "manifest":
         if source.is_dir():
             raise SourceError(f"{source} is a folder; use the CSV file of the manifest itself")
-        return _from_manifest(source, include, max_bytes)
-    files: Files
-    if source.is_dir():
-        files = FolderFiles(source, max_bytes=max_bytes)
-    else:
+        return _from_manifest(source, include, cases, max_bytes)
+    if not source.is_dir():
         _check_zip(source)
-        files = ZipFiles(source, max_bytes=max_bytes)
+    files = open_files(source, max_bytes=max_bytes, scratch=scratch)
     try:
-        return _from_paths(source, files, chosen, include)
+        return _from_paths(source, files, chosen, include, levels, cases)
     except BaseException:
         files.close()
         raise
@@ -135,7 +153,9 @@ def _check_zip(source: Path) -> None:
     )
 
 
-def _from_manifest(source: Path, include: Sequence[str], max_bytes: int) -> Plan:
+def _from_manifest(
+    source: Path, include: Sequence[str], cases: CasePattern | None, max_bytes: int
+) -> Plan:
     listed = manifest.read_manifest(source, max_bytes=max_bytes)
     keep = _filter(include)
     chosen = [i for i, name in enumerate(listed.files.names) if keep(name)]
@@ -144,7 +164,7 @@ def _from_manifest(source: Path, include: Sequence[str], max_bytes: int) -> Plan
         raise SourceError(
             f"{source} lists no images" + (" that --include keeps" if include else "")
         )
-    plan = _plan(LAYOUTS["manifest"], listed.files, entries)
+    plan = _plan(LAYOUTS["manifest"], listed.files, entries, cases)
     plan.rejects += listed.rejects
     plan.excluded = len(listed.entries) - len(chosen)
     return plan
@@ -158,15 +178,26 @@ def _filter(include: Sequence[str]) -> Any:
     return lambda name: bool(fits(name) or fits(name.rpartition("/")[2]))
 
 
-def _from_paths(source: Path, files: Files, chosen: Layout | None, include: Sequence[str]) -> Plan:
+def _from_paths(
+    source: Path,
+    files: Files,
+    chosen: Layout | None,
+    include: Sequence[str],
+    levels: str | None,
+    cases: CasePattern | None,
+) -> Plan:
     ignored = excluded = 0
     made_up = False
     rejects = []
+    hidden: Counter[str] = Counter()
     candidates: list[tuple[str, str, int]] = []
     keep = _filter(include)
     for i, name in enumerate(files.names):
         if not is_image_name(name):
-            made_up = made_up or name.rpartition("/")[2] == MADE_UP
+            file = name.rpartition("/")[2]
+            made_up = made_up or file == MADE_UP
+            if has_image_suffix(name) and not file.startswith("._"):
+                hidden[name.rpartition("/")[0]] += 1
             ignored += 1
         elif not keep(name):
             excluded += 1
@@ -180,41 +211,66 @@ def _from_paths(source: Path, files: Files, chosen: Layout | None, include: Sequ
             rejects.append((name, reason))
         else:
             ignored += 1
+    notes = list(files.notes)
+    if hidden:
+        notes.append(
+            f"left out: {hidden.total():,} hidden images or thumbnails "
+            f"(in {plainly(', '.join(sorted(hidden)[:3]))})"
+        )
     if not candidates and not rejects:
         hint = f"{excluded} left out by --include" if excluded else f"{ignored} other files"
         raise SourceError(f"{source} contains no images (suffixes .png, .jpg, .tif, ...; {hint})")
     candidates.sort()
-    layout = chosen or detect_layout([name for _, name, _ in candidates])
-    if layout is None or layout.parse is None:
-        shown = candidates[0][1] if candidates else rejects[0][0]
-        raise SourceError(
-            f"no known layout explains the paths of {source} (such as {plainly(shown)}); put the "
-            "images into one folder a class, or use a CSV manifest with path,label"
-        )
+    layout = chosen or detect_layout([name for _, name, _ in candidates]) or LAYOUTS["folders"]
+    tree: TreeLayout | None = None
     parse = layout.parse
+    if parse is None:
+        names = [name for _, name, _ in candidates if not _is_unsafe(name)]
+        tree = _tree(source, names or [name for name, _ in rejects], levels, cases)
+        parse = tree.parse
+        notes += tree.notes
     entries: list[tuple[str, int, Entry]] = []
     for _, name, i in candidates:
         try:
             if _is_unsafe(name):
                 raise ImageError("unsafe name: an absolute path or one with ..")
+            if tree is not None and name in tree.left_out:
+                ignored += 1
+                continue
             entry = parse(name)
             if entry is None:
-                raise ImageError(f"unknown name: it does not follow layout {layout.name}")
+                rule = tree.levels if tree else f"layout {layout.name}"
+                raise ImageError(f"unknown name: it does not follow {rule}")
         except ImageError as error:
             rejects.append((name, str(error)))
         else:
             entries.append((name, i, entry))
-    plan = _plan(layout, files, entries)
+    plan = _plan(layout, files, entries, cases, sure=levels is not None)
     plan.rejects += rejects
     plan.ignored, plan.excluded, plan.made_up = ignored, excluded, made_up
-    names = plan.columns["source"] if layout.name == "breakhis" else ()
-    values = sorted({magnification(name) for name in names}, key=natural_key)
-    if len(values) > 1:
-        shown = ", ".join(f"{value}x" for value in values)
-        plan.notes.append(
-            f"magnifications {shown} are mixed; keep one with --include '*-{values[0]}-*'"
-        )
+    plan.notes = notes + plan.notes
+    if tree is None:
+        plan.notes += _archive_notes(layout, plan.columns)
+    else:
+        pattern = plan.reading or {"case_pattern": None, "text": ""}
+        more = pattern["text"].replace(f"{layout.name}:", ",")
+        plan.reading = {**pattern, "levels": tree.levels, "text": tree.text + more}
     return plan
+
+
+def _tree(
+    source: Path, names: list[str], levels: str | None, cases: CasePattern | None
+) -> TreeLayout:
+    if not any("/" in name for name in names):
+        shown = names[0] if names else "../.."
+        raise SourceError(
+            f"no known layout explains the paths of {source} (such as {plainly(shown)}); put the "
+            "images into one folder a class, or list them in a CSV with path,label,case"
+        )
+    try:
+        return TreeLayout(names, levels=levels, cases=cases)
+    except SourceError as error:
+        raise SourceError(f"{source}: {error}") from None
 
 
 def _is_unsafe(name: str) -> bool:
@@ -226,12 +282,28 @@ def _is_unsafe(name: str) -> bool:
     )
 
 
-def _plan(layout: Layout, files: Files, entries: list[tuple[str, int, Entry]]) -> Plan:
-    labels = {entry.label for _, _, entry in entries}
+def _plan(
+    layout: Layout,
+    files: Files,
+    entries: list[tuple[str, int, Entry]],
+    cases: CasePattern | None = None,
+    *,
+    sure: bool = False,
+) -> Plan:
+    """sure: spellings of one class are one without asking."""
+    rejects: list[tuple[str, str]] = []
+    if cases is not None:
+        entries = _with_cases(entries, cases, rejects)
+    notes: list[str] = []
     if layout.classes is None:
-        classes = sorted(labels, key=natural_key)
-        if layout.name == "folders":
-            check_class_names(classes)
+        labels = _spellings("class", Counter(entry.label for _, _, entry in entries), notes, sure)
+        named = _spellings("case", Counter(entry.case for _, _, entry in entries), notes, True)
+        if notes:
+            entries = [
+                (name, i, entry._replace(label=labels[entry.label], case=named[entry.case]))
+                for name, i, entry in entries
+            ]
+        classes = sorted(set(labels.values()), key=natural_key)
     else:
         classes = list(layout.classes)
     if len(classes) > 32_767:
@@ -242,15 +314,108 @@ def _plan(layout: Layout, files: Files, entries: list[tuple[str, int, Entry]]) -
     for name, values in zip(Entry._fields[1:], by_field[1:], strict=True):
         columns[name] = list(values)
     columns["source"] = _printable([name for name, _, _ in entries])
-    plan = Plan(layout, files, classes, columns, [i for _, i, _ in entries])
-    first: dict[tuple[str, str], int] = {}
+    plan = Plan(layout, files, classes, columns, [i for _, i, _ in entries], rejects=rejects)
+    plan.notes = notes
+    first: dict[tuple[str, ...], int] = {}
     if layout.name != "manifest":
         for k, (name, _, entry) in enumerate(entries):
             if entry.case:
-                original = first.setdefault((entry.case, name[name.rfind("/") + 1 :]), k)
+                # A copy in another part or with another label is no second copy but a leak.
+                key = (
+                    entry.case,
+                    entry.label,
+                    entry.part,
+                    entry.slide,
+                    name[name.rfind("/") + 1 :],
+                )
+                original = first.setdefault(key, k)
                 if original != k:
                     plan.twins[k] = original
+    if cases is not None:
+        count = len(set(columns["case"]))
+        text = f"{count:,} case{'s' * (count != 1)} by --case-pattern"
+        plan.reading = {
+            "levels": None,
+            "case_pattern": cases.text,
+            "text": f"{layout.name}: {text}",
+        }
+        if len(entries) > 20 and 2 * count > len(entries):
+            plan.notes.append(
+                f"{text} for {len(entries):,} images: if it takes more than the case, patches of "
+                "one case come into several parts of a split"
+            )
     return plan
+
+
+def _with_cases(
+    entries: list[tuple[str, int, Entry]], cases: CasePattern, rejects: list[tuple[str, str]]
+) -> list[tuple[str, int, Entry]]:
+    """The entries with cases by a pattern; those it does not fit are rejects."""
+    kept = []
+    for name, i, entry in entries:
+        try:
+            kept.append((name, i, entry._replace(case=cases.case_of(name))))
+        except ImageError as error:
+            rejects.append((name, str(error)))
+    return kept
+
+
+def _spellings(what: str, counts: Counter[str], notes: list[str], sure: bool) -> dict[str, str]:
+    """Each name -> its one spelling, with a note; SourceError where both may be meant."""
+    spelled = one_spelling(counts)
+    groups: dict[str, list[str]] = {}
+    for name, one in spelled.items():
+        groups.setdefault(one, []).append(name)
+    merged = [
+        sorted(names, key=lambda name: -counts[name])
+        for one, names in groups.items()
+        if names != [one]
+    ]
+    for names in merged[:5]:
+        shown = " and ".join(f"{plainly(repr(name), 60)} ({counts[name]:,})" for name in names)
+        if not sure and len(names) > 1 and counts[names[1]] >= _MANY_PATCHES:
+            raise SourceError(
+                f"the classes {shown} differ in spelling alone and have many patches each; give "
+                "them one name, or take them as one with --levels (such as --levels label)"
+            )
+        notes.append(f"{shown} are one {what}, {plainly(spelled[names[0]], 60)}")
+    if len(merged) > 5:
+        notes.append(
+            f"{len(merged) - 5} further names of a {what} in several spellings are one each"
+        )
+    return spelled
+
+
+def _archive_notes(layout: Layout, columns: dict[str, list[Any]]) -> list[str]:
+    """What is known of an archive and of no single file; parts are kept if there are two."""
+    notes = []
+    if len(set(columns["part"])) == 1:
+        columns["part"] = [""] * len(columns["part"])
+    names = columns["source"]
+    if layout.name == "nct-crc":
+        plain = [name for name in names if "NONORM" not in name.upper() and "CRC-VAL" not in name]
+        if 0 < len(plain) < sum("CRC-VAL" not in name for name in names):
+            raise SourceError(
+                "NCT-CRC-HE-100K and its NONORM twin have the same patches in other colors; keep "
+                "one with --include, such as --include '*NONORM*' --include '*CRC-VAL*'"
+            )
+    if layout.name == "breakhis":
+        values = sorted({magnification(name) for name in names}, key=natural_key)
+        if len(values) > 1:
+            shown = ", ".join(f"{value}x" for value in values)
+            notes.append(
+                f"magnifications {shown} are mixed; keep one with --include '*-{values[0]}-*'"
+            )
+        slides: dict[str, set[str]] = {}
+        for case, slide in zip(columns["case"], columns["slide"], strict=True):
+            slides.setdefault(case, set()).add(slide)
+        several = [", ".join(sorted(each)) for each in slides.values() if len(each) > 1]
+        if several:
+            notes.append(
+                f"letters behind one number are one case: {'; '.join(several[:3])}"
+                f"{'; ...' * (len(several) > 3)} ({len(several)} cases)"
+            )
+    return notes
 
 
 def _printable(names: list[str]) -> list[str]:

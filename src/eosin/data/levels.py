@@ -1,0 +1,367 @@
+"""What each level of a tree of folders stands for: part, label, case, slide, or nothing.
+
+Levels are told apart by what they hold. A few names that repeat under many others are labels, many
+that do not are cases; train and test are parts; images, tiles and 40X divide nothing. Where two
+readings fit, none is taken: the message shows them with their counts.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+from eosin.data.layouts import Entry, natural_key, plainly
+from eosin.data.likeness import (
+    MOST_CLASSES,
+    Likeness,
+    is_mask,
+    kind_of_level,
+    likeness,
+    part_of,
+    stray_names,
+)
+from eosin.data.names import folded, patient
+from eosin.errors import SourceError
+
+ROLES = ("part", "label", "case", "slide", "subtype", "*")
+
+#: Several classes of fewer patches than this are asked about.
+HANDFUL = 10
+
+#: A reading is taken where its evidence is above that of all others by so much.
+_MARGIN = 1.5
+
+#: Path of a folder -> the names of its levels, or the number of its images.
+Rows = Mapping[str, tuple[str, ...]]
+Counts = Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One way to read the folders: a role for each level below those that all images share."""
+
+    roles: tuple[str, ...]
+    #: Patches by class and by part, and the number of cases.
+    classes: Mapping[str, int]
+    parts: Mapping[str, int]
+    cases: int
+    #: Patches that no class has.
+    without_label: int
+    evidence: float = 0.0
+
+    @property
+    def levels(self) -> str:
+        """As ``--levels`` takes it."""
+        return "/".join(self.roles)
+
+    def words(self) -> str:
+        """Its counts in words."""
+        names = sorted(self.classes, key=natural_key)
+        shown = ", ".join(f"{plainly(name, 24)} {self.classes[name]:,}" for name in names[:4])
+        text = f"{_counted(len(names), 'class', 'classes')} ({shown}{', ...' * (len(names) > 4)})"
+        if "case" in self.roles:
+            text += f", {_counted(self.cases, 'case', 'cases')}"
+        order = sorted(self.parts, key=lambda part: ("train val test".find(part), part))
+        return text + "".join(f", {part} {self.parts[part]:,}" for part in order)
+
+
+@dataclass
+class Tree:
+    """The folders of a source by the reading that was taken."""
+
+    reading: Reading
+    #: What each folder says of its images.
+    entries: dict[str, Entry]
+    #: Folders whose images are left out, with the reason.
+    left_out: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def read_tree(folders: Counts, *, levels: str | None = None) -> Tree:
+    """The one reading of a tree that fits.
+
+    folders: path of a folder, with forward slashes and "" for the top -> number of its images.
+    levels: the roles to use, such as "part/label/case", or None to find them.
+    Raises SourceError where several readings fit or none does, with the readings and their counts.
+
+    >>> tree = read_tree({f"{label}/P{k}": 9 for label in ("benign", "tumor") for k in range(5)})
+    >>> tree.reading.levels, tree.entries["tumor/P3"].case
+    ('label/case', 'P3')
+    """
+    roles = None if levels is None else parse_levels(levels)
+    rows = {folder: _names_of(folder) for folder in folders}
+    masks = {folder for folder, row in rows.items() if any(map(is_mask, row))}
+    if len(masks) == len(rows):
+        masks = set()
+    rows = {folder: row for folder, row in rows.items() if folder not in masks}
+    counts = {folder: folders[folder] for folder in rows}
+    shared = _shared(rows, counts)
+    if roles is not None:
+        depths: Counter[int] = Counter()
+        for folder, row in rows.items():
+            depths[len(row)] += counts[folder]
+        shared = max(0, min(shared, depths.most_common(1)[0][0] - len(roles)))
+    rows = {folder: row[shared:] for folder, row in rows.items()}
+    if roles is None:
+        reading, notes = _find(rows, counts)
+    else:
+        reading, notes = _count(roles, rows, counts), []
+        if 2 * reading.without_label > sum(counts.values()):
+            raise SourceError(
+                f"--levels {levels}: {reading.without_label:,} images are below fewer levels than "
+                "that; name each level of folders from the top, without those that all images share"
+            )
+    tree = Tree(reading, {}, dict.fromkeys(masks, "in folders of masks"), notes)
+    for folder, row in rows.items():
+        entry = _entry(reading.roles, row)
+        if entry is not None:
+            tree.entries[folder] = entry
+        elif row and "part" in reading.roles and part_of(row[0]) and kind_of_level(row):
+            tree.left_out[folder] = f"in {row[0]} and without a label"
+    reasons: Counter[str] = Counter()
+    for folder, why in tree.left_out.items():
+        reasons[why] += folders[folder]
+    tree.notes += [f"left out: {_counted(n, 'image', 'images')} {w}" for w, n in reasons.items()]
+    return tree
+
+
+def parse_levels(text: str) -> tuple[str, ...]:
+    """The roles of ``--levels``; raises SourceError for what is none.
+
+    >>> parse_levels("part/label/case")
+    ('part', 'label', 'case')
+    """
+    roles = tuple(role.strip().lower() for role in text.strip().strip("/").split("/"))
+    named = [role for role in roles if role != "*"]
+    if not set(roles) <= set(ROLES) or "label" not in named or len(set(named)) < len(named):
+        raise SourceError(
+            f"--levels {plainly(text)!r} is no list of levels: name each level of folders from the "
+            "top as label (once), part, case, slide, subtype, or * for one that does not matter, "
+            "such as part/label/case"
+        )
+    return roles
+
+
+def _names_of(folder: str) -> tuple[str, ...]:
+    """The names of a folder's levels; a zip in the source is a folder."""
+    names = folder.split("/") if folder else []
+    return tuple(name[:-4] if name[-4:].lower() == ".zip" else name for name in names)
+
+
+def _shared(rows: Rows, counts: Counts) -> int:
+    """How many levels from the top all images share, but for a few that lie beside them."""
+    shared, most = 0, 0.8 * sum(counts.values())
+    while True:
+        names = {folded(row[shared]) for row in rows.values() if len(row) > shared}
+        deeper = sum(counts[folder] for folder, row in rows.items() if len(row) > shared + 1)
+        if len(names) != 1 or deeper < most or kind_of_level(names) == "part":
+            return shared
+        if likeness(frozenset(names)).case >= 2:  # one case alone
+            return shared
+        shared += 1
+
+
+def _entry(roles: Sequence[str], row: Sequence[str]) -> Entry | None:
+    values = {role: name for role, name in zip(roles, row, strict=False) if role != "*"}
+    if not values.get("label"):
+        return None
+    case, slide, part = (values.get(role, "") for role in ("case", "slide", "part"))
+    if known := patient(case):
+        case, slide = known.case, slide or case
+    part = part_of(part) or part
+    return Entry(values["label"], case, part=part, slide=slide, subtype=values.get("subtype", ""))
+
+
+def _count(roles: Sequence[str], rows: Rows, counts: Counts, evidence: float = 0.0) -> Reading:
+    classes: Counter[str] = Counter()
+    parts: Counter[str] = Counter()
+    cases: set[str] = set()
+    spelled: dict[str, str] = {}
+    without = 0
+    for folder, row in rows.items():
+        entry = _entry(roles, row)
+        if entry is None:
+            without += counts[folder]
+            continue
+        classes[spelled.setdefault(folded(entry.label), entry.label)] += counts[folder]
+        if entry.part:
+            parts[entry.part] += counts[folder]
+        if entry.case:
+            cases.add(folded(entry.case))
+    used = max(k for k, role in enumerate(roles) if role != "*") + 1
+    return Reading(tuple(roles[:used]), classes, parts, len(cases), without, evidence)
+
+
+def _find(rows: Rows, counts: Counts) -> tuple[Reading, list[str]]:
+    """The reading that fits, and notes; SourceError with all readings where it is not one."""
+    levels = [Counter[str]() for _ in range(max(map(len, rows.values()), default=0))]
+    for folder, row in rows.items():
+        for level, name in zip(levels, row, strict=False):
+            level[folded(name)] += counts[folder]
+    kinds = [kind_of_level(level) for level in levels]
+    if "fold" in kinds and "part" in kinds:
+        fold = levels[kinds.index("fold")]
+        raise SourceError(
+            f"the folders are {len(fold)} folds, each with parts of its own, so an image may be in "
+            f"several of them; pack one: --include '*{plainly(min(fold))}/*'"
+        )
+    like = {
+        k: likeness(frozenset(level))
+        for k, level in enumerate(levels)
+        # One name divides nothing, unless it is that of a case.
+        if not kinds[k] and (len(level) > 1 or likeness(frozenset(level)).case >= 2)
+    }
+    if max((each.label for each in like.values()), default=-1) < 1:
+        # The only class there is.
+        single = [k for k, kind in enumerate(kinds) if not kind and k not in like]
+        named = [k for k in single if likeness(frozenset(levels[k])).label >= 2]
+        for k in (named or (single if not like else []))[-1:]:
+            like[k] = likeness(frozenset(levels[k]))
+    readings = sorted(
+        _readings(like, kinds, rows, counts), key=lambda r: (-r.evidence, len(r.classes))
+    )
+    if not readings:
+        first = plainly(max(counts, key=lambda folder: counts[folder])) or "no folder"
+        raise SourceError(
+            f"no level of the folders ({first}) has the names of labels; put the images into one "
+            "folder a class, or list them in a CSV with path,label,case"
+        )
+    best = readings[0]
+    label = best.roles.index("label")
+    strays = stray_names(levels[label]) if 1 < len(levels[label]) <= MOST_CLASSES else []
+    if strays:
+        _ask(f"{_list(strays)} on the level of labels may be no label", readings)
+    if len(readings) > 1 and best.evidence - readings[1].evidence < _MARGIN:
+        _ask("the folders can be read in several ways", readings)
+    _check(best, like, readings)
+    notes = list(_notes(best, levels, kinds))
+    if "case" in best.roles and label < (case := best.roles.index("case")):
+        _, cases, pairs = _sizes(rows, label, case)
+        if pairs > cases:
+            notes.append("a case name that is below several labels is taken for one case")
+    return best, notes
+
+
+def _readings(
+    like: Mapping[int, Likeness], kinds: Sequence[str], rows: Rows, counts: Counts
+) -> Iterator[Reading]:
+    """For each level that may have the labels, the levels that may have the cases."""
+    total = sum(counts.values())
+    for label in [k for k in like if like[k].label >= 0] or like:
+        sizes = {case: _sizes(rows, label, case) for case in like if case != label}
+        cases = [_case_level(like, sizes)]
+        if cases == [None]:
+            # Words that may be names of cases, if they are more than the labels.
+            cases += [k for k, size in sizes.items() if like[k].case >= 0 and size[1] > size[0]]
+        for case in cases:
+            roles = ["part" if kind == "part" else "*" for kind in kinds]
+            roles[label] = "label"
+            evidence = 2 * like[label].label
+            if case is not None:
+                roles[case] = "case"
+                evidence += like[case].case + _structure(*sizes[case], above=label < case)
+            for k in sizes:
+                if roles[k] == "*" and case is not None and k > case and like[k].case >= 1:
+                    if "slide" not in roles:
+                        roles[k] = "slide"
+                elif (
+                    roles[k] == "*" and k > label and like[k].label >= 2 and "subtype" not in roles
+                ):
+                    roles[k] = "subtype"
+            reading = _count(roles, rows, counts)
+            missing = 4 * reading.without_label / max(1, total)
+            yield _count(roles, rows, counts, evidence - missing)
+
+
+def _case_level(
+    like: Mapping[int, Likeness], sizes: Mapping[int, tuple[int, int, int]]
+) -> int | None:
+    """The level of cases: that of patients by its words, or the top one of more names than labels.
+
+    A level above is the safer one: what it keeps together is never on both sides of a split.
+    """
+    numbered = [k for k in sizes if like[k].case >= 1]
+    if patients := [k for k in numbered if like[k].case >= 2]:
+        return patients[0]
+    for k in numbered:
+        labels, cases, _ = sizes[k]
+        if cases > labels:
+            return k
+    return numbered[-1] if numbered else None
+
+
+def _sizes(rows: Rows, label: int, case: int) -> tuple[int, int, int]:
+    """Numbers of labels, cases, and pairs of both that occur."""
+    deepest = max(label, case)
+    pairs = {(folded(r[label]), folded(r[case])) for r in rows.values() if len(r) > deepest}
+    return len({pair[0] for pair in pairs}), len({pair[1] for pair in pairs}), len(pairs)
+
+
+def _structure(labels: int, cases: int, pairs: int, *, above: bool) -> float:
+    """Evidence from how often names repeat: few labels, many cases."""
+    if cases <= labels:
+        return -1
+    many = cases >= 3 * labels
+    # Below each label the same few names: these may as well be the labels, of a few groups.
+    return 0.5 + 0.5 * many - 1.5 * (above and not many and pairs == labels * cases)
+
+
+def _check(reading: Reading, like: Mapping[int, Likeness], readings: Sequence[Reading]) -> None:
+    """Ask where the only reading is a doubtful one."""
+    label = like[reading.roles.index("label")]
+    names = sorted(reading.classes, key=natural_key)
+    sizes = sorted(reading.classes.values())
+    if label.label < 1:
+        what = "case numbers" if all(name.isdigit() for name in names) else "cases"
+        number = f"{len(names)} folders" if len(names) > 1 else "folder"
+        _ask(f"the {number} {_list(names)} look like {what}, not classes", readings)
+    case = reading.roles.index("case") if "case" in reading.roles else -1
+    if (
+        label.case >= 1
+        and label.label < 2
+        and case > 0
+        and like[case].case < 2
+        and like[case].label >= 0
+        and reading.roles.index("label") < case
+    ):
+        _ask(f"the folders {_list(names)} may be classes or cases", readings)
+    if len(names) > MOST_CLASSES:
+        _ask(f"the folders give {len(names)} classes ({_list(names)})", readings)
+    if label.label < 2 and len(names) > 3 and sizes[len(sizes) // 2] < HANDFUL:
+        _ask(f"the folders give {len(names)} classes of a handful of images each", readings)
+
+
+def _notes(
+    reading: Reading, levels: Sequence[Mapping[str, int]], kinds: Sequence[str]
+) -> Iterator[str]:
+    for k, (level, kind) in enumerate(zip(levels, kinds, strict=True)):
+        names = sorted(level, key=natural_key)
+        if kind == "fold":
+            yield f"the folds {_list(names)} are not kept; eosin split makes folds by case"
+        elif kind == "magnification" and len(names) > 1:
+            yield (
+                f"magnifications {_list(names)} are mixed; keep one with "
+                f"--include '*/{plainly(names[0]).upper()}/*'"
+            )
+        elif not kind and len(names) > 1 and (*reading.roles, *"*" * len(levels))[k] == "*":
+            yield f"the level of {_list(names)} is not kept"
+    if len(reading.classes) == 1:
+        yield f"there is one class only, {_list(list(reading.classes))}: a model needs two"
+
+
+def _ask(why: str, readings: Sequence[Reading]) -> NoReturn:
+    choices = "".join(f"--levels '{r.levels}': {r.words()}; " for r in readings[:4])
+    raise SourceError(
+        f"{why}, so nothing was packed; choose what the levels are, * for one that does not matter: "
+        f"{choices}or list the images in a CSV with path,label,case"
+    )
+
+
+def _list(names: Sequence[str]) -> str:
+    return ", ".join(plainly(name, 24) for name in names[:3]) + ", ..." * (len(names) > 3)
+
+
+def _counted(number: int, one: str, many: str) -> str:
+    return f"{number:,} {one if number == 1 else many}"

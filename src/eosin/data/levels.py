@@ -8,7 +8,7 @@ readings fit, none is taken: the message shows them with their counts.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn
 
@@ -32,10 +32,13 @@ HANDFUL = 10
 
 #: A reading is taken where its evidence is above that of all others by so much.
 _MARGIN = 1.5
+_MOST_LEVELS = 12
 
 #: Path of a folder -> the names of its levels, or the number of its images.
 Rows = Mapping[str, tuple[str, ...]]
 Counts = Mapping[str, int]
+#: Names of the levels, however they are spelled -> number of images.
+Keys = Mapping[tuple[str, ...], int]
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,7 @@ def read_tree(folders: Counts, *, levels: str | None = None) -> Tree:
     ('label/case', 'P3')
     """
     roles = None if levels is None else parse_levels(levels)
-    rows = {folder: _names_of(folder) for folder in folders}
+    rows = {folder: _names_of(folder)[: 4 * _MOST_LEVELS] for folder in folders}
     masks = {folder for folder, row in rows.items() if any(map(is_mask, row))}
     if len(masks) == len(rows):
         masks = set()
@@ -114,12 +117,22 @@ def read_tree(folders: Counts, *, levels: str | None = None) -> Tree:
                 "that; name each level of folders from the top, without those that all images share"
             )
     tree = Tree(reading, {}, dict.fromkeys(masks, "in folders of masks"), notes)
+    read = _reader(reading.roles)
     for folder, row in rows.items():
-        entry = _entry(reading.roles, row)
+        entry = read(row)
         if entry is not None:
             tree.entries[folder] = entry
         elif row and "part" in reading.roles and part_of(row[0]) and kind_of_level(row):
             tree.left_out[folder] = f"in {row[0]} and without a label"
+    if "part" in reading.roles:
+        level = reading.roles.index("part")
+        others = {
+            row[level] for row in rows.values() if len(row) > level and not part_of(row[level])
+        }
+        if others:
+            tree.notes.append(
+                f"{_list(sorted(others))} on the level of parts is none: its images have no part"
+            )
     reasons: Counter[str] = Counter()
     for folder, why in tree.left_out.items():
         reasons[why] += folders[folder]
@@ -163,15 +176,30 @@ def _shared(rows: Rows, counts: Counts) -> int:
         shared += 1
 
 
-def _entry(roles: Sequence[str], row: Sequence[str]) -> Entry | None:
-    values = {role: name for role, name in zip(roles, row, strict=False) if role != "*"}
-    if not values.get("label"):
-        return None
-    case, slide, part = (values.get(role, "") for role in ("case", "slide", "part"))
-    if known := patient(case):
-        case, slide = known.case, slide or case
-    part = part_of(part) or part
-    return Entry(values["label"], case, part=part, slide=slide, subtype=values.get("subtype", ""))
+def _reader(roles: Sequence[str]) -> Callable[[Sequence[str]], Entry | None]:
+    """What the names of a path's levels mean by these roles; None where it has no label."""
+    label, case, slide, part, subtype = (
+        roles.index(role) if role in roles else _MOST_LEVELS
+        for role in ("label", "case", "slide", "part", "subtype")
+    )
+
+    def read(row: Sequence[str]) -> Entry | None:
+        depth = len(row)
+        if depth <= label or not row[label]:
+            return None
+        of_case = row[case] if case < depth else ""
+        of_slide = row[slide] if slide < depth else ""
+        if known := patient(of_case):
+            of_case, of_slide = known.case, of_slide or of_case
+        return Entry(
+            row[label],
+            of_case,
+            part=part_of(row[part]) if part < depth else "",
+            slide=of_slide,
+            subtype=row[subtype] if subtype < depth else "",
+        )
+
+    return read
 
 
 def _count(roles: Sequence[str], rows: Rows, counts: Counts, evidence: float = 0.0) -> Reading:
@@ -180,8 +208,9 @@ def _count(roles: Sequence[str], rows: Rows, counts: Counts, evidence: float = 0
     cases: set[str] = set()
     spelled: dict[str, str] = {}
     without = 0
+    read = _reader(roles)
     for folder, row in rows.items():
-        entry = _entry(roles, row)
+        entry = read(row)
         if entry is None:
             without += counts[folder]
             continue
@@ -196,10 +225,18 @@ def _count(roles: Sequence[str], rows: Rows, counts: Counts, evidence: float = 0
 
 def _find(rows: Rows, counts: Counts) -> tuple[Reading, list[str]]:
     """The reading that fits, and notes; SourceError with all readings where it is not one."""
-    levels = [Counter[str]() for _ in range(max(map(len, rows.values()), default=0))]
+    keys: Counter[tuple[str, ...]] = Counter()
     for folder, row in rows.items():
-        for level, name in zip(levels, row, strict=False):
-            level[folded(name)] += counts[folder]
+        keys[tuple(map(folded, row))] += counts[folder]
+    levels = [Counter[str]() for _ in range(max(map(len, keys), default=0))]
+    for names, count in keys.items():
+        for level, name in zip(levels, names, strict=False):
+            level[name] += count
+    if len(levels) > _MOST_LEVELS:
+        raise SourceError(
+            f"the folders are {len(levels)} levels deep, and {_MOST_LEVELS} are read; put the images "
+            "below a folder of their class, or list them in a CSV with path,label,case"
+        )
     kinds = [kind_of_level(level) for level in levels]
     if "fold" in kinds and "part" in kinds:
         fold = levels[kinds.index("fold")]
@@ -219,9 +256,8 @@ def _find(rows: Rows, counts: Counts) -> tuple[Reading, list[str]]:
         named = [k for k in single if likeness(frozenset(levels[k])).label >= 2]
         for k in (named or (single if not like else []))[-1:]:
             like[k] = likeness(frozenset(levels[k]))
-    readings = sorted(
-        _readings(like, kinds, rows, counts), key=lambda r: (-r.evidence, len(r.classes))
-    )
+    options = sorted(_options(like, kinds, keys), key=lambda option: -option[1])
+    readings = [_count(roles, rows, counts, evidence) for roles, evidence in options[:4]]
     if not readings:
         first = plainly(max(counts, key=lambda folder: counts[folder])) or "no folder"
         raise SourceError(
@@ -238,27 +274,28 @@ def _find(rows: Rows, counts: Counts) -> tuple[Reading, list[str]]:
     _check(best, like, readings)
     notes = list(_notes(best, levels, kinds))
     if "case" in best.roles and label < (case := best.roles.index("case")):
-        _, cases, pairs = _sizes(rows, label, case)
+        _, cases, pairs = _sizes(keys, label, case)
         if pairs > cases:
             notes.append("a case name that is below several labels is taken for one case")
     return best, notes
 
 
-def _readings(
-    like: Mapping[int, Likeness], kinds: Sequence[str], rows: Rows, counts: Counts
-) -> Iterator[Reading]:
-    """For each level that may have the labels, the levels that may have the cases."""
-    total = sum(counts.values())
+def _options(
+    like: Mapping[int, Likeness], kinds: Sequence[str], keys: Keys
+) -> Iterator[tuple[list[str], float]]:
+    """For each level that may have the labels, those that may have the cases; with the evidence."""
+    total = sum(keys.values())
     for label in [k for k in like if like[k].label >= 0] or like:
-        sizes = {case: _sizes(rows, label, case) for case in like if case != label}
+        sizes = {case: _sizes(keys, label, case) for case in like if case != label}
         cases = [_case_level(like, sizes)]
         if cases == [None]:
             # Words that may be names of cases, if they are more than the labels.
             cases += [k for k, size in sizes.items() if like[k].case >= 0 and size[1] > size[0]]
+        missing = sum(count for row, count in keys.items() if len(row) <= label)
         for case in cases:
             roles = ["part" if kind == "part" else "*" for kind in kinds]
             roles[label] = "label"
-            evidence = 2 * like[label].label
+            evidence = 2 * like[label].label - 4 * missing / max(1, total)
             if case is not None:
                 roles[case] = "case"
                 evidence += like[case].case + _structure(*sizes[case], above=label < case)
@@ -270,9 +307,7 @@ def _readings(
                     roles[k] == "*" and k > label and like[k].label >= 2 and "subtype" not in roles
                 ):
                     roles[k] = "subtype"
-            reading = _count(roles, rows, counts)
-            missing = 4 * reading.without_label / max(1, total)
-            yield _count(roles, rows, counts, evidence - missing)
+            yield roles, evidence
 
 
 def _case_level(
@@ -292,10 +327,10 @@ def _case_level(
     return numbered[-1] if numbered else None
 
 
-def _sizes(rows: Rows, label: int, case: int) -> tuple[int, int, int]:
+def _sizes(keys: Keys, label: int, case: int) -> tuple[int, int, int]:
     """Numbers of labels, cases, and pairs of both that occur."""
     deepest = max(label, case)
-    pairs = {(folded(r[label]), folded(r[case])) for r in rows.values() if len(r) > deepest}
+    pairs = {(row[label], row[case]) for row in keys if len(row) > deepest}
     return len({pair[0] for pair in pairs}), len({pair[1] for pair in pairs}), len(pairs)
 
 
@@ -352,10 +387,10 @@ def _notes(
 
 
 def _ask(why: str, readings: Sequence[Reading]) -> NoReturn:
-    choices = "".join(f"--levels '{r.levels}': {r.words()}; " for r in readings[:4])
+    choices = "".join(f"--levels '{r.levels}': {r.words()}; " for r in readings)
     raise SourceError(
-        f"{why}, so nothing was packed; choose what the levels are, * for one that does not matter: "
-        f"{choices}or list the images in a CSV with path,label,case"
+        f"{why}, so nothing was packed; choose what the levels are, with * for one that does not "
+        f"matter: {choices}or list the images in a CSV with path,label,case"
     )
 
 

@@ -54,6 +54,7 @@ _LABEL_STEMS = _words(
 )
 _CASE_STEMS = _words("case cases donor id p pat patient patients pt subj subject")
 _SLIDE_STEMS = _words("biopsy block core s sample slide specimen spot wsi")
+_MASK_HINT = re.compile("mask|annot|segm|truth|gt|overlay|heatm", re.I)
 _FOLD = re.compile(r"(?:k?[-_ ]?fold|cv)[-_ ]?\d+", re.I)
 _MAGNIFICATION = re.compile(r"\d+(?:\.\d+)?[-_ ]?x|x\d+", re.I)
 _DIGITS = re.compile(r"\d+")
@@ -67,7 +68,7 @@ class Likeness(NamedTuple):
     case: float
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=1 << 18)
 def words_of(name: str) -> tuple[str, ...]:
     """Words and numbers of a name, in lower case.
 
@@ -94,9 +95,11 @@ def is_mask(name: str) -> bool:
     >>> is_mask("train_masks"), is_mask("masked_tumor")
     (True, False)
     """
+    if not _MASK_HINT.search(name):
+        return False
     words = set(words_of(name))
     others = {word for word in words - _MASKS if not word.isdigit()}
-    return bool(words & _MASKS) and others <= _HOLDERS | PARTS.keys()
+    return not words.isdisjoint(_MASKS) and others <= _HOLDERS | PARTS.keys()
 
 
 def kind_of_level(names: Collection[str]) -> str:
@@ -107,6 +110,7 @@ def kind_of_level(names: Collection[str]) -> str:
     >>> kind_of_level(["train_tumor", "test_tumor", "train_fat", "test_fat"])
     ''
     """
+    names = _sample(names)
     parts = [name for name in names if part_of(name)]
     if parts and 2 * len(parts) >= len(names):
         others = {
@@ -137,13 +141,12 @@ def likeness(names: frozenset[str]) -> Likeness:
     >>> likeness(frozenset({"benign", "malignant"})), likeness(frozenset({"P01", "P02"}))
     (Likeness(label=2, case=-1), Likeness(label=-2, case=2))
     """
-    return Likeness(*_likeness(names))
+    return Likeness(*_likeness(frozenset(_sample(names)), len(names) <= MOST_CLASSES))
 
 
 @lru_cache(maxsize=256)
-def _likeness(names: frozenset[str]) -> tuple[float, float]:
+def _likeness(names: frozenset[str], few: bool) -> tuple[float, float]:
     count = len(names)
-    few = count <= MOST_CLASSES
     stems = [{word for word in words_of(name) if not word.isdigit()} for name in names]
     most = 0.8 * count
     numbered = sum(_DIGITS.search(name) is not None for name in names) >= most
@@ -166,6 +169,11 @@ def _likeness(names: frozenset[str]) -> tuple[float, float]:
     if numbered or not few:
         return (0, 1) if few else (-1, 1)
     return 1, 0
+
+
+def _sample(names: Collection[str]) -> Collection[str]:
+    """Some 1,000 of many names."""
+    return names if len(names) < 2000 else sorted(names)[:: len(names) // 1000]
 
 
 def _numbers(values: list[int]) -> tuple[float, float]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from eosin.data.layouts import natural_key, plainly
@@ -33,34 +35,36 @@ class NameForm(NamedTuple):
     sure: bool = True
 
 
-_NUMBER = r"-?\d+(?:[.,]\d+)?"
+_NUMBER = r"(-?\d{1,12}(?:[.,]\d{1,12})?)"
 #: QuPath's region of a tile: [d=4,x=800,y=0,w=200,h=200]; d, z and t where not 1, 0 and 0.
-_QUPATH = re.compile(rf"(.*?)\s*\[((?:[a-z]={_NUMBER},)*[a-z]={_NUMBER})\][^\[\]/]*")
-_REGION = re.compile(rf"([a-z])=({_NUMBER})")
+_REGION = re.compile(
+    rf"\[(?:d={_NUMBER},)?x={_NUMBER},y={_NUMBER}(?:,[a-z]={_NUMBER}){{0,9}}\][^\[\]/]*"
+)
 _SLIDE_FILE = re.compile(
     r"(?:\.ome)?\.(?:svs|ndpi|mrxs|scn|bif|vsi|qptiff|czi|tiff?|dcm|zarr)$", re.I
 )
 
-#: Identifiers that archives give to patients: (pattern, archive); group 1 is the patient.
-_PATIENTS = tuple(
-    (re.compile(rf"(?<![A-Za-z0-9]){pattern}(?![A-Za-z0-9])", re.I), archive)
-    for pattern, archive in (
-        (r"(TCGA-[A-Z0-9]{2}-[A-Z0-9]{4})(?:-[A-Z0-9]+)*", "TCGA barcodes"),
-        (r"(C3[LN]-\d{5})(?:-\d+)*", "CPTAC identifiers"),
-        (r"(GTEX-[A-Z0-9]{4,5})(?:-\d+)*", "GTEx identifiers"),
-        (r"(patient_\d{3})_node_\d", "CAMELYON17 names"),
-        (r"(BRACS_\d+)", "BRACS names"),
-        (r"(CRC-Prim-HE-\d+)(?:_\d+)?", "Kather 2016 names"),
-    )
-)
+#: Identifiers that archives give to patients (the group) and their slides (all of it).
+_PATIENTS = {
+    "TCGA barcodes": r"(TCGA-[A-Z0-9]{2}-[A-Z0-9]{4})(?:-[A-Z0-9]+)*",
+    "CPTAC identifiers": r"(C3[LN]-\d{5})(?:-\d+)*",
+    "GTEx identifiers": r"(GTEX-[A-Z0-9]{4,5})(?:-\d+)*",
+    "CAMELYON17 names": r"(patient_\d{3})_node_\d",
+    "BRACS names": r"(BRACS_\d+)",
+    "Kather 2016 names": r"(CRC-Prim-HE-\d+)(?:_\d+)?",
+}
+_PATIENT = re.compile(rf"(?<![A-Z0-9])(?:{'|'.join(_PATIENTS.values())})(?![A-Z0-9])", re.I)
 _WORDS = "patient|pat|case|subject|subj|slide|wsi|specimen|donor|biopsy|pt"
 _NUMBERED = re.compile(
-    rf"(?<![A-Za-z0-9])((?:{_WORDS})[-_ ]?\d+|^[ps]\d+)(?![A-Za-z0-9]).*\d.*\.\w+", re.I
+    rf"(?<![A-Za-z0-9])((?:{_WORDS})[-_ ]?\d+|^[ps]\d+)(?![A-Za-z0-9])[^\d]*\d", re.I
 )
-_PLACED = re.compile(r"(.*[^\W_].*?)[-_ ]+x[-_= ]?\d+[-_, ]+y[-_= ]?\d+[^\d/]*\.\w+", re.I)
+#: What is behind the name of a slide: a position, or a number alone.
+_PLACE = re.compile(r"[-_ ]x[-_= ]?\d+[-_, ]+y[-_= ]?\d+\D{0,40}\.\w+$", re.I)
+_COUNT = re.compile(r"([-_ ])\(?\d{1,9}\)?\.\w+$")
 #: Names before a position that are no case.
-_PLAIN = re.compile(r"(?:patch|tile|img|image|crop|roi|region)e?s?[-_ ]?", re.I)
-_STEM = re.compile(r"(.*?[^\W_].*?)[-_ ]+\(?\d+\)?\.\w+")
+_PLAIN = re.compile(r"(?:patch|tile|img|image|crop|roi|region)e?s?", re.I)
+#: A longer name is not looked at.
+_LONGEST = 300
 
 
 def qupath(name: str) -> NameFacts | None:
@@ -71,38 +75,54 @@ def qupath(name: str) -> NameFacts | None:
     >>> qupath("slide_3.png") is None
     True
     """
-    match = _QUPATH.fullmatch(name)
+    at = name.rfind("[")
+    match = _REGION.fullmatch(name, at) if at >= 0 else None
     if match is None:
         return None
-    region = {key: float(value.replace(",", ".")) for key, value in _REGION.findall(match[2])}
-    if not {"x", "y"} <= region.keys():
-        return None
-    slide = _SLIDE_FILE.sub("", match[1].strip())
-    x, y = region["x"], region["y"]
-    if max(abs(x), abs(y)) >= 1 << 31:
-        raise ImageError(f"impossible position: {match[2][:40]}")
+    down, x, y, *_ = match.groups()
+    case, slide = _slide(name[:at])
+    return NameFacts(case, slide, _position(x), _position(y), _number(down) if down else None)
+
+
+def _number(text: str) -> float:
+    return float(text.replace(",", "."))
+
+
+def _position(text: str) -> int:
+    value = int(text if text.isdigit() else _number(text))
+    if abs(value) >= 1 << 31:
+        raise ImageError(f"impossible position: {text}")
+    return value
+
+
+@lru_cache(maxsize=4096)
+def _slide(before: str) -> tuple[str, str]:
+    """Case and slide of the name that QuPath has before a region."""
+    slide = _SLIDE_FILE.sub("", before.strip())
     known = patient(slide)
-    return NameFacts(known.case if known else slide, slide, int(x), int(y), region.get("d"))
+    return known.case if known else slide, slide
 
 
+@lru_cache(maxsize=65_536)
 def patient(name: str) -> NameFacts | None:
     """The patient of a name with an identifier that a known archive gave, or None.
 
     >>> patient("blk-AAAF-TCGA-AZ-6601-01Z-00-DX1.png")
     NameFacts(case='TCGA-AZ-6601', slide='TCGA-AZ-6601-01Z-00-DX1', x=None, y=None, downsample=None)
     """
-    for pattern, _ in _PATIENTS:
-        if match := pattern.search(name):
-            return NameFacts(match[1], match[0])
-    return None
+    match = _PATIENT.search(name)
+    return NameFacts(next(filter(None, match.groups())), match[0]) if match else None
 
 
-def archive_of(names: Sequence[str]) -> str:
-    """Which archive's identifiers most of the names have, in words, or ""."""
-    for pattern, archive in _PATIENTS:
-        if sum(pattern.search(name) is not None for name in names) > len(names) / 2:
-            return archive
-    return ""
+def _archives(names: Sequence[str]) -> str:
+    """The archive whose identifiers the names have, in words."""
+    counts = Counter(
+        about
+        for name in names
+        for about, pattern in _PATIENTS.items()
+        if re.search(pattern, name, re.I)
+    )
+    return counts.most_common(1)[0][0] if counts else ""
 
 
 def _numbered(name: str) -> NameFacts | None:
@@ -111,8 +131,9 @@ def _numbered(name: str) -> NameFacts | None:
 
 
 def _placed(name: str) -> NameFacts | None:
-    match = _PLACED.match(name)
-    return NameFacts(match[1]) if match and not _PLAIN.fullmatch(match[1]) else None
+    match = _PLACE.search(name)
+    before = name[: match.start()].strip("-_ ") if match else ""
+    return NameFacts(before) if before and not _PLAIN.fullmatch(before) else None
 
 
 FORMS = (
@@ -132,19 +153,19 @@ def form_of(paths: Sequence[str]) -> NameForm | None:
     True
     """
     sample = [path[path.rfind("/") + 1 :] for path in paths[:: max(1, len(paths) // 2000)]]
+    sample = [name for name in sample if len(name) < _LONGEST]
     for form in FORMS:
         cases: Counter[str] = Counter()
         for name in sample:
-            try:
+            facts = None
+            with contextlib.suppress(ImageError):
                 facts = form.read(name)
-            except ImageError:
-                facts = NameFacts("")
             if facts is not None:
                 cases[facts.case] += 1
         if cases.total() < max(1, 0.9 * len(sample)):
             continue
         if form.sure or (len(cases) > 1 and 2 * len(cases) <= len(sample)):
-            return form if form.about else form._replace(about=archive_of(sample))
+            return form if form.about else form._replace(about=_archives(sample))
     return None
 
 
@@ -158,9 +179,10 @@ def suggestion(paths: Sequence[str], labels: Sequence[str]) -> str:
     marks: Counter[str] = Counter()
     for path in paths[:: max(1, len(paths) // 5000)]:
         name = path[path.rfind("/") + 1 :]
-        if match := _STEM.fullmatch(name):
-            counts[match[1]] += 1
-            marks[name[match.end(1)]] += 1
+        match = _COUNT.search(name) if len(name) < _LONGEST else None
+        if match and name[: match.start()].strip("-_ "):
+            counts[name[: match.start()]] += 1
+            marks[match[1]] += 1
     known = {label.casefold() for label in labels}
     if not 2 <= len(counts) <= counts.total() / 2 or {n.casefold() for n in counts} <= known:
         return ""
@@ -217,13 +239,14 @@ def one_spelling(counts: Mapping[str, int]) -> dict[str, str]:
     return {name: chosen[folded(name)] for name in counts}
 
 
+@lru_cache(maxsize=1 << 18)
 def folded(name: str) -> str:
     """A name without what people do not mean: case of letters, outer spaces, composition.
 
     >>> folded(" Tumor") == folded("tumor"), folded("e\\u0301") == folded("\\u00e9")
     (True, True)
     """
-    return name if name.isdigit() else " ".join(_composed(name).split()).casefold()
+    return " ".join(_composed(name).split()).casefold()
 
 
 def _composed(name: str) -> str:

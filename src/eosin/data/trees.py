@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 
 from eosin.data.layouts import Entry, plainly
 from eosin.data.levels import read_tree
-from eosin.data.names import CasePattern, NameForm, form_of, qupath, suggestion
+from eosin.data.names import CasePattern, NameFacts, NameForm, form_of, qupath, suggestion
+from eosin.errors import ImageError
 
 #: A picture that belongs to a patch: patch_mask.png, or QuPath's "slide [x=..]-labelled.png".
 _MASK_FILE = re.compile(
@@ -44,23 +45,28 @@ class TreeLayout:
             self.notes.append(f"left out: {len(self.left_out):,} masks ({plainly(masks[0])}, ...)")
         self.left_out.update(path for path in named if _folder(path) in tree.left_out)
         labeled = [path for path in named if _folder(path) in tree.entries]
-        self._form: NameForm | None = form_of(labeled)
+        self._facts: dict[str, NameFacts | ImageError | None] = {}
+        form = form_of(labeled)
         self._from_folders = "case" in tree.reading.roles
-        if self._from_folders and self._form is not None and self._form.read is not qupath:
-            self._form = None
+        if self._from_folders and form is not None and form.read is not qupath:
+            form = None
         self.levels = tree.reading.levels
         self.text = f"{self.levels}: {tree.reading.words()}"
-        if self._form is not None:
-            self.text += self._from_names(labeled, cases)
+        if form is not None:
+            self.text += self._from_names(form, labeled, cases)
         elif cases is None and not self._from_folders:
             hint = suggestion(labeled, list(tree.reading.classes))
             self.notes += [hint] if hint else []
 
-    def _from_names(self, labeled: Sequence[str], cases: CasePattern | None) -> str:
+    def _from_names(self, form: NameForm, labeled: Sequence[str], cases: CasePattern | None) -> str:
         """What the file names add, in words."""
-        form = self._form
-        facts = [form.read(_file(path)) for path in labeled] if form else []
-        scales = sorted({f.downsample for f in facts if f is not None and f.downsample is not None})
+        for path in labeled:
+            try:
+                self._facts[path] = form.read(_file(path))
+            except ImageError as error:
+                self._facts[path] = error
+        facts = [fact for fact in self._facts.values() if isinstance(fact, NameFacts)]
+        scales = sorted({fact.downsample for fact in facts if fact.downsample is not None})
         if scales:
             shown = ", ".join(f"{scale:g}" for scale in scales[:4])
             self.notes.append(
@@ -69,19 +75,21 @@ class TreeLayout:
             )
         if self._from_folders or cases is not None:
             return ", with x and y from QuPath tile names"
-        missing = sum(fact is None for fact in facts)
+        missing = len(labeled) - len(facts)
         if missing:
             self.notes.append(f"{missing:,} file names do not give their case as the others do")
-        count = len({fact.case for fact in facts if fact is not None})
-        return f", {count:,} case{'' if count == 1 else 's'} from {form.about if form else ''}"
+        count = len({fact.case for fact in facts})
+        return f", {count:,} case{'' if count == 1 else 's'} from {form.about}"
 
     def parse(self, path: str) -> Entry | None:
-        """What a path means; None where it is not below a folder of a label."""
-        entry = self._entries.get(_folder(path))
-        if entry is None or self._form is None:
-            return entry
-        facts = self._form.read(_file(path))
-        if facts is None:
+        """What one of the paths means; None where it is not below a folder of a label.
+
+        Raises ImageError where its name has an impossible position.
+        """
+        entry, facts = self._entries.get(_folder(path)), self._facts.get(path)
+        if isinstance(facts, ImageError):
+            raise facts
+        if entry is None or facts is None:
             return entry
         slide = entry.slide or facts.slide
         return Entry(entry.label, entry.case or facts.case, facts.x, facts.y, entry.part, slide,

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
 from eosin.data.layouts import Entry, natural_key, plainly
 from eosin.data.likeness import (
     MOST_CLASSES,
     Likeness,
-    is_mask,
     kind_of_level,
     likeness,
     part_of,
     stray_names,
+    why_left_out,
 )
 from eosin.data.names import folded, patient
 from eosin.errors import SourceError
@@ -95,10 +95,12 @@ def read_tree(folders: Counts, *, levels: str | None = None) -> Tree:
     """
     roles = None if levels is None else parse_levels(levels)
     rows = {folder: _names_of(folder)[: 4 * _MOST_LEVELS] for folder in folders}
-    masks = {folder for folder, row in rows.items() if any(map(is_mask, row))}
-    if len(masks) == len(rows):
-        masks = set()
-    rows = {folder: row for folder, row in rows.items() if folder not in masks}
+    left_out = {
+        folder: why for folder, row in rows.items() for why in map(why_left_out, row) if why
+    }
+    if len(left_out) == len(rows):
+        left_out = {}
+    rows = {folder: row for folder, row in rows.items() if folder not in left_out}
     counts = {folder: folders[folder] for folder in rows}
     shared = _shared(rows, counts)
     if roles is not None:
@@ -116,7 +118,7 @@ def read_tree(folders: Counts, *, levels: str | None = None) -> Tree:
                 f"--levels {levels}: {reading.without_label:,} images are below fewer levels than "
                 "that; name each level of folders from the top, without those that all images share"
             )
-    tree = Tree(reading, {}, dict.fromkeys(masks, "in folders of masks"), notes)
+    tree = Tree(reading, {}, left_out, notes)
     read = _reader(reading.roles)
     for folder, row in rows.items():
         entry = read(row)
@@ -219,8 +221,12 @@ def _count(roles: Sequence[str], rows: Rows, counts: Counts, evidence: float = 0
             parts[entry.part] += counts[folder]
         if entry.case:
             cases.add(folded(entry.case))
-    used = max(k for k, role in enumerate(roles) if role != "*") + 1
-    return Reading(tuple(roles[:used]), classes, parts, len(cases), without, evidence)
+    return Reading(_trimmed(roles), classes, parts, len(cases), without, evidence)
+
+
+def _trimmed(roles: Sequence[str]) -> tuple[str, ...]:
+    """The roles without those at the end that do not matter."""
+    return tuple(roles[: max(k for k, role in enumerate(roles) if role != "*") + 1])
 
 
 def _find(rows: Rows, counts: Counts) -> tuple[Reading, list[str]]:
@@ -234,7 +240,7 @@ def _find(rows: Rows, counts: Counts) -> tuple[Reading, list[str]]:
             level[name] += count
     if len(levels) > _MOST_LEVELS:
         raise SourceError(
-            f"the folders are {len(levels)} levels deep, and {_MOST_LEVELS} are read; put the images "
+            f"the folders are {len(levels)} levels deep, and {_MOST_LEVELS} are read; put images "
             "below a folder of their class, or list them in a CSV with path,label,case"
         )
     kinds = [kind_of_level(level) for level in levels]
@@ -273,10 +279,14 @@ def _find(rows: Rows, counts: Counts) -> tuple[Reading, list[str]]:
         _ask("the folders can be read in several ways", readings)
     _check(best, like, readings)
     notes = list(_notes(best, levels, kinds))
-    if "case" in best.roles and label < (case := best.roles.index("case")):
-        _, cases, pairs = _sizes(keys, label, case)
-        if pairs > cases:
-            notes.append("a case name that is below several labels is taken for one case")
+    case = best.roles.index("case") if "case" in best.roles else 0
+    for k in range(case):
+        _, cases, pairs = _sizes(keys, k, case)
+        if pairs > cases and kinds[k] != "part":
+            names = sorted(levels[k], key=natural_key)
+            notes.append(
+                f"a case name that is below several of {_list(upper)} is taken for one case"
+            )
     return best, notes
 
 
@@ -362,6 +372,12 @@ def _check(reading: Reading, like: Mapping[int, Likeness], readings: Sequence[Re
         and reading.roles.index("label") < case
     ):
         _ask(f"the folders {_list(names)} may be classes or cases", readings)
+    if case >= 0 and reading.cases < 4 and like[case].case < 1.5:
+        roles = _trimmed(["*" if role == "case" else role for role in reading.roles])
+        _ask(
+            f"the level of {reading.cases} names below or above the labels may have cases or not",
+            [*readings, replace(reading, roles=roles)],
+        )
     if len(names) > MOST_CLASSES:
         _ask(f"the folders give {len(names)} classes ({_list(names)})", readings)
     if label.label < 2 and len(names) > 3 and sizes[len(sizes) // 2] < HANDFUL:

@@ -54,9 +54,13 @@ _LABEL_STEMS = _words(
 )
 _CASE_STEMS = _words("case cases donor id p pat patient patients pt subj subject")
 _SLIDE_STEMS = _words("biopsy block core s sample slide specimen spot wsi")
-_MASK_HINT = re.compile("mask|annot|segm|truth|gt|overlay|heatm", re.I)
+_UNLABELED = _words("unannotated unlabeled unlabelled")
+_LEFT_OUT_HINT = re.compile("mask|annot|segm|truth|gt|overlay|heatm|unlab", re.I)
 _FOLD = re.compile(r"(?:k?[-_ ]?fold|cv)[-_ ]?\d+", re.I)
-_MAGNIFICATION = re.compile(r"\d+(?:\.\d+)?[-_ ]?x|x\d+", re.I)
+#: 40X, or a number that is a usual magnification or width in pixels.
+_MAGNIFICATION = re.compile(
+    r"\d+(?:\.\d+)?[-_ ]?x|x\d+|40|80|100|120|128|160|200|224|256|400|512|1024", re.I
+)
 _DIGITS = re.compile(r"\d+")
 _WORD = re.compile(r"[^\W\d_]+|\d+")
 
@@ -89,17 +93,23 @@ def part_of(name: str) -> str:
     return parts.pop() if len(parts) == 1 else ""
 
 
-def is_mask(name: str) -> bool:
-    """Whether a folder of this name has masks of patches.
+def why_left_out(name: str) -> str:
+    """Why images in a folder of this name are no labeled patches, or "".
 
-    >>> is_mask("train_masks"), is_mask("masked_tumor")
-    (True, False)
+    >>> why_left_out("train_masks"), why_left_out("Unlabeled"), why_left_out("masked_tumor")
+    ('in folders of masks', 'in unlabeled folders', '')
     """
-    if not _MASK_HINT.search(name):
-        return False
+    if not _LEFT_OUT_HINT.search(name):
+        return ""
     words = set(words_of(name))
-    others = {word for word in words - _MASKS if not word.isdigit()}
-    return not words.isdisjoint(_MASKS) and others <= _HOLDERS | PARTS.keys()
+    others = {word for word in words - _MASKS - _UNLABELED if not word.isdigit()}
+    if not others <= _HOLDERS | PARTS.keys():
+        return ""
+    return (
+        "in unlabeled folders"
+        if words & _UNLABELED
+        else "in folders of masks" * bool(words & _MASKS)
+    )
 
 
 def kind_of_level(names: Collection[str]) -> str:
@@ -180,7 +190,7 @@ def _numbers(values: list[int]) -> tuple[float, float]:
     if values == [0, 1]:
         return 2, 0
     run = values == list(range(values[0], values[0] + len(values))) and values[0] in (0, 1)
-    return (1, 1) if run and 1 < len(values) <= MOST_CLASSES else (0, 1.5)
+    return (1, 1) if run and 1 < len(values) <= MOST_CLASSES else (0, 1.25)
 
 
 def _label_words(words: Collection[str]) -> bool:

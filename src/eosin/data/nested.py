@@ -117,7 +117,7 @@ class Joined(Files):
         folder = Path(
             scratch if scratch is not None and scratch.is_dir() else tempfile.gettempdir()
         )
-        free = shutil.disk_usage(folder).free
+        free = _free_bytes(folder)
         if size > free:
             raise ImageError(
                 f"inflated it has {size:,} bytes, {folder} has {free:,} free; unpack it elsewhere"
@@ -176,3 +176,7 @@ class Joined(Files):
             files.close()
         for file in self._temporary:
             file.close()
+
+
+def _free_bytes(folder: Path) -> int:
+    return shutil.disk_usage(folder).free

@@ -245,7 +245,8 @@ def _from_paths(
             rejects.append((name, str(error)))
         else:
             entries.append((name, i, entry))
-    plan = _plan(layout, files, entries, cases, sure=levels is not None)
+    remedy = f"take them as one with --levels '{tree.levels}', or rename a folder" if tree else ""
+    plan = _plan(layout, files, entries, cases, remedy="" if levels else remedy)
     plan.rejects += rejects
     plan.ignored, plan.excluded, plan.made_up = ignored, excluded, made_up
     plan.notes = notes + plan.notes
@@ -288,16 +289,16 @@ def _plan(
     entries: list[tuple[str, int, Entry]],
     cases: CasePattern | None = None,
     *,
-    sure: bool = False,
+    remedy: str = "write them alike in the table",
 ) -> Plan:
-    """sure: spellings of one class are one without asking."""
+    """remedy: what to do where two spellings of one class are doubtful; "" where they are not."""
     rejects: list[tuple[str, str]] = []
     if cases is not None:
         entries = _with_cases(entries, cases, rejects)
     notes: list[str] = []
     if layout.classes is None:
-        labels = _spellings("class", Counter(entry.label for _, _, entry in entries), notes, sure)
-        named = _spellings("case", Counter(entry.case for _, _, entry in entries), notes, True)
+        labels = _spellings("class", Counter(e.label for _, _, e in entries), notes, remedy)
+        named = _spellings("case", Counter(e.case for _, _, e in entries), notes, "")
         if notes:
             entries = [
                 (name, i, entry._replace(label=labels[entry.label], case=named[entry.case]))
@@ -360,7 +361,7 @@ def _with_cases(
     return kept
 
 
-def _spellings(what: str, counts: Counter[str], notes: list[str], sure: bool) -> dict[str, str]:
+def _spellings(what: str, counts: Counter[str], notes: list[str], remedy: str) -> dict[str, str]:
     """Each name -> its one spelling, with a note; SourceError where both may be meant."""
     spelled = one_spelling(counts)
     groups: dict[str, list[str]] = {}
@@ -373,10 +374,9 @@ def _spellings(what: str, counts: Counter[str], notes: list[str], sure: bool) ->
     ]
     for names in merged[:5]:
         shown = " and ".join(f"{plainly(repr(name), 60)} ({counts[name]:,})" for name in names)
-        if not sure and len(names) > 1 and counts[names[1]] >= _MANY_PATCHES:
+        if remedy and len(names) > 1 and counts[names[1]] >= _MANY_PATCHES:
             raise SourceError(
-                f"the classes {shown} differ in spelling alone and have many patches each; give "
-                "them one name, or take them as one with --levels (such as --levels label)"
+                f"the classes {shown} differ in spelling alone and have many patches each: {remedy}"
             )
         notes.append(f"{shown} are one {what}, {plainly(spelled[names[0]], 60)}")
     if len(merged) > 5:

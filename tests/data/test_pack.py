@@ -273,7 +273,7 @@ def test_spellings_are_one_or_asked_about(tmp_path):
     assert "left out: 9 hidden images or thumbnails (in normal/.cache)" in notes
     members = {f"{name}/{k}.png": png(k) for name in ("Tumor", "tumor", "fat") for k in range(20)}
     path = write(tmp_path / "b.zip", members)
-    with pytest.raises(SourceError, match="'Tumor' .20. and 'tumor' .20. .* --levels 'label'"):
+    with pytest.raises(SourceError, match=r"'Tumor' .20. and 'tumor' .20. .* --levels 'label'"):
         pack(path, tmp_path / "t")
     assert pack(path, tmp_path / "t", levels="label").info["counts"] == {"Tumor": 40, "fat": 20}
 

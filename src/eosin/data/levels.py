@@ -283,7 +283,7 @@ def _find(rows: Rows, counts: Counts) -> tuple[Reading, list[str]]:
     for k in range(case):
         _, cases, pairs = _sizes(keys, k, case)
         if pairs > cases and kinds[k] != "part":
-            names = sorted(levels[k], key=natural_key)
+            upper = sorted(levels[k], key=natural_key)
             notes.append(
                 f"a case name that is below several of {_list(upper)} is taken for one case"
             )

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
+from eosin.data.evidence import options_of, sizes_of
 from eosin.data.layouts import Entry, natural_key, plainly
 from eosin.data.likeness import (
     MOST_CLASSES,
@@ -37,8 +38,6 @@ _MOST_LEVELS = 12
 #: Path of a folder -> the names of its levels, or the number of its images.
 Rows = Mapping[str, tuple[str, ...]]
 Counts = Mapping[str, int]
-#: Names of the levels, however they are spelled -> number of images.
-Keys = Mapping[tuple[str, ...], int]
 
 
 @dataclass(frozen=True)
@@ -262,7 +261,7 @@ def _find(rows: Rows, counts: Counts) -> tuple[Reading, list[str]]:
         named = [k for k in single if likeness(frozenset(levels[k])).label >= 2]
         for k in (named or (single if not like else []))[-1:]:
             like[k] = likeness(frozenset(levels[k]))
-    options = sorted(_options(like, kinds, keys), key=lambda option: -option[1])
+    options = sorted(options_of(like, kinds, keys), key=lambda option: -option[1])
     readings = [_count(roles, rows, counts, evidence) for roles, evidence in options[:4]]
     if not readings:
         first = plainly(max(counts, key=lambda folder: counts[folder])) or "no folder"
@@ -281,76 +280,13 @@ def _find(rows: Rows, counts: Counts) -> tuple[Reading, list[str]]:
     notes = list(_notes(best, levels, kinds))
     case = best.roles.index("case") if "case" in best.roles else 0
     for k in range(case):
-        _, cases, pairs = _sizes(keys, k, case)
+        _, cases, pairs = sizes_of(keys, k, case)
         if pairs > cases and kinds[k] != "part":
             upper = sorted(levels[k], key=natural_key)
             notes.append(
                 f"a case name that is below several of {_list(upper)} is taken for one case"
             )
     return best, notes
-
-
-def _options(
-    like: Mapping[int, Likeness], kinds: Sequence[str], keys: Keys
-) -> Iterator[tuple[list[str], float]]:
-    """For each level that may have the labels, those that may have the cases; with the evidence."""
-    total = sum(keys.values())
-    for label in [k for k in like if like[k].label >= 0] or like:
-        sizes = {case: _sizes(keys, label, case) for case in like if case != label}
-        cases = [_case_level(like, sizes)]
-        if cases == [None]:
-            # Words that may be names of cases, if they are more than the labels.
-            cases += [k for k, size in sizes.items() if like[k].case >= 0 and size[1] > size[0]]
-        missing = sum(count for row, count in keys.items() if len(row) <= label)
-        for case in cases:
-            roles = ["part" if kind == "part" else "*" for kind in kinds]
-            roles[label] = "label"
-            evidence = 2 * like[label].label - 4 * missing / max(1, total)
-            if case is not None:
-                roles[case] = "case"
-                evidence += like[case].case + _structure(*sizes[case], above=label < case)
-            for k in sizes:
-                if roles[k] == "*" and case is not None and k > case and like[k].case >= 1:
-                    if "slide" not in roles:
-                        roles[k] = "slide"
-                elif (
-                    roles[k] == "*" and k > label and like[k].label >= 2 and "subtype" not in roles
-                ):
-                    roles[k] = "subtype"
-            yield roles, evidence
-
-
-def _case_level(
-    like: Mapping[int, Likeness], sizes: Mapping[int, tuple[int, int, int]]
-) -> int | None:
-    """The level of cases: that of patients by its words, or the top one of more names than labels.
-
-    A level above is the safer one: what it keeps together is never on both sides of a split.
-    """
-    numbered = [k for k in sizes if like[k].case >= 1]
-    if patients := [k for k in numbered if like[k].case >= 2]:
-        return patients[0]
-    for k in numbered:
-        labels, cases, _ = sizes[k]
-        if cases > labels:
-            return k
-    return numbered[-1] if numbered else None
-
-
-def _sizes(keys: Keys, label: int, case: int) -> tuple[int, int, int]:
-    """Numbers of labels, cases, and pairs of both that occur."""
-    deepest = max(label, case)
-    pairs = {(row[label], row[case]) for row in keys if len(row) > deepest}
-    return len({pair[0] for pair in pairs}), len({pair[1] for pair in pairs}), len(pairs)
-
-
-def _structure(labels: int, cases: int, pairs: int, *, above: bool) -> float:
-    """Evidence from how often names repeat: few labels, many cases."""
-    if cases <= labels:
-        return -1
-    many = cases >= 3 * labels
-    # Below each label the same few names: these may as well be the labels, of a few groups.
-    return 0.5 + 0.5 * many - 1.5 * (above and not many and pairs == labels * cases)
 
 
 def _check(reading: Reading, like: Mapping[int, Likeness], readings: Sequence[Reading]) -> None:

@@ -20,7 +20,8 @@ from eosin.data.decode import MAX_PIXELS, STRICT, image_size
 from eosin.data.fit import FITS, PictureRule
 from eosin.data.identity import origin_of
 from eosin.data.layouts import plainly
-from eosin.data.sources import Plan, open_source
+from eosin.data.plans import Plan
+from eosin.data.sources import open_source
 from eosin.data.store import INDEX_SCHEMA, PatchStore, StoreWriter
 from eosin.errors import ImageError, RejectsError, SourceError
 from eosin.folders import check_target

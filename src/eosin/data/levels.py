@@ -341,8 +341,8 @@ def _notes(
 def _ask(why: str, readings: Sequence[Reading]) -> NoReturn:
     choices = "".join(f"--levels '{r.levels}': {r.words()}; " for r in readings)
     raise SourceError(
-        f"{why}, so nothing was packed; tell eosin pack what the levels are, * for one that does not "
-        f"matter: {choices}or list the images in a CSV with path,label,case"
+        f"{why}, so nothing was packed; tell eosin pack what the levels are, * for one that "
+        f"does not matter: {choices}or list the images in a CSV with path,label,case"
     )
 
 

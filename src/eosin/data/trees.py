@@ -25,7 +25,7 @@ class TreeLayout:
 
     >>> tree = TreeLayout([f"{label}/P{k}/1.png" for label in ("fat", "tumor") for k in range(9)])
     >>> tree.text
-    'label/case: 2 classes (fat 9, tumor 9), 18 cases'
+    'label/case: 2 classes (fat 9, tumor 9), 9 cases'
     >>> tree.parse("tumor/P3/1.png").case
     'P3'
     """

@@ -165,7 +165,7 @@ def archive_notes(plan: Plan) -> list[str]:
         if 0 < len(plain) < sum("CRC-VAL" not in name for name in names):
             raise SourceError(
                 f"{plan.files.path}: NCT-CRC-HE-100K and its NONORM twin have the same patches in "
-                "other colors; keep one with --include, such as --include '*NONORM*' --include '*CRC-VAL*'"
+                "other colors; keep one: --include '*NONORM*' --include '*CRC-VAL*'"
             )
     if layout.name == "breakhis":
         values = sorted({magnification(name) for name in names}, key=natural_key)

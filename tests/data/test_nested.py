@@ -60,7 +60,7 @@ def test_a_zip_in_a_zip_reads_as_its_members(tmp_path, inner, outer):
 def test_several_zips_in_a_folder_keep_their_parts(tmp_path):
     source = tmp_path / "source"
     source.mkdir()
-    (source / "train.zip").write_bytes(zipped({"x.zip": zipped(patches())}))
+    (source / "train.zip").write_bytes(zipped(patches()))
     (source / "test.zip").write_bytes(zipped(patches(100)))
     (source / "preview.png").write_bytes(png(999))
     before = origin_of(source)

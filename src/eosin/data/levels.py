@@ -243,6 +243,9 @@ def _find(rows: Rows, counts: Counts) -> tuple[Reading, list[str]]:
             "below a folder of their class, or list them in a CSV with path,label,case"
         )
     kinds = [kind_of_level(level) for level in levels]
+    for k in range(1, len(levels)):
+        if all(names[k] == names[k - 1] for names in keys if len(names) > k):
+            kinds[k] = "holder"  # an archive unpacked into a folder of its own name
     if "fold" in kinds and "part" in kinds:
         fold = levels[kinds.index("fold")]
         raise SourceError(
@@ -272,6 +275,10 @@ def _find(rows: Rows, counts: Counts) -> tuple[Reading, list[str]]:
     best = readings[0]
     label = best.roles.index("label")
     strays = stray_names(levels[label]) if 1 < len(levels[label]) <= MOST_CLASSES else []
+    for k, level in enumerate(levels):
+        twice = sorted(name for name in level if name in levels[label] and not name.isdigit())
+        if twice and k != label and not kinds[k]:
+            _ask(f"{_list(twice)} are on several levels of folders", readings)
     if strays:
         _ask(f"{_list(strays)} on the level of labels may be no label", readings)
     if len(readings) > 1 and best.evidence - readings[1].evidence < _MARGIN:

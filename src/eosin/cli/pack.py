@@ -90,9 +90,9 @@ def pack(
     several readings fit, nothing is packed, and they are shown with the option that chooses one.
     Gray is replicated to three channels, palettes are expanded, alpha is composited over white,
     16 bits become 8 by dividing by 257, EXIF orientation is ignored. A second copy of an image
-    (same case, class, part and file name, same content) is skipped. Images that cannot be used are listed
-    with their reasons in store.json; with more than --max-rejects of them the command fails, and
-    a command that fails leaves no store.
+    (same case, class, part and file name, same content) is skipped. Images that cannot be used are
+    listed with their reasons in store.json; with more than --max-rejects of them the command fails,
+    and a command that fails leaves no store.
 
     Example: eosin pack archive.zip idc.store
     """

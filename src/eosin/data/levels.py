@@ -275,12 +275,12 @@ def _find(rows: Rows, counts: Counts) -> tuple[Reading, list[str]]:
     best = readings[0]
     label = best.roles.index("label")
     strays = stray_names(levels[label]) if 1 < len(levels[label]) <= MOST_CLASSES else []
+    if strays:
+        _ask(f"{_list(strays)} on the level of labels may be no label", readings)
     for k, level in enumerate(levels):
         twice = sorted(name for name in level if name in levels[label] and not name.isdigit())
         if twice and k != label and not kinds[k]:
             _ask(f"{_list(twice)} are on several levels of folders", readings)
-    if strays:
-        _ask(f"{_list(strays)} on the level of labels may be no label", readings)
     if len(readings) > 1 and best.evidence - readings[1].evidence < _MARGIN:
         _ask("the folders can be read in several ways", readings)
     _check(best, like, readings)

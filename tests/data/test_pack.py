@@ -292,7 +292,7 @@ def test_cases_by_a_pattern(tmp_path):
         "text": "label: 2 classes (fat 13, tumor 12), 3 cases by --case-pattern",
     }  # fmt: skip
     single = pack(path, tmp_path / "t", case_pattern="([^/]+)$")
-    assert "25 cases by --case-pattern for 25 images" in single.info["notes"][0]
+    assert "13 cases by --case-pattern for 25 images" in single.info["notes"][0]
     with pytest.raises(SourceError, match="has 0 groups"):
         pack(path, tmp_path / "u", case_pattern="A")
     with pytest.raises(SourceError, match=r"unknown case 25.*does not match the name"):

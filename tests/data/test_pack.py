@@ -295,7 +295,7 @@ def test_cases_by_a_pattern(tmp_path):
     assert "13 cases by --case-pattern for 25 images" in single.info["notes"][0]
     with pytest.raises(SourceError, match="has 0 groups"):
         pack(path, tmp_path / "u", case_pattern="A")
-    with pytest.raises(SourceError, match=r"unknown case 25.*does not match the name"):
+    with pytest.raises(SourceError, match=r"nothing usable.*pattern does not match the name"):
         pack(path, tmp_path / "u", case_pattern="(Z)")
     idc = pack(write(tmp_path / "k.zip", kaggle()), tmp_path / "i", case_pattern="^(\\d)")
     assert idc.info["cases"] == 1

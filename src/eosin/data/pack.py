@@ -20,7 +20,8 @@ from eosin.data.decode import MAX_PIXELS, STRICT, image_size
 from eosin.data.fit import FITS, PictureRule
 from eosin.data.identity import origin_of
 from eosin.data.layouts import plainly
-from eosin.data.sources import Plan, open_source
+from eosin.data.plans import Plan
+from eosin.data.sources import open_source
 from eosin.data.store import INDEX_SCHEMA, PatchStore, StoreWriter
 from eosin.errors import ImageError, RejectsError, SourceError
 from eosin.folders import check_target
@@ -42,6 +43,8 @@ def pack(
     max_pixels: int = MAX_PIXELS,
     mpp: float | None = None,
     include: str | Sequence[str] | None = None,
+    levels: str | None = None,
+    case_pattern: str | None = None,
     force: bool = False,
     workers: int | None = None,
     progress: Progress | None = None,
@@ -54,8 +57,10 @@ def pack(
     sizes: "pad", "resize" or "reject" (``eosin.data.fit``).
     max_rejects: the share (float below 1) or number (int) of unusable images that is tolerated.
     max_pixels: the most pixels an image may declare. mpp: micrometers a pixel. include: glob
-    patterns of members to keep. force: replace a store. workers: threads, all cores by default.
-    progress: called with (images done, images in all).
+    patterns of members to keep. levels: what each level of folders is, such as "part/label/case",
+    or None to find that. case_pattern: a regular expression with one group, the case, that is
+    searched in file names, or in paths if it has a slash. force: replace a store. workers:
+    threads, all cores by default. progress: called with (images done, images in all).
 
     Raises SourceError when the source cannot be read or has nothing usable, RejectsError when
     too much of it is unusable, StoreError when the store cannot be written. Nothing is left then.
@@ -83,7 +88,16 @@ def pack(
     try:
         with (
             STRICT,
-            closing(_plan(source, layout, patterns, target.parent)) as plan,
+            closing(
+                _plan(
+                    source,
+                    layout=layout,
+                    include=patterns,
+                    levels=levels,
+                    case_pattern=case_pattern,
+                    scratch=target.parent,
+                )
+            ) as plan,
         ):
             chosen = size or _common_size(source, plan, max_pixels)
             rule = PictureRule(chosen, fit, max_pixels)
@@ -94,14 +108,12 @@ def pack(
         cv2.setNumThreads(threads)
 
 
-def _plan(
-    source: Path, layout: str | None, include: Sequence[str], scratch: Path
-) -> Plan | ArrayPlan:
+def _plan(source: Path, **options: Any) -> Plan | ArrayPlan:
     """What is to be packed, listed without pauses of the garbage collector: a sixth of the time."""
     collecting = gc.isenabled()
     gc.disable()
     try:
-        return open_source(source, layout=layout, include=include, scratch=scratch)
+        return open_source(source, **options)
     finally:
         if collecting:
             gc.enable()
@@ -182,6 +194,7 @@ def _write(
         rejects.sort()
         writer.info.update(
             layout=plan.layout.name,
+            reading=plan.reading if isinstance(plan, Plan) else None,
             source=source.name,
             origin=origin,
             fit=rule.fit,

@@ -7,60 +7,35 @@ array, in order).
 
 from __future__ import annotations
 
-import contextlib
 import fnmatch
 import re
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from eosin.data import arrays, manifest
-from eosin.data.archives import MAX_BYTES, Files, FolderFiles, ZipFiles
+from eosin.data.archives import MAX_BYTES, Files
 from eosin.data.arrays import ArrayPlan
-from eosin.data.decode import is_image_name
 from eosin.data.layouts import (
     LAYOUTS,
     Entry,
     Layout,
-    check_class_names,
     detect_layout,
     find_layout,
-    magnification,
     natural_key,
     plainly,
 )
+from eosin.data.levels import parse_levels
+from eosin.data.members import has_image_suffix, is_image_name
+from eosin.data.names import CasePattern
+from eosin.data.nested import open_files
+from eosin.data.plans import Plan, archive_notes, plan_of
+from eosin.data.trees import TreeLayout
 from eosin.errors import ImageError, SourceError
 
 #: A member of this name marks patches as synthetic.
 MADE_UP = "MADE_UP.txt"
-
-
-@dataclass
-class Plan:
-    """Encoded images to pack, in their final order."""
-
-    layout: Layout
-    files: Files
-    classes: list[str]
-    #: Index columns (label, case, x, y, part, slide, subtype, source), one value a candidate.
-    columns: dict[str, list[Any]]
-    #: Number of each candidate in ``files``.
-    members: list[int]
-    #: Candidate -> the first candidate of the same case and file name.
-    twins: dict[int, int] = field(default_factory=dict)
-    rejects: list[tuple[str, str]] = field(default_factory=list)
-    ignored: int = 0
-    excluded: int = 0
-    made_up: bool = False
-    notes: list[str] = field(default_factory=list)
-
-    def __len__(self) -> int:
-        return len(self.members)
-
-    def close(self) -> None:
-        """Close the source."""
-        self.files.close()
 
 
 def open_source(
@@ -68,39 +43,48 @@ def open_source(
     *,
     layout: str | None = None,
     include: Sequence[str] = (),
+    levels: str | None = None,
+    case_pattern: str | None = None,
     scratch: Path | None = None,
     max_bytes: int = MAX_BYTES,
 ) -> Plan | ArrayPlan:
     """List the patches at a path.
 
     source: a zip, folder, CSV, npz, IDX or HDF5 file. layout: a name of ``LAYOUTS``, or None to
-    detect it. include: glob patterns of member paths or file names to keep. scratch: a folder for
-    the one temporary file that a gzipped HDF5 file needs. max_bytes: the most bytes of a member.
+    detect it. include: glob patterns of member paths or file names to keep. levels: what each level
+    of folders is, such as "part/label/case" (``eosin.data.levels``), or None to find that.
+    case_pattern: a regular expression with one group, the case, that is searched in file names
+    (``CasePattern``). scratch: a folder for the temporary files that a gzipped HDF5 file and a
+    packed zip inside of a zip need. max_bytes: the most bytes of a member.
 
     Raises SourceError for a source that is missing, unknown or damaged, or has no patches.
     """
     chosen = None if layout is None else find_layout(layout)
+    cases = None if case_pattern is None else CasePattern(case_pattern)
+    if levels is not None:
+        parse_levels(levels)
+        if chosen is not None and chosen.name != "folders":
+            raise SourceError(f"--levels is for folders; layout {chosen.name} has its own levels")
+        chosen = LAYOUTS["folders"]
     if not source.exists():
         raise SourceError(f"{source}: no such file or folder")
     if (source / "store.json").is_file():
         raise SourceError(f"{source} is already a packed store; pack makes one from images")
-    kind = _kind(source) if chosen is None else ("" if chosen.parse else chosen.name)
+    kind = _kind(source) if chosen is None else chosen.name
     if kind in ("idx", "medmnist", "pcam"):
-        if include:
-            raise SourceError(f"--include filters image files; layout {kind} has arrays")
+        for option, used in (("--include", include), ("--case-pattern", cases)):
+            if used:
+                raise SourceError(f"{option} is for image files; layout {kind} has arrays")
         return arrays.open_arrays(source, LAYOUTS[kind], scratch=scratch)
     if kind == "manifest":
         if source.is_dir():
             raise SourceError(f"{source} is a folder; use the CSV file of the manifest itself")
-        return _from_manifest(source, include, max_bytes)
-    files: Files
-    if source.is_dir():
-        files = FolderFiles(source, max_bytes=max_bytes)
-    else:
+        return _from_manifest(source, include, cases, max_bytes)
+    if not source.is_dir():
         _check_zip(source)
-        files = ZipFiles(source, max_bytes=max_bytes)
+    files = open_files(source, max_bytes=max_bytes, scratch=scratch)
     try:
-        return _from_paths(source, files, chosen, include)
+        return _from_paths(source, files, chosen, include, levels, cases)
     except BaseException:
         files.close()
         raise
@@ -135,7 +119,9 @@ def _check_zip(source: Path) -> None:
     )
 
 
-def _from_manifest(source: Path, include: Sequence[str], max_bytes: int) -> Plan:
+def _from_manifest(
+    source: Path, include: Sequence[str], cases: CasePattern | None, max_bytes: int
+) -> Plan:
     listed = manifest.read_manifest(source, max_bytes=max_bytes)
     keep = _filter(include)
     chosen = [i for i, name in enumerate(listed.files.names) if keep(name)]
@@ -144,7 +130,7 @@ def _from_manifest(source: Path, include: Sequence[str], max_bytes: int) -> Plan
         raise SourceError(
             f"{source} lists no images" + (" that --include keeps" if include else "")
         )
-    plan = _plan(LAYOUTS["manifest"], listed.files, entries)
+    plan = plan_of(LAYOUTS["manifest"], listed.files, entries, cases)
     plan.rejects += listed.rejects
     plan.excluded = len(listed.entries) - len(chosen)
     return plan
@@ -158,15 +144,26 @@ def _filter(include: Sequence[str]) -> Any:
     return lambda name: bool(fits(name) or fits(name.rpartition("/")[2]))
 
 
-def _from_paths(source: Path, files: Files, chosen: Layout | None, include: Sequence[str]) -> Plan:
+def _from_paths(
+    source: Path,
+    files: Files,
+    chosen: Layout | None,
+    include: Sequence[str],
+    levels: str | None,
+    cases: CasePattern | None,
+) -> Plan:
     ignored = excluded = 0
     made_up = False
     rejects = []
+    hidden: Counter[str] = Counter()
     candidates: list[tuple[str, str, int]] = []
     keep = _filter(include)
     for i, name in enumerate(files.names):
         if not is_image_name(name):
-            made_up = made_up or name.rpartition("/")[2] == MADE_UP
+            file = name.rpartition("/")[2]
+            made_up = made_up or file == MADE_UP
+            if has_image_suffix(name) and not file.startswith("._"):
+                hidden[name.rpartition("/")[0]] += 1
             ignored += 1
         elif not keep(name):
             excluded += 1
@@ -180,41 +177,67 @@ def _from_paths(source: Path, files: Files, chosen: Layout | None, include: Sequ
             rejects.append((name, reason))
         else:
             ignored += 1
+    notes = list(files.notes)
+    if hidden:
+        notes.append(
+            f"left out: {hidden.total():,} hidden images or thumbnails "
+            f"(in {plainly(', '.join(sorted(hidden)[:3]))})"
+        )
     if not candidates and not rejects:
         hint = f"{excluded} left out by --include" if excluded else f"{ignored} other files"
         raise SourceError(f"{source} contains no images (suffixes .png, .jpg, .tif, ...; {hint})")
     candidates.sort()
-    layout = chosen or detect_layout([name for _, name, _ in candidates])
-    if layout is None or layout.parse is None:
-        shown = candidates[0][1] if candidates else rejects[0][0]
-        raise SourceError(
-            f"no known layout explains the paths of {source} (such as {plainly(shown)}); put the "
-            "images into one folder a class, or use a CSV manifest with path,label"
-        )
+    layout = chosen or detect_layout([name for _, name, _ in candidates]) or LAYOUTS["folders"]
+    tree: TreeLayout | None = None
     parse = layout.parse
+    if parse is None:
+        names = [name for _, name, _ in candidates if not _is_unsafe(name)]
+        tree = _tree(source, names or [name for name, _ in rejects], levels, cases)
+        parse = tree.parse
+        notes += tree.notes
     entries: list[tuple[str, int, Entry]] = []
     for _, name, i in candidates:
         try:
             if _is_unsafe(name):
                 raise ImageError("unsafe name: an absolute path or one with ..")
+            if tree is not None and name in tree.left_out:
+                ignored += 1
+                continue
             entry = parse(name)
             if entry is None:
-                raise ImageError(f"unknown name: it does not follow layout {layout.name}")
+                rule = tree.levels if tree else f"layout {layout.name}"
+                raise ImageError(f"unknown name: it does not follow {rule}")
         except ImageError as error:
             rejects.append((name, str(error)))
         else:
             entries.append((name, i, entry))
-    plan = _plan(layout, files, entries)
+    remedy = f"take them as one with --levels '{tree.levels}', or rename a folder" if tree else ""
+    plan = plan_of(layout, files, entries, cases, remedy="" if levels else remedy)
     plan.rejects += rejects
     plan.ignored, plan.excluded, plan.made_up = ignored, excluded, made_up
-    names = plan.columns["source"] if layout.name == "breakhis" else ()
-    values = sorted({magnification(name) for name in names}, key=natural_key)
-    if len(values) > 1:
-        shown = ", ".join(f"{value}x" for value in values)
-        plan.notes.append(
-            f"magnifications {shown} are mixed; keep one with --include '*-{values[0]}-*'"
-        )
+    plan.notes = notes + plan.notes
+    if tree is None:
+        plan.notes += archive_notes(plan)
+    else:
+        pattern = plan.reading or {"case_pattern": None, "text": ""}
+        more = pattern["text"].replace(f"{layout.name}:", ",")
+        plan.reading = {**pattern, "levels": tree.levels, "text": tree.text + more}
     return plan
+
+
+def _tree(
+    source: Path, names: list[str], levels: str | None, cases: CasePattern | None
+) -> TreeLayout:
+    if not any("/" in name for name in names):
+        shown = names[0] if names else "../.."
+        raise SourceError(
+            f"no known layout explains the paths of {source} (such as {plainly(shown)}); put the "
+            "images into one folder a class, or list them in a CSV with path,label,case"
+        )
+    try:
+        return TreeLayout(names, levels=levels, cases=cases)
+    except SourceError as error:
+        raise SourceError(f"{source}: {error}") from None
 
 
 def _is_unsafe(name: str) -> bool:
@@ -224,38 +247,3 @@ def _is_unsafe(name: str) -> bool:
         or "\0" in name
         or (".." in name and ".." in name.split("/"))
     )
-
-
-def _plan(layout: Layout, files: Files, entries: list[tuple[str, int, Entry]]) -> Plan:
-    labels = {entry.label for _, _, entry in entries}
-    if layout.classes is None:
-        classes = sorted(labels, key=natural_key)
-        if layout.name == "folders":
-            check_class_names(classes)
-    else:
-        classes = list(layout.classes)
-    if len(classes) > 32_767:
-        raise SourceError(f"{len(classes)} classes; a store has 32,767 at most")
-    number = {name: k for k, name in enumerate(classes)}
-    columns: dict[str, list[Any]] = {"label": [number[entry.label] for _, _, entry in entries]}
-    by_field = list(zip(*(entry for _, _, entry in entries), strict=True)) or [()] * 7
-    for name, values in zip(Entry._fields[1:], by_field[1:], strict=True):
-        columns[name] = list(values)
-    columns["source"] = _printable([name for name, _, _ in entries])
-    plan = Plan(layout, files, classes, columns, [i for _, i, _ in entries])
-    first: dict[tuple[str, str], int] = {}
-    if layout.name != "manifest":
-        for k, (name, _, entry) in enumerate(entries):
-            if entry.case:
-                original = first.setdefault((entry.case, name[name.rfind("/") + 1 :]), k)
-                if original != k:
-                    plan.twins[k] = original
-    return plan
-
-
-def _printable(names: list[str]) -> list[str]:
-    """The names in UTF-8; a file system may give bytes that are not."""
-    with contextlib.suppress(UnicodeEncodeError):
-        "".join(names).encode()
-        return names
-    return [name.encode("utf-8", "backslashreplace").decode() for name in names]

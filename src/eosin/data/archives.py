@@ -49,6 +49,9 @@ class Run(NamedTuple):
 class Files:
     """Encoded images by number: files with names relative to a folder."""
 
+    #: How many neighbors one access reads anyway.
+    together = 1
+
     def __init__(self, path: Path, *, max_bytes: int = MAX_BYTES) -> None:
         self.path = path
         self.max_bytes = max_bytes
@@ -351,6 +354,20 @@ class FolderFiles(Files):
         # Names that are not UTF-8 would break the index; the file is read by its real name.
         self.names.append(name)
         self.sizes.append(status.st_size)
+
+
+def is_unsafe(name: str) -> bool:
+    """Whether a member's name is an absolute path or one with ``..``.
+
+    >>> is_unsafe("a/1.png"), is_unsafe("../a/1.png"), is_unsafe("C:/1.png")
+    (False, True, True)
+    """
+    return (
+        name[:1] == "/"
+        or name[1:2] == ":"
+        or "\0" in name
+        or (".." in name and ".." in name.split("/"))
+    )
 
 
 def read_file(path: Path, max_bytes: int = MAX_BYTES) -> bytes:

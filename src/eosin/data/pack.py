@@ -42,19 +42,23 @@ def pack(
     max_pixels: int = MAX_PIXELS,
     mpp: float | None = None,
     include: str | Sequence[str] | None = None,
+    table: str | Path | None = None,
+    columns: Mapping[str, str] | None = None,
     force: bool = False,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> PatchStore:
     """Pack labeled patches into a store.
 
-    source: a zip, folder, CSV manifest, npz, IDX or HDF5 file; see ``eosin.data.layouts``.
+    source: a zip, tar, folder, CSV, Parquet, npz, IDX or HDF5 file; see ``eosin.data.layouts``.
     store: the folder to make. layout: its name, or None to detect it. size: (height_px, width_px)
     of the patches, or None for the most common size of a sample. fit: what happens to other
     sizes: "pad", "resize" or "reject" (``eosin.data.fit``).
     max_rejects: the share (float below 1) or number (int) of unusable images that is tolerated.
     max_pixels: the most pixels an image may declare. mpp: micrometers a pixel. include: glob
-    patterns of members to keep. force: replace a store. workers: threads, all cores by default.
+    patterns of members to keep. table: the table that lists the images, where there are several.
+    columns: role -> column of that table (``eosin.data.tables.ROLES``), where names do not decide.
+    force: replace a store. workers: threads, all cores by default.
     progress: called with (images done, images in all).
 
     Raises SourceError when the source cannot be read or has nothing usable, RejectsError when
@@ -83,7 +87,7 @@ def pack(
     try:
         with (
             STRICT,
-            closing(_plan(source, layout, patterns, target.parent)) as plan,
+            closing(_plan(source, layout, patterns, target.parent, table, columns)) as plan,
         ):
             chosen = size or _common_size(source, plan, max_pixels)
             rule = PictureRule(chosen, fit, max_pixels)
@@ -95,13 +99,20 @@ def pack(
 
 
 def _plan(
-    source: Path, layout: str | None, include: Sequence[str], scratch: Path
+    source: Path,
+    layout: str | None,
+    include: Sequence[str],
+    scratch: Path,
+    table: str | Path | None,
+    columns: Mapping[str, str] | None,
 ) -> Plan | ArrayPlan:
     """What is to be packed, listed without pauses of the garbage collector: a sixth of the time."""
     collecting = gc.isenabled()
     gc.disable()
     try:
-        return open_source(source, layout=layout, include=include, scratch=scratch)
+        return open_source(
+            source, layout=layout, include=include, scratch=scratch, table=table, columns=columns
+        )
     finally:
         if collecting:
             gc.enable()
@@ -197,6 +208,8 @@ def _write(
             made_up=plan.made_up,
             notes=notes,
         )
+        if isinstance(plan, Plan) and plan.table is not None:
+            writer.info["table"] = plan.table
     return PatchStore.open(target)
 
 
@@ -277,7 +290,9 @@ def _common_size(source: Path, plan: Plan | ArrayPlan, max_pixels: int) -> tuple
     sizes: Counter[tuple[int, int]] = Counter()
     first = ""
     count = len(plan)
-    for k in sorted({k * count // 200 for k in range(200)}) if count else ():
+    near = plan.files.together
+    places = (k // near * near * count // 200 + k % near for k in range(200))
+    for k in sorted({min(place, count - 1) for place in places}) if count else ():
         try:
             sizes[image_size(plan.files.read(plan.members[k]), max_pixels)] += 1
         except ImageError as error:

@@ -1,7 +1,7 @@
 """From a path to a plan: which members are patches, and what is known of each.
 
-``open_source`` looks at the path (zip, folder, CSV, npz, IDX or HDF5), detects the layout and
-gives a Plan (encoded images, any order, several threads) or an ArrayPlan (blocks of an
+``open_source`` looks at the path (zip, tar, folder, CSV, Parquet, npz, IDX or HDF5), detects the
+layout and gives a Plan (encoded images, any order, several threads) or an ArrayPlan (blocks of an
 array, in order).
 """
 
@@ -10,13 +10,13 @@ from __future__ import annotations
 import contextlib
 import fnmatch
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from eosin.data import arrays, manifest
-from eosin.data.archives import MAX_BYTES, Files, FolderFiles, ZipFiles
+from eosin.data import arrays, listings, readings
+from eosin.data.archives import MAX_BYTES, Files, is_unsafe
 from eosin.data.arrays import ArrayPlan
 from eosin.data.decode import is_image_name
 from eosin.data.layouts import (
@@ -30,6 +30,9 @@ from eosin.data.layouts import (
     natural_key,
     plainly,
 )
+from eosin.data.listings import Listing
+from eosin.data.openers import Records, open_files
+from eosin.data.tables import check_choice
 from eosin.errors import ImageError, SourceError
 
 #: A member of this name marks patches as synthetic.
@@ -54,6 +57,8 @@ class Plan:
     excluded: int = 0
     made_up: bool = False
     notes: list[str] = field(default_factory=list)
+    #: What store.json keeps of the table, where the source has one.
+    table: dict[str, Any] | None = None
 
     def __len__(self) -> int:
         return len(self.members)
@@ -70,14 +75,19 @@ def open_source(
     include: Sequence[str] = (),
     scratch: Path | None = None,
     max_bytes: int = MAX_BYTES,
+    table: str | Path | None = None,
+    columns: Mapping[str, str] | None = None,
 ) -> Plan | ArrayPlan:
     """List the patches at a path.
 
-    source: a zip, folder, CSV, npz, IDX or HDF5 file. layout: a name of ``LAYOUTS``, or None to
-    detect it. include: glob patterns of member paths or file names to keep. scratch: a folder for
-    the one temporary file that a gzipped HDF5 file needs. max_bytes: the most bytes of a member.
+    source: a zip, tar, folder, CSV, Parquet, npz, IDX or HDF5 file. layout: a name of ``LAYOUTS``,
+    or None to detect it. include: glob patterns of member paths or file names to keep. scratch: a
+    folder for the one temporary file that a gzipped HDF5 file or tar needs. max_bytes: the most
+    bytes of a member. table: the table that lists the images, a member of the source or a file.
+    columns: role -> column of the table, where its name does not decide.
 
-    Raises SourceError for a source that is missing, unknown or damaged, or has no patches.
+    Raises SourceError for a source that is missing, unknown or damaged, or has no patches, or can
+    be read in several ways.
     """
     chosen = None if layout is None else find_layout(layout)
     if not source.exists():
@@ -85,22 +95,25 @@ def open_source(
     if (source / "store.json").is_file():
         raise SourceError(f"{source} is already a packed store; pack makes one from images")
     kind = _kind(source) if chosen is None else ("" if chosen.parse else chosen.name)
-    if kind in ("idx", "medmnist", "pcam"):
-        if include:
-            raise SourceError(f"--include filters image files; layout {kind} has arrays")
+    columns = columns or {}
+    if kind in ("idx", "medmnist", "pcam", "hdf5"):
+        if include or table or columns:
+            raise SourceError(
+                f"--include, --table and --column are for image files; layout {kind} has arrays"
+            )
         return arrays.open_arrays(source, LAYOUTS[kind], scratch=scratch)
-    if kind == "manifest":
-        if source.is_dir():
-            raise SourceError(f"{source} is a folder; use the CSV file of the manifest itself")
-        return _from_manifest(source, include, max_bytes)
-    files: Files
-    if source.is_dir():
-        files = FolderFiles(source, max_bytes=max_bytes)
-    else:
-        _check_zip(source)
-        files = ZipFiles(source, max_bytes=max_bytes)
+    if kind == "manifest" and not source.is_dir():
+        if table is not None:
+            raise SourceError(f"{source} is a table itself; leave out --table {table}")
+        listing = listings.listing_of_file(source, columns, max_bytes=max_bytes)
+        return _from_listing(source, listing, LAYOUTS["manifest"], include)
+    files, records = open_files(
+        source, scratch=scratch, max_bytes=max_bytes, column=columns.get("path")
+    )
     try:
-        return _from_paths(source, files, chosen, include)
+        if records is not None and table is None and (chosen is None or chosen.parse is None):
+            return _from_records(source, files, records, columns, include)
+        return _from_files(source, files, chosen, include, table, columns)
     except BaseException:
         files.close()
         raise
@@ -111,42 +124,94 @@ def _kind(source: Path) -> str:
     name = source.name.lower()
     if source.is_dir():
         return arrays.kind_of_folder(source)
-    if name.endswith((".csv", ".tsv")):
+    if name.endswith(listings.SUFFIXES):
         return "manifest"
     if name.endswith(".npz"):
         return "medmnist"
     if name.endswith((".h5", ".hdf5", ".h5.gz", ".hdf5.gz")):
-        return "pcam"
+        return "hdf5"
     return "idx" if arrays.looks_like_idx(source) else ""
 
 
-def _check_zip(source: Path) -> None:
-    try:
-        with open(source, "rb") as file:
-            start = file.read(4)
-    except OSError as error:
-        raise SourceError(f"{source} cannot be opened: {error.strerror}") from None
-    if start[:2] == b"PK" or source.suffix.lower() == ".zip":
-        return
-    if source.suffix.lower() in (".tar", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz"):
-        raise SourceError(f"{source}: {source.suffix} is not read; unpack it and pack the folder")
-    raise SourceError(
-        f"{source} begins with {start!r}: neither a zip nor a folder, CSV, npz, IDX or HDF5 file"
+def _from_records(
+    source: Path,
+    files: Files,
+    records: Records,
+    columns: Mapping[str, str],
+    include: Sequence[str],
+) -> Plan:
+    check_choice(columns, list(records.table.columns), str(source))
+    listing = listings.listing_of(
+        records.table, files, listings.Images(files.names), {**columns, "path": records.path}
     )
+    if listing is None:
+        raise listings.no_table(str(source), records.table)
+    listing.notes += records.notes
+    return _from_listing(source, listings.finished(listing), records.layout, include)
 
 
-def _from_manifest(source: Path, include: Sequence[str], max_bytes: int) -> Plan:
-    listed = manifest.read_manifest(source, max_bytes=max_bytes)
-    keep = _filter(include)
-    chosen = [i for i, name in enumerate(listed.files.names) if keep(name)]
-    entries = [(listed.files.names[i], i, listed.entries[i]) for i in chosen]
-    if not entries and not listed.rejects:
+def _from_files(
+    source: Path,
+    files: Files,
+    chosen: Layout | None,
+    include: Sequence[str],
+    table: str | Path | None,
+    columns: Mapping[str, str],
+) -> Plan:
+    """By a table in the source where one explains the images, else by their paths."""
+    manifest = LAYOUTS["manifest"]
+    if table is not None:
+        if chosen is not None and chosen != manifest:
+            raise SourceError(f"choose one of --table {table} and --layout {chosen.name}")
+        return _from_listing(source, listings.table_in(table, files, columns), manifest, include)
+    if chosen is not None and chosen != manifest:
+        if columns:
+            raise SourceError(f"--column is for tables; layout {chosen.name} has none")
+        return _from_paths(source, files, chosen, include)
+    tables, problems = readings.tables_in(files, columns)
+    by_paths, failed = None, None
+    if chosen is None:
+        try:
+            by_paths = _from_paths(source, files, None, include)
+        except SourceError as error:
+            failed = error
+    if not tables:
+        if by_paths is not None and not columns:
+            by_paths.notes += [f"a table is not used: {problem}" for problem in problems]
+            return by_paths
+        if problems:
+            raise SourceError(problems[0])
+        raise (
+            failed
+            if failed and not columns
+            else SourceError(f"{source} has no table that lists its images by path and label")
+        )
+    folders: dict[int, str] = {}
+    if by_paths is not None and (by_paths.layout.classes or len(by_paths.classes) > 1):
+        labels = (by_paths.classes[label] for label in by_paths.columns["label"])
+        folders = dict(zip(by_paths.members, labels, strict=True))
+    listing = readings.choose(
+        source, tables, folders, by_paths.layout.name if by_paths else "",
+        cases=by_paths is not None and all(by_paths.columns["case"]),
+    )  # fmt: skip
+    listing.notes += [f"a table is not used: {problem}" for problem in problems]
+    return _from_listing(source, listings.finished(listing), manifest, include)
+
+
+def _from_listing(source: Path, listing: Listing, layout: Layout, include: Sequence[str]) -> Plan:
+    names, keep = listing.files.names, _filter(include)
+    kept = [row for row in listing.rows if keep(names[row.member])]
+    if not kept and not listing.rejects:
         raise SourceError(
             f"{source} lists no images" + (" that --include keeps" if include else "")
         )
-    plan = _plan(LAYOUTS["manifest"], listed.files, entries)
-    plan.rejects += listed.rejects
-    plan.excluded = len(listed.entries) - len(chosen)
+    plan = _plan(
+        layout, listing.files, [(names[row.member], row.member, row.entry) for row in kept]
+    )
+    plan.rejects += [(name, why) for name, why in listing.rejects if keep(name)]
+    plan.excluded = len(listing.rows) - len(kept)
+    plan.made_up = any(name.rpartition("/")[2] == MADE_UP for name in names)
+    plan.notes, plan.table = listing.notes, listing.info()
     return plan
 
 
@@ -189,13 +254,13 @@ def _from_paths(source: Path, files: Files, chosen: Layout | None, include: Sequ
         shown = candidates[0][1] if candidates else rejects[0][0]
         raise SourceError(
             f"no known layout explains the paths of {source} (such as {plainly(shown)}); put the "
-            "images into one folder a class, or use a CSV manifest with path,label"
+            "images into one folder a class, or use a CSV with path,label"
         )
     parse = layout.parse
     entries: list[tuple[str, int, Entry]] = []
     for _, name, i in candidates:
         try:
-            if _is_unsafe(name):
+            if is_unsafe(name):
                 raise ImageError("unsafe name: an absolute path or one with ..")
             entry = parse(name)
             if entry is None:
@@ -217,15 +282,6 @@ def _from_paths(source: Path, files: Files, chosen: Layout | None, include: Sequ
     return plan
 
 
-def _is_unsafe(name: str) -> bool:
-    return (
-        name[0] == "/"
-        or name[1:2] == ":"
-        or "\0" in name
-        or (".." in name and ".." in name.split("/"))
-    )
-
-
 def _plan(layout: Layout, files: Files, entries: list[tuple[str, int, Entry]]) -> Plan:
     labels = {entry.label for _, _, entry in entries}
     if layout.classes is None:
@@ -244,7 +300,7 @@ def _plan(layout: Layout, files: Files, entries: list[tuple[str, int, Entry]]) -
     columns["source"] = _printable([name for name, _, _ in entries])
     plan = Plan(layout, files, classes, columns, [i for _, i, _ in entries])
     first: dict[tuple[str, str], int] = {}
-    if layout.name != "manifest":
+    if layout.parse is not None:
         for k, (name, _, entry) in enumerate(entries):
             if entry.case:
                 original = first.setdefault((entry.case, name[name.rfind("/") + 1 :]), k)

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eosin.data.layouts import LAYOUTS, PARTS, Layout, natural_key, plainly
-from eosin.data.pairs import paired
+from eosin.data.pairs import paired, words_of
 from eosin.errors import SourceError, first_line
 
 #: Bytes of an array that are read at a time.
@@ -88,7 +88,7 @@ def part_of(name: str) -> str:
     >>> part_of("t10k-images-idx3-ubyte.gz"), part_of("train_images"), part_of("images")
     ('test', 'train', '')
     """
-    for word in re.split(r"[^a-z0-9]+", name.lower()):
+    for word in words_of(name):
         if word in PARTS or word == "t10k":
             return PARTS.get(word, "test")
     return ""

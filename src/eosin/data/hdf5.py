@@ -26,6 +26,7 @@ from eosin.data.arrays import (
     array_files,
     check_labels,
     check_shape,
+    in_order,
     labels_beside,
 )
 from eosin.data.layouts import plainly
@@ -59,7 +60,8 @@ def hdf5_parts(source: Path, scratch: Path | None) -> list[Part]:
         with _opened(path, folder) as file:
             inside = paired(file)
         if role != "labels":
-            for images, labels in inside.items():
+            for images in in_order(inside):
+                labels = inside[images]
                 if not labels:
                     raise SourceError(f"{path} has {plainly(images)} but no labels for it")
                 name = f"{path.name}/{images}"

@@ -195,18 +195,20 @@ def listing_of_file(
 
     def fits(values: Sequence[str]) -> int:
         names = list(dict.fromkeys(value for value in values if value))
-        sample = names[:: max(1, len(names) // 50)]
+        sample = names[:: max(1, len(names) // 50)][:50]
         return sum((path.parent / name.replace("\\", "/")).is_file() for name in sample)
 
+    names = table.columns.get(roles_of(table, chosen, fits).columns.get("path", ""), [])
+    there = fits(names) / max(1, min(50, len(set(names) - {""})))
+    if there < 0.5:
+        # Most are not where the table has them: names without folders or suffixes, most often.
+        files = FolderFiles(path.parent, max_bytes=max_bytes)
+        other = listing_of(table, files, images_of(files), chosen)
+        if other is not None and len(other.rows) > there * other.paths:
+            return finished(other)
     made = listing(table, plain, find, fits, chosen)
     if made is None:
         raise no_table(str(path), table)
-    if made.rows and not fits([row.name for row in made.rows]):
-        # None is where the table has it: names without folders or suffixes, most often.
-        files = FolderFiles(path.parent, max_bytes=max_bytes)
-        other = listing_of(table, files, images_of(files), chosen)
-        if other is not None and other.rows:
-            return finished(other)
     plain.names += numbers
     beside = set()
     with contextlib.suppress(OSError):
@@ -272,7 +274,8 @@ def finished(made: Listing, beside: Iterable[str] | None = None) -> Listing:
     """
     files = made.files
     if "part" not in made.roles.columns and not any(row.entry.part for row in made.rows):
-        parts = [part_of(files.names[row.member].rpartition("/")[0]) for row in made.rows]
+        names = (files.names[row.member] for row in made.rows)
+        parts = [part_of(n.rpartition("#" if ".parquet#" in n else "/")[0]) for n in names]
         if len(set(parts) - {""}) > 1:
             made.rows = [
                 row._replace(entry=row.entry._replace(part=part))

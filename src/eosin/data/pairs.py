@@ -16,6 +16,19 @@ _SUFFIX = re.compile(r"(\.npy|\.h5|\.hdf5|\.gz)+$", re.I)
 _JOINED = re.compile(rf"({'|'.join(PARTS)})?({'|'.join((*_IMAGES, *_LABELS))})({'|'.join(PARTS)})?")
 
 
+def words_of(name: str) -> list[str]:
+    """The words of a name in small letters, also those that are written as one.
+
+    >>> words_of("Data_trainX.npy"), words_of("xylem")
+    (['data', 'train', 'x', 'npy'], ['xylem'])
+    """
+    words: list[str] = []
+    for word in re.split(r"[^a-z0-9]+", name.lower()):
+        joined = _JOINED.fullmatch(word)
+        words += filter(None, joined.groups() if joined else [word])
+    return words
+
+
 def role_of(name: str) -> tuple[str, tuple[str, ...]]:
     """("images" or "labels" or "", the other words) of the name of an array or its file.
 
@@ -24,11 +37,7 @@ def role_of(name: str) -> tuple[str, tuple[str, ...]]:
     >>> role_of("camelyonpatch_level_2_split_valid_x.h5.gz")[0], role_of("weights.h5")[0]
     ('images', '')
     """
-    words: list[str] = []
-    for word in re.split(r"[^a-z0-9]+", _SUFFIX.sub("", name).lower()):
-        joined = _JOINED.fullmatch(word)
-        words += [piece for piece in joined.groups() if piece] if joined else [word]
-    words = list(filter(None, words))
+    words = words_of(_SUFFIX.sub("", name))
     for role, known in (("labels", _LABELS), ("images", _IMAGES), ("images", _WEAK)):
         hits = [word for word in words if word in known]
         if hits:

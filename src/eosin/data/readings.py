@@ -9,7 +9,7 @@ from pathlib import Path
 from eosin.data.archives import Files
 from eosin.data.arrays import part_of
 from eosin.data.layouts import plainly
-from eosin.data.listings import Listing, images_of, is_table, listing_of, read_table
+from eosin.data.listings import Images, Listing, images_of, is_table, listing_of, read_table
 from eosin.data.tables import agree, check_choice
 from eosin.errors import ImageError, SourceError
 
@@ -17,40 +17,51 @@ from eosin.errors import ImageError, SourceError
 _MOST_TABLES = 200
 
 
-def tables_in(files: Files, chosen: Mapping[str, str]) -> tuple[list[Listing], list[str]]:
-    """(listings that explain images, why other tables are not used) of a folder or an archive.
+def tables_in(
+    files: Files, chosen: Mapping[str, str]
+) -> tuple[list[Listing], list[str], list[str]]:
+    """(listings that explain images, tables that would and are wrong, why others are not used).
 
     A table explains images where at least half of its paths are images. Tables of equal columns
     for different parts (train.csv, test.csv) are one listing.
     """
     numbers = [i for i, name in enumerate(files.names) if is_table(name)]
     listings: list[Listing] = []
-    problems: list[str] = []
+    wrong: list[str] = []
+    others: list[str] = []
     known: dict[str, None] = {}
-    if not numbers or len(numbers) > _MOST_TABLES:
-        return [], []
-    images = images_of(files)
+    if len(numbers) > _MOST_TABLES:
+        return [], [], [f"{len(numbers)} tables are not looked at; choose one with --table"]
+    images = images_of(files) if numbers else Images(())
     for i in numbers:
         name = files.names[i]
         try:
             table = read_table(files, i)
-            known |= dict.fromkeys(table.columns)
+        except (SourceError, ImageError) as error:
+            others.append(f"the table {name} is not used: {plainly(error)}")
+            continue
+        known |= dict.fromkeys(table.columns)
+        try:
             made = listing_of(table, files, images, chosen)
         except SourceError as error:
-            problems.append(str(error))
+            wrong.append(str(error))
             continue
-        except ImageError as error:
-            problems.append(f"{name} cannot be read: {error}")
-            continue
-        if made is None or not made.rows or 2 * len(made.rows) < made.paths:
+        if made is None or not made.rows:
             continue
         if "submission" in name.rpartition("/")[2].lower():
-            problems.append(f"{name} is a form for answers; its labels are not those of the images")
+            others.append(
+                f"the table {name} is not used: it is a form for answers, without labels of images"
+            )
+        elif 2 * len(made.rows) < made.paths:
+            others.append(
+                f"the table {name} is not used: {len(made.rows):,} of its {made.paths:,} images "
+                f"are here; choose it with --table {name}"
+            )
         else:
             listings.append(made)
     if chosen:
         check_choice(chosen, list(known), f"the tables of {files.path}")
-    return _joined(listings), problems
+    return _joined(listings), wrong, others
 
 
 def _joined(listings: list[Listing]) -> list[Listing]:

@@ -168,33 +168,33 @@ def _from_files(
         if columns:
             raise SourceError(f"--column is for tables; layout {chosen.name} has none")
         return _from_paths(source, files, chosen, include)
-    tables, problems = readings.tables_in(files, columns)
+    tables, wrong, others = readings.tables_in(files, columns)
     by_paths, failed = None, None
     if chosen is None:
         try:
             by_paths = _from_paths(source, files, None, include)
         except SourceError as error:
             failed = error
+    folders: dict[int, str] = {}
+    if by_paths is not None and (by_paths.layout.classes or len(by_paths.classes) > 1):
+        labels = (by_paths.classes[label] for label in by_paths.columns["label"])
+        folders = dict(zip(by_paths.members, labels, strict=True))
     if not tables:
+        if wrong and not folders:
+            raise SourceError(wrong[0])
         if by_paths is not None and not columns:
-            by_paths.notes += [f"a table is not used: {problem}" for problem in problems]
+            by_paths.notes += [*(f"a table is not used: {each}" for each in wrong), *others]
             return by_paths
-        if problems:
-            raise SourceError(problems[0])
         raise (
             failed
             if failed and not columns
             else SourceError(f"{source} has no table that lists its images by path and label")
         )
-    folders: dict[int, str] = {}
-    if by_paths is not None and (by_paths.layout.classes or len(by_paths.classes) > 1):
-        labels = (by_paths.classes[label] for label in by_paths.columns["label"])
-        folders = dict(zip(by_paths.members, labels, strict=True))
     listing = readings.choose(
         source, tables, folders, by_paths.layout.name if by_paths else "",
         cases=by_paths is not None and all(by_paths.columns["case"]),
     )  # fmt: skip
-    listing.notes += [f"a table is not used: {problem}" for problem in problems]
+    listing.notes += [*(f"a table is not used: {each}" for each in wrong), *others]
     return _from_listing(source, listings.finished(listing), manifest, include)
 
 

@@ -260,7 +260,7 @@ def _case(table: Table, role: str, names: list[str], notes: list[str], fits: Fit
             raise _asked(table, role, same)
         if same:
             rest = [name for name in names if name not in same]
-            return _first(table, role, [same[0], *rest], notes, fits)
+            return _first(table, role, [*same, *rest], notes, fits)
     return ""
 
 

@@ -122,6 +122,15 @@ class TarFiles(Files):
                     self.names.append(name)
                     self.sizes.append(member.size)
                     self._offsets.append(last)
+            # A cut tar ends without its mark, a block of zeros; after it only zeros may follow.
+            end = os.pread(self._fd, 1 << 20, archive.offset)
+        if len(end) < tarfile.BLOCKSIZE or any(end[: tarfile.BLOCKSIZE]):
+            raise tarfile.ReadError(f"its end is missing, after {len(self.names)} files")
+        if any(end):
+            raise SourceError(
+                f"{self.path} has more after its end, as tars joined by cat have; unpack it with "
+                "tar --ignore-zeros and pack the folder"
+            )
 
     def read(self, i: int) -> bytes:
         """The bytes of member i."""

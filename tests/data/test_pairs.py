@@ -22,9 +22,9 @@ def arrays(count: int, size: int = 4) -> tuple[Any, Any]:
 @pytest.mark.parametrize(
     ("images", "labels"),
     [
-        ("x_{}", "y_{}"), ("{}_x", "{}_y"), ("X{}", "y{}"), ("{}X", "{}Y"), ("{}_images", "{}_labels"),
-        ("images_{}", "labels_{}"), ("img_{}", "target_{}"), ("{}_data", "{}_label"),
-        ("{}_patches", "{}_classes"), ("{}images", "{}labels"),
+        ("x_{}", "y_{}"), ("{}_x", "{}_y"), ("X{}", "y{}"), ("{}X", "{}Y"),
+        ("{}_images", "{}_labels"), ("images_{}", "labels_{}"), ("img_{}", "target_{}"),
+        ("{}_data", "{}_label"), ("{}_patches", "{}_classes"), ("{}images", "{}labels"),
     ],
 )  # fmt: skip
 def test_pairs_of_names(tmp_path: Path, images: str, labels: str) -> None:

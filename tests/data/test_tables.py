@@ -224,6 +224,26 @@ def test_folders_and_a_table_that_differ(tmp_path: Path) -> None:
     assert said(plan) == {"a/1.png": "x", "b/2.png": "y", "b/3.png": "y"}
 
 
+def test_the_layout_decides_what_is_looked_at(tmp_path: Path) -> None:
+    put(tmp_path / "f", "a/1.png", "b/2.png")
+    table = pl.DataFrame({"image_path": ["a/1.png", "b/2.png"], "class": ["x", "y"]})
+    table.write_parquet(tmp_path / "f" / "t.parquet")
+    assert said(read(tmp_path / "f" / "t.parquet")) == {"a/1.png": "x", "b/2.png": "y"}
+    assert said(read(tmp_path / "f", table="t.parquet")) == {"a/1.png": "x", "b/2.png": "y"}
+    table.write_csv(tmp_path / "f" / "t.csv")
+    with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive:
+        for name in ("a/1.png", "b/2.png", "t.csv"):
+            archive.write(tmp_path / "f" / name, name)
+    for source in (tmp_path / "z.zip", tmp_path / "f"):
+        assert said(read(source, layout="manifest")) == {"a/1.png": "x", "b/2.png": "y"}
+        with pytest.raises(SourceError, match="is not of layout webdataset"):
+            read(source, layout="webdataset")
+        with pytest.raises(SourceError, match="choose one of --table"):
+            read(source, layout="folders", table="t.csv")
+        with pytest.raises(SourceError, match="--column is for tables"):
+            read(source, layout="folders", columns={"case": "class"})
+
+
 def test_several_tables(tmp_path: Path) -> None:
     put(tmp_path, "i/1.png", "i/2.png", "i/3.png", "i/4.png")
     (tmp_path / "u.csv").write_text("file,target\n1,0\n2,1\n3,0\n4,1\n")

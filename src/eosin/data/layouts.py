@@ -203,6 +203,10 @@ LAYOUTS: dict[str, Layout] = {
 }  # fmt: skip
 
 
+#: Those in which a table says what each image is.
+TABLES = ("manifest", "parquet", "webdataset")
+
+
 def find_layout(name: str) -> Layout:
     """The layout of that name; raises SourceError that lists the known ones.
 

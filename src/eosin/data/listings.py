@@ -182,7 +182,7 @@ def listing_of_file(
     Raises SourceError for a file that is no table of images.
     """
     try:
-        table = parse_table(str(path), read_file(path, max_bytes))
+        table = parsed(str(path), read_file(path, max_bytes))
     except ImageError as error:
         raise SourceError(f"{path} cannot be read: {error}") from None
     check_choice(chosen, list(table.columns), str(path))
@@ -227,7 +227,7 @@ def table_in(
         if name in files.names:
             table = read_table(files, files.names.index(name))
         elif Path(path).is_file():
-            table = parse_table(Path(path).name, read_file(Path(path), max_bytes))
+            table = parsed(Path(path).name, read_file(Path(path), max_bytes))
         else:
             shown = plainly(", ".join(filter(is_table, files.names))) or "none"
             raise SourceError(
@@ -318,7 +318,11 @@ def is_table(name: str) -> bool:
 
 def read_table(files: Files, i: int) -> Table:
     """The table in member i."""
-    name, data = files.names[i], files.read(i)
+    return parsed(files.names[i], files.read(i))
+
+
+def parsed(name: str, data: bytes) -> Table:
+    """The table in a file, by the kind that its name tells."""
     if not name.lower().endswith(".parquet"):
         return parse_table(name, data)
     from eosin.data.parquet import parquet_table

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 from eosin.data.archives import Files, FolderFiles, ZipFiles
+from eosin.data.arrays import in_order
 from eosin.data.decode import is_image_name
 from eosin.data.layouts import LAYOUTS, Layout
 from eosin.data.parquet import ParquetFiles, has_images
 from eosin.data.tables import Table
-from eosin.data.tars import is_tar_name, open_tars, records_of, tars_in
+from eosin.data.tars import is_tar_name, open_tars, records_of
 from eosin.errors import SourceError
 
 
@@ -35,7 +37,8 @@ def open_files(
         tables = [source / name for name in files.names if _is_parquet(source / name)]
         if tables:
             return _parquet(source, tables, column, max_bytes)
-        shards = tars_in(source)
+        names = [name for name in files.names if is_tar_name(name) and "/" not in name]
+        shards = [source / name for name in in_order(names)]
         return _tars(source, shards, scratch, max_bytes) if shards else (files, None)
     if source.suffix.lower() == ".parquet":
         return _parquet(source, [source], column, max_bytes)
@@ -43,6 +46,11 @@ def open_files(
         return _tars(source, [source], scratch, max_bytes)
     _check_zip(source)
     return ZipFiles(source, max_bytes=max_bytes), None
+
+
+def is_archive(source: Path) -> bool:
+    """Whether a file is a zip or a tar."""
+    return is_tar_name(source.name) or zipfile.is_zipfile(source)
 
 
 def _is_parquet(path: Path) -> bool:
@@ -68,7 +76,8 @@ def _tars(
     except BaseException:
         files.close()
         raise
-    return files, table and Records(table, LAYOUTS["webdataset"], "member", [])
+    webdataset = LAYOUTS["webdataset"]
+    return files, None if table is None else Records(table, webdataset, "member", [])
 
 
 def _check_zip(source: Path) -> None:

@@ -21,6 +21,7 @@ from eosin.data.arrays import ArrayPlan
 from eosin.data.decode import is_image_name
 from eosin.data.layouts import (
     LAYOUTS,
+    TABLES,
     Entry,
     Layout,
     check_class_names,
@@ -31,7 +32,8 @@ from eosin.data.layouts import (
     plainly,
 )
 from eosin.data.listings import Listing
-from eosin.data.openers import Records, open_files
+from eosin.data.openers import Records, is_archive, open_files
+from eosin.data.parquet import has_images
 from eosin.data.tables import check_choice
 from eosin.errors import ImageError, SourceError
 
@@ -102,7 +104,7 @@ def open_source(
                 f"--include, --table and --column are for image files; layout {kind} has arrays"
             )
         return arrays.open_arrays(source, LAYOUTS[kind], scratch=scratch)
-    if kind == "manifest" and not source.is_dir():
+    if kind == "manifest" and not source.is_dir() and not is_archive(source):
         if table is not None:
             raise SourceError(f"{source} is a table itself; leave out --table {table}")
         listing = listings.listing_of_file(source, columns, max_bytes=max_bytes)
@@ -111,7 +113,7 @@ def open_source(
         source, scratch=scratch, max_bytes=max_bytes, column=columns.get("path")
     )
     try:
-        if records is not None and table is None and (chosen is None or chosen.parse is None):
+        if records is not None and table is None and chosen in (None, records.layout):
             return _from_records(source, files, records, columns, include)
         return _from_files(source, files, chosen, include, table, columns)
     except BaseException:
@@ -124,7 +126,7 @@ def _kind(source: Path) -> str:
     name = source.name.lower()
     if source.is_dir():
         return arrays.kind_of_folder(source)
-    if name.endswith(listings.SUFFIXES):
+    if name.endswith(listings.SUFFIXES) or (name.endswith(".parquet") and not has_images(source)):
         return "manifest"
     if name.endswith(".npz"):
         return "medmnist"
@@ -160,6 +162,8 @@ def _from_files(
 ) -> Plan:
     """By a table in the source where one explains the images, else by their paths."""
     manifest = LAYOUTS["manifest"]
+    if chosen is not None and chosen.name in TABLES and chosen != manifest:
+        raise SourceError(f"{source} is not of layout {chosen.name}: {chosen.about}")
     if table is not None:
         if chosen is not None and chosen != manifest:
             raise SourceError(f"choose one of --table {table} and --layout {chosen.name}")
@@ -300,7 +304,7 @@ def _plan(layout: Layout, files: Files, entries: list[tuple[str, int, Entry]]) -
     columns["source"] = _printable([name for name, _, _ in entries])
     plan = Plan(layout, files, classes, columns, [i for _, i, _ in entries])
     first: dict[tuple[str, str], int] = {}
-    if layout.parse is not None:
+    if layout.name not in TABLES:
         for k, (name, _, entry) in enumerate(entries):
             if entry.case:
                 original = first.setdefault((entry.case, name[name.rfind("/") + 1 :]), k)

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import IO, Any
 
 from eosin.data.archives import MAX_BYTES, Files, is_unsafe
-from eosin.data.arrays import in_order
 from eosin.data.decode import is_image_name
 from eosin.data.layouts import plainly
 from eosin.data.tables import Table, present, table_of
@@ -171,12 +170,6 @@ class JoinedFiles(Files):
         """Close all archives."""
         for files in self._archives:
             files.close()
-
-
-def tars_in(folder: Path) -> list[Path]:
-    """The tar files of a folder, those of the training part first."""
-    names = [path.name for path in folder.iterdir() if is_tar_name(path.name) and path.is_file()]
-    return [folder / name for name in in_order(names)]
 
 
 def open_tars(

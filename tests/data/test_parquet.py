@@ -75,7 +75,10 @@ def test_shards_with_parts(tmp_path: Path) -> None:
     assert len(pack(tmp_path / "d", tmp_path / "t", include=["*train-00000*"])) == 130
 
 
-def test_rows_in_any_order_are_the_rows_of_the_file(tmp_path: Path) -> None:
+def test_rows_in_any_order_are_the_rows_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("eosin.data.parquet._BLOCK_ROWS", 7)
     path = write(tmp_path / "p.parquet", [0] * 200)
     files = ParquetFiles(path, [path], max_bytes=200)
     for i in np.random.default_rng(0).permutation(200).tolist():

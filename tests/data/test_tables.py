@@ -272,7 +272,7 @@ def test_a_table_a_part(tmp_path: Path) -> None:
     plan = read(tmp_path)
     assert said(plan) == {"train/1.png": "0", "train/2.png": "1"}
     assert set(plan.columns["part"]) == {""}
-    assert any("is not used: it is a form for answers" in note for note in plan.notes)
+    assert any("its labels are answers or places" in note for note in plan.notes)
 
 
 def test_columns_that_a_person_chooses(tmp_path: Path) -> None:

@@ -23,7 +23,8 @@ from eosin.data.tables import ROLES, Table, as_text, squeezed
 from eosin.errors import ImageError, SourceError, first_line
 
 #: Rows that are read together: so many bytes about, and so many rows at most; and such blocks kept.
-_BLOCK_BYTES, _BLOCK_ROWS, _BLOCKS = 8 << 20, 64, 12
+#: Each access decodes a row group, which may be the whole file: smaller blocks take minutes then.
+_BLOCK_BYTES, _BLOCK_ROWS, _BLOCKS = 64 << 20, 1 << 14, 3
 
 
 class ParquetFiles(Files):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -48,9 +49,10 @@ def tables_in(
             continue
         if made is None or not made.rows:
             continue
-        if "submission" in name.rpartition("/")[2].lower():
+        if re.search("submission|predict", name.rpartition("/")[2], re.I):
             others.append(
-                f"the table {name} is not used: it is a form for answers, without labels of images"
+                f"the table {name} is not used: its labels are answers or places for them; "
+                f"--table {name} takes it"
             )
         elif 2 * len(made.rows) < made.paths:
             others.append(
@@ -118,7 +120,11 @@ def choose(
             best.notes.append(f"the folders of {source.name} have the same classes as {best.name}")
             return best
     ways = [str(made) for made in listings]
-    options = [f"--table {made.name}" for made in listings if ", " not in made.name]
+    options = [
+        "--layout manifest" if ", " in made.name and len(listings) == 1 else f"--table {made.name}"
+        for made in listings
+        if ", " not in made.name or len(listings) == 1
+    ]
     if folders:
         classes = sorted(set(folders.values()))
         shown = plainly(", ".join(classes[:4])) + (", ..." if len(classes) > 4 else "")

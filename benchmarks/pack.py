@@ -32,7 +32,7 @@ from eosin.data.chunks import in_order
 from eosin.data.fit import PictureRule
 from eosin.data.layouts import LAYOUTS
 from eosin.data.pack import pack
-from eosin.data.sources import Plan
+from eosin.data.plans import Plan
 from eosin.data.store import PatchStore
 from eosin.memory import keep_freed_memory
 

@@ -16,7 +16,6 @@ from eosin.data.decode import (
     decode,
     decode_pillow,
     image_size,
-    is_image_name,
     read_png,
     to_rgb,
     unfilter,
@@ -199,11 +198,6 @@ def test_strictness_lasts_as_long_as_any_thread_decodes():
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(refused, range(200)))
     assert warnings.filters == filters
-
-
-def test_names_of_images():
-    names = ["a/1.png", "1.JPEG", "a.b/x.tif", "x.txt", "png", "__MACOSX/a/1.png", "a/._1.png"]
-    assert [is_image_name(name) for name in names] == [True] * 3 + [False] * 4
 
 
 def test_sizes_without_decoding():

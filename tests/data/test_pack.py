@@ -231,6 +231,109 @@ def test_breakhis_nct_and_class_folders(tmp_path):
     assert store.labels.tolist() == [0, 1]
 
 
+def test_letters_behind_a_number_are_one_case(tmp_path):
+    names = ("14-22549AB", "14-22549CD", "14-9")
+    members = {f"train/SOB_B_A-{name}-40-001.png": png(k) for k, name in enumerate(names)}
+    members["test/SOB_M_DC-14-2523-40-001.png"] = png(9)
+    store = pack(write(tmp_path / "b.zip", members), tmp_path / "s")
+    assert sorted(store.cases) == ["14-22549", "14-22549", "14-2523", "14-9"]
+    assert "14-22549AB" in store.index["slide"].to_list()
+    assert sorted(store.index["part"]) == ["test", "train", "train", "train"]
+    assert "one case: 14-22549AB, 14-22549CD (1 cases)" in store.info["notes"][0]
+    # One part alone divides nothing.
+    del members["test/SOB_M_DC-14-2523-40-001.png"]
+    alone = pack(write(tmp_path / "a.zip", members), tmp_path / "t")
+    assert alone.index["part"].to_list() == [""] * 3
+
+
+def test_both_sets_of_nct_crc_keep_their_parts(tmp_path):
+    out = io.BytesIO()
+    Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(out, "TIFF")
+    train, val = "NCT-CRC-HE-100K/TUM/TUM-AAAA.tif", "CRC-VAL-HE-7K/TUM/TUM-TCGA-AAAA.tif"
+    path = write(tmp_path / "n.zip", dict.fromkeys((train, val), out.getvalue()))
+    assert sorted(pack(path, tmp_path / "n").index["part"]) == ["test", "train"]
+    twin = train.replace("100K", "100K-NONORM")
+    path = write(tmp_path / "o.zip", dict.fromkeys((train, twin, val), out.getvalue()))
+    with pytest.raises(SourceError, match="the same patches in other colors; keep one"):
+        pack(path, tmp_path / "o")
+    assert len(pack(path, tmp_path / "o", include=["*NONORM*", "*VAL*"])) == 2
+
+
+def test_spellings_are_one_or_asked_about(tmp_path):
+    members = {f"{('Tumor', 'tumor ')[k > 8]}/{'P1' if k % 2 else ' P1'}/{k}.png": png(k)
+               for k in range(11)}  # fmt: skip
+    members |= {f"normal/P2/{k}.png": png(20 + k) for k in range(9)}
+    members |= {f"normal/.cache/{k}.png": png(20 + k) for k in range(9)}
+    store = pack(write(tmp_path / "a.zip", members), tmp_path / "s")
+    assert store.info["counts"] == {"Tumor": 11, "normal": 9}
+    assert sorted(set(store.cases)) == ["P1", "P2"]
+    notes = "\n".join(store.info["notes"])
+    assert "'Tumor' (9) and 'tumor ' (2) are one class, Tumor" in notes
+    assert "' P1' (6) and 'P1' (5) are one case, P1" in notes
+    assert "left out: 9 hidden images or thumbnails (in normal/.cache)" in notes
+    members = {f"{name}/{k}.png": png(k) for name in ("Tumor", "tumor", "fat") for k in range(20)}
+    path = write(tmp_path / "b.zip", members)
+    with pytest.raises(SourceError, match=r"'Tumor' .20. and 'tumor' .20. .* --levels 'label'"):
+        pack(path, tmp_path / "t")
+    assert pack(path, tmp_path / "t", levels="label").info["counts"] == {"Tumor": 40, "fat": 20}
+
+
+def test_cases_by_a_pattern(tmp_path):
+    members = {f"{label}/A{k % 3}_{k}.png": png(k + 50 * j)
+               for j, label in enumerate(("fat", "tumor")) for k in range(12)}  # fmt: skip
+    members["fat/other.png"] = png(99)
+    path = write(tmp_path / "a.zip", members)
+    store = pack(path, tmp_path / "s", case_pattern="^(A[0-9])_", max_rejects=1)
+    assert store.info["cases"] == 3
+    assert store.cases_known
+    assert store.info["reject_reasons"] == {"unknown case": 1}
+    assert store.info["reading"] == {
+        "levels": "label", "case_pattern": "^(A[0-9])_",
+        "text": "label: 2 classes (fat 13, tumor 12), 3 cases by --case-pattern",
+    }  # fmt: skip
+    single = pack(path, tmp_path / "t", case_pattern="([^/]+)$")
+    assert "25 cases by --case-pattern for 25 images" in single.info["notes"][0]
+    with pytest.raises(SourceError, match="has 0 groups"):
+        pack(path, tmp_path / "u", case_pattern="A")
+    with pytest.raises(SourceError, match=r"unknown case 25.*does not match the name"):
+        pack(path, tmp_path / "u", case_pattern="(Z)")
+    idc = pack(write(tmp_path / "k.zip", kaggle()), tmp_path / "i", case_pattern="^(\\d)")
+    assert idc.info["cases"] == 1
+    with pytest.raises(SourceError, match="--levels is for folders; layout idc has its own"):
+        pack(tmp_path / "k.zip", tmp_path / "u", layout="idc", levels="label")
+    with pytest.raises(SourceError, match="no list of levels"):
+        pack(path, tmp_path / "u", levels="labels")
+    assert left(tmp_path) == ["a.zip", "i", "k.zip", "s", "t"]
+
+
+def test_tiles_of_qupath(tmp_path):
+    members = {
+        f"{label}/slide_{k % 4}.svs [d=2,5,x={800 * k},y={j},w=200,h=200].png": png(k + 50 * j)
+        for j, label in enumerate(("Stroma", "Tumor")) for k in range(8)
+    }  # fmt: skip
+    members |= {name.replace("].png", "]-labelled.png"): png(0) for name in members}
+    store = pack(write(tmp_path / "a.zip", members), tmp_path / "s")
+    row = store.index.row(-1, named=True)
+    assert (row["case"], row["slide"], row["x"], row["y"]) == ("slide_3", "slide_3", 5600, 1)
+    assert (len(store), store.info["cases"], store.info["ignored"]) == (16, 4, 16)
+    notes = "\n".join(store.info["notes"])
+    assert "left out: 16 masks" in notes
+    assert "QuPath's downsample is 2.5: --mpp is" in notes
+    assert "4 cases from QuPath tile names, with x and y" in store.info["reading"]["text"]
+    members["Tumor/slide_1 [x=99999999999,y=0,w=2,h=2].png"] = png(1)
+    bad = pack(write(tmp_path / "b.zip", members), tmp_path / "t", max_rejects=1)
+    assert bad.info["reject_reasons"] == {"impossible position": 1}
+
+
+def test_copies_with_another_label_or_part_are_kept(tmp_path):
+    members = {f"{part}/{label}/P{k}/1.png": png(k) for k in range(4)
+               for part in ("train", "test") for label in ("fat", "tumor")}  # fmt: skip
+    members |= {name.replace("/P0/", "/P0/again/"): data for name, data in members.items()}
+    store = pack(write(tmp_path / "a.zip", members), tmp_path / "s")
+    assert (len(store), store.info["nested_copies"]) == (16, 4)
+    assert store.info["conflicts"]["count"] == 4
+
+
 def test_progress_counts_every_image(tmp_path):
     calls: list[tuple[int, int]] = []
     members = {**kaggle(8), "1/0/other.png": b""}

@@ -66,6 +66,22 @@ def pack(
             metavar="GLOB", help="Keep only images whose path or file name matches; repeatable."
         ),
     ] = None,
+    levels: Annotated[
+        str | None,
+        typer.Option(
+            metavar="label/case",
+            help="What each level of folders is, from the top: part, label, case, slide, subtype, "
+            "or * for one that does not matter. Found by default.",
+        ),
+    ] = None,
+    case_pattern: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REGEX",
+            help="The case is in the file names: a regular expression with one group, such as "
+            "'^(P\\d+)_'. With a slash in it, it is searched in the whole path.",
+        ),
+    ] = None,
     max_rejects: Annotated[
         str,
         typer.Option(
@@ -89,6 +105,8 @@ def pack(
     """Pack labeled patches from an archive into one store.
 
     The source is read in place, its layout is detected and shown, and every image is checked.
+    What each level of folders is (part, label, case) is found by the names that it has; where
+    several readings fit, nothing is packed, and they are shown with the option that chooses one.
     Gray is replicated to three channels, palettes are expanded, alpha is composited over white,
     16 bits become 8 by dividing by 257, EXIF orientation is ignored. A second copy of an image
     (same case, same file name, same content) is skipped. Images that cannot be used are listed
@@ -106,7 +124,7 @@ def pack(
     with output.replacing(store, "store", force=force):
         made, seconds = _pack(
             source, store, layout=layout, table=table, columns=columns, size=patch_size, fit=fit,
-            include=include,
+            include=include, levels=levels, case_pattern=case_pattern,
             max_rejects=allowed, max_pixels=max_pixels, mpp=mpp, force=force, workers=workers,
         )  # fmt: skip
     if json_:
@@ -126,7 +144,7 @@ def pack_and_note(source: Path, store: Path) -> PatchStore:
         f"{store} in {seconds:.1f} s: {info['nested_copies']:,} nested copies skipped, "
         f"{info['rejects_count']} rejected"
     )
-    for text in info["notes"]:
+    for text in _sentences(info):
         output.note(f"  {text}")
     if not made.cases_known:
         output.warn("the source does not give the case of every patch")
@@ -197,14 +215,23 @@ def parse_share(text: str) -> float | int:
     return share
 
 
+def _sentences(info: dict[str, Any]) -> list[str]:
+    """How the source was read, and what to know of it."""
+    reading = info.get("reading")
+    return [
+        *([f"read as {reading['text']}"] if reading else []),
+        *(f"note: {n}" for n in info["notes"]),
+    ]
+
+
 def _show(made: PatchStore, seconds: float) -> None:
     from eosin.cli.inspect import show_store
     from eosin.data.layouts import plainly
 
     info: dict[str, Any] = made.info
     show_store(made, ("time", f"{seconds:.1f} s, {len(made) / seconds:,.0f} patches/s"))
-    for text in info["notes"]:
-        output.say(f"note: {text}")
+    for text in _sentences(info):
+        output.say(text)
     for reject in info["rejects"][:5]:
         output.say(f"rejected {plainly(reject['source'])}: {plainly(reject['reason'])}")
     if info["rejects_count"] > 5:

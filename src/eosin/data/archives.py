@@ -49,8 +49,7 @@ class Run(NamedTuple):
 class Files:
     """Encoded images by number: files with names relative to a folder."""
 
-    #: How many neighbors one access reads anyway.
-    together = 1
+    together = 1  #: How many neighbors one access reads anyway.
 
     def __init__(self, path: Path, *, max_bytes: int = MAX_BYTES) -> None:
         self.path = path
@@ -59,6 +58,7 @@ class Files:
         self.sizes: MutableSequence[int] = array("Q")
         #: Members that cannot be used: (name, reason).
         self.refused: list[tuple[str, str]] = []
+        self.notes: list[str] = []
 
     def read(self, i: int) -> bytes:
         """The bytes of member i."""
@@ -85,9 +85,18 @@ class ZipFiles(Files):
 
     Python's zipfile takes a lock and some 30 microseconds a member, as long as half a decode.
     ``runs`` takes 2: neighbors come with one call into memory that is used again.
+
+    within: of a zip that is inside of another file: an open file, which is closed here as well, and
+    where the zip starts and stops in it.
     """
 
-    def __init__(self, path: Path, *, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        max_bytes: int = MAX_BYTES,
+        within: tuple[int, int, int] | None = None,
+    ) -> None:
         super().__init__(path, max_bytes=max_bytes)
         self._packed = array("Q")
         self._offsets = array("Q")
@@ -96,11 +105,12 @@ class ZipFiles(Files):
         self._flags = array("H")
         self._buffers = threading.local()
         try:
-            self._fd = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+            flags = os.O_RDONLY | getattr(os, "O_BINARY", 0)
+            self._fd = within[0] if within else os.open(path, flags)
         except OSError as error:
             raise SourceError(f"{path} cannot be opened: {error.strerror}") from None
         try:
-            self._list()
+            self._list(*(within[1:] if within else (0, os.fstat(self._fd).st_size)))
         except struct.error:
             self.close()
             raise SourceError(_damaged(path, "its directory ends early")) from None
@@ -108,8 +118,8 @@ class ZipFiles(Files):
             self.close()
             raise
 
-    def _list(self) -> None:
-        start, size, count, shift = zip_directory(self._fd, self.path)
+    def _list(self, first: int, stop: int) -> None:
+        start, size, count, shift = zip_directory(self._fd, self.path, first, stop)
         directory = os.pread(self._fd, size, start)
         if len(directory) != size:
             raise SourceError(_damaged(self.path, "its directory is cut off"))
@@ -236,6 +246,19 @@ class ZipFiles(Files):
         if pieces:
             yield inflated._replace(block=b"".join(pieces))
 
+    def packed(self, i: int) -> tuple[int, int, int, int]:
+        """Of member i: a descriptor to close, start and length of its packed bytes, and its method.
+
+        Raises ImageError where they cannot be read.
+        """
+        head = os.pread(self._fd, _LOCAL.size, self._offsets[i])
+        if self._flags[i] & 1:
+            raise ImageError("encrypted: the zip asks for a password")
+        if head[:4] != b"PK\x03\x04" or len(head) < _LOCAL.size:
+            raise ImageError("corrupt: no zip member where the directory lists it")
+        start = self._offsets[i] + _LOCAL.size + sum(_LOCAL.unpack(head)[1:])
+        return os.dup(self._fd), start, self._packed[i], self._methods[i]
+
     def same_bytes(self, i: int, j: int) -> bool:
         """Whether size and checksum in the zip are equal."""
         return self.sizes[i] == self.sizes[j] and self._crcs[i] == self._crcs[j]
@@ -247,10 +270,15 @@ class ZipFiles(Files):
             self._fd = -1
 
 
-def zip_directory(descriptor: int, path: Path) -> tuple[int, int, int, int]:
-    """(start, bytes, entries, shift of all offsets by what is before the zip) of its directory."""
-    total = os.fstat(descriptor).st_size
-    tail_start = max(0, total - 65_557)
+def zip_directory(
+    descriptor: int, path: Path, first: int = 0, stop: int | None = None
+) -> tuple[int, int, int, int]:
+    """(start, bytes, entries, shift of all offsets by what is before the zip) of its directory.
+
+    first, stop: where the zip starts and stops in the file.
+    """
+    total = os.fstat(descriptor).st_size if stop is None else stop
+    tail_start = max(first, total - 65_557)
     tail = os.pread(descriptor, total - tail_start, tail_start)
     at = tail.rfind(b"PK\x05\x06")
     if at < 0 or len(tail) - at < 22:
@@ -260,20 +288,20 @@ def zip_directory(descriptor: int, path: Path) -> tuple[int, int, int, int]:
     end = tail_start + at
     if disk not in (0, 0xFFFF):
         raise SourceError(f"{path} is one part of a zip in several parts; join them first")
-    locator = os.pread(descriptor, 20, max(0, end - 20))
+    locator = os.pread(descriptor, 20, max(first, end - 20))
     if locator[:4] == b"PK\x06\x07":
-        at = struct.unpack_from("<Q", locator, 8)[0] & (2**63 - 1)
-        record = os.pread(descriptor, 56, at)
+        at = struct.unpack_from("<Q", locator, 8)[0] & (2**62 - 1)
+        record = os.pread(descriptor, 56, first + at)
         if record[:4] != b"PK\x06\x06":
             # Something is before the zip: the record is just before its locator.
-            record = os.pread(descriptor, 56, max(0, end - 76))
+            record = os.pread(descriptor, 56, max(first, end - 76))
         large = _END64.unpack(record) if len(record) == 56 else None
         if large is None or large[0] != b"PK\x06\x06":
             raise SourceError(_damaged(path, "its large directory is missing"))
         entries, size, offset = large[7], large[8], large[9]
         end -= 76
     start = end - size
-    if start < 0 or size < entries * 46:
+    if start < first or size < entries * 46:
         raise SourceError(_damaged(path, "its directory does not fit its size"))
     return start, size, entries, start - offset
 
@@ -354,20 +382,6 @@ class FolderFiles(Files):
         # Names that are not UTF-8 would break the index; the file is read by its real name.
         self.names.append(name)
         self.sizes.append(status.st_size)
-
-
-def is_unsafe(name: str) -> bool:
-    """Whether a member's name is an absolute path or one with ``..``.
-
-    >>> is_unsafe("a/1.png"), is_unsafe("../a/1.png"), is_unsafe("C:/1.png")
-    (False, True, True)
-    """
-    return (
-        name[:1] == "/"
-        or name[1:2] == ":"
-        or "\0" in name
-        or (".." in name and ".." in name.split("/"))
-    )
 
 
 def read_file(path: Path, max_bytes: int = MAX_BYTES) -> bytes:

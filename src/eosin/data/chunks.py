@@ -21,8 +21,8 @@ from eosin.data.arrays import ArrayPlan, Block
 from eosin.data.decode import to_rgb, unfilter
 from eosin.data.digests import pixel_digests
 from eosin.data.fit import PictureRule
+from eosin.data.plans import Plan
 from eosin.data.quick import quick_rows
-from eosin.data.sources import Plan
 from eosin.errors import ImageError
 
 _CHUNK_PATCHES = 256

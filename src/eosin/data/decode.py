@@ -39,10 +39,6 @@ from eosin.errors import ImageError, first_line
 #: The most pixels an image may declare: 4096 x 4096.
 MAX_PIXELS = 16_777_216
 
-_SUFFIXES = (
-    ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".jp2", ".ppm", ".pgm",
-)  # fmt: skip
-
 #: The only Pillow plugins that see a file; none of them starts another program.
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "JPEG2000", "PPM")
 
@@ -106,19 +102,6 @@ class _Strict:
 #: A context in which Pillow refuses doubtful files. Every decode enters it; entering it around
 #: many decodes saves time.
 STRICT = _Strict()
-
-
-def is_image_name(name: str) -> bool:
-    """Whether a path ends like an image and is not one of the files that macOS adds to zips.
-
-    >>> is_image_name("a/1.PNG"), is_image_name("a/1.txt"), is_image_name("__MACOSX/a/._1.png")
-    (True, False, False)
-    """
-    return (
-        name.lower().endswith(_SUFFIXES)
-        and "__MACOSX/" not in name
-        and not name.startswith("._", name.rfind("/") + 1)
-    )
 
 
 def check_pixels(height: int, width: int, max_pixels: int = MAX_PIXELS) -> None:

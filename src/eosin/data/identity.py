@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from eosin.data.archives import zip_directory
-from eosin.data.decode import is_image_name
 from eosin.data.listings import SUFFIXES, is_table, listing_of_file
+from eosin.data.members import is_image_name
 from eosin.data.sources import MADE_UP
 from eosin.data.store import PatchStore
 from eosin.errors import SourceError, StoreError
@@ -20,7 +20,9 @@ from eosin.folders import kind_of
 from eosin.kinds import ENDING
 
 #: What packing a folder may read besides images; a split that is written there changes nothing.
-_READ = (".h5", ".hdf5", ".gz", "ubyte", ".npz", ".parquet", ".tar", ".tgz", MADE_UP.lower())
+_READ = (
+    ".h5", ".hdf5", ".gz", ".zip", "ubyte", ".npz", ".parquet", ".tar", ".tgz", MADE_UP.lower(),
+)  # fmt: skip
 
 
 def origin_of(source: Path) -> dict[str, Any]:

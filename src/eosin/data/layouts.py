@@ -16,7 +16,7 @@ from eosin.errors import ImageError, SourceError, closest
 #: Top folders that stand for a part of the data set, and its name in the index.
 PARTS = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
-    "test": "test", "testing": "test",
+    "test": "test", "testing": "test", "dev": "val", "holdout": "test",
 }  # fmt: skip
 
 
@@ -37,7 +37,7 @@ class Layout(NamedTuple):
 
     name: str
     about: str
-    #: None where the layout is not one of paths (tables and arrays).
+    #: None where the layout is not one of paths (tables and arrays), or depends on all of them.
     parse: Callable[[str], Entry | None] | None
     #: Fixed class names in the order of their labels, or None: those in the source.
     classes: tuple[str, ...] | None = None
@@ -60,13 +60,13 @@ def plainly(text: object, most: int = 200) -> str:
 _IDC = re.compile(r"(\d+)_idx\d+_x(\d+)_y(\d+)_class(\d)\.png", re.I)
 #: The same with its folders, all in agreement, as nearly every path of the archive is.
 _IDC_USUAL = re.compile(
-    r"(?:[^/]+/)*(\d+)/([01])/\1_idx\d+_x(\d{1,9})_y(\d{1,9})_class\2\.png", re.A
+    r"((?:[^/]+/)*)(\d+)/([01])/\2_idx\d+_x(\d{1,9})_y(\d{1,9})_class\3\.png", re.A
 )
 _BREAKHIS = re.compile(
-    r"SOB_([BM])_([A-Z]+)-(\d+)-([0-9A-Z]+)-(\d+)-\d+\.(?:png|jpe?g|tiff?)", re.I
+    r"SOB_([BM])_([A-Z]+)-(\d+-\d+)([A-Z]*)-(\d+)-\d+\.(?:png|jpe?g|tiff?)", re.I
 )
 _NCT = ("ADI", "BACK", "DEB", "LYM", "MUC", "MUS", "NORM", "STR", "TUM")
-_NCT_FILE = re.compile(rf"({'|'.join(_NCT)})-[0-9A-Za-z]+\.tiff?", re.I)
+_NCT_FILE = re.compile(rf"({'|'.join(_NCT)})-(?:TCGA-)?[0-9A-Za-z]+\.tiff?", re.I)
 _DIGITS = re.compile(r"(\d+)")
 
 
@@ -90,6 +90,17 @@ def _padded(text: str) -> str:
 _padded_folder = lru_cache(maxsize=4096)(_padded)
 
 
+@lru_cache(maxsize=4096)
+def part_in(folders: str) -> str:
+    """The part of the data set that one of the folders of a path stands for, or "".
+
+    >>> part_in("BreaKHis_v1/train_set/40X"), part_in("BreaKHis_v1")
+    ('train', '')
+    """
+    words = re.split(r"[\W_]+", folders.lower())
+    return next((PARTS[word] for word in words if word in PARTS), "")
+
+
 def parse_idc(path: str) -> Entry | None:
     """``<case>/<class>/<case>_idx5_x<X>_y<Y>_class<C>.png``; the folders above may be missing.
 
@@ -98,8 +109,10 @@ def parse_idc(path: str) -> Entry | None:
     """
     usual = _IDC_USUAL.fullmatch(path)
     if usual is not None:
-        case, label, x, y = usual.groups()
-        return Entry("positive" if label == "1" else "negative", case, int(x), int(y))
+        above, case, label, x, y = usual.groups()
+        return Entry(
+            "positive" if label == "1" else "negative", case, int(x), int(y), part_in(above)
+        )
     folders, _, name = path.rpartition("/")
     match = _IDC.fullmatch(name)
     if match is None:
@@ -108,12 +121,15 @@ def parse_idc(path: str) -> Entry | None:
     if label not in "01":
         raise ImageError(f"unknown class: class{label} in the file name; IDC has 0 and 1")
     if folders:
-        above = folders.rsplit("/", 2)
-        if above[-1] in ("0", "1") and above[-1] != label:
-            raise ImageError(f"contradiction: folder {above[-1]}, file name class{label}")
-        if len(above) > 1 and above[-2].isdigit() and above[-2] != case:
-            raise ImageError(f"contradiction: folder of case {above[-2]}, file name of {case}")
-    return Entry("positive" if label == "1" else "negative", case, _position(x), _position(y))
+        last = folders.rsplit("/", 2)
+        if last[-1] in ("0", "1") and last[-1] != label:
+            raise ImageError(f"contradiction: folder {last[-1]}, file name class{label}")
+        if len(last) > 1 and last[-2].isdigit() and last[-2] != case:
+            raise ImageError(f"contradiction: folder of case {last[-2]}, file name of {case}")
+    return Entry(
+        "positive" if label == "1" else "negative", case, _position(x), _position(y),
+        part_in(folders),
+    )  # fmt: skip
 
 
 def _position(digits: str) -> int:
@@ -124,11 +140,13 @@ def _position(digits: str) -> int:
 
 
 def parse_breakhis(path: str) -> Entry | None:
-    """``SOB_M_DC-14-2523-400-001.png``: class, subtype, case, magnification, number.
+    """``SOB_M_DC-14-2523-400-001.png``: class, subtype, slide, magnification, number.
 
-    >>> entry = parse_breakhis("40X/SOB_M_DC-14-2523-400-001.png")
-    >>> entry.label, entry.case, entry.subtype
-    ('malignant', '14-2523', 'DC')
+    Letters behind the number of a slide count the specimens of one patient: the number is the case.
+
+    >>> entry = parse_breakhis("40X/SOB_B_A-14-22549AB-40-001.png")
+    >>> entry.label, entry.case, entry.slide, entry.subtype
+    ('benign', '14-22549', '14-22549AB', 'A')
     """
     folders, _, name = path.rpartition("/")
     match = _BREAKHIS.fullmatch(name)
@@ -138,7 +156,8 @@ def parse_breakhis(path: str) -> Entry | None:
     above = {folder.lower() for folder in folders.split("/")} & {"benign", "malignant"}
     if above and label not in above:
         raise ImageError(f"contradiction: folder {above.pop()}, file name {label}")
-    return Entry(label, f"{match[3]}-{match[4]}", subtype=match[2].upper())
+    slide = f"{match[3]}{match[4].upper()}"
+    return Entry(label, match[3], part=part_in(folders), slide=slide, subtype=match[2].upper())
 
 
 def magnification(path: str) -> str:
@@ -164,20 +183,9 @@ def parse_nct(path: str) -> Entry | None:
     label, folder = match[1].upper(), folders.rpartition("/")[2].upper()
     if folder in _NCT and folder != label:
         raise ImageError(f"contradiction: folder {folder}, file name {label}")
-    return Entry(label)
-
-
-def parse_folders(path: str) -> Entry | None:
-    """``[...]/[train|val|test]/<class>/<anything>``: the folder above a file is its class.
-
-    >>> parse_folders("train/tumor/7.jpg")
-    Entry(label='tumor', case='', x=None, y=None, part='train', slide='', subtype='')
-    """
-    above = path.split("/")[:-1]
-    if not above or above[-1].lower() in PARTS:
-        return None
-    part = next((PARTS[name.lower()] for name in above[:-1] if name.lower() in PARTS), "")
-    return Entry(above[-1], part=part)
+    # Published as a training and a validation set, of other patients.
+    part = "test" if "CRC-VAL" in folders else "train" if "NCT-CRC" in folders else ""
+    return Entry(label, part=part)
 
 
 #: In the order in which they are tried.
@@ -189,7 +197,7 @@ LAYOUTS: dict[str, Layout] = {
         Layout("breakhis", "BreakHis: SOB_M_DC-14-2523-400-001.png anywhere",
                parse_breakhis, ("benign", "malignant")),
         Layout("nct-crc", "NCT-CRC-HE, CRC-VAL-HE: TUM/TUM-XXXXXXXX.tif", parse_nct, _NCT, 0.5),
-        Layout("folders", "[train|val|test]/CLASS/any image", parse_folders),
+        Layout("folders", "[part/]label/[case/]any image, case/label/any image, ...", None),
         Layout("manifest", "a table with path,label[,case,x,y,part,slide,subtype], alone or "
                "beside the images", None),
         Layout("parquet", "Parquet files with images as bytes (Hugging Face datasets)", None),
@@ -220,7 +228,7 @@ def find_layout(name: str) -> Layout:
 
 
 def detect_layout(paths: Sequence[str]) -> Layout | None:
-    """The first layout that explains at least half of (a sample of) the paths, or None.
+    """The first known archive that explains at least half of (a sample of) the paths, or None.
 
     >>> detect_layout(["8863/0/8863_idx5_x51_y1251_class0.png"]).name
     'idc'
@@ -239,18 +247,3 @@ def detect_layout(paths: Sequence[str]) -> Layout | None:
         if sample and hits * 2 >= len(sample):
             return layout
     return None
-
-
-def check_class_names(classes: Sequence[str]) -> None:
-    """Refuse folders that look like case numbers taken for classes.
-
-    >>> check_class_names(["benign", "malignant"])
-    """
-    numeric = all(name.isdigit() for name in classes)
-    if len(classes) > 100 or (numeric and len(classes) > 20):
-        shown = plainly(", ".join(classes[:3]))
-        raise SourceError(
-            f"the {len(classes)} folders above the images ({shown}, ...) look like "
-            f"{'case numbers' if numeric else 'cases'}, not classes; choose the layout "
-            "(--layout idc for the Kaggle archive) or use a CSV manifest with path,label,case"
-        )

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from eosin.data.archives import MAX_BYTES, Files, FolderFiles, is_unsafe, read_file
+from eosin.data.archives import MAX_BYTES, Files, FolderFiles, read_file
 from eosin.data.arrays import part_of
-from eosin.data.decode import is_image_name
 from eosin.data.layouts import PARTS, Entry, plainly
+from eosin.data.members import is_image_name, is_unsafe
 from eosin.data.tables import (
     Roles,
     Table,

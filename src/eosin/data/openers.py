@@ -5,10 +5,11 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
-from eosin.data.archives import Files, FolderFiles, ZipFiles
+from eosin.data import nested
+from eosin.data.archives import Files
 from eosin.data.arrays import in_order
-from eosin.data.decode import is_image_name
 from eosin.data.layouts import LAYOUTS, Layout
+from eosin.data.members import is_image_name
 from eosin.data.parquet import ParquetFiles, has_images
 from eosin.data.tables import Table
 from eosin.data.tars import is_tar_name, open_tars, records_of
@@ -31,7 +32,7 @@ def open_files(
     Parquet files. Raises SourceError for what is none of these or is damaged.
     """
     if source.is_dir():
-        files: Files = FolderFiles(source, max_bytes=max_bytes)
+        files = nested.open_files(source, max_bytes=max_bytes, scratch=scratch)
         if any(map(is_image_name, files.names)):
             return files, None
         tables = [source / name for name in files.names if _is_parquet(source / name)]
@@ -45,7 +46,7 @@ def open_files(
     if is_tar_name(source.name):
         return _tars(source, [source], scratch, max_bytes)
     _check_zip(source)
-    return ZipFiles(source, max_bytes=max_bytes), None
+    return nested.open_files(source, max_bytes=max_bytes, scratch=scratch), None
 
 
 def is_archive(source: Path) -> bool:

@@ -20,7 +20,8 @@ from eosin.data.decode import MAX_PIXELS, STRICT, image_size
 from eosin.data.fit import FITS, PictureRule
 from eosin.data.identity import origin_of
 from eosin.data.layouts import plainly
-from eosin.data.sources import Plan, open_source
+from eosin.data.plans import Plan
+from eosin.data.sources import open_source
 from eosin.data.store import INDEX_SCHEMA, PatchStore, StoreWriter
 from eosin.errors import ImageError, RejectsError, SourceError
 from eosin.folders import check_target
@@ -44,6 +45,8 @@ def pack(
     include: str | Sequence[str] | None = None,
     table: str | Path | None = None,
     columns: Mapping[str, str] | None = None,
+    levels: str | None = None,
+    case_pattern: str | None = None,
     force: bool = False,
     workers: int | None = None,
     progress: Progress | None = None,
@@ -58,7 +61,9 @@ def pack(
     max_pixels: the most pixels an image may declare. mpp: micrometers a pixel. include: glob
     patterns of members to keep. table: the table that lists the images, where there are several.
     columns: role -> column of that table (``eosin.data.tables.ROLES``), where names do not decide.
-    force: replace a store. workers: threads, all cores by default.
+    levels: what each level of folders is, such as "part/label/case", or None to find that.
+    case_pattern: a regular expression with one group, the case, that is searched in file names,
+    or in paths if it has a slash. force: replace a store. workers: threads, all cores by default.
     progress: called with (images done, images in all).
 
     Raises SourceError when the source cannot be read or has nothing usable, RejectsError when
@@ -87,7 +92,18 @@ def pack(
     try:
         with (
             STRICT,
-            closing(_plan(source, layout, patterns, target.parent, table, columns)) as plan,
+            closing(
+                _plan(
+                    source,
+                    layout=layout,
+                    include=patterns,
+                    table=table,
+                    columns=columns,
+                    levels=levels,
+                    case_pattern=case_pattern,
+                    scratch=target.parent,
+                )
+            ) as plan,
         ):
             chosen = size or _common_size(source, plan, max_pixels)
             rule = PictureRule(chosen, fit, max_pixels)
@@ -98,21 +114,12 @@ def pack(
         cv2.setNumThreads(threads)
 
 
-def _plan(
-    source: Path,
-    layout: str | None,
-    include: Sequence[str],
-    scratch: Path,
-    table: str | Path | None,
-    columns: Mapping[str, str] | None,
-) -> Plan | ArrayPlan:
+def _plan(source: Path, **options: Any) -> Plan | ArrayPlan:
     """What is to be packed, listed without pauses of the garbage collector: a sixth of the time."""
     collecting = gc.isenabled()
     gc.disable()
     try:
-        return open_source(
-            source, layout=layout, include=include, scratch=scratch, table=table, columns=columns
-        )
+        return open_source(source, **options)
     finally:
         if collecting:
             gc.enable()
@@ -193,6 +200,7 @@ def _write(
         rejects.sort()
         writer.info.update(
             layout=plan.layout.name,
+            reading=plan.reading if isinstance(plan, Plan) else None,
             source=source.name,
             origin=origin,
             fit=rule.fit,

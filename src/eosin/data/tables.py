@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from eosin.data.decode import is_image_name
 from eosin.data.layouts import PARTS, Entry, plainly
+from eosin.data.members import is_image_name
 from eosin.errors import SourceError, closest
 
 #: What a column can be, with its usual names in small letters without spaces, ``_`` and ``-``. The

@@ -21,9 +21,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from eosin.data.archives import MAX_BYTES, Files, is_unsafe
-from eosin.data.decode import is_image_name
+from eosin.data.archives import MAX_BYTES, Files
 from eosin.data.layouts import plainly
+from eosin.data.members import is_image_name, is_unsafe
+from eosin.data.nested import Joined
 from eosin.data.tables import Table, present, table_of
 from eosin.errors import ImageError, SourceError, first_line
 from eosin.folders import scratch_file
@@ -148,44 +149,21 @@ class TarFiles(Files):
         self._stack.close()
 
 
-class JoinedFiles(Files):
-    """Several archives as one; the names begin with that of the archive."""
-
-    def __init__(self, path: Path, archives: Sequence[tuple[str, Files]]) -> None:
-        super().__init__(path)
-        self._members: list[tuple[Files, int]] = []
-        for label, files in archives:
-            self.names += [f"{label}/{name}" for name in files.names]
-            self.sizes.extend(files.sizes)
-            self.refused += [(f"{label}/{name}", why) for name, why in files.refused]
-            self._members += [(files, i) for i in range(len(files.names))]
-        self._archives = [files for _, files in archives]
-
-    def read(self, i: int) -> bytes:
-        """The bytes of member i."""
-        files, k = self._members[i]
-        return files.read(k)
-
-    def close(self) -> None:
-        """Close all archives."""
-        for files in self._archives:
-            files.close()
-
-
 def open_tars(
     path: Path, shards: Sequence[Path], *, scratch: Path | None = None, max_bytes: int = MAX_BYTES
 ) -> Files:
     """One tar, or the shards of a folder as one source."""
     if shards == [path]:
         return TarFiles(path, scratch=scratch, max_bytes=max_bytes)
-    with contextlib.ExitStack() as stack:
-        opened: list[tuple[str, Files]] = []
+    joined = Joined(path, max_bytes=max_bytes)
+    try:
         for shard in shards:
             files = TarFiles(shard, scratch=scratch, max_bytes=max_bytes)
-            stack.callback(files.close)
-            opened.append((shard.name, files))
-        stack.pop_all()
-    return JoinedFiles(path, opened)
+            joined.add(f"{shard.name}/", files, scratch=scratch, deep=0)
+    except BaseException:
+        joined.close()
+        raise
+    return joined
 
 
 def records_of(files: Files) -> Table | None:

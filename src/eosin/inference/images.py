@@ -12,9 +12,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from eosin.data.archives import FolderFiles, ZipFiles, read_file
-from eosin.data.decode import MAX_PIXELS, is_image_name
+from eosin.data.archives import Files, read_file
+from eosin.data.decode import MAX_PIXELS
 from eosin.data.fit import FITS, Picture, PictureRule
+from eosin.data.members import is_image_name
+from eosin.data.nested import open_files
 from eosin.errors import ImageError, SourceError, UserError
 from eosin.inference.predictor import Predictor
 from eosin.records.decision import Decision
@@ -144,18 +146,16 @@ def image_files(paths: Sequence[Path]) -> Iterator[list[ImageFile]]:
     with ExitStack() as opened:
         files: list[ImageFile] = []
         for path in paths:
-            if path.is_dir():
-                files += _members(path, FolderFiles(path))
-            elif path.is_file() and zipfile.is_zipfile(path):
-                archive = ZipFiles(path)
-                opened.callback(archive.close)
-                files += _members(path, archive)
+            if path.is_dir() or (path.is_file() and zipfile.is_zipfile(path)):
+                members = open_files(path)
+                opened.callback(members.close)
+                files += _members(path, members)
             else:
                 files.append(ImageFile(str(path), partial(read_file, path)))
         yield files
 
 
-def _members(path: Path, files: ZipFiles | FolderFiles) -> list[ImageFile]:
+def _members(path: Path, files: Files) -> list[ImageFile]:
     members = [
         ImageFile(f"{path}/{name}", partial(files.read, number))
         for number, name in enumerate(files.names)

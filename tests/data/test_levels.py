@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from eosin.data.levels import parse_levels, read_tree
-from eosin.errors import SourceError
+from eosin.data.trees import TreeLayout
+from eosin.errors import ImageError, SourceError
 
 L = ("benign", "malignant")
 BRACS = ("0_N", "1_PB", "2_UDH", "3_FEA", "4_ADH", "5_DCIS", "6_IC")
@@ -169,3 +172,35 @@ def test_levels_that_are_chosen():
     assert read_tree(folders, levels="*/*/*/label").reading.classes == {"images": 120}
     with pytest.raises(SourceError, match="120 images are below fewer levels"):
         read_tree(folders, levels="*/*/*/*/label")
+
+
+NAMES = (
+    "tumor", "normal", "P1", "P2", "train", "test", "images", "40X", "fold1", "patient_7", "0", "1",
+    "TCGA-AA-0001-01Z", "8863", "a", "\u00e9", "e\u0301", "Tumor ", "\n", "\x1b[31m", "*", "masks",
+    "..", "unlabeled", "x" * 300, "d.zip", "slide [x=1,y=2,w=3,h=4]", "\udcff", "'", "\u0663",
+)  # fmt: skip
+
+
+def test_strange_names_are_read_or_asked_about():
+    outcomes = set()
+    for seed in range(300):
+        rng = random.Random(seed)
+        pools = [rng.sample(NAMES, rng.randint(1, 6)) for _ in range(rng.randint(1, 4))]
+        paths = set()
+        for k in range(rng.randint(1, 40)):
+            folders = [rng.choice(pool) for pool in pools][: rng.choice([9, 9, 9, 1])]
+            names = [f"{k}.png", f"P{k % 3}_{k}.png", f"s [x={k},y=0,w=1].png", rng.choice(NAMES)]
+            paths.add("/".join([*folders, rng.choice(names)]))
+        try:
+            tree = TreeLayout(sorted(paths), levels=rng.choice([None, None, "label", "*/label"]))
+            for path in paths:
+                tree.parse(path)
+            texts = [tree.text, *tree.notes]
+            outcomes.add("read")
+        except SourceError as error:
+            texts = [str(error)]
+            outcomes.add("asked")
+        except ImageError as error:
+            texts = [str(error)]
+        assert all(text.isprintable() and len(text) < 1000 for text in texts), seed
+    assert outcomes == {"read", "asked"}

@@ -254,7 +254,7 @@ def test_both_sets_of_nct_crc_keep_their_parts(tmp_path):
     assert sorted(pack(path, tmp_path / "n").index["part"]) == ["test", "train"]
     twin = train.replace("100K", "100K-NONORM")
     path = write(tmp_path / "o.zip", dict.fromkeys((train, twin, val), out.getvalue()))
-    with pytest.raises(SourceError, match="the same patches in other colors; keep one"):
+    with pytest.raises(SourceError, match="the same patches in other colors; keep one: --include"):
         pack(path, tmp_path / "o")
     assert len(pack(path, tmp_path / "o", include=["*NONORM*", "*VAL*"])) == 2
 

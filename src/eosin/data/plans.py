@@ -66,9 +66,9 @@ def plan_of(
         entries = _with_cases(entries, cases, rejects)
     notes: list[str] = []
     if layout.classes is None:
-        labels = _spellings("class", Counter(e.label for _, _, e in entries), notes, remedy)
-        named = _spellings("case", Counter(e.case for _, _, e in entries), notes, "")
-        if notes:
+        labels = _spellings("class", Counter(e.label for _, _, e in entries), files, notes, remedy)
+        named = _spellings("case", Counter(e.case for _, _, e in entries), files, notes, "")
+        if any(name != one for name, one in [*labels.items(), *named.items()]):
             entries = [
                 (name, i, entry._replace(label=labels[entry.label], case=named[entry.case]))
                 for name, i, entry in entries
@@ -130,37 +130,35 @@ def _with_cases(
     return kept
 
 
-def _spellings(what: str, counts: Counter[str], notes: list[str], remedy: str) -> dict[str, str]:
+def _spellings(
+    what: str, counts: Counter[str], files: Files, notes: list[str], remedy: str
+) -> dict[str, str]:
     """Each name -> its one spelling, with a note; SourceError where both may be meant."""
     spelled = one_spelling(counts)
     groups: dict[str, list[str]] = {}
-    for name, one in spelled.items():
-        groups.setdefault(one, []).append(name)
-    merged = [
-        sorted(names, key=lambda name: -counts[name])
-        for one, names in groups.items()
-        if names != [one]
-    ]
-    for names in merged[:5]:
-        shown = " and ".join(f"{plainly(repr(name), 60)} ({counts[name]:,})" for name in names)
-        if remedy and len(names) > 1 and counts[names[1]] >= _MANY_PATCHES:
+    for name, _ in counts.most_common():
+        groups.setdefault(spelled[name], []).append(name)
+    several = [names for names in groups.values() if len(names) > 1]
+    for number, names in enumerate(several):
+        shown = " and ".join(f"{plainly(repr(name), 60)} ({counts[name]:,})" for name in names[:4])
+        if remedy and counts[names[1]] >= _MANY_PATCHES:
             raise SourceError(
-                f"the classes {shown} differ in spelling alone and have many patches each: {remedy}"
+                f"{files.path}: the classes {shown} differ in spelling alone and have many patches "
+                f"each: {remedy}"
             )
-        notes.append(f"{shown} are one {what}, {plainly(spelled[names[0]], 60)}")
-    if len(merged) > 5:
-        notes.append(
-            f"{len(merged) - 5} further names of a {what} in several spellings are one each"
-        )
+        if number < 5:
+            notes.append(f"{shown} are one {what}, {plainly(spelled[names[0]], 60)}")
+    if len(several) > 5:
+        notes.append(f"{len(several) - 5} further names in several spellings are one {what} each")
     return spelled
 
 
-def archive_notes(layout: Layout, columns: dict[str, list[Any]]) -> list[str]:
+def archive_notes(plan: Plan) -> list[str]:
     """What is known of an archive and of no single file; a part that all patches have is dropped.
 
     Raises SourceError where the source has each patch twice.
     """
-    notes = []
+    notes, layout, columns = [], plan.layout, plan.columns
     if len(set(columns["part"])) == 1:
         columns["part"] = [""] * len(columns["part"])
     names = columns["source"]
@@ -168,8 +166,8 @@ def archive_notes(layout: Layout, columns: dict[str, list[Any]]) -> list[str]:
         plain = [name for name in names if "NONORM" not in name.upper() and "CRC-VAL" not in name]
         if 0 < len(plain) < sum("CRC-VAL" not in name for name in names):
             raise SourceError(
-                "NCT-CRC-HE-100K and its NONORM twin have the same patches in other colors; keep "
-                "one with --include, such as --include '*NONORM*' --include '*CRC-VAL*'"
+                f"{plan.files.path}: NCT-CRC-HE-100K and its NONORM twin have the same patches in "
+                "other colors; keep one: --include '*NONORM*' --include '*CRC-VAL*'"
             )
     if layout.name == "breakhis":
         values = sorted({magnification(name) for name in names}, key=natural_key)

@@ -293,7 +293,7 @@ def _from_paths(
     plan.ignored, plan.excluded, plan.made_up = ignored, excluded, made_up
     plan.notes = notes + plan.notes
     if tree is None:
-        plan.notes += archive_notes(layout, plan.columns)
+        plan.notes += archive_notes(plan)
     else:
         pattern = plan.reading or {"case_pattern": None, "text": ""}
         more = pattern["text"].replace(f"{layout.name}:", ",")

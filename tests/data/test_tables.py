@@ -6,6 +6,7 @@ import io
 import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -317,3 +318,20 @@ def test_made_up_images_stay_made_up(tmp_path: Path) -> None:
     (tmp_path / "MADE_UP.txt").write_text("drawn")
     assert read(tmp_path).made_up
     assert read(tmp_path / "t.csv").made_up
+
+
+def test_the_command(tmp_path: Path, eosin: Any) -> None:
+    put(tmp_path, "i/1.png", "i/2.png", "i/3.png")
+    (tmp_path / "t.csv").write_text("file,class,grade,age\n1,a,I,5\n2,b,II,6\n3,b,I,7\n")
+    shown = eosin("pack", tmp_path, tmp_path / "s", "--column", "label=grade", "--table", "t.csv")
+    assert shown.code == 0
+    text = " ".join((shown.out + shown.err).split())
+    assert "the columns of t.csv are read as path=file, label=grade" in text
+    assert "columns of t.csv that are not used: class, age" in text
+    (tmp_path / "t.csv").write_text("file,class\n1,a\n1,b\n2,b\n")
+    shown = eosin("pack", tmp_path, tmp_path / "u")
+    assert shown.code == 2
+    assert "t.csv gives 1 two labels, a and b (line 3)" in shown.err
+    assert not (tmp_path / "u").exists()
+    shown = eosin("pack", tmp_path, tmp_path / "u", "--column", "grade")
+    assert (shown.code, "use ROLE=NAME once a role" in shown.err) == (2, True)

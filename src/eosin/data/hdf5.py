@@ -31,7 +31,7 @@ from eosin.data.arrays import (
 )
 from eosin.data.layouts import plainly
 from eosin.data.pairs import paired, role_of
-from eosin.errors import MissingExtraError, SourceError, first_line
+from eosin.errors import SourceError, first_line, needing
 from eosin.folders import scratch_file
 
 #: How the names of HDF5 files end.
@@ -45,10 +45,8 @@ def hdf5_parts(source: Path, scratch: Path | None) -> list[Part]:
     scratch: where a gzipped file is unpacked for as long as it is read (HDF5 needs to seek).
     Raises MissingExtraError without h5py, SourceError for files that are damaged or do not match.
     """
-    try:
+    with needing("hdf5", "reading HDF5 files"):
         import h5py  # noqa: F401
-    except ImportError:
-        raise MissingExtraError("hdf5", "reading HDF5 files") from None
     folder = scratch if scratch is not None and scratch.is_dir() else None
     parts: list[Part] = []
     for path in array_files(source, ENDING):

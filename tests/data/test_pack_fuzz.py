@@ -6,12 +6,14 @@ import gzip
 import io
 import random
 import struct
+import tarfile
 import zipfile
 import zlib
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from PIL import Image
 
@@ -148,12 +150,50 @@ def make_manifest(rng: random.Random, path: Path) -> None:
     path.write_bytes(mutate(rng, text))
 
 
+def make_tar(rng: random.Random, path: Path) -> None:
+    """A folder tree, a shard of WebDataset, or images with a table; often damaged."""
+    form = rng.choice([tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+    kind = rng.choice(["folders", "shard", "table"])
+    with tarfile.open(path, "w:gz" if path.suffix == ".gz" else "w", format=form) as archive:
+
+        def add(name: str, data: bytes) -> None:
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            if rng.random() < 0.05:
+                member.type = rng.choice([tarfile.SYMTYPE, tarfile.CHRTYPE, tarfile.LNKTYPE])
+                member.linkname, member.size = "/etc/passwd", 0
+            archive.addfile(member, io.BytesIO(data))
+
+        for k in range(4):
+            name = f"{'ab'[k % 2]}/{k}" if kind == "folders" else f"{k}"
+            if rng.random() < 0.05:
+                name = rng.choice(["../", "/", "é" * 200]) + name
+            add(f"{name}.png", image(rng, "PNG"))
+            if kind == "shard":
+                add(*rng.choice([(f"{name}.cls", b"1"), (f"{name}.json", b'{"label": "a"}')]))
+        if kind == "table":
+            add("t.csv", b"id;class\n0;a\n1;b\n2;a\n3;b\n")
+    if rng.random() < 0.8:
+        path.write_bytes(mutate(rng, path.read_bytes()))
+
+
+def make_parquet(rng: random.Random, path: Path) -> None:
+    images = [{"bytes": image(rng, "PNG"), "path": f"{k}.png"} for k in range(4)]
+    table = pl.DataFrame({"image": images, "label": [0, 1, 0, None], "patient": list("abcd")})
+    table.write_parquet(path, compression=rng.choice(["uncompressed", "zstd", "snappy"]))
+    if rng.random() < 0.9:
+        path.write_bytes(mutate(rng, path.read_bytes()))
+
+
 MAKERS = {
     ".zip": (make_zip, 400),
     "": (make_folder, 120),
     ".npz": (make_npz, 80),
     "idx": (make_idx, 80),
     ".csv": (make_manifest, 40),
+    ".tar": (make_tar, 120),
+    ".tar.gz": (make_tar, 40),
+    ".parquet": (make_parquet, 120),
 }
 
 

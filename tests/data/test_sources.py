@@ -278,8 +278,9 @@ def test_medmnist(tmp_path):
     ("arrays", "reason"),
     [
         ({"train_images": np.array([{}] * 2), "train_labels": np.zeros(2, int)}, "object"),
-        ({"train_images": np.zeros((2, 4, 4))}, "no train_labels"),
-        ({"x": np.zeros(2)}, "no train_images, test_images or images; it has x.npy"),
+        ({"train_images": np.zeros((2, 4, 4))}, "has train_images.npy but no labels"),
+        ({"w": np.zeros(2)}, "no images and labels in pairs, .* it has w.npy"),
+        ({"x": np.zeros(2)}, "has x.npy but no labels"),
         ({"train_images": np.zeros((2, 4, 4), np.uint8), "train_labels": np.zeros((2, 14), int)},
          "several labels"),
         ({"train_images": np.zeros((2, 4, 4, 28), np.uint8), "train_labels": np.zeros(2, int)},
@@ -336,8 +337,9 @@ def test_hdf5_is_an_extra(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "data", "reason"),
     [
-        ("a.tar", b"x" * 600, "unpack it and pack the folder"),
-        ("a.bin", b"\x7fELF", "neither a zip nor a folder"),
+        ("a.tar", b"x" * 600, "is not a complete tar"),
+        ("a.rar", b"x" * 600, "unpack it and pack the folder"),
+        ("a.bin", b"\x7fELF", "neither a zip, a tar nor a folder"),
         ("a.zip", b"", "is not a complete zip"),
         ("a.npz", b"PK\x03\x04", "cannot be read as npz"),
         ("a.zip", b"PK\x05\x06" + bytes(18), "contains no images"),
@@ -354,7 +356,7 @@ def test_wrong_requests(tmp_path):
         open_source(tmp_path / "none")
     with pytest.raises(SourceError, match="contains no images"):
         open_source(tmp_path)
-    with pytest.raises(SourceError, match="use the CSV file"):
+    with pytest.raises(SourceError, match="has no table that lists its images"):
         open_source(tmp_path, layout="manifest")
     (tmp_path / "1.png").write_bytes(png(1))
     with pytest.raises(SourceError, match=r"no known layout explains .* 1\.png"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,14 +18,32 @@ if TYPE_CHECKING:
 def pack(
     source: Annotated[
         Path,
-        typer.Argument(help="Zip (read in place), folder, CSV manifest, npz, IDX or HDF5 file."),
+        typer.Argument(
+            help="Zip or tar (read in place), folder, CSV, Parquet, npz, IDX or HDF5 file."
+        ),
     ],
     store: Annotated[Path, typer.Argument(help="The folder to make.")],
     layout: Annotated[
         str | None,
         typer.Option(
-            help="How files are named: idc, breakhis, nct-crc, folders, manifest, idx, medmnist, "
-            "pcam; detected by default."
+            help="How files are named: idc, breakhis, nct-crc, folders, manifest, parquet, "
+            "webdataset, idx, medmnist, pcam, hdf5; detected by default."
+        ),
+    ] = None,
+    table: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="The table that lists the images: a file in SOURCE or elsewhere. Needed where "
+            "several tables, or a table and folders, could be meant.",
+        ),
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ROLE=NAME",
+            help="The column of the table that is the path, label, case, x, y, part, slide or "
+            "subtype, where its name does not tell; repeatable.",
         ),
     ] = None,
     size: Annotated[
@@ -101,10 +120,11 @@ def pack(
     if mpp is not None and not (math.isfinite(mpp) and mpp > 0):
         raise SourceError(f"--mpp {mpp} is not a size; use micrometers a pixel, such as 0.5")
     patch_size, allowed = parse_size(size), parse_share(max_rejects)
+    columns = parse_columns(column or ())
     with output.replacing(store, "store", force=force):
         made, seconds = _pack(
-            source, store, layout=layout, size=patch_size, fit=fit, include=include,
-            levels=levels, case_pattern=case_pattern,
+            source, store, layout=layout, table=table, columns=columns, size=patch_size, fit=fit,
+            include=include, levels=levels, case_pattern=case_pattern,
             max_rejects=allowed, max_pixels=max_pixels, mpp=mpp, force=force, workers=workers,
         )  # fmt: skip
     if json_:
@@ -160,6 +180,21 @@ def parse_size(text: str | None) -> tuple[int, int] | None:
     if len(parts) <= 2 and all(p.isascii() and p.isdigit() and 0 < int(p) <= 4096 for p in parts):
         return int(parts[0]), int(parts[-1])
     raise SourceError(f"--size {text!r} is not a size; use N or HxW, each from 1 to 4096")
+
+
+def parse_columns(texts: Sequence[str]) -> dict[str, str]:
+    """``ROLE=NAME`` of each option -> role -> column.
+
+    >>> parse_columns(["case=Patient ID", "label=grade"])
+    {'case': 'Patient ID', 'label': 'grade'}
+    """
+    columns: dict[str, str] = {}
+    for text in texts:
+        role, sign, name = text.partition("=")
+        if not sign or not name or role in columns:
+            raise SourceError(f"--column {text!r}: use ROLE=NAME once a role: case=patient_id")
+        columns[role] = name
+    return columns
 
 
 def parse_share(text: str) -> float | int:

@@ -49,6 +49,8 @@ class Run(NamedTuple):
 class Files:
     """Encoded images by number: files with names relative to a folder."""
 
+    together = 1  #: How many neighbors one access reads anyway.
+
     def __init__(self, path: Path, *, max_bytes: int = MAX_BYTES) -> None:
         self.path = path
         self.max_bytes = max_bytes

@@ -21,7 +21,8 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from eosin.data.layouts import PARTS, Layout, natural_key, plainly
+from eosin.data.layouts import LAYOUTS, PARTS, Layout, natural_key, plainly
+from eosin.data.pairs import paired, words_of
 from eosin.errors import SourceError, first_line
 
 #: Bytes of an array that are read at a time.
@@ -87,7 +88,7 @@ def part_of(name: str) -> str:
     >>> part_of("t10k-images-idx3-ubyte.gz"), part_of("train_images"), part_of("images")
     ('test', 'train', '')
     """
-    for word in re.split(r"[^a-z0-9]+", name.lower()):
+    for word in words_of(name):
         if word in PARTS or word == "t10k":
             return PARTS.get(word, "test")
     return ""
@@ -152,15 +153,22 @@ def check_labels(name: str, labels: npt.NDArray[Any], count: int) -> npt.NDArray
 
 def open_arrays(source: Path, layout: Layout, *, scratch: Path | None) -> ArrayPlan:
     """The plan of an array data set; raises SourceError when it is damaged or of another kind."""
-    if layout.name == "pcam":
-        from eosin.data.hdf5 import pcam_parts
+    if layout.name in ("hdf5", "pcam"):
+        from eosin.data.hdf5 import hdf5_parts, looks_like_pcam
 
-        parts = pcam_parts(source, scratch)
+        parts = hdf5_parts(source, scratch)
+        if layout.name == "hdf5" and looks_like_pcam(source, parts):
+            layout = LAYOUTS["pcam"]
     else:
         parts = _npz_parts(source) if layout.name == "medmnist" else _idx_parts(source)
     sizes = {check_shape(part.name, part.shape, part.dtype) for part in parts}
     numbers = range(1 + max(int(part.labels.max()) for part in parts))
     classes = list(layout.classes or map(str, numbers))
+    if len(classes) < len(numbers):
+        raise SourceError(
+            f"{source} contains labels up to {len(numbers) - 1}; layout {layout.name} has "
+            f"{len(classes)} classes; leave out --layout"
+        )
 
     def blocks() -> Generator[Block]:
         for part in parts:
@@ -239,7 +247,12 @@ def kind_of_folder(folder: Path) -> str:
         raise SourceError(f"{folder} cannot be listed: {error.strerror}") from None
     if any(re.search(r"images[-.]idx[34]-ubyte(\.gz)?$", name) for name in names):
         return "idx"
-    return "pcam" if any(re.search(r"_x\.h5(\.gz)?$", name) for name in names) else ""
+    arrays = [name for name in names if re.search(r"\.(h5|hdf5)(\.gz)?$", name)]
+    # Beside images such a file may be anything, the weights of a network for example.
+    alone = all(name in arrays or name.endswith((".csv", ".txt", ".md")) for name in names)
+    if arrays and (alone or any(name.endswith(("_x.h5", "_x.h5.gz")) for name in arrays)):
+        return "hdf5"
+    return "hdf5" if any(paired(arrays).values()) else ""
 
 
 def _idx_parts(source: Path) -> list[Part]:
@@ -302,13 +315,13 @@ def _npz_parts(source: Path) -> list[Part]:
         with zipfile.ZipFile(source) as archive:
             names = {info.filename: info for info in archive.infolist()}
             parts = []
-            members = [name for name in names if re.search(r"(^|[/_])images\.npy$", name)]
-            if any(name != plainly(name) for name in members):
+            pairs = paired(names)
+            if any(name != plainly(name) for name in pairs):
                 raise SourceError(f"{source} has unreadable member names")
-            for name in in_order(members):
-                pair = name.replace("images.npy", "labels.npy")
-                if pair not in names:
-                    raise SourceError(f"{source} has {name} but no {pair}")
+            for name in in_order(pairs):
+                pair = pairs[name]
+                if not pair:
+                    raise SourceError(f"{source} has {name} but no labels for it")
                 with archive.open(name) as stream:
                     shape, dtype = _npy_header(name, stream)
                 with archive.open(pair) as stream:
@@ -329,7 +342,10 @@ def _npz_parts(source: Path) -> list[Part]:
         raise SourceError(f"{source} cannot be read as npz: {plainly(error)}") from None
     if not parts:
         shown = plainly(", ".join(list(names)[:5]))
-        raise SourceError(f"{source} has no train_images, test_images or images; it has {shown}")
+        raise SourceError(
+            f"{source} has no images and labels in pairs, such as train_images and train_labels; "
+            f"it has {shown}"
+        )
     return parts
 
 

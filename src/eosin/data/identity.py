@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from eosin.data.archives import zip_directory
-from eosin.data.manifest import read_manifest
+from eosin.data.listings import SUFFIXES, is_table, listing_of_file
 from eosin.data.members import is_image_name
 from eosin.data.sources import MADE_UP
 from eosin.data.store import PatchStore
@@ -20,7 +20,9 @@ from eosin.folders import kind_of
 from eosin.kinds import ENDING
 
 #: What packing a folder may read besides images; a split that is written there changes nothing.
-_READ = (".h5", ".gz", ".zip", "ubyte", "_meta.csv", MADE_UP.lower())
+_READ = (
+    ".h5", ".hdf5", ".gz", ".zip", "ubyte", ".npz", ".parquet", ".tar", ".tgz", MADE_UP.lower(),
+)  # fmt: skip
 
 
 def origin_of(source: Path) -> dict[str, Any]:
@@ -107,14 +109,17 @@ def _files(place: Path) -> Iterator[Path]:
             and not kind_of(Path(folder) / name)
         )
         for name in sorted(names):
-            if is_image_name(name) or name.lower().endswith(_READ):
+            if is_image_name(name) or is_table(name) or name.lower().endswith(_READ):
                 yield Path(folder) / name
 
 
 def _companions(path: Path) -> Iterator[Path]:
     name = path.name.lower()
-    if name.endswith((".csv", ".tsv")):
-        yield from (path.parent / each for each in read_manifest(path).files.names)
+    if name.endswith(SUFFIXES):
+        # A table that asks a question is told apart by itself alone.
+        with contextlib.suppress(SourceError):
+            listing = listing_of_file(path, {})
+            yield from (path.parent / listing.files.names[row.member] for row in listing.rows)
     stem = path.name.removesuffix(".gz")
     labels = re.sub(r"idx[34]", "idx1", stem.replace("images", "labels"))
     for other in (labels, stem.replace("_x.h5", "_y.h5"), stem.replace("_x.h5", "_meta.csv")):

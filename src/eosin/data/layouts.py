@@ -198,13 +198,21 @@ LAYOUTS: dict[str, Layout] = {
                parse_breakhis, ("benign", "malignant")),
         Layout("nct-crc", "NCT-CRC-HE, CRC-VAL-HE: TUM/TUM-XXXXXXXX.tif", parse_nct, _NCT, 0.5),
         Layout("folders", "[part/]label/[case/]any image, case/label/any image, ...", None),
-        Layout("manifest", "a CSV with path,label[,case,x,y,part,slide,subtype]", None),
+        Layout("manifest", "a table with path,label[,case,x,y,part,slide,subtype], alone or "
+               "beside the images", None),
+        Layout("parquet", "Parquet files with images as bytes (Hugging Face datasets)", None),
+        Layout("webdataset", "tar files of KEY.png with KEY.cls, KEY.json or KEY.txt", None),
         Layout("idx", "MNIST: train-images-idx3-ubyte[.gz], train-labels-idx1-ubyte[.gz]", None),
-        Layout("medmnist", "MedMNIST: an npz with train_images, train_labels, ...", None),
+        Layout("medmnist", "MedMNIST: an npz with train_images, train_labels, x_train, ...", None),
         Layout("pcam", "PatchCamelyon: *_split_train_x.h5[.gz] next to *_y.h5 and *_meta.csv",
                None, ("normal", "tumor"), 0.972),
+        Layout("hdf5", "other HDF5 files with images and labels in pairs", None),
     )
 }  # fmt: skip
+
+
+#: Those in which a table says what each image is.
+TABLES = ("manifest", "parquet", "webdataset")
 
 
 def find_layout(name: str) -> Layout:

@@ -42,3 +42,17 @@ def is_left_behind(name: str) -> bool:
     (True, False)
     """
     return _LEFT_BEHIND.search(name.lower()) is not None
+
+
+def is_unsafe(name: str) -> bool:
+    """Whether a member's name is an absolute path or one with ``..``.
+
+    >>> is_unsafe("a/1.png"), is_unsafe("../a/1.png"), is_unsafe("C:/1.png")
+    (False, True, True)
+    """
+    return (
+        name[:1] == "/"
+        or name[1:2] == ":"
+        or "\0" in name
+        or (".." in name and ".." in name.split("/"))
+    )

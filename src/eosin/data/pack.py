@@ -43,6 +43,8 @@ def pack(
     max_pixels: int = MAX_PIXELS,
     mpp: float | None = None,
     include: str | Sequence[str] | None = None,
+    table: str | Path | None = None,
+    columns: Mapping[str, str] | None = None,
     levels: str | None = None,
     case_pattern: str | None = None,
     force: bool = False,
@@ -51,16 +53,18 @@ def pack(
 ) -> PatchStore:
     """Pack labeled patches into a store.
 
-    source: a zip, folder, CSV manifest, npz, IDX or HDF5 file; see ``eosin.data.layouts``.
+    source: a zip, tar, folder, CSV, Parquet, npz, IDX or HDF5 file; see ``eosin.data.layouts``.
     store: the folder to make. layout: its name, or None to detect it. size: (height_px, width_px)
     of the patches, or None for the most common size of a sample. fit: what happens to other
     sizes: "pad", "resize" or "reject" (``eosin.data.fit``).
     max_rejects: the share (float below 1) or number (int) of unusable images that is tolerated.
     max_pixels: the most pixels an image may declare. mpp: micrometers a pixel. include: glob
-    patterns of members to keep. levels: what each level of folders is, such as "part/label/case",
-    or None to find that. case_pattern: a regular expression with one group, the case, that is
-    searched in file names, or in paths if it has a slash. force: replace a store. workers:
-    threads, all cores by default. progress: called with (images done, images in all).
+    patterns of members to keep. table: the table that lists the images, where there are several.
+    columns: role -> column of that table (``eosin.data.tables.ROLES``), where names do not decide.
+    levels: what each level of folders is, such as "part/label/case", or None to find that.
+    case_pattern: a regular expression with one group, the case, that is searched in file names,
+    or in paths if it has a slash. force: replace a store. workers: threads, all cores by default.
+    progress: called with (images done, images in all).
 
     Raises SourceError when the source cannot be read or has nothing usable, RejectsError when
     too much of it is unusable, StoreError when the store cannot be written. Nothing is left then.
@@ -93,6 +97,8 @@ def pack(
                     source,
                     layout=layout,
                     include=patterns,
+                    table=table,
+                    columns=columns,
                     levels=levels,
                     case_pattern=case_pattern,
                     scratch=target.parent,
@@ -210,6 +216,8 @@ def _write(
             made_up=plan.made_up,
             notes=notes,
         )
+        if isinstance(plan, Plan) and plan.table is not None:
+            writer.info["table"] = plan.table
     return PatchStore.open(target)
 
 
@@ -290,7 +298,9 @@ def _common_size(source: Path, plan: Plan | ArrayPlan, max_pixels: int) -> tuple
     sizes: Counter[tuple[int, int]] = Counter()
     first = ""
     count = len(plan)
-    for k in sorted({k * count // 200 for k in range(200)}) if count else ():
+    near = plan.files.together
+    places = (k // near * near * count // 200 + k % near for k in range(200))
+    for k in sorted({min(place, count - 1) for place in places}) if count else ():
         try:
             sizes[image_size(plan.files.read(plan.members[k]), max_pixels)] += 1
         except ImageError as error:

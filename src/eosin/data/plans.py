@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from eosin.data.archives import Files
-from eosin.data.layouts import Entry, Layout, magnification, natural_key, plainly
+from eosin.data.layouts import TABLES, Entry, Layout, magnification, natural_key, plainly
 from eosin.data.names import CasePattern, one_spelling
 from eosin.errors import ImageError, SourceError
 
@@ -36,6 +36,8 @@ class Plan:
     notes: list[str] = field(default_factory=list)
     #: How levels and cases were read, where the layout alone does not tell.
     reading: dict[str, Any] | None = None
+    #: What store.json keeps of the table, where the source has one.
+    table: dict[str, Any] | None = None
 
     def __len__(self) -> int:
         return len(self.members)
@@ -85,7 +87,7 @@ def plan_of(
     plan = Plan(layout, files, classes, columns, [i for _, i, _ in entries], rejects=rejects)
     plan.notes = notes
     first: dict[tuple[str, ...], int] = {}
-    if layout.name != "manifest":
+    if layout.name not in TABLES:
         for k, (name, _, entry) in enumerate(entries):
             if entry.case:
                 # A copy in another part or with another label is no second copy but a leak.

@@ -1,7 +1,7 @@
 """From a path to a plan: which members are patches, and what is known of each.
 
-``open_source`` looks at the path (zip, folder, CSV, npz, IDX or HDF5), detects the layout and
-gives a Plan (encoded images, any order, several threads) or an ArrayPlan (blocks of an
+``open_source`` looks at the path (zip, tar, folder, CSV, Parquet, npz, IDX or HDF5), detects the
+layout and gives a Plan (encoded images, any order, several threads) or an ArrayPlan (blocks of an
 array, in order).
 """
 
@@ -10,15 +10,16 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from eosin.data import arrays, manifest
+from eosin.data import arrays, listings, readings
 from eosin.data.archives import MAX_BYTES, Files
 from eosin.data.arrays import ArrayPlan
 from eosin.data.layouts import (
     LAYOUTS,
+    TABLES,
     Entry,
     Layout,
     detect_layout,
@@ -27,10 +28,13 @@ from eosin.data.layouts import (
     plainly,
 )
 from eosin.data.levels import parse_levels
-from eosin.data.members import has_image_suffix, is_image_name
+from eosin.data.listings import Listing
+from eosin.data.members import has_image_suffix, is_image_name, is_unsafe
 from eosin.data.names import CasePattern
-from eosin.data.nested import open_files
+from eosin.data.openers import Records, is_archive, open_files
+from eosin.data.parquet import has_images
 from eosin.data.plans import Plan, archive_notes, plan_of
+from eosin.data.tables import check_choice
 from eosin.data.trees import TreeLayout
 from eosin.errors import ImageError, SourceError
 
@@ -47,17 +51,22 @@ def open_source(
     case_pattern: str | None = None,
     scratch: Path | None = None,
     max_bytes: int = MAX_BYTES,
+    table: str | Path | None = None,
+    columns: Mapping[str, str] | None = None,
 ) -> Plan | ArrayPlan:
     """List the patches at a path.
 
-    source: a zip, folder, CSV, npz, IDX or HDF5 file. layout: a name of ``LAYOUTS``, or None to
-    detect it. include: glob patterns of member paths or file names to keep. levels: what each level
-    of folders is, such as "part/label/case" (``eosin.data.levels``), or None to find that.
+    source: a zip, tar, folder, CSV, Parquet, npz, IDX or HDF5 file. layout: a name of ``LAYOUTS``,
+    or None to detect it. include: glob patterns of member paths or file names to keep. levels: what
+    each level of folders is, such as "part/label/case" (``eosin.data.levels``), or None to find it.
     case_pattern: a regular expression with one group, the case, that is searched in file names
     (``CasePattern``). scratch: a folder for the temporary files that a gzipped HDF5 file and a
-    packed zip inside of a zip need. max_bytes: the most bytes of a member.
+    packed zip inside of a zip need, or a packed tar. max_bytes: the most bytes of a member. table:
+    the table that lists the images, a member of the source or a file. columns: role -> column of
+    the table, where its name does not decide.
 
-    Raises SourceError for a source that is missing, unknown or damaged, or has no patches.
+    Raises SourceError for a source that is missing, unknown or damaged, or has no patches, or can
+    be read in several ways.
     """
     chosen = None if layout is None else find_layout(layout)
     cases = None if case_pattern is None else CasePattern(case_pattern)
@@ -71,20 +80,25 @@ def open_source(
     if (source / "store.json").is_file():
         raise SourceError(f"{source} is already a packed store; pack makes one from images")
     kind = _kind(source) if chosen is None else chosen.name
-    if kind in ("idx", "medmnist", "pcam"):
-        for option, used in (("--include", include), ("--case-pattern", cases)):
+    columns = columns or {}
+    if kind in ("idx", "medmnist", "pcam", "hdf5"):
+        for option, used in (("--include", include), ("--case-pattern", cases),
+                             ("--table", table), ("--column", columns)):  # fmt: skip
             if used:
                 raise SourceError(f"{option} is for image files; layout {kind} has arrays")
         return arrays.open_arrays(source, LAYOUTS[kind], scratch=scratch)
-    if kind == "manifest":
-        if source.is_dir():
-            raise SourceError(f"{source} is a folder; use the CSV file of the manifest itself")
-        return _from_manifest(source, include, cases, max_bytes)
-    if not source.is_dir():
-        _check_zip(source)
-    files = open_files(source, max_bytes=max_bytes, scratch=scratch)
+    if kind == "manifest" and not source.is_dir() and not is_archive(source):
+        if table is not None:
+            raise SourceError(f"{source} is a table itself; leave out --table {table}")
+        listing = listings.listing_of_file(source, columns, max_bytes=max_bytes)
+        return _from_listing(source, listing, LAYOUTS["manifest"], include, cases)
+    files, records = open_files(
+        source, scratch=scratch, max_bytes=max_bytes, column=columns.get("path")
+    )
     try:
-        return _from_paths(source, files, chosen, include, levels, cases)
+        if records is not None and table is None and chosen in (None, records.layout):
+            return _from_records(source, files, records, columns, include, cases)
+        return _from_files(source, files, chosen, include, table, columns, levels, cases)
     except BaseException:
         files.close()
         raise
@@ -95,44 +109,106 @@ def _kind(source: Path) -> str:
     name = source.name.lower()
     if source.is_dir():
         return arrays.kind_of_folder(source)
-    if name.endswith((".csv", ".tsv")):
+    if name.endswith(listings.SUFFIXES) or (name.endswith(".parquet") and not has_images(source)):
         return "manifest"
     if name.endswith(".npz"):
         return "medmnist"
     if name.endswith((".h5", ".hdf5", ".h5.gz", ".hdf5.gz")):
-        return "pcam"
+        return "hdf5"
     return "idx" if arrays.looks_like_idx(source) else ""
 
 
-def _check_zip(source: Path) -> None:
-    try:
-        with open(source, "rb") as file:
-            start = file.read(4)
-    except OSError as error:
-        raise SourceError(f"{source} cannot be opened: {error.strerror}") from None
-    if start[:2] == b"PK" or source.suffix.lower() == ".zip":
-        return
-    if source.suffix.lower() in (".tar", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz"):
-        raise SourceError(f"{source}: {source.suffix} is not read; unpack it and pack the folder")
-    raise SourceError(
-        f"{source} begins with {start!r}: neither a zip nor a folder, CSV, npz, IDX or HDF5 file"
-    )
-
-
-def _from_manifest(
-    source: Path, include: Sequence[str], cases: CasePattern | None, max_bytes: int
+def _from_records(
+    source: Path,
+    files: Files,
+    records: Records,
+    columns: Mapping[str, str],
+    include: Sequence[str],
+    cases: CasePattern | None,
 ) -> Plan:
-    listed = manifest.read_manifest(source, max_bytes=max_bytes)
-    keep = _filter(include)
-    chosen = [i for i, name in enumerate(listed.files.names) if keep(name)]
-    entries = [(listed.files.names[i], i, listed.entries[i]) for i in chosen]
-    if not entries and not listed.rejects:
+    check_choice(columns, list(records.table.columns), str(source))
+    listing = listings.listing_of(
+        records.table, files, listings.Images(files.names), {**columns, "path": records.path}
+    )
+    if listing is None:
+        raise listings.no_table(str(source), records.table)
+    listing.notes += records.notes
+    return _from_listing(source, listings.finished(listing), records.layout, include, cases)
+
+
+def _from_files(
+    source: Path,
+    files: Files,
+    chosen: Layout | None,
+    include: Sequence[str],
+    table: str | Path | None,
+    columns: Mapping[str, str],
+    levels: str | None,
+    cases: CasePattern | None,
+) -> Plan:
+    """By a table in the source where one explains the images, else by their paths."""
+    manifest = LAYOUTS["manifest"]
+    if chosen is not None and chosen.name in TABLES and chosen != manifest:
+        raise SourceError(f"{source} is not of layout {chosen.name}: {chosen.about}")
+    if table is not None:
+        if chosen is not None and chosen != manifest:
+            raise SourceError(f"choose one of --table {table} and --layout {chosen.name}")
+        listing = listings.table_in(table, files, columns)
+        return _from_listing(source, listing, manifest, include, cases)
+    if chosen is not None and chosen != manifest:
+        if columns:
+            raise SourceError(f"--column is for tables; layout {chosen.name} has none")
+        return _from_paths(source, files, chosen, include, levels, cases)
+    tables, wrong, others = readings.tables_in(files, columns)
+    by_paths, failed = None, None
+    if chosen is None:
+        try:
+            by_paths = _from_paths(source, files, None, include, levels, cases)
+        except SourceError as error:
+            failed = error
+    folders: dict[int, str] = {}
+    if by_paths is not None and (by_paths.layout.classes or len(by_paths.classes) > 1):
+        labels = (by_paths.classes[label] for label in by_paths.columns["label"])
+        folders = dict(zip(by_paths.members, labels, strict=True))
+    if not tables:
+        if wrong and not folders:
+            raise SourceError(wrong[0])
+        if by_paths is not None and not columns:
+            by_paths.notes += [*(f"a table is not used: {each}" for each in wrong), *others]
+            return by_paths
+        raise (
+            failed
+            if failed and not columns
+            else SourceError(f"{source} has no table that lists its images by path and label")
+        )
+    listing = readings.choose(
+        source, tables, folders, by_paths.layout.name if by_paths else "",
+        cases=by_paths is not None and all(by_paths.columns["case"]),
+    )  # fmt: skip
+    listing.notes += [*(f"a table is not used: {each}" for each in wrong), *others]
+    return _from_listing(source, listings.finished(listing), manifest, include, cases)
+
+
+def _from_listing(
+    source: Path,
+    listing: Listing,
+    layout: Layout,
+    include: Sequence[str],
+    cases: CasePattern | None,
+) -> Plan:
+    names, keep = listing.files.names, _filter(include)
+    kept = [row for row in listing.rows if keep(names[row.member])]
+    if not kept and not listing.rejects:
         raise SourceError(
             f"{source} lists no images" + (" that --include keeps" if include else "")
         )
-    plan = plan_of(LAYOUTS["manifest"], listed.files, entries, cases)
-    plan.rejects += listed.rejects
-    plan.excluded = len(listed.entries) - len(chosen)
+    entries = [(names[row.member], row.member, row.entry) for row in kept]
+    plan = plan_of(layout, listing.files, entries, cases)
+    plan.rejects += [(name, why) for name, why in listing.rejects if keep(name)]
+    plan.excluded = len(listing.rows) - len(kept)
+    plan.made_up = any(name.rpartition("/")[2] == MADE_UP for name in names)
+    plan.notes = [*listing.files.notes, *listing.notes, *plan.notes]
+    plan.table = listing.info()
     return plan
 
 
@@ -191,14 +267,14 @@ def _from_paths(
     tree: TreeLayout | None = None
     parse = layout.parse
     if parse is None:
-        names = [name for _, name, _ in candidates if not _is_unsafe(name)]
+        names = [name for _, name, _ in candidates if not is_unsafe(name)]
         tree = _tree(source, names or [name for name, _ in rejects], levels, cases)
         parse = tree.parse
         notes += tree.notes
     entries: list[tuple[str, int, Entry]] = []
     for _, name, i in candidates:
         try:
-            if _is_unsafe(name):
+            if is_unsafe(name):
                 raise ImageError("unsafe name: an absolute path or one with ..")
             if tree is not None and name in tree.left_out:
                 ignored += 1
@@ -238,12 +314,3 @@ def _tree(
         return TreeLayout(names, levels=levels, cases=cases)
     except SourceError as error:
         raise SourceError(f"{source}: {error}") from None
-
-
-def _is_unsafe(name: str) -> bool:
-    return (
-        name[0] == "/"
-        or name[1:2] == ":"
-        or "\0" in name
-        or (".." in name and ".." in name.split("/"))
-    )

@@ -174,6 +174,8 @@ def measured(
 
 
 def _show(assessment: Assessment, page: Path | None, json_: bool) -> None:
+    from eosin.data.positive import positive_sentence
+
     result = assessment.evaluation
     files = [*assessment.files, *(["report.html", "MODEL_CARD.md"] if page else [])]
     if json_:
@@ -181,6 +183,7 @@ def _show(assessment: Assessment, page: Path | None, json_: bool) -> None:
         report = None if page is None else str(page)
         output.result({**result, "folder": folder, "files": files, "report": report})
         return
+    output.say(positive_sentence(result["classes"], result["positive_by"]))
     for mark in result["marks"]:
         output.warn(mark["sentence"])
     show_figures(result, "value", result["baselines"])

@@ -65,6 +65,7 @@ def split(
 
     Example: eosin split idc.store --by case
     """
+    from eosin.data.positive import positive_sentence
     from eosin.data.store import PatchStore
     from eosin.splitting.split_file import is_split, read_split, write_split
     from eosin.splitting.split_summary import missing_classes
@@ -76,6 +77,7 @@ def split(
     write_split(made, target)
     # What is shown is what a later command will read.
     made = read_split(target)
+    output.note(positive_sentence(opened.classes, opened.positive_by))
     for sentence in missing_classes(made, opened):
         output.warn(sentence)
     for mark in made.marks:

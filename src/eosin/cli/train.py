@@ -124,8 +124,10 @@ def _go(
     json_: bool,
 ) -> None:
     """Train, or resume training, and evaluate."""
+    from eosin.data.positive import positive_sentence
     from eosin.training.session import fit
 
+    output.note(positive_sentence(session.store.classes, session.store.positive_by))
     for mark in session.marks:
         output.warn(mark)
     if resume is not None and session.run.finished:

@@ -35,7 +35,7 @@ from eosin.inference.subject import (
     Progress,
     Reading,
     Subject,
-    check_classes,
+    as_model_names,
     check_output,
     counter,
     measured_part,
@@ -170,7 +170,7 @@ def assess_unseen(
     folder = output or run / f"evaluation-{store.path.name}"
     check_output(folder)
     predictor = load_run(run.path, precision=precision)
-    check_classes(run.path, predictor, store)
+    store = as_model_names(run.path, predictor, store)
     facts = predictor.facts
     marks = [
         *Seen.of_run(run).check(store, allow_seen=allow_seen),
@@ -223,7 +223,7 @@ def assess_file(
         name += f"-{exported.path.name}"
     folder = output or exported.path.parent / name
     check_output(folder)
-    check_classes(exported.path, predictor, store)
+    store = as_model_names(exported.path, predictor, store)
     facts = predictor.facts
     parts = None if split is None else split.parts(store, fold)
     part, rows = measured_part(parts, len(store))

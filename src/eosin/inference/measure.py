@@ -75,6 +75,7 @@ def measure(
             **place(store.path, subject.folder), "digest": store.digest, "patches": len(store)
         },
         "recipe": facts.recipe,
+        "positive_by": facts.positive_by,
         "intended_use": INTENDED_USE,
         "point": fitted.default,
         "decided": decided_section(

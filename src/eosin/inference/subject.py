@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from eosin.data.store import PatchStore
-from eosin.errors import RunError, UserError
+from eosin.data.views import in_order
+from eosin.errors import RunError, StoreError, UserError
 from eosin.evaluation.baselines import Baseline
 from eosin.folders import kind_of
 from eosin.inference.predictor import FilePredictor, Predictor
@@ -167,13 +168,15 @@ def of_own_split(mark: Mark) -> Mark:
     return mark if mark.kind == "made_up" else Mark("own_split", f"{OWN_SPLIT}{mark}")
 
 
-def check_classes(path: Path, predictor: Predictor, store: PatchStore) -> None:
-    """Raise RunError where a store has other classes than a model."""
-    if predictor.classes != store.classes:
-        raise RunError(
-            f"{path} has the classes {list(predictor.classes)}, {store.path} has "
-            f"{list(store.classes)}; they must be the same, in the same order"
-        )
+def as_model_names(path: Path, predictor: Predictor, store: PatchStore) -> PatchStore:
+    """A store with its classes in the order of a model: labels are mapped by name.
+
+    The store may lack classes. Raises RunError where it has patches of others than the model's.
+    """
+    try:
+        return in_order(store, predictor.classes)
+    except StoreError as error:
+        raise RunError(f"{path} answers {', '.join(predictor.classes)}: {error}") from None
 
 
 def check_output(folder: Path) -> None:

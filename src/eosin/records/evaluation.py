@@ -135,6 +135,9 @@ class Evaluation(FigureSet):
 
     format: int = FORMAT
     classes: tuple[str, ...] = ()
+    #: Of two classes the one that the figures are about, and how it was chosen.
+    positive: str | None = None
+    positive_by: str = ""
     marks: Marks = ()
     n_patches: int = 0
     #: None where the cases of the patches are unknown.

@@ -96,7 +96,7 @@ def test_pack_tells_that_it_guessed(tmp_path: Path) -> None:
     store = pack(folder_of(tmp_path / "source", "alpha", "beta"), tmp_path / "store")
     assert store.info["positive"] == "beta"
     assert store.positive_by == "guess"
-    assert any("--positive" in note for note in store.info["notes"])
+    assert "--positive" in positive_sentence(store.classes, store.positive_by)
     with pytest.raises(UserError, match="no such class"):
         pack(tmp_path / "source", tmp_path / "third", positive="gamma")
     assert not (tmp_path / "third").exists()

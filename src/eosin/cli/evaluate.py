@@ -49,6 +49,10 @@ def evaluate(
         bool, typer.Option("--baselines/--no-baselines", help="Fit the simple baselines as well.")
     ] = True,
     allow_seen: options.AllowSeen = False,
+    resample: Annotated[
+        bool,
+        typer.Option("--resample", help="Bring the patches of another store to the model's scale."),
+    ] = False,
     refer_error: Annotated[
         float, typer.Option(help="Promise: at most this share of the automatic answers is wrong.")
     ] = 0.05,
@@ -95,6 +99,7 @@ def evaluate(
     refitted = fitting != FittingOptions(point=point)
     fixed = "--refer-error, --refer-confidence and --cost-ratio change what is fitted"
     elsewhere = measuring | {"output": out, "allow_seen": allow_seen, "point": point}
+    elsewhere |= {"resample": resample}
     measure: Callable[..., Assessment]
     if is_exported(run):
         if store is None:
@@ -124,9 +129,10 @@ def evaluate(
             )
         measure = partial(assess_unseen, folder, opened, **elsewhere)
     else:
-        if out is not None or allow_seen:
+        if out is not None or allow_seen or resample:
+            option = "-o" if out is not None else "--allow-seen" if allow_seen else "--resample"
             raise UserError(
-                f"{'--allow-seen' if out is None else '-o'} is for another store (--store STORE); "
+                f"{option} is for another store (--store STORE); "
                 "a run's evaluation on its own split is in the run folder"
             )
         from eosin.training.session import reopen

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from eosin.cli import options, output
-from eosin.cli.predict import note_changes
+from eosin.cli.predict import note_changes, note_scale, scale_of
 from eosin.errors import UserError
 
 
@@ -23,6 +23,8 @@ def explain(
         str | None, typer.Option(help="The class to explain; by default the decided one.")
     ] = None,
     fit: options.Fit = None,
+    mpp: options.Mpp = None,
+    resample: options.Resample = False,
     max_pixels: options.MaxPixels = 16_777_216,
     json_: options.Json = False,
 ) -> None:
@@ -70,9 +72,13 @@ def explain(
         output.warn(mark)
     rows, left_out = explain_images(
         predictor, images, methods=methods, target=target,
-        rule=picture_rule(predictor, fit=fit, max_pixels=max_pixels),
+        rule=picture_rule(
+            predictor, fit=fit, max_pixels=max_pixels,
+            scale=scale_of(predictor.facts, mpp, resample, changing=fit),
+        ),
     )  # fmt: skip
     note_changes(predictor, [row.prediction for row in rows])
+    marks += note_scale(predictor.facts, [row.prediction for row in rows], mpp)
     bad = [row.prediction for row in rows if row.prediction.error]
     sheet = None
     if len(bad) < len(rows):

@@ -73,9 +73,8 @@ def white_of(each: Iterable[Deep]) -> float | None:
     }
     if len(set(whites.values())) > 1:
         raise SourceError(
-            f"the source mixes integers up to {highest[False]:g} with floating-point numbers up "
-            f"to {highest[True]:g}: no one rule brings both to 8 bits; pack them separately "
-            "(--include)"
+            f"the images mix integers up to {highest[False]:g} with floating-point numbers up "
+            f"to {highest[True]:g}: no one rule brings both to 8 bits; use them separately"
         )
     return next(iter(whites.values()), None)
 

@@ -61,6 +61,17 @@ class PictureRule(NamedTuple):
     white: float | None = None
     #: Pixels of the patch for each pixel of a file: what ``--resample`` brings to a model's scale.
     scale: float = 1.0
+    #: (height_px, width_px) of the largest file that is still a patch; None: of any size.
+    largest: tuple[int, int] | None = None
+
+    def check_size(self, height: int, width: int) -> None:
+        """Raise ImageError for a file that is no patch but a slide or a large picture."""
+        if self.largest is None or (height <= self.largest[0] and width <= self.largest[1]):
+            return
+        raise ImageError(
+            f"no patch: {width}x{height} px are many times {self.size[1]}x{self.size[0]} px, the "
+            "model's patch, and one answer for all of it would mean nothing"
+        )
 
     def read(self, data: bytes) -> Picture:
         """An encoded image as a patch.
@@ -72,6 +83,7 @@ class PictureRule(NamedTuple):
         deep = deep_of(pixels) if is_deep(pixels) else None
         image = to_rgb(pixels, self.white) if deep else pixels
         size = image.shape[0], image.shape[1]
+        self.check_size(*size)
         patch = self.patch(image)
         if self.scale != 1:
             return Picture(patch, size, "resampled", deep)

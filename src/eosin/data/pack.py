@@ -21,7 +21,7 @@ from eosin.data.depth import FULL, Deep, depth_sentence, white_of
 from eosin.data.fit import FITS, PictureRule
 from eosin.data.identity import origin_of
 from eosin.data.layouts import plainly
-from eosin.data.positive import PositiveClass, choose_positive, positive_sentence
+from eosin.data.positive import PositiveClass, choose_positive
 from eosin.data.sources import Plan, open_source
 from eosin.data.store import INDEX_SCHEMA, PatchStore, StoreWriter
 from eosin.errors import ImageError, RejectsError, SourceError
@@ -211,8 +211,6 @@ def _write(
             )
         if white is not None:
             notes.append(depth_sentence(sum(one.images for one in deep), white))
-        if positive.by == "guess":
-            notes.append(positive_sentence(classes, positive.by))
         rejects.sort()
         writer.info.update(
             positive=positive.name or None,

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
 
 from eosin.config import Recipe
+from eosin.data.fit import resampled
 from eosin.data.positive import By, choose_positive
 from eosin.data.store import PatchStore
 from eosin.errors import RecipeError, StoreError, UserError
+from eosin.memory import forget_pages
 
 
 def in_order(store: PatchStore, classes: Sequence[str], by: By = "") -> PatchStore:
@@ -38,6 +44,41 @@ def in_order(store: PatchStore, classes: Sequence[str], by: By = "") -> PatchSto
     }
     places = {old: order[new] for old, new in before.items() if new in order}
     return PatchStore(store.path, info, places)
+
+
+def resampled_view(
+    store: PatchStore, scale: float, size: tuple[int, int], mpp: float
+) -> PatchStore:
+    """The same store at another scale: each patch resampled when it is read (``fit.resampled``).
+
+    scale: pixels of the result for each pixel of the store; size: (height_px, width_px) and mpp:
+    micrometers a pixel of the result.
+    """
+    view = PatchStore(store.path, {**store.info, "patch_size": list(size), "mpp": mpp}, store.order)
+    # Read as an array is, by rows; nothing else is done with the patches of a store.
+    view.patches = cast(Any, _Resampled(store.patches, scale, size))
+    return view
+
+
+class _Resampled:
+    """Patches uint8 [N, H, W, 3] that are resampled when they are read, by rows int64 [n]."""
+
+    dtype = np.dtype(np.uint8)
+
+    def __init__(self, patches: npt.NDArray[np.uint8], scale: float, size: tuple[int, int]) -> None:
+        self.patches, self.scale, self.size = patches, scale, size
+        self.shape = (len(patches), *size, 3)
+
+    def __len__(self) -> int:
+        return len(self.patches)
+
+    def __getitem__(self, rows: Any) -> npt.NDArray[np.uint8]:
+        block = np.asarray(self.patches[rows])
+        forget_pages(self.patches)
+        if block.ndim == 3:
+            return resampled(block, self.scale, self.size)
+        made = [resampled(patch, self.scale, self.size) for patch in block]
+        return np.stack(made) if made else np.empty((0, *self.size, 3), np.uint8)
 
 
 def for_recipe(store: PatchStore, recipe: Recipe) -> PatchStore:

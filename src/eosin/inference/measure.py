@@ -76,6 +76,7 @@ def measure(
         },
         "recipe": facts.recipe,
         "positive_by": facts.positive_by,
+        "scale": None if subject.scale is None else subject.scale.model_dump(mode="json"),
         "intended_use": INTENDED_USE,
         "point": fitted.default,
         "decided": decided_section(

@@ -17,6 +17,7 @@ from eosin.evaluation.baselines import Baseline
 from eosin.folders import kind_of
 from eosin.inference.predictor import FilePredictor, Predictor
 from eosin.kinds import KINDS
+from eosin.records.evaluation import MeasuredScale
 from eosin.records.marks import Mark
 from eosin.splitting.seen import SEEN, Seen
 
@@ -61,6 +62,8 @@ class Subject:
     marks: Sequence[Mark] = ()
     warnings: Sequence[str] = ()
     baselines: Mapping[str, Baseline] = field(default_factory=dict)
+    #: Of the patches beside the model's, where they are not its own.
+    scale: MeasuredScale | None = None
     #: int64 [m], the training patches where they are of this store.
     trained: Rows | None = None
 

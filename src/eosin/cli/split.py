@@ -154,4 +154,8 @@ def _plain(split: Split, store: PatchStore, target: Path) -> dict[str, object]:
         }
         for part in summarize(split, store)
     }
-    return {"split": str(target), **header_of(split), "parts": parts, "made_up": store.made_up}
+    return {
+        "split": str(target), **header_of(split), "parts": parts, "made_up": store.made_up,
+        "positive": store.classes[1] if len(store.classes) == 2 else None,
+        "positive_by": store.positive_by,
+    }  # fmt: skip

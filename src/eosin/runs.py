@@ -21,6 +21,7 @@ Any run can be reproduced from its folder and the store. `eosin.kinds` lists all
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import importlib.metadata
 import json
@@ -142,10 +143,8 @@ class RunFolder:
 
     def keep_metrics(self, rows: int) -> None:
         """Cut metrics.jsonl to its first rows: those of the last checkpoint."""
-        kept = self.metrics()[:rows]
-        self.write_text(
-            "metrics.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept)
-        )
+        kept = [json.dumps(row, ensure_ascii=False) + "\n" for row in self.metrics()[:rows]]
+        self.write_text("metrics.jsonl", "".join(kept))
 
 
 def recorded_path(path: str | os.PathLike[str], folder: Path) -> dict[str, str]:
@@ -177,12 +176,10 @@ def recorded_places(record: Mapping[str, Any], folder: Path) -> list[Path]:
 
 def environment() -> dict[str, Any]:
     """Versions and machine, for reproducing a run; loads no library."""
-    packages = {}
+    packages = dict.fromkeys(_PACKAGES, "not installed")
     for name in _PACKAGES:
-        try:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             packages[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            packages[name] = "not installed"
     return {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "eosin": __version__,
@@ -196,6 +193,19 @@ def environment() -> dict[str, Any]:
         # Quoted, so that it can be pasted back into a shell.
         "command": shlex.join(["eosin", *sys.argv[1:]]),
     }
+
+
+def flattened(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Nested mappings as one, with keys joined by dots.
+
+    >>> flattened({"epochs": 3, "arguments": {"width": 8}})
+    {'epochs': 3, 'arguments.width': 8}
+    """
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        name = f"{above}{key}"
+        flat |= flattened(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
+    return flat
 
 
 def finite(value: Any) -> Any:

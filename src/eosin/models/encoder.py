@@ -17,9 +17,10 @@ from eosin.errors import MissingExtraError
 from eosin.models.checkpoints import digest, read_weights, weights_files
 from eosin.models.knn import make_head
 from eosin.models.matching import check_config, match
-from eosin.models.pretrained import EncoderSpec, find_encoder, input_size
+from eosin.models.pretrained import find_encoder, input_size
 from eosin.models.resize import resize
 from eosin.models.staged import StagedNetwork
+from eosin.records.encoder import EncoderSpec
 
 
 class EncoderNetwork(StagedNetwork):

@@ -19,7 +19,7 @@ from eosin.models.checkpoints import (
     resample_positions,
     without_prefix,
 )
-from eosin.models.pretrained import EncoderSpec
+from eosin.records.encoder import EncoderSpec
 
 #: The tensors of an attention pooling, in CONCH's names.
 _POOLS = ((re.compile(r"(?:^|\.)attn_pool_contrast\.(.+)$"), "pool."),

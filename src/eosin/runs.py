@@ -21,7 +21,6 @@ Any run can be reproduced from its folder and the store. `eosin.kinds` lists all
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import importlib.metadata
 import json
@@ -30,7 +29,8 @@ import os
 import platform
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -174,17 +174,22 @@ def recorded_places(record: Mapping[str, Any], folder: Path) -> list[Path]:
     return list(dict.fromkeys(places))
 
 
+def installed(packages: Iterable[str]) -> dict[str, str]:
+    """Name -> version of those packages that are installed; none of them is loaded."""
+    versions = {}
+    for name in packages:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return versions
+
+
 def environment() -> dict[str, Any]:
     """Versions and machine, for reproducing a run; loads no library."""
-    packages = dict.fromkeys(_PACKAGES, "not installed")
-    for name in _PACKAGES:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            packages[name] = importlib.metadata.version(name)
     return {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "eosin": __version__,
         "python": platform.python_version(),
-        "packages": packages,
+        "packages": dict.fromkeys(_PACKAGES, "not installed") | installed(_PACKAGES),
         "machine": {
             "system": f"{platform.system()} {platform.release()}",
             "processor": processor()[0] or platform.processor() or platform.machine(),

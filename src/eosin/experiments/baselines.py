@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eosin import __version__
+from eosin.data.rows import StoreRows
 from eosin.data.store import MADE_UP, PatchStore
 from eosin.errors import LeakError, SplitError
 from eosin.evaluation.baselines import ALL_BASELINES, Baseline
@@ -36,20 +37,6 @@ TITLES = {
 STEPS = 1 + len(TITLES)
 
 Progress = Callable[[int, str], None]
-
-
-class StoreRows:
-    """Some rows of a memory-mapped array, read when asked for: uint8 [n, H, W, 3]."""
-
-    def __init__(self, patches: npt.NDArray[np.uint8], rows: npt.NDArray[np.int64]) -> None:
-        self.patches = patches
-        self.rows = rows
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: Any) -> npt.NDArray[np.uint8]:
-        return np.asarray(self.patches[self.rows[index]])
 
 
 def measure(

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from eosin.config import Recipe
+from eosin.data.rows import StoreRows
 from eosin.data.store import MADE_UP, PatchStore
 from eosin.data.views import for_recipe
 from eosin.errors import FailureError, SplitError, StoreError
@@ -23,7 +24,6 @@ from eosin.evaluation.baselines import color_histogram, nearest_neighbors
 from eosin.evaluation.decisions import choose_threshold
 from eosin.evaluation.definitions import figure_names
 from eosin.evaluation.intervals import LEVEL
-from eosin.experiments.baselines import StoreRows
 from eosin.splitting.split_file import PARTS, Split
 from eosin.splitting.splits import PATCH_RANDOM, by_case, groups_of
 from eosin.studies.answers import measured, measured_runs, read_arrays, write_arrays

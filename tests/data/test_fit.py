@@ -74,7 +74,7 @@ def test_padding_refusing_and_what_was_done():
     same, size, change, _ = PictureRule((3, 4)).read(png(image))
     np.testing.assert_array_equal(same, image)
     assert (size, change) == ((3, 4), "")
-    padded, size, change = PictureRule((5, 6)).read(png(image))
+    padded, size, change, _ = PictureRule((5, 6)).read(png(image))
     np.testing.assert_array_equal(padded[:3, :4], image)
     assert (padded[3:] == 255).all()
     assert (padded[:, 4:] == 255).all()

@@ -119,7 +119,7 @@ def test_another_store_is_measured_by_names_and_at_scale(tmp_path: Path) -> None
         return PatchStore.open(tmp_path / f"{name}.store")
 
     plain = assess_unseen(RunFolder(run.path), other("p", ("no", "yes"), mixed(), 4.0), **quick)
-    turned = assess_unseen(RunFolder(run.path), other("p", ("yes", "no"), mixed(), 8.0), **quick)
+    turned = assess_unseen(RunFolder(run.path), other("t", ("yes", "no"), mixed(), 8.0), **quick)
     for name in ("auroc", "sensitivity", "positive", "confusion", "prevalence"):
         assert turned.evaluation[name] == plain.evaluation[name]
     assert turned.evaluation["classes"] == ["no", "yes"]
@@ -129,7 +129,7 @@ def test_another_store_is_measured_by_names_and_at_scale(tmp_path: Path) -> None
     assert turned.evaluation["scale"]["ratio"] == 2
 
     again = assess_unseen(
-        RunFolder(run.path), PatchStore.open(tmp_path / "p.store"), resample=True, **quick
+        RunFolder(run.path), PatchStore.open(tmp_path / "t.store"), resample=True, **quick
     )
     assert again.evaluation["scale"]["resampled"]
     (mark,) = (mark for mark in again.evaluation["marks"] if mark["kind"] == "scale")

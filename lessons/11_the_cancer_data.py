@@ -24,6 +24,7 @@ with app.setup(hide_code=True):
 
     from eosin.data.mosaic import mosaic_image
     from eosin.data.pack import pack
+    from eosin.data.positive import positive_sentence
     from eosin.figures.canvas import BLUE, ORANGE, canvas, legend
     from eosin.guide.catalog import exercises_of
     from eosin.guide.notebook import ask, house_look, tell, workplace
@@ -141,6 +142,13 @@ def _(members, packed):
 
     From here on, {"your store" if _named else "the drawn cases"}: {len(store):,} patches of
     {len(np.unique(store.cases))} cases, {store.labels.mean():.1%} positive.
+
+    Two things are worth a look in what `eosin pack` prints, with any data. **The positive class**:
+    here *{positive_sentence(packed.classes, packed.positive_by)}*. Sensitivity is the share of
+    this class that is found; for the other one it would be another number. `--positive CLASS`
+    chooses it. **The case**: here it is in the names. Where a folder for each case is missing, but
+    file names begin with it, `--case-pattern '^(P[0-9]+)_'` tells how to read it; without cases no
+    split can be trusted, as lesson 13 shows.
 
     ## Look at it
     """)

@@ -59,6 +59,12 @@ class Recipe(BaseModel):
         "embeddings, by logistic regression or k nearest neighbors.",
     )
 
+    positive: str = Field(
+        "",
+        description="Which of two classes the figures are about, where it should not be the "
+        "store's own positive class; empty: the store's.",
+    )
+
     # Length and order
     epochs: int = Field(20, ge=1, le=100_000, description="Passes over the training patches.")
     batch_size: int = Field(128, ge=1, le=65_536, description="Patches a step.")

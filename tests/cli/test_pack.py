@@ -46,11 +46,24 @@ def test_a_table_and_the_same_as_json(tmp_path):
     source = archive(tmp_path / "a.zip")
     shown = eosin("pack", source, tmp_path / "s")
     assert (shown.returncode, shown.stderr) == (0, "")
-    for text in ("layout", "idc", "6 of 5x5 px", "nested copies skipped", "patches/s", "digest"):
+    for text in (
+        "layout",
+        "idc",
+        "6 of 5x5 px",
+        "nested copies skipped",
+        "patches/s",
+        "digest",
+        "positive class",
+    ):
         assert text in shown.stdout
     told = eosin("pack", source, tmp_path / "s", "--force", "--json", "--mpp", "2")
     result = json.loads(told.stdout)
     assert (result["layout"], result["count"], result["mpp"]) == ("idc", 6, 2.0)
+    assert (result["positive"], result["positive_by"]) == ("positive", "layout")
+    assert "positive class: positive" in told.stderr
+    wrong = eosin("pack", source, tmp_path / "t", "--positive", "malignant")
+    assert wrong.returncode == 2
+    assert "no such class" in wrong.stderr
     assert result["digest"] in shown.stdout
 
 

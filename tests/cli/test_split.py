@@ -59,6 +59,8 @@ def test_json(eosin: Run, store: Path, tmp_path: Path) -> None:
     facts = json.loads(done.out)
     assert facts["scheme"] == "patch"
     assert facts["leaking"] is True
+    assert facts["positive"] == "positive"
+    assert "positive class: positive (the figures are about positive)" in done.err
     assert facts["made_up"] is True
     assert facts["marks"] == [PATCH_RANDOM]
     assert facts["parts"]["test"]["patches"] == int(0.25 * len(PatchStore.open(store)))

@@ -87,6 +87,7 @@ def test_evaluate_shows_a_table_with_the_marks(eosin: Run, trained: Path) -> Non
     found = eosin("evaluate", trained, "--no-baselines", "--replicates", 20)
     assert found.code == 0
     assert "AUROC" in found.out
+    assert "positive class: positive (the figures are about positive)" in found.out
     assert "made-up" in found.err
 
 
@@ -306,7 +307,7 @@ def test_predict_reads_files_folders_and_zips_and_keeps_going(
     lines = found.out.splitlines()
     assert lines[0] == (
         "file,p_negative,p_positive,distance,decision,point,threshold,"
-        "height,width,resized,padded,error,marks"
+        "height,width,resized,padded,resampled,white,error,marks"
     )
     assert len(lines) == 15
     same = [line.split(",")[2] for line in lines[1:12] if line.split(",")[0].endswith("0.png")]

@@ -19,12 +19,7 @@ from eosin.errors import UserError
 
 SCRIPT = Path(__file__).parents[2] / ".." / "shared" / "cases" / "make.py"
 
-#: Cases that other work in progress makes pass; empty when all of it is merged.
-AWAITED = (
-    "positive-word", "positive-guess", "positive-chosen", "spelling", "depth", "table-file",
-    "table-folder", "table-tabs", "table-twice", "copies", "competition",
-)  # fmt: skip
-
+#: One at a time, so that each is a test of its own.
 NAMES = (
     "label-case", "case-label", "part-label-case", "positive-word", "positive-guess",
     "positive-chosen", "table-file", "table-folder", "table-tabs", "table-twice", "breakhis",
@@ -54,10 +49,7 @@ def options(args: list[str]) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(name, marks=pytest.mark.xfail(strict=False) if name in AWAITED else ())
-        for name in NAMES
-    ],
+    NAMES,
 )
 def test_case(name, cases, tmp_path, eosin):
     folder, rows = cases

@@ -71,10 +71,10 @@ def test_stores_of_images_that_only_shrink_or_only_grow_keep_their_pixels():
 
 def test_padding_refusing_and_what_was_done():
     image = noise(3, 4)
-    same, size, change = PictureRule((3, 4)).read(png(image))
+    same, size, change, _ = PictureRule((3, 4)).read(png(image))
     np.testing.assert_array_equal(same, image)
     assert (size, change) == ((3, 4), "")
-    padded, size, change = PictureRule((5, 6)).read(png(image))
+    padded, size, change, _ = PictureRule((5, 6)).read(png(image))
     np.testing.assert_array_equal(padded[:3, :4], image)
     assert (padded[3:] == 255).all()
     assert (padded[:, 4:] == 255).all()

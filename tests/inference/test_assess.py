@@ -26,7 +26,7 @@ from eosin.reporting.report import write_report
 from eosin.reporting.verdict import verdict
 from eosin.runs import RunFolder
 from eosin.splitting.splits import by_case, by_file
-from eosin.training.session import Session, fit, start
+from eosin.training.session import Session, fit, reopen, start
 
 SMALL = [
     "arguments.widths=[8,16]", "arguments.blocks=[0,1]", "batch_size=32", "learning_rate=0.01",
@@ -248,6 +248,30 @@ def test_scores_that_are_not_numbers(tmp_path: Path) -> None:
     assert found.evaluation["calibration"]["note"]
     assert found.evaluation["operating_points"] == []
     assert write_report(found.folder, store=store).path.exists()
+
+
+def test_a_recipe_may_choose_the_other_class(tmp_path: Path) -> None:
+    """Labels, columns, facts, report and predictions all follow it; the store stays as it is."""
+    val = {f"v{k}": mixed() for k in range(3)}
+    test = {f"e{k}": [0, 0, 1] * 4 for k in range(3)}
+    evaluation = run_on(tmp_path, val, test, "positive=no")
+    assert evaluation["classes"] == ["yes", "no"]
+    assert (evaluation["positive"], evaluation["positive_by"]) == ("no", "chosen")
+    assert evaluation["prevalence"] == pytest.approx(2 / 3)
+    store, run = PatchStore.open(tmp_path / "s.store"), RunFolder(tmp_path / "run")
+    assert store.classes == ("no", "yes")
+    table = pl.read_parquet(run / "predictions.parquet")
+    rows = table["patch"].to_numpy()
+    np.testing.assert_array_equal(table["label"].to_numpy(), 1 - store.labels[rows])
+    facts = ModelFacts.of_run(run.path)
+    assert (facts.classes, facts.positive_by) == (("yes", "no"), "chosen")
+    answers = load(run.path).predict(np.asarray(store.patches[rows]))
+    np.testing.assert_allclose(table["p_no"].to_numpy(), answers[:, 1], atol=1e-5)
+    assert reopen(run.path).store.classes == ("yes", "no")
+    # On another store, whose second class is "yes", the figures are about "no" as well.
+    other = made(tmp_path / "other.store", {f"o{k}": [0, 0, 0, 1] * 3 for k in range(3)})
+    unseen = assess_unseen(run, other, replicates=20, with_baselines=False).evaluation
+    assert (unseen["positive"], unseen["prevalence"]) == ("no", 0.75)
 
 
 def test_three_classes(tmp_path: Path) -> None:

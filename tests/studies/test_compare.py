@@ -65,6 +65,20 @@ def pair(made_up_store: PatchStore, tmp_path: Path) -> list[Path]:
     ]
 
 
+def test_classes_in_another_order_are_mapped_by_name(pair: list[Path]) -> None:
+    wanted = compare(pair, replicates=50)
+    facts = json.loads((pair[1] / "evaluation.json").read_text())
+    facts |= {"classes": list(CLASSES)[::-1]}
+    facts["threshold"]["value"] = 1 - facts["threshold"]["value"]
+    (pair[1] / "evaluation.json").write_text(json.dumps(facts))
+    table = pl.read_parquet(pair[1] / "predictions.parquet")
+    table.with_columns(label=1 - pl.col("label")).write_parquet(pair[1] / "predictions.parquet")
+    result = compare(pair, replicates=50)
+    assert result["classes"] == list(CLASSES)
+    assert result["differences"] == wanted["differences"]
+    assert result["common"] == wanted["common"]
+
+
 def test_differences_are_those_of_the_predictions(pair: list[Path]) -> None:
     result = compare(pair, replicates=200)
     tables = [pl.read_parquet(path / "predictions.parquet") for path in pair]

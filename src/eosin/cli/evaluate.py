@@ -49,6 +49,10 @@ def evaluate(
         bool, typer.Option("--baselines/--no-baselines", help="Fit the simple baselines as well.")
     ] = True,
     allow_seen: options.AllowSeen = False,
+    resample: Annotated[
+        bool,
+        typer.Option("--resample", help="Bring the patches of another store to the model's scale."),
+    ] = False,
     refer_error: Annotated[
         float, typer.Option(help="Promise: at most this share of the automatic answers is wrong.")
     ] = 0.05,
@@ -95,6 +99,7 @@ def evaluate(
     refitted = fitting != FittingOptions(point=point)
     fixed = "--refer-error, --refer-confidence and --cost-ratio change what is fitted"
     elsewhere = measuring | {"output": out, "allow_seen": allow_seen, "point": point}
+    elsewhere |= {"resample": resample}
     measure: Callable[..., Assessment]
     if is_exported(run):
         if store is None:
@@ -124,9 +129,10 @@ def evaluate(
             )
         measure = partial(assess_unseen, folder, opened, **elsewhere)
     else:
-        if out is not None or allow_seen:
+        if out is not None or allow_seen or resample:
+            option = "-o" if out is not None else "--allow-seen" if allow_seen else "--resample"
             raise UserError(
-                f"{'--allow-seen' if out is None else '-o'} is for another store (--store STORE); "
+                f"{option} is for another store (--store STORE); "
                 "a run's evaluation on its own split is in the run folder"
             )
         from eosin.training.session import reopen
@@ -174,6 +180,8 @@ def measured(
 
 
 def _show(assessment: Assessment, page: Path | None, json_: bool) -> None:
+    from eosin.data.positive import positive_sentence
+
     result = assessment.evaluation
     files = [*assessment.files, *(["report.html", "MODEL_CARD.md"] if page else [])]
     if json_:
@@ -181,6 +189,7 @@ def _show(assessment: Assessment, page: Path | None, json_: bool) -> None:
         report = None if page is None else str(page)
         output.result({**result, "folder": folder, "files": files, "report": report})
         return
+    output.say(positive_sentence(result["classes"], result["positive_by"]))
     for mark in result["marks"]:
         output.warn(mark["sentence"])
     show_figures(result, "value", result["baselines"])

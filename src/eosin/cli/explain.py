@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from eosin.cli import options, output
-from eosin.cli.predict import note_changes
+from eosin.cli.predict import note_changes, note_scale, scale_of
 from eosin.errors import UserError
 
 
@@ -19,6 +19,8 @@ def explain(
     method: str = "both",
     target: str | None = None,
     fit: options.Fit = None,
+    mpp: options.Mpp = None,
+    resample: options.Resample = False,
     max_pixels: options.MaxPixels = 16_777_216,
     json_: options.Json = False,
 ) -> None:
@@ -71,9 +73,13 @@ def explain(
     output.warn(*[*marks, *notes])
     rows, left_out = explain_images(
         predictor, images, methods=methods, target=target,
-        rule=picture_rule(predictor, fit=fit, max_pixels=max_pixels),
+        rule=picture_rule(
+            predictor, fit=fit, max_pixels=max_pixels,
+            scale=scale_of(predictor.facts, mpp, resample, changing=fit),
+        ),
     )  # fmt: skip
     note_changes(predictor, [row.prediction for row in rows])
+    marks += note_scale(predictor.facts, [row.prediction for row in rows], mpp)
     bad = [row.prediction for row in rows if row.prediction.error]
     sheet = None
     if len(bad) < len(rows):

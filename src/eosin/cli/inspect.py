@@ -118,6 +118,7 @@ def show_store(store: PatchStore, *more: tuple[str, object]) -> None:
     """Two tables: what is known of a store, with ``more`` rows before its digest; its classes."""
     from eosin.data.layouts import plainly
     from eosin.data.overview import edge_patches
+    from eosin.data.positive import positive_sentence
 
     info = store.info
     height, width = store.patch_size
@@ -145,6 +146,7 @@ def show_store(store: PatchStore, *more: tuple[str, object]) -> None:
         rows.insert(0, ("origin", "made up: synthetic patches"))
     output.table(str(store.path), ["what", "value"], [*rows, *more, ("digest", store.digest)])
     _show_classes(store)
+    output.say(plainly(positive_sentence(store.classes, store.positive_by), 600))
 
 
 def _show_classes(store: PatchStore) -> None:

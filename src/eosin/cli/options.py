@@ -68,6 +68,17 @@ Fit = Annotated[
     ),
 ]
 MaxPixels = Annotated[int, typer.Option(min=1, help="The most pixels an image may declare.")]
+Mpp = Annotated[
+    float | None,
+    typer.Option(min=1e-3, max=1e3, help="Micrometers a pixel of the images, as far as known."),
+]
+Resample = Annotated[
+    bool,
+    typer.Option(
+        "--resample",
+        help="Bring the images from --mpp to the model's scale; their middle is seen.",
+    ),
+]
 Point = Annotated[
     str | None,
     typer.Option(

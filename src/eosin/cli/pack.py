@@ -96,6 +96,14 @@ def pack(
         float | None,
         typer.Option(help="Micrometers a pixel, if the layout does not have it or is wrong."),
     ] = None,
+    positive: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CLASS",
+            help="Which of two classes the figures are about; else known from the class names, "
+            "or guessed, which the output then tells.",
+        ),
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, max=64, help="Decoding threads; all cores by default.")
     ] = None,
@@ -108,14 +116,16 @@ def pack(
     What each level of folders is (part, label, case) is found by the names that it has; where
     several readings fit, nothing is packed, and they are shown with the option that chooses one.
     Gray is replicated to three channels, palettes are expanded, alpha is composited over white,
-    16 bits become 8 by dividing by 257, EXIF orientation is ignored. A second copy of an image
-    (same case, class, part and file name, same content) is skipped. Images that cannot be used are
-    listed with their reasons in store.json; with more than --max-rejects of them the command fails,
-    and a command that fails leaves no store.
+    more than 8 bits become 8 by one rule for the whole source, EXIF orientation is ignored. A
+    second copy of an image (same case, class, part and file name, same content) is skipped. Images
+    that cannot be used are listed with their reasons in store.json; with more than --max-rejects of
+    them the command fails, and a command that fails leaves no store.
 
     Example: eosin pack archive.zip idc.store
     """
     import math
+
+    from eosin.data.positive import positive_sentence
 
     if mpp is not None and not (math.isfinite(mpp) and mpp > 0):
         raise SourceError(f"--mpp {mpp} is not a size; use micrometers a pixel, such as 0.5")
@@ -124,10 +134,11 @@ def pack(
     with output.replacing(store, "store", force=force):
         made, seconds = _pack(
             source, store, layout=layout, table=table, columns=columns, size=patch_size, fit=fit,
-            include=include, levels=levels, case_pattern=case_pattern,
+            include=include, levels=levels, case_pattern=case_pattern, positive=positive,
             max_rejects=allowed, max_pixels=max_pixels, mpp=mpp, force=force, workers=workers,
         )  # fmt: skip
     if json_:
+        output.note(positive_sentence(made.classes, made.positive_by))
         output.result(
             {"store": str(store), **made.info, "seconds": seconds, "rate": len(made) / seconds}
         )
@@ -137,6 +148,8 @@ def pack(
 
 def pack_and_note(source: Path, store: Path) -> PatchStore:
     """Pack with the defaults as part of another command; one line about it on stderr."""
+    from eosin.data.positive import positive_sentence
+
     made, seconds = _pack(source, store)
     info = made.info
     output.note(
@@ -144,7 +157,7 @@ def pack_and_note(source: Path, store: Path) -> PatchStore:
         f"{store} in {seconds:.1f} s: {info['nested_copies']:,} nested copies skipped, "
         f"{info['rejects_count']} rejected"
     )
-    for text in _sentences(info):
+    for text in (positive_sentence(made.classes, made.positive_by), *_sentences(info)):
         output.note(f"  {text}")
     if not made.cases_known:
         output.warn("the source does not give the case of every patch")

@@ -65,6 +65,7 @@ def split(
 
     Example: eosin split idc.store --by case
     """
+    from eosin.data.positive import positive_sentence
     from eosin.data.store import PatchStore
     from eosin.splitting.split_file import is_split, read_split, write_split
     from eosin.splitting.split_summary import missing_classes
@@ -76,6 +77,7 @@ def split(
     write_split(made, target)
     # What is shown is what a later command will read.
     made = read_split(target)
+    output.note(positive_sentence(opened.classes, opened.positive_by))
     for sentence in missing_classes(made, opened):
         output.warn(sentence)
     for mark in made.marks:
@@ -152,4 +154,8 @@ def _plain(split: Split, store: PatchStore, target: Path) -> dict[str, object]:
         }
         for part in summarize(split, store)
     }
-    return {"split": str(target), **header_of(split), "parts": parts, "made_up": store.made_up}
+    return {
+        "split": str(target), **header_of(split), "parts": parts, "made_up": store.made_up,
+        "positive": store.classes[1] if len(store.classes) == 2 else None,
+        "positive_by": store.positive_by,
+    }  # fmt: skip

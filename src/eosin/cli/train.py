@@ -114,8 +114,10 @@ def _go(
     json_: bool,
 ) -> None:
     """Train, or resume training, and evaluate."""
+    from eosin.data.positive import positive_sentence
     from eosin.training.session import fit
 
+    output.note(positive_sentence(session.store.classes, session.store.positive_by))
     output.warn(*session.marks)
     if resume is not None and session.run.finished:
         output.note(f"{resume} is already finished")
@@ -182,12 +184,26 @@ def _started(
             store, split_of_store, chosen, run,
             base=base, teacher=teacher, weights=pretrained, force=force, **options,
         )  # fmt: skip
+    for role, other in (("--from", base), ("--teacher", teacher)):
+        warn_of_scale(role, other, store)
     if base is not None and chosen.network in ("compact", "encoder") and not chosen.freeze_norm:
         output.note(
             "batch norm will adapt to the statistics of the new cases; with few of them add "
             "--set freeze_norm=true"
         )
     return session
+
+
+def warn_of_scale(role: str, run: Path | None, store: PatchStore) -> None:
+    """Tell that an earlier run learned at another scale than that of the store."""
+    from eosin.data.scale import measured_scale, scale_mark
+    from eosin.records.model import ModelFacts
+
+    if run is None:
+        return
+    facts = ModelFacts.of_run(run)
+    if mark := scale_mark(measured_scale(facts, store.patch_size, store.mpp), str(store.path)):
+        output.warn(f"{role} {run}: {mark}")
 
 
 def _store(source: Path, run: Path) -> PatchStore:

@@ -38,7 +38,7 @@ _BROKEN = (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedErro
 class Block:
     """Some consecutive images of an array and their index columns."""
 
-    #: uint8 or uint16 [n, H, W] or [n, H, W, C].
+    #: uint8, uint16 or floating point, [n, H, W] or [n, H, W, C].
     images: npt.NDArray[Any]
     columns: dict[str, list[Any]]
 
@@ -64,7 +64,7 @@ class ArrayPlan:
 
 
 Opener = Callable[[], contextlib.AbstractContextManager[IO[bytes]]]
-#: Reads the next n images of an array: uint8 or uint16 [n, H, W] or [n, H, W, C].
+#: Reads the next n images of an array: uint8, uint16 or floating point, [n, H, W (, C)].
 Reader = Callable[[int], npt.NDArray[Any]]
 
 
@@ -126,10 +126,11 @@ def labels_beside(path: Path, name: str) -> Path:
 def check_shape(name: str, shape: Sequence[int], dtype: np.dtype[Any]) -> tuple[int, int]:
     """(height_px, width_px) of an array of images; SourceError for any other array."""
     images = len(shape) == 3 or (len(shape) == 4 and shape[3] in (1, 2, 3, 4))
-    if not images or dtype.kind != "u" or dtype.itemsize > 2:
+    number = dtype.kind == "f" or (dtype.kind == "u" and dtype.itemsize <= 2)
+    if not images or not number:
         raise SourceError(
-            f"{name} contains {dtype} {list(shape)}; images are uint8 or uint16 [n, height, width] "
-            "or [n, height, width, 1 to 4]"
+            f"{name} contains {dtype} {list(shape)}; images are uint8, uint16 or floating point, "
+            "[n, height, width] or [n, height, width, 1 to 4]"
         )
     if min(shape) < 1 or shape[1] * shape[2] > 16_777_216:
         raise SourceError(f"{name} declares images of {shape[2]}x{shape[1]} px, {shape[0]} of them")
@@ -362,7 +363,7 @@ def _npy_header(name: str, stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype
     except (ValueError, TypeError, SyntaxError, KeyError, OverflowError) as error:
         why = plainly(first_line(error))
         raise SourceError(f"{name} is not a complete npy array ({why})") from None
-    if dtype.hasobject or dtype.kind not in "uib" or fortran or not shape or min(shape) < 1:
+    if dtype.hasobject or dtype.kind not in "uibf" or fortran or not shape or min(shape) < 1:
         order = ", column by column" if fortran else ""
         raise SourceError(f"{name} contains {dtype} {list(shape)}{order}; it cannot be packed")
     return tuple(int(n) for n in shape), dtype

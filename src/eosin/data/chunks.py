@@ -18,7 +18,8 @@ import numpy.typing as npt
 
 from eosin.cores import usable_cores
 from eosin.data.arrays import ArrayPlan, Block
-from eosin.data.decode import to_rgb, unfilter
+from eosin.data.decode import unfilter
+from eosin.data.depth import Deep, deep_of, is_deep, to_rgb
 from eosin.data.digests import pixel_digests
 from eosin.data.fit import PictureRule
 from eosin.data.plans import Plan
@@ -43,6 +44,8 @@ class Chunk:
     rejects: list[tuple[str, str]] = field(default_factory=list)
     #: Candidates that are byte for byte the twin that comes before them.
     copies: list[int] = field(default_factory=list)
+    #: Those of more than 8 bits.
+    deep: list[Deep] = field(default_factory=list)
 
 
 def tasks_of(plan: Plan | ArrayPlan, rule: PictureRule) -> Generator[Callable[[], Chunk]]:
@@ -97,7 +100,7 @@ def _decode(plan: Plan, start: int, stop: int, rule: PictureRule) -> Chunk:
             unusual += group
     unusual += [slot for slot, data in enumerate(rows) if data is None]
     del rows
-    dropped = set()
+    dropped, deep = set(), []
     for slot in unusual:
         number = start + slot
         try:
@@ -107,7 +110,9 @@ def _decode(plan: Plan, start: int, stop: int, rule: PictureRule) -> Chunk:
                 copies.append(number)
                 dropped.add(slot)
                 continue
-            patches[slot], sizes[slot], _ = rule.read(data)
+            picture = rule.read(data)
+            patches[slot], sizes[slot] = picture.pixels, picture.size
+            deep += [picture.deep] if picture.deep else []
         except ImageError as error:
             rejects.append((plan.columns["source"][number], str(error)))
             dropped.add(slot)
@@ -120,7 +125,7 @@ def _decode(plan: Plan, start: int, stop: int, rule: PictureRule) -> Chunk:
         "digest": pixel_digests(patches),
     }
     numbers = [start + slot for slot in kept]
-    return Chunk(count, patches, columns, numbers, rejects, copies)
+    return Chunk(count, patches, columns, numbers, rejects, copies, deep)
 
 
 def _usual_rows(plan: Plan, start: int, stop: int, rule: PictureRule) -> list[bytes | None]:
@@ -149,13 +154,13 @@ def _is_copy(plan: Plan, number: int, leader: int, data: bytes) -> bool:
 
 
 def _convert(block: Block, rule: PictureRule) -> Chunk:
-    images = block.images
-    pixels = to_rgb(images[..., None] if images.ndim == 3 else images)
-    count = len(pixels)
-    height, width = pixels.shape[1:3]
+    images = block.images[..., None] if block.images.ndim == 3 else block.images
     columns: dict[str, Any] = dict(block.columns)
-    rejects = []
+    height, width = images.shape[1:3]
+    rejects, deep = [], []
     try:
+        deep = [deep_of(images)._replace(images=len(images))] if is_deep(images) else []
+        pixels = to_rgb(images, rule.white)
         if (height, width) != rule.size:
             pixels = np.stack([rule.patch(image) for image in pixels])
     except ImageError as error:
@@ -165,4 +170,4 @@ def _convert(block: Block, rule: PictureRule) -> Chunk:
         columns = dict.fromkeys(columns, ())
     n = len(pixels)
     columns |= {"height": [height] * n, "width": [width] * n, "digest": pixel_digests(pixels)}
-    return Chunk(count, pixels, columns, [], rejects)
+    return Chunk(len(images), pixels, columns, [], rejects, deep=deep)

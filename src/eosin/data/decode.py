@@ -3,7 +3,7 @@
 Pixel rules, the same for every format:
 
 - gray is replicated to three channels; a palette is expanded;
-- 16 bits are scaled to 8 by dividing by 257 and rounding (65535 becomes 255);
+- more than 8 bits are scaled to 8 by one rule for a whole source (``eosin.data.depth``);
 - alpha is composited over white; CMYK, YCbCr and the like go through Pillow's ``convert``;
 - the EXIF orientation is ignored: pixels stay as they are stored;
 - of several frames or pages the first is taken.
@@ -26,13 +26,14 @@ import threading
 import warnings
 import zlib
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
+from eosin.data.depth import deep_of, is_deep, to_rgb
 from eosin.data.inflate import crc32, stored, zlib_exactly
 from eosin.errors import ImageError, first_line
 
@@ -254,26 +255,42 @@ def image_size(data: bytes, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
     """(height_px, width_px) as the header declares it, without decoding."""
     if data[:8] == _SIGNATURE:
         return _png_header(bytes(data[:33]), max_pixels)[:2]
+    if _is_float_color(data):
+        height, width = (int(np.ravel(_tags(data).get(key, 0))[0]) for key in (257, 256))
+        check_pixels(height, width, max_pixels)
+        return height, width
     with _opened(data, max_pixels) as image:
         return image.height, image.width
 
 
-def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.uint8]:
+def decode(
+    data: bytes, *, max_pixels: int = MAX_PIXELS, white: float | None = None
+) -> npt.NDArray[np.uint8]:
     """An encoded image -> uint8 [H, W, 3], RGB, by the rules at the top of this file.
 
+    white: of images of more than 8 bits, as for ``to_rgb``.
     Raises ImageError, with a reason of the form ``kind: detail``.
 
     >>> decode(b"hello")
     Traceback (most recent call last):
     eosin.errors.ImageError: not an image: it begins with b'hello'
     """
+    pixels = read_pixels(data, max_pixels=max_pixels)
+    return to_rgb(pixels, white) if is_deep(pixels) else pixels
+
+
+def read_pixels(data: bytes, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[Any]:
+    """An encoded image -> uint8 [H, W, 3], or as it is where it has more than 8 bits.
+
+    Those are uint16 or floating point, [H, W] or [H, W, C] with C of 1 to 4.
+    """
     if data[:8] != _SIGNATURE:
-        return decode_pillow(data, max_pixels=max_pixels)
+        return _read_pillow(data, max_pixels=max_pixels)
     height, width = image_size(data, max_pixels)
     with _turn(height, width):
         png = read_png(data, max_pixels)
         if not png.plain:
-            return decode_pillow(png.clean, max_pixels=max_pixels)
+            return _read_pillow(png.clean, max_pixels=max_pixels)
         patch: npt.NDArray[np.uint8] = unfilter([png.rows], height, width)[0]
         return patch
 
@@ -309,6 +326,17 @@ def _opened(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
 
 def decode_pillow(data: bytes, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.uint8]:
     """The reference: an encoded image -> uint8 [H, W, 3], RGB, by Pillow."""
+    pixels = _read_pillow(data, max_pixels=max_pixels)
+    return to_rgb(pixels) if is_deep(pixels) else pixels
+
+
+def _read_pillow(data: bytes, *, max_pixels: int) -> npt.NDArray[Any]:
+    if _is_float_color(data):
+        image_size(data, max_pixels)
+        real = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        if real is None or real.ndim != 3 or real.dtype.kind != "f":
+            raise ImageError("corrupt: a TIFF of floating-point colors that cannot be decoded")
+        return np.asarray(real)[:, :, [2, 1, 0, 3][: real.shape[2]]]
     with _opened(data, max_pixels) as image:
         image.load()
         if _is_deep_color(image, data[24] if len(data) > 24 else 8):
@@ -316,14 +344,36 @@ def decode_pillow(data: bytes, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[n
             deep = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
             if deep is not None and deep.ndim == 3:
                 order = [2, 1, 0, 3][: deep.shape[2]]
-                return to_rgb(np.asarray(deep)[:, :, order])
-        if image.mode in ("I", "F"):
-            raise ImageError(f"unsupported pixels: 32 bits a channel (mode {image.mode})")
-        if image.mode.startswith("I;16"):
-            return to_rgb(np.asarray(image).astype(np.uint16))
+                return np.asarray(deep)[:, :, order]
+        if image.mode == "F":
+            return np.asarray(image, np.float32)
+        if image.mode == "I" or image.mode.startswith("I;16"):
+            values = np.asarray(image)
+            deep_of(values)  # 32 bits that do not fit 16 are refused
+            return values.astype(np.uint16)
         if image.has_transparency_data:
             return to_rgb(np.asarray(image.convert("RGBA")))
         return np.array(image.convert("RGB"), np.uint8)
+
+
+def _tags(data: bytes) -> Any:
+    """The first directory of a TIFF, read without its pixels; empty for any other file."""
+    if data[:4] not in (b"II*\0", b"MM\0*"):
+        return {}
+    try:
+        tags = TiffImagePlugin.ImageFileDirectory_v2(data[:8])
+        file = io.BytesIO(data)
+        file.seek(tags.next)
+        tags.load(file)
+        return dict(tags)
+    except Exception:  # hostile bytes; Pillow gives the reason
+        return {}
+
+
+def _is_float_color(data: bytes) -> bool:
+    """Whether a file is a TIFF of several floating-point channels, which Pillow does not read."""
+    tags = _tags(data)
+    return 3 in np.ravel(tags.get(339, 0)) and tags.get(277) in (3, 4)
 
 
 def _is_deep_color(image: Image.Image, depth: int) -> bool:
@@ -331,32 +381,3 @@ def _is_deep_color(image: Image.Image, depth: int) -> bool:
         return image.mode in ("RGB", "RGBA", "LA") and depth == 16
     tags = getattr(image, "tag_v2", None)
     return image.mode in ("RGB", "RGBA") and tags is not None and 16 in tuple(tags.get(258, ()))
-
-
-def to_rgb(pixels: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
-    """Gray, gray + alpha, RGB or RGBA of 8 or 16 bits -> uint8 [..., H, W, 3].
-
-    pixels: uint8 or uint16 [H, W] or [..., H, W, C] with C of 1 to 4.
-
-    >>> to_rgb(np.array([[0, 65535]], np.uint16)).tolist()
-    [[[0, 0, 0], [255, 255, 255]]]
-    >>> to_rgb(np.array([[[10, 20, 30, 0]]], np.uint8)).tolist()
-    [[[255, 255, 255]]]
-    """
-    if pixels.dtype.kind == "u" and pixels.dtype.itemsize == 2:
-        # (v + 128) // 257 is v / 257 rounded, in integers.
-        pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    if pixels.dtype != np.uint8:
-        raise ImageError(f"unsupported pixels: {pixels.dtype} values")
-    values = pixels[..., None] if pixels.ndim == 2 else pixels
-    channels = values.shape[-1]
-    if channels not in (1, 2, 3, 4):
-        raise ImageError(f"unsupported pixels: {channels} channels")
-    color = np.asarray(values[..., : 1 if channels < 3 else 3], np.uint8)
-    if channels in (2, 4):
-        alpha = values[..., -1:].astype(np.uint32)
-        mixed = color.astype(np.uint32) * alpha + 255 * (255 - alpha)
-        color = ((mixed + 127) // 255).astype(np.uint8)
-    if color.shape[-1] == 1:
-        color = np.repeat(color, 3, axis=-1)
-    return np.ascontiguousarray(color)

@@ -19,10 +19,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from eosin.data.decode import MAX_PIXELS, decode
+from eosin.data.decode import MAX_PIXELS, read_pixels
+from eosin.data.depth import Deep, deep_of, is_deep, to_rgb
 from eosin.errors import ImageError
 
 Image = npt.NDArray[np.uint8]
+
+#: Scales that differ by at most this share count as the same.
+SAME = 0.1
 
 #: The first one is that of stores and models that do not record their own.
 FITS = ("pad", "resize", "reject")
@@ -35,12 +39,14 @@ class Picture(NamedTuple):
     pixels: Image
     #: (height_px, width_px) of the file.
     size: tuple[int, int]
-    #: What its size needed: "", "padded" or "resized".
+    #: What its size needed: "", "padded", "resized" or "resampled".
     change: str
+    #: Of a file of more than 8 bits.
+    deep: Deep | None = None
 
 
 class PictureRule(NamedTuple):
-    """What a patch is: its size, how other sizes become it, and the most pixels of a file.
+    """What a patch is: its size, how other sizes become it, what is white, how large a file may be.
 
     >>> PictureRule((2, 2)).patch(np.zeros((1, 2, 3), np.uint8))[1, 0].tolist()
     [255, 255, 255]
@@ -51,6 +57,21 @@ class PictureRule(NamedTuple):
     fit: str = FITS[0]
     #: The most pixels that a file may declare; judged before anything is decoded.
     max_pixels: int = MAX_PIXELS
+    #: The value that is white in files of more than 8 bits (``eosin.data.depth``); None: not known.
+    white: float | None = None
+    #: Pixels of the patch for each pixel of a file: what ``--resample`` brings to a model's scale.
+    scale: float = 1.0
+    #: (height_px, width_px) of the largest file that is still a patch; None: of any size.
+    largest: tuple[int, int] | None = None
+
+    def check_size(self, height: int, width: int) -> None:
+        """Raise ImageError for a file that is no patch but a slide or a large picture."""
+        if self.largest is None or (height <= self.largest[0] and width <= self.largest[1]):
+            return
+        raise ImageError(
+            f"no patch: {width}x{height} px are many times {self.size[1]}x{self.size[0]} px, the "
+            "model's patch, and one answer for all of it would mean nothing"
+        )
 
     def read(self, data: bytes) -> Picture:
         """An encoded image as a patch.
@@ -58,13 +79,21 @@ class PictureRule(NamedTuple):
         Raises ImageError, with a reason of the form ``kind: detail``, for a file that is damaged,
         not an image or too large, and for a size that the rule refuses.
         """
-        image = decode(data, max_pixels=self.max_pixels)
+        pixels = read_pixels(data, max_pixels=self.max_pixels)
+        deep = deep_of(pixels) if is_deep(pixels) else None
+        image = to_rgb(pixels, self.white) if deep else pixels
         size = image.shape[0], image.shape[1]
+        self.check_size(*size)
+        patch = self.patch(image)
+        if self.scale != 1:
+            return Picture(patch, size, "resampled", deep)
         changed = {"pad": "padded", "resize": "resized"}.get(self.fit, "")
-        return Picture(self.patch(image), size, changed if size != self.size else "")
+        return Picture(patch, size, changed if size != self.size else "", deep)
 
     def patch(self, image: Image) -> Image:
         """An image uint8 [H, W, 3] of any size as a patch; raises ImageError as ``read`` does."""
+        if self.scale != 1:
+            return resampled(image, self.scale, self.size)
         height, width = image.shape[:2]
         if (height, width) == self.size:
             return image
@@ -102,3 +131,24 @@ def resized(image: Image, size: tuple[int, int]) -> Image:
             cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8
         )
     return image
+
+
+def resampled(image: Image, scale: float, size: tuple[int, int]) -> Image:
+    """An image uint8 [H, W, 3] at another scale, and its middle of a size (height_px, width_px).
+
+    scale: pixels of the result for each pixel of the image. A side that is up to 10 percent short
+    of the size is stretched to it. Raises ImageError for one that shows less of the tissue.
+
+    >>> resampled(np.zeros((8, 8, 3), np.uint8), 0.5, (3, 2)).shape
+    (3, 2, 3)
+    """
+    sides = [round(side * scale) for side in image.shape[:2]]
+    if any(side < (1 - SAME) * wanted for side, wanted in zip(sides, size, strict=True)):
+        raise ImageError(
+            f"too small a field: at the model's scale it has {sides[1]}x{sides[0]} px, and the "
+            f"model's patches have {size[1]}x{size[0]}; cut larger fields from the slide"
+        )
+    height, width = (max(pair) for pair in zip(sides, size, strict=True))
+    top, left = (height - size[0]) // 2, (width - size[1]) // 2
+    larger = resized(image, (height, width))
+    return np.ascontiguousarray(larger[top : top + size[0], left : left + size[1]])

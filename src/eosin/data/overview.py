@@ -59,3 +59,12 @@ def quantiles(values: Sequence[float]) -> list[float]:
     """
     values_at: list[float] = np.quantile(values, [0, 0.05, 0.25, 0.5, 0.75, 0.95, 1]).tolist()
     return values_at
+
+
+def largest_image(store: PatchStore) -> tuple[int, int] | None:
+    """The tallest and the widest image before it became a patch, in pixels; None without patches.
+
+    Returns (height_px, width_px), perhaps of two images.
+    """
+    sides = store.index.select("height", "width").to_numpy()
+    return (int(sides[:, 0].max()), int(sides[:, 1].max())) if len(sides) else None

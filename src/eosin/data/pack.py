@@ -17,10 +17,12 @@ import polars as pl
 from eosin.data.arrays import ArrayPlan
 from eosin.data.chunks import Chunk, in_order, tasks_of
 from eosin.data.decode import MAX_PIXELS, STRICT, image_size
+from eosin.data.depth import FULL, Deep, depth_sentence, white_of
 from eosin.data.fit import FITS, PictureRule
 from eosin.data.identity import origin_of
 from eosin.data.layouts import plainly
 from eosin.data.plans import Plan
+from eosin.data.positive import PositiveClass, choose_positive
 from eosin.data.sources import open_source
 from eosin.data.store import INDEX_SCHEMA, PatchStore, StoreWriter
 from eosin.errors import ImageError, RejectsError, SourceError
@@ -42,6 +44,7 @@ def pack(
     max_rejects: float | int = 0.01,
     max_pixels: int = MAX_PIXELS,
     mpp: float | None = None,
+    positive: str | None = None,
     include: str | Sequence[str] | None = None,
     table: str | Path | None = None,
     columns: Mapping[str, str] | None = None,
@@ -58,13 +61,14 @@ def pack(
     of the patches, or None for the most common size of a sample. fit: what happens to other
     sizes: "pad", "resize" or "reject" (``eosin.data.fit``).
     max_rejects: the share (float below 1) or number (int) of unusable images that is tolerated.
-    max_pixels: the most pixels an image may declare. mpp: micrometers a pixel. include: glob
-    patterns of members to keep. table: the table that lists the images, where there are several.
-    columns: role -> column of that table (``eosin.data.tables.ROLES``), where names do not decide.
-    levels: what each level of folders is, such as "part/label/case", or None to find that.
-    case_pattern: a regular expression with one group, the case, that is searched in file names,
-    or in paths if it has a slash. force: replace a store. workers: threads, all cores by default.
-    progress: called with (images done, images in all).
+    max_pixels: the most pixels an image may declare. mpp: micrometers a pixel. positive: which of
+    two classes is positive, and so the second (``eosin.data.positive``), or None to know it from
+    the names. include: glob patterns of members to keep. table: the table that lists the images,
+    where there are several. columns: role -> column of that table (``eosin.data.tables.ROLES``),
+    where names do not decide. levels: what each level of folders is, such as "part/label/case", or
+    None to find that. case_pattern: a regular expression with one group, the case, that is searched
+    in file names, or in paths if it has a slash. force: replace a store. workers: threads, all
+    cores by default. progress: called with (images done, images in all).
 
     Raises SourceError when the source cannot be read or has nothing usable, RejectsError when
     too much of it is unusable, StoreError when the store cannot be written. Nothing is left then.
@@ -107,11 +111,25 @@ def pack(
         ):
             chosen = size or _common_size(source, plan, max_pixels)
             rule = PictureRule(chosen, fit, max_pixels)
-            return _write(
-                source, origin, target, plan, rule, max_rejects, mpp, force, workers, progress
+            chosen_class = choose_positive(
+                plan.classes, positive, fixed=plan.layout.classes is not None
             )
+            more = max_rejects, mpp, chosen_class, force, workers, progress
+            try:
+                return _write(source, origin, target, plan, rule, *more)
+            except _OtherWhiteError as error:
+                # What is white is known when all images are read; nearly always it is right.
+                rule = rule._replace(white=error.white)
+                return _write(source, origin, target, plan, rule, *more)
     finally:
         cv2.setNumThreads(threads)
+
+
+class _OtherWhiteError(Exception):
+    """Images of more than 8 bits were read by another rule than all of their values call for."""
+
+    def __init__(self, white: float) -> None:
+        self.white = white
 
 
 def _plan(source: Path, **options: Any) -> Plan | ArrayPlan:
@@ -133,6 +151,7 @@ def _write(
     rule: PictureRule,
     max_rejects: float | int,
     mpp: float | None,
+    positive: PositiveClass,
     force: bool,
     workers: int | None,
     progress: Progress | None,
@@ -145,9 +164,13 @@ def _write(
     nested = differing = 0
     done = len(rejects)
     height, width = rule.size
+    # Of two classes the positive one is the second.
+    reverse = positive.name == plan.classes[0]
+    classes = plan.classes[::-1] if reverse else plan.classes
+    deep: list[Deep] = []
     with StoreWriter(
         target,
-        classes=plan.classes,
+        classes=classes,
         patch_size=rule.size,
         mpp=plan.layout.mpp if mpp is None else mpp,
         replace=force,
@@ -177,15 +200,22 @@ def _write(
                 for name, values in chunk.columns.items():
                     columns.setdefault(name, []).extend(values)
                 rejects += chunk.rejects
+                deep += chunk.deep
                 done += chunk.seen
                 if progress is not None:
                     progress(done, total)
         _check_rejects(source, rejects, writer.count, total, max_rejects)
+        white = white_of(deep)
+        assumed = rule.white or (None if any(one.real for one in deep) else FULL)
+        if white is not None and white != assumed:
+            raise _OtherWhiteError(white)
         if isinstance(plan, Plan):
             # The plan's lists go, one by one, or they would be in memory twice.
             for name in list(plan.columns):
                 column = pl.Series(name, plan.columns.pop(name), INDEX_SCHEMA[name])
                 columns[name] = column.gather(numbers)
+        if reverse:
+            columns["label"] = 1 - np.asarray(columns["label"], np.int16)
         # One table of all is many times quicker than a small one a chunk.
         writer.describe(columns)
         del columns
@@ -197,8 +227,14 @@ def _write(
                 "the source does not give the case of every patch: no split of this store can "
                 "guarantee disjoint cases"
             )
+        if white is not None:
+            notes.append(depth_sentence(sum(one.images for one in deep), white))
         rejects.sort()
         writer.info.update(
+            positive=positive.name or None,
+            positive_by=positive.by,
+            white=white,
+            deep_images=sum(one.images for one in deep),
             layout=plan.layout.name,
             reading=plan.reading if isinstance(plan, Plan) else None,
             source=source.name,
@@ -207,7 +243,7 @@ def _write(
             nested_copies=nested,
             nested_differing=differing,
             other_sizes=int(table.select(other.sum()).item()),
-            **_repeated(table, plan.classes),
+            **_repeated(table, classes),
             rejects_count=len(rejects),
             reject_reasons=dict(sorted(Counter(kind_of(why) for _, why in rejects).items())),
             rejects=[{"source": name, "reason": why} for name, why in rejects[:LISTED_REJECTS]],

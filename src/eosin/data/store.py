@@ -26,6 +26,7 @@ import numpy.typing as npt
 import polars as pl
 
 from eosin.data.digests import pixel_digests, table_digest
+from eosin.data.positive import By
 from eosin.errors import StoreError, first_line
 from eosin.folders import whole_folder
 
@@ -71,10 +72,14 @@ class PatchStore:
     (1, ('negative', 'positive'), [1], ['A'])
     """
 
-    def __init__(self, path: Path, info: Mapping[str, Any]) -> None:
+    def __init__(
+        self, path: Path, info: Mapping[str, Any], order: Mapping[int, int] | None = None
+    ) -> None:
         self.path = path
         #: All of store.json.
         self.info = dict(info)
+        #: Class number in index.parquet -> that in ``classes``, where they differ.
+        self.order = order
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> PatchStore:
@@ -156,6 +161,8 @@ class PatchStore:
         path = self.path / "index.parquet"
         try:
             table = pl.read_parquet(path)
+            if self.order is not None:
+                table = table.with_columns(pl.col("label").replace_strict(self.order))
             return table.select([pl.col(name).cast(kind) for name, kind in INDEX_SCHEMA.items()])
         except (OSError, pl.exceptions.PolarsError) as error:
             raise StoreError(f"{path} cannot be read ({first_line(error)}); pack again") from None
@@ -174,6 +181,12 @@ class PatchStore:
     def classes(self) -> tuple[str, ...]:
         """Class names in the order of the labels."""
         return tuple(str(name) for name in self.info["classes"])
+
+    @property
+    def positive_by(self) -> By:
+        """How the second of two classes became the positive one; "" where not recorded."""
+        by: By = self.info.get("positive_by") or ""
+        return by
 
     @property
     def patch_size(self) -> tuple[int, int]:
@@ -340,6 +353,8 @@ class StoreWriter:
         info = {
             "format": FORMAT,
             "classes": self.classes,
+            "positive": self.classes[1] if len(self.classes) == 2 else None,
+            "positive_by": "",
             "patch_size": list(self.patch_size),
             "mpp": self.mpp,
             "count": self.count,

@@ -68,6 +68,7 @@ def evaluate(
     result: dict[str, Any] = {
         "format": FORMAT,
         "classes": list(classes),
+        "positive": classes[1] if two else None,
         "marks": [Mark.read(mark).to_json() for mark in marks],
         "n_patches": len(scored),
         "n_cases": len(units.names) if units.names or not len(scored) else None,

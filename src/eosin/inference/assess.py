@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eosin.data.rows import StoreRows
+from eosin.data.scale import measured_scale, scale_mark, to_model_scale, unknown_scale
 from eosin.data.store import PatchStore
 from eosin.errors import EosinError, RunError
 from eosin.evaluation.baselines import Baseline
@@ -29,7 +30,7 @@ from eosin.inference.subject import (
     Progress,
     Reading,
     Subject,
-    check_classes,
+    as_model_names,
     check_output,
     counter,
     measured_part,
@@ -41,8 +42,9 @@ from eosin.inference.subject import (
 )
 from eosin.locks import working_on
 from eosin.records.agreement import fitted_digest
+from eosin.records.evaluation import MeasuredScale
 from eosin.records.marks import Mark
-from eosin.records.model import FITTED, MODEL
+from eosin.records.model import FITTED, MODEL, ModelFacts
 from eosin.runs import RunFolder, environment, recorded_path
 from eosin.splitting.seen import SEEN, Seen
 from eosin.splitting.split_file import Split
@@ -151,11 +153,13 @@ def assess_unseen(
     seed: int = 0,
     allow_seen: bool = False,
     with_baselines: bool = True,
+    resample: bool = False,
     progress: Progress = lambda done, total: None,
 ) -> Assessment:
     """Evaluate a run on all patches of a store that it has never seen; nothing is fitted.
 
-    point: the operating point that decides, by default the model's own.
+    point: the operating point that decides, by default the model's own; resample: bring the patches
+    to the model's scale. Classes are matched by name.
     Raises RunError when a case or the pixels of a patch were trained on (unless ``allow_seen``;
     every output then has a mark), or when the classes differ; UserError when the output is a run.
     """
@@ -165,24 +169,26 @@ def assess_unseen(
     folder = output or run / f"evaluation-{store.path.name}"
     check_output(folder)
     predictor = load_run(run.path, precision=precision)
-    check_classes(run.path, predictor, store)
+    store = as_model_names(run.path, predictor, store)
     facts = predictor.facts
+    store, beside, scaled, unknown = _at_scale(facts, store, resample)
     seen = Seen.of_run(run)
     marks = [
+        *scaled,
         *seen.check(store, allow_seen=allow_seen),
         *(of_own_split(mark) for mark in facts.marks),
     ]
     rows = np.arange(len(store))
-    others, warnings = {}, []
+    others, warnings = {}, unknown
     if with_baselines:
         try:
             own = reopen(run.path)
             others = baselines_for(own.store, own.parts, StoreRows(store.patches, rows))
         except EosinError as error:
-            warnings = [f"no baselines, which need the run's own training patches: {error}"]
+            warnings += [f"no baselines, which need the run's own training patches: {error}"]
     subject = Subject(
         store, {"all": rows}, folder, run.path,
-        marks=marks, warnings=warnings, baselines=others, seen=seen,
+        marks=marks, warnings=warnings, baselines=others, scale=beside, seen=seen,
     )  # fmt: skip
     has_scope = facts.decision(point).scope_limit is not None
     stepped = counter(subject.parts, progress)
@@ -203,6 +209,7 @@ def assess_file(
     seed: int = 0,
     allow_seen: bool = False,
     with_baselines: bool = True,
+    resample: bool = False,
     progress: Progress = lambda done, total: None,
 ) -> Assessment:
     """Evaluate an exported file on the test part of a split of a store, or on all of the store.
@@ -219,13 +226,16 @@ def assess_file(
         name += f"-{exported.path.name}"
     folder = output or exported.path.parent / name
     check_output(folder)
-    check_classes(exported.path, predictor, store)
+    store = as_model_names(exported.path, predictor, store)
     facts = predictor.facts
     parts = None if split is None else split.parts(store, fold)
     part, rows = measured_part(parts, len(store))
     own = parts if store.digest == facts.store_digest else None
+    store, beside, scaled, unknown = _at_scale(facts, store, resample)
     seen, warnings = seen_by(predictor)
+    warnings += unknown
     marks = [
+        *scaled,
         *seen_marks(seen, store, rows, part, allow_seen=allow_seen),
         *(mark if own else of_own_split(mark) for mark in facts.marks),
         *map(Mark.read, () if split is None else split.marks),
@@ -242,7 +252,7 @@ def assess_file(
             others = baselines_for(store, own, StoreRows(store.patches, rows))
     subject = Subject(
         store, {part: rows}, folder, exported.path, UNSEEN if split is None else split.scheme,
-        marks=marks, warnings=warnings, baselines=others, seen=seen,
+        marks=marks, warnings=warnings, baselines=others, scale=beside, seen=seen,
     )  # fmt: skip
     stepped = counter(subject.parts, progress)
     reading = read_file(predictor, store, rows, facts.temperature, stepped)
@@ -255,6 +265,21 @@ def assess_file(
             "weights_digest": info.weights_digest, "parity": info.parity,
         },
     )  # fmt: skip
+
+
+def _at_scale(
+    facts: ModelFacts, store: PatchStore, resample: bool
+) -> tuple[PatchStore, MeasuredScale | None, list[Mark], list[str]]:
+    """The store as it is measured, its scale beside the model's, marks and warnings of that."""
+    if store.digest == facts.store_digest:
+        return store, None, [], []
+    beside = measured_scale(facts, store.patch_size, store.mpp)
+    if resample:
+        store, done = to_model_scale(facts, store)
+        beside = beside.model_copy(update={"resampled": done is not None})
+        return store, beside, [done] if done else [], []
+    mark, unknown = scale_mark(beside), unknown_scale(beside)
+    return store, beside, [mark] if mark else [], [unknown] if unknown else []
 
 
 def _assess_kept(

@@ -77,6 +77,8 @@ def measure(
         },
         "sought": subject.seen.kinds if part == "all" else [],
         "recipe": facts.recipe,
+        "positive_by": facts.positive_by,
+        "scale": None if subject.scale is None else subject.scale.model_dump(mode="json"),
         "intended_use": INTENDED_USE,
         "point": fitted.default,
         "decided": decided_section(

@@ -102,7 +102,7 @@ def explain_images(
     if target is not None and target not in predictor.classes:
         raise UserError(f"no class {target!r} in this run; {closest(target, predictor.classes)}")
     rule = rule or picture_rule(predictor)
-    with image_files(paths) as files:
+    with image_files(paths, predictor.facts, rule) as (files, rule):
         pairs = classify(predictor, files[:most], rule)
         left_out = len(files) - len(pairs)
     rows = [

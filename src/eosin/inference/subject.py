@@ -11,11 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from eosin.data.store import PatchStore
-from eosin.errors import RunError, UserError
+from eosin.data.views import in_order
+from eosin.errors import RunError, StoreError, UserError
 from eosin.evaluation.baselines import Baseline
 from eosin.folders import kind_of
 from eosin.inference.predictor import FilePredictor, Predictor, examine_rows
 from eosin.kinds import KINDS
+from eosin.records.evaluation import MeasuredScale
 from eosin.records.marks import Mark
 from eosin.splitting.seen import SEEN, Seen
 from eosin.trust.literature import UNSEEN
@@ -60,6 +62,8 @@ class Subject:
     baselines: Mapping[str, Baseline] = field(default_factory=dict)
     #: What the model has learned from.
     seen: Seen = field(default_factory=lambda: Seen.of_cases({}))
+    #: Of the patches beside the model's, where they are not its own.
+    scale: MeasuredScale | None = None
 
     @property
     def part(self) -> str:
@@ -157,13 +161,15 @@ def of_own_split(mark: Mark) -> Mark:
     return mark if mark.kind == "made_up" else Mark("own_split", f"{OWN_SPLIT}{mark}")
 
 
-def check_classes(path: Path, predictor: Predictor, store: PatchStore) -> None:
-    """Raise RunError where a store has other classes than a model."""
-    if predictor.classes != store.classes:
-        raise RunError(
-            f"{path} has the classes {list(predictor.classes)}, {store.path} has "
-            f"{list(store.classes)}; they must be the same, in the same order"
-        )
+def as_model_names(path: Path, predictor: Predictor, store: PatchStore) -> PatchStore:
+    """A store with its classes in the order of a model: labels are mapped by name.
+
+    The store may lack classes. Raises RunError where it has patches of others than the model's.
+    """
+    try:
+        return in_order(store, predictor.classes)
+    except StoreError as error:
+        raise RunError(f"{path} answers {', '.join(predictor.classes)}: {error}") from None
 
 
 def check_output(folder: Path) -> None:

@@ -40,6 +40,20 @@ class MeasuredStore(Record):
     patches: int | None = None
 
 
+class MeasuredScale(Record):
+    """The scale of the measured patches beside the model's; None where unknown."""
+
+    #: Micrometers a pixel and (height_px, width_px).
+    mpp: Number = None
+    patch_size: tuple[int, int] | None = None
+    model_mpp: Number = None
+    model_patch_size: tuple[int, int] | None = None
+    #: Field of view of a patch over the model's: below 1 the model sees tissue too large.
+    ratio: Number = None
+    #: Whether the patches were brought to the model's scale; the rest is from before.
+    resampled: bool = False
+
+
 class Fitting(Record):
     """What was fitted on which part, and what was measured."""
 
@@ -146,6 +160,9 @@ class Evaluation(FigureSet):
 
     format: int = FORMAT
     classes: tuple[str, ...] = ()
+    #: Of two classes the one that the figures are about, and how it was chosen.
+    positive: str | None = None
+    positive_by: str = ""
     marks: Marks = ()
     n_patches: int = 0
     #: None where the cases of the patches are unknown.
@@ -175,6 +192,7 @@ class Evaluation(FigureSet):
     store: MeasuredStore = MeasuredStore()
     #: Of another store: what of the training data was looked for in it, "cases" and "pixels".
     sought: tuple[str, ...] = ()
+    scale: MeasuredScale | None = None
     recipe: str | None = None
     intended_use: str = ""
     exported: Exported | None = None

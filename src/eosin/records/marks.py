@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, cast, get_args
 
 from pydantic import BeforeValidator
 
-Kind = Literal["made_up", "leak", "seen", "no_test", "own_split", "diagnosis", "other"]
+Kind = Literal["made_up", "leak", "seen", "no_test", "own_split", "diagnosis", "scale", "other"]
 
 #: How the plain sentences of earlier versions begin or what they contain; the first that fits.
 _EARLIER: tuple[tuple[Kind, str], ...] = (

@@ -87,6 +87,12 @@ class ModelFacts(Record):
     mpp: float | None = None
     #: How images of another size became training patches: pad, resize or reject.
     fit: str = "pad"
+    #: The value that was white in training images of more than 8 bits; None where there were none.
+    white: float | None = None
+    #: The tallest and the widest training image before it became a patch: (height_px, width_px).
+    largest: tuple[int, int] | None = None
+    #: How the second of two classes became the positive one: chosen, layout, names, guess.
+    positive_by: str = ""
     recipe: str | None = None
     made_up: bool = False
     store_digest: str = ""

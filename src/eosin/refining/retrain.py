@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from eosin.config import Recipe, read_recipe
 from eosin.data.store import PatchStore
+from eosin.data.views import for_recipe
 from eosin.errors import RunError, StoppedError
 from eosin.evaluation.intervals import LEVEL, resampling_units
 from eosin.evaluation.paired import paired_differences
@@ -64,13 +65,16 @@ def check_old(path: Path, store: PatchStore, settings: Sequence[str] = ()) -> Re
             f"{path} is an ensemble, which is not trained; retrain its members and join those with "
             "eosin ensemble"
         )
-    if predictor.classes != store.classes:
+    if sorted(predictor.classes) != sorted(store.classes):
         raise RunError(
             f"{path} has the classes {', '.join(predictor.classes)}, {store.path} has "
             f"{', '.join(store.classes)}; a run on other classes cannot take its place. Train it "
             f"with: eosin train {store.path} --from {path} -o RUN"
         )
-    return read_recipe(str((path / "recipe.toml").resolve()), list(settings))
+    recipe = read_recipe(str((path / "recipe.toml").resolve()), list(settings))
+    if predictor.classes != for_recipe(store, recipe).classes and len(store.classes) == 2:
+        recipe = recipe.changed(positive=predictor.classes[1])
+    return recipe
 
 
 def retrain(

@@ -15,6 +15,7 @@ import polars as pl
 from markupsafe import Markup
 
 from eosin.data.store import PatchStore
+from eosin.data.views import in_order
 from eosin.errors import EosinError, RunError
 from eosin.evaluation.curves import Curves
 from eosin.records.agreement import check_agreement
@@ -260,7 +261,7 @@ def _store(
                 f"{opened.path} is not the store of this evaluation ({opened.digest[:12]}, "
                 f"evaluated was {digest[:12]}); give the path of that one with --store"
             )
-        return opened
+        return _as_measured(opened, evaluation)
     try:
         if not path:
             raise RunError("evaluation.json does not name its store")
@@ -276,4 +277,9 @@ def _store(
             "Give its path with: eosin report RUN --store STORE."
         )
         return None
-    return opened
+    return _as_measured(opened, evaluation)
+
+
+def _as_measured(store: PatchStore, evaluation: Evaluation) -> PatchStore:
+    """The store with its classes in the order of the evaluation."""
+    return in_order(store, evaluation.classes) if evaluation.classes else store

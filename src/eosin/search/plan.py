@@ -16,6 +16,7 @@ import numpy as np
 
 from eosin.config import Recipe
 from eosin.data.store import PatchStore
+from eosin.data.views import for_recipe
 from eosin.errors import SplitError, UserError, closest
 from eosin.runs import RunFolder
 from eosin.search.space import Dimension
@@ -134,6 +135,7 @@ class Search:
                 f"is {store.digest[:12]}: its trials cannot be compared with new ones. Use the "
                 "same store, or start another search in another folder"
             )
+        store = for_recipe(store, plan.recipe)
         split = read_split(folder / "split.csv")
         if len(split.parts(store)["test"]):
             raise SplitError(

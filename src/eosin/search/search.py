@@ -14,6 +14,7 @@ from typing import Any
 from eosin import __version__
 from eosin.config import Recipe
 from eosin.data.store import MADE_UP, PatchStore
+from eosin.data.views import for_recipe
 from eosin.errors import BusyError, FailureError, LeakError, StoppedError, UserError
 from eosin.records.model import ModelFacts
 from eosin.search import drawings, outcome
@@ -66,6 +67,7 @@ def search(
     all state saved; FailureError where not one trial finished.
     """
     optuna()
+    store = for_recipe(store, recipe)
     _check_numbers(trials, workers, share, confirm)
     check_classes(store, "there is nothing to search on")
     own = built_in_space(recipe) if space is None else space

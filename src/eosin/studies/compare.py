@@ -21,7 +21,7 @@ from eosin.records.model import INTENDED_USE
 from eosin.runs import RunFolder
 from eosin.splitting.split_file import first_names
 from eosin.studies import markdown
-from eosin.studies.entries import Entry, pixels_of, read_entries
+from eosin.studies.entries import Entry, in_order, pixels_of, read_entries
 
 Rows = npt.NDArray[np.int64]
 
@@ -51,6 +51,7 @@ def compare(
         raise UserError("give at least two runs: eosin compare RUN RUN")
     entries = read_entries(paths)
     _same_classes(entries)
+    entries = [in_order(entry, entries[0].classes) for entry in entries]
     rows, digests = _matched(entries)
     first = entries[0].table[rows[0]]
     truth = first["label"].to_numpy().astype(np.int64)
@@ -114,7 +115,7 @@ def compare(
 def _same_classes(entries: Sequence[Entry]) -> None:
     first = entries[0]
     for other in entries[1:]:
-        if other.classes != first.classes:
+        if sorted(other.classes) != sorted(first.classes):
             raise UserError(
                 f"{first.name} has the classes {', '.join(first.classes)}, {other.name} "
                 f"{', '.join(other.classes)}; only runs of the same classes can be compared"

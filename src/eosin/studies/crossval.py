@@ -22,6 +22,7 @@ from eosin.config import Recipe
 from eosin.data.published import published_cases
 from eosin.data.sheets import sheet
 from eosin.data.store import PatchStore
+from eosin.data.views import for_recipe
 from eosin.errors import SplitError
 from eosin.evaluation.decisions import choose_threshold
 from eosin.evaluation.intervals import LEVEL, resampling_units
@@ -90,6 +91,7 @@ def crossval(
     Raises SplitError or StoreError where the store cannot be divided, UserError where the folder
     contains something else, StoppedError at Ctrl-C, FailureError where not one run finished.
     """
+    store = for_recipe(store, recipe)
     _check(store, k)
     split = by_folds(store, k=k, seed=split_seed)
     settings = {"k": k, "split_seed": split_seed}

@@ -45,6 +45,23 @@ class Entry:
         return result.astype(np.float64)
 
 
+def in_order(entry: Entry, classes: tuple[str, ...]) -> Entry:
+    """The same predictions with the classes in another order; labels are mapped by name.
+
+    classes: the entry's own, in any order. Of two classes the threshold is turned as well: what was
+    called the one class still is.
+    """
+    if entry.classes == classes:
+        return entry
+    order = {k: classes.index(name) for k, name in enumerate(entry.classes)}
+    table = entry.table.with_columns(pl.col("label").replace_strict(order))
+    if len(classes) == 2 and not table["threshold"].null_count():
+        # p >= t was the second class; 1 - p > 1 - t is now the second.
+        turned = np.nextafter(1 - table["threshold"].to_numpy(), 2)
+        table = table.with_columns(threshold=pl.Series(turned))
+    return replace(entry, classes=classes, table=table)
+
+
 def read_entries(paths: Sequence[str | Path]) -> list[Entry]:
     """Read what is to be compared, each under a name of its own.
 

@@ -18,6 +18,7 @@ import numpy as np
 from eosin.config import Recipe
 from eosin.data.rows import StoreRows
 from eosin.data.store import MADE_UP, PatchStore
+from eosin.data.views import for_recipe
 from eosin.errors import FailureError, SplitError, StoreError
 from eosin.evaluation.baselines import color_histogram, nearest_neighbors
 from eosin.evaluation.decisions import choose_threshold
@@ -61,6 +62,7 @@ def gap(
     Raises StoreError or SplitError where cases are unknown or too few, UserError where the folder
     contains something else, StoppedError at Ctrl-C, FailureError where no seed finished both runs.
     """
+    store = for_recipe(store, recipe)
     _check(store)
     plan = Plan("gap", identity(store), recipe, {"fractions": list(FRACTIONS)}, seeds)
     study = Study.open(folder, store, plan, **options)

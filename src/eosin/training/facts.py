@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from eosin.config import Recipe
+from eosin.data.overview import largest_image
 from eosin.data.store import PatchStore
 from eosin.models.classifier import Classifier
 from eosin.records.marks import Mark
@@ -35,6 +36,9 @@ def facts_of(
         recipe=recipe.name,
         mpp=store.mpp,
         fit=store.fit,
+        white=store.info.get("white"),
+        largest=largest_image(store),
+        positive_by=store.positive_by,
         made_up=store.made_up,
         store_digest=store.digest,
         train_patches=train_patches,

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from eosin.config import Recipe
 from eosin.data.store import MADE_UP, PatchStore
+from eosin.data.views import for_recipe
 from eosin.errors import LeakError, RecipeError, RunError, TrainingError
 from eosin.folders import sweep, whole_folder
 from eosin.records.model import ModelFacts
@@ -81,7 +82,7 @@ def start(
     option = "--from" if recipe.probe == "none" else "--encoder"
     inputs = {"STORE": store.path, option: base, "--teacher": teacher}
     run.check(force=force, inputs=inputs)
-    recipe = at_scale(recipe, store)
+    recipe, store = at_scale(recipe, store), for_recipe(store, recipe)
     parts = split.parts(store, fold)
     result = audit(store, split, fold=fold)
     if result.leaking and split.scheme != "patch" and not allow_leaks:
@@ -238,6 +239,7 @@ def fit(
 def _session(
     store: PatchStore, split: Split, fold: int | None, recipe: Recipe, run: RunFolder
 ) -> Session:
+    store = for_recipe(store, recipe)
     record = run.read_json("environment.json")
     marks = tuple(str(mark) for mark in record["marks"])
     origin = Origin.model_validate(record.get("start") or {})

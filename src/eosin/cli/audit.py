@@ -30,6 +30,7 @@ def audit(
     Example: eosin audit idc.store idc.store.split.csv
     """
     from eosin.data.store import PatchStore
+    from eosin.splitting.audit import another_split
     from eosin.splitting.audit import audit as search
     from eosin.splitting.split_file import read_split
 
@@ -51,7 +52,7 @@ def audit(
     if result.leaking:
         raise LeakError(
             f"{split} leaks: its parts share information, so its figures are too good; "
-            f"split by case with: eosin split {store} --by case"
+            f"{another_split(opened)}"
         )
 
 
@@ -78,7 +79,12 @@ def _show(result: AuditResult, store: PatchStore, split: Path) -> None:
         f"{result.flat:,} flat fields, and {result.sparse - result.flat:,} more with little on "
         "them for near copies"
     )
-    if not result.leaking:
+    if result.verdict == "none":
         output.say(
             "no leak found; nothing ties a case to a patient, so no search can rule that out"
+        )
+    elif result.verdict == "unknown":
+        output.say(
+            "no copies found across parts, but cases are unknown, so a leak is not excluded: pack "
+            "again with the case of every patch (a CSV with the columns path,label,case)"
         )

@@ -12,11 +12,11 @@ import numpy.typing as npt
 
 from eosin import __version__
 from eosin.data.store import MADE_UP, PatchStore
-from eosin.errors import LeakError, SplitError
+from eosin.errors import SplitError
 from eosin.evaluation.baselines import ALL_BASELINES, Baseline
 from eosin.evaluation.definitions import NAMES, checked, figure_names
 from eosin.evaluation.intervals import LEVEL, Interval, Units, bootstrap, resampling_units
-from eosin.splitting.audit import AuditResult, audit
+from eosin.splitting.audit import AuditResult, audit, refuse_leak
 from eosin.splitting.split_file import Split
 
 FORMAT = 1
@@ -128,11 +128,7 @@ def _audited(
 ) -> tuple[list[str], AuditResult]:
     """The marks that everything made with this split carries; the refusal of a leak."""
     result = audit(store, split, fold=fold)
-    if result.leaking and split.scheme != "patch" and not allow_leaks:
-        raise LeakError(
-            f"the split leaks: {'; '.join(result.marks)}. See: eosin audit {store.path} SPLIT; "
-            "add --allow-leaks to measure on it anyway and mark every output"
-        )
+    refuse_leak(result, store, split, fold=fold, allow_leaks=allow_leaks)
     marks = [*([MADE_UP] if store.made_up else []), *split.marks, *result.marks]
     return list(dict.fromkeys(marks)), result
 

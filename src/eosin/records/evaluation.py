@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -72,6 +72,16 @@ class Audit(Record):
     flat: int | None = None
     sparse: int | None = None
     marks: tuple[str, ...] = ()
+
+    @property
+    def verdict(self) -> Literal["leak", "unknown", "none"]:
+        """A leak; or none found but cases unknown, so that nothing excludes one; or none found.
+
+        >>> Audit(findings=(AuditFinding(kind="unknown-cases"),)).verdict
+        'unknown'
+        """
+        unknown = any(finding.kind == "unknown-cases" for finding in self.findings)
+        return "leak" if self.leaking else "unknown" if unknown else "none"
 
 
 class PublishedRow(Record):

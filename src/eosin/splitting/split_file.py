@@ -74,6 +74,8 @@ class Split:
     marks: tuple[str, ...] = ()
     #: Further header lines, such as the fractions.
     headers: Mapping[str, str] = field(default_factory=dict)
+    #: The file that it was read from.
+    path: Path | None = None
 
     def patch_codes(self, store: PatchStore) -> Codes:
         """int16 [N]: index of the part (or the fold) of every patch; OUT where left out.
@@ -236,6 +238,7 @@ def read_split(path: str | os.PathLike[str]) -> Split:
         notes=tuple(head.get("note", ())),
         marks=tuple(head.get("mark", ())),
         headers={key: values[0] for key, values in head.items() if key not in known},
+        path=source,
     )
 
 

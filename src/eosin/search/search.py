@@ -24,7 +24,7 @@ from eosin.search.space import Dimension, built_in_space, check_space
 from eosin.search.storage import Row, in_use, is_free, opened, optuna, rows_of, trial_name
 from eosin.search.trials import work
 from eosin.search.workers import run_workers
-from eosin.splitting.audit import audit
+from eosin.splitting.audit import audit, refuse_leak
 from eosin.splitting.split_file import Split, split_text
 from eosin.studies.plan import FORMAT, PLAN, identity
 from eosin.studies.study import Study, StudyResult, check_classes

@@ -53,7 +53,7 @@ def near_pairs(
 def _alike(
     store: PatchStore, groups: Rows, position: int, rows: Rows, others: Rows
 ) -> npt.NDArray[np.bool_]:
-    """Whether turning ``rows`` to the position gives pictures like those of ``others``: bool [n]."""
+    """Whether ``rows``, turned to the position, look like ``others``: bool [n]."""
     out = np.zeros(len(rows), np.bool_)
     apart = (groups[rows] < 0) | (groups[rows] != groups[others])
     different = np.flatnonzero(apart & (rows != others))

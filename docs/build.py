@@ -26,7 +26,7 @@ ROOT = DOCS.parent
 WORK = ROOT / "build" / "site"
 #: Pages that lie outside docs/ -> their name in the site.
 _OUTSIDE = {"CHANGELOG.md": "changes.md", "CONTRIBUTING.md": "contributing.md"}
-_KEPT = (".md", ".png", ".webp", ".svg")
+_KEPT = (".md", ".png", ".webp", ".svg", ".json")
 
 
 def gather(work: Path, *, lessons: int | None = None) -> dict[str, bytes]:

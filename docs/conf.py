@@ -6,7 +6,9 @@ browsers draw themselves.
 
 from __future__ import annotations
 
+import importlib
 import inspect
+import pkgutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.inspect import stringify_signature
 
+import eosin
 from eosin import __version__
 
 logger = logging.getLogger(__name__)
@@ -168,7 +171,19 @@ def process_signature(
     return (f"{before})", after) if arrow else (text, "")
 
 
+def import_everything() -> None:
+    """Import every module before autodoc looks at the first one.
+
+    For a pydantic model, autodoc (Sphinx 9.0) adds annotations that it read in the source to
+    BaseModel itself; pydantic (2.14) then refuses each model class that is made later.
+    """
+    for module in pkgutil.walk_packages(eosin.__path__, "eosin."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
+    import_everything()
     app.add_html_math_renderer("mathml", (visit_math, None), (visit_math_block, None))
     app.connect("autodoc-process-docstring", process_docstring)
     app.connect("autodoc-process-signature", process_signature)

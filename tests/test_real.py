@@ -69,7 +69,7 @@ def test_unlisted_cases_train_only_when_said_and_leave_a_mark(
     small = ["--set", "arguments.widths=[8]", "--set", "arguments.blocks=[0]", "--set", "epochs=1"]
     found = eosin("train", sample.path, "-s", path, "-o", run, *small, "--json")
     assert found.code == 0, found.err
-    assert any("in no published list" in mark for mark in json.loads(found.out)["marks"])
+    assert any("in no published list" in mark["sentence"] for mark in json.loads(found.out)["marks"])
 
 
 def test_the_tutorial_as_it_stands_learns_nothing(
@@ -82,7 +82,7 @@ def test_the_tutorial_as_it_stands_learns_nothing(
     )  # fmt: skip
     assert found.code == 0, found.err
     result = json.loads(found.out)
-    assert any("no weight changed" in mark for mark in result["marks"])
+    assert any("no weight changed" in mark["sentence"] for mark in result["marks"])
     assert result["accuracy"]["value"] == pytest.approx(1 - result["prevalence"])
     assert result["confusion"][0][1] == result["confusion"][1][1] == 0
     assert result["auroc"]["value"] == 0.5
@@ -124,8 +124,13 @@ def test_what_can_be_relied_on_is_said(compact: Path) -> None:
     methods = result["calibration"]["methods"]
     assert all(0 <= methods[name]["ece"]["value"] < 0.2 for name in methods)
     assert len(result["operating_points"]) == 5
-    assert result["referral"]["band"]
-    assert result["referral"]["achieved"]["error"]["value"] < result["referral"]["level"]
+    # Whether 29 cases can show 5 % depends on the weights, so on the processor.
+    referral, decided = result["referral"], result["decided"]
+    if referral["band"]:
+        assert referral["achieved"]["error"]["value"] < referral["level"]
+    else:
+        assert decided["referred"] == 0
+        assert "cannot show that it is at most 5 %" in referral["note"]
     aurocs = {row["name"]: row["auroc"] for row in result["scope"]["probes"]}
     assert min(aurocs["digits"], aurocs["noise"]) >= 0.99
     assert min(aurocs["blank glass"], aurocs["heavy blur"]) >= 0.95

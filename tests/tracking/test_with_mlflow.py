@@ -188,7 +188,7 @@ def test_a_server_killed_in_mid_run_does_not_stop_the_training(
     reporter = Reporter(epoch_done=epoch_done, warned=heard.append)
     with tracked(session, ["mlflow"], [server.uri]) as follow:
         facts = fit(session, reporter=follow(reporter))
-    assert facts["epochs"] == 4
+    assert facts.epochs == 4
     assert session.run.finished
     assert [row["epoch"] for row in session.run.metrics()] == [1, 2, 3, 4]
     err = capfd.readouterr().err

@@ -12,15 +12,8 @@ from eosin.reporting.blocks import Block, Card, Cell
 def as_markdown(title: str, cards: Sequence[Card]) -> str:
     """A title and cards as Markdown; pictures and forests are left to the HTML page.
 
-    >>> print(as_markdown("A|b", [Card("x", "Heading", "Text.", [blocks.List(["one"])])]))
-    # A\\|b
-    <BLANKLINE>
-    ## Heading
-    <BLANKLINE>
-    Text.
-    <BLANKLINE>
-    - one
-    <BLANKLINE>
+    >>> as_markdown("A|b", [Card("x", "Heading", "Text.", [blocks.List(["one"])])])
+    '# A\\\\|b\\n\\n## Heading\\n\\nText.\\n\\n- one\\n'
     """
     parts = [f"# {escaped(title)}"]
     for card in cards:

@@ -69,7 +69,9 @@ def test_unlisted_cases_train_only_when_said_and_leave_a_mark(
     small = ["--set", "arguments.widths=[8]", "--set", "arguments.blocks=[0]", "--set", "epochs=1"]
     found = eosin("train", sample.path, "-s", path, "-o", run, *small, "--json")
     assert found.code == 0, found.err
-    assert any("in no published list" in mark["sentence"] for mark in json.loads(found.out)["marks"])
+    assert any(
+        "in no published list" in mark["sentence"] for mark in json.loads(found.out)["marks"]
+    )
 
 
 def test_the_tutorial_as_it_stands_learns_nothing(

@@ -188,7 +188,7 @@ def _reads_tar() -> bool:
 
 
 def test_the_form_of_mhist(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="bmirds.github.io/MHIST") as told:
+    with pytest.raises(UserError, match=r"bmirds\.github\.io/MHIST") as told:
         run(fetch_command, "mhist")
     command = str(told.value).splitlines()[-1].strip()
     if "column" not in inspect.signature(pack_command).parameters:

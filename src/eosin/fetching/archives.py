@@ -34,7 +34,7 @@ class Archive:
     license: str
     citation: str
     page: str
-    #: What `eosin pack` is called with after the folder (or file), a line a store: "{}" is its place.
+    #: The words after `eosin pack`, a line a store; "{}" is the folder (or the one zip).
     pack: tuple[str, ...]
     items: tuple[Item, ...] = ()
     #: Addresses of folders with the files.
@@ -134,8 +134,8 @@ _ALL = (
     Archive(
         "breakhis", "breast tumors, benign or malignant, 700x460 px, four magnifications", 7_909,
         "CC BY 4.0",
-        "Spanhol FA et al. A dataset for breast cancer histopathological image classification. IEEE "
-        "Transactions on Biomedical Engineering 63(7), 1455-1462 (2016)",
+        "Spanhol FA et al. A dataset for breast cancer histopathological image classification. "
+        "IEEE Transactions on Biomedical Engineering 63(7), 1455-1462 (2016)",
         "https://web.inf.ufpr.br/vri/databases/breast-cancer-histopathological-database-breakhis/",
         ("{}/BreaKHis_v1.tar.gz breakhis.store --include '*-40-*'",),
         (Item("BreaKHis_v1.tar.gz"),), ("http://www.inf.ufpr.br/vri/databases/",),
@@ -144,7 +144,8 @@ _ALL = (
         "'*-400-*'. They show the same fields, so never put two into one split",
     ),
     Archive(
-        "nct-crc", "colorectal tissue, 9 classes, 224x224 px: 100K to train on, 7K to test", 107_180,
+        "nct-crc", "colorectal tissue, 9 classes, 224x224 px; 100K to train on, 7K to test",
+        107_180,
         "CC BY 4.0",
         "Kather JN, Halama N, Marx A. 100,000 histological images of human colorectal cancer and "
         "healthy tissue. Zenodo (2018), doi 10.5281/zenodo.1214456",
@@ -155,14 +156,14 @@ _ALL = (
             Item("CRC-VAL-HE-7K.zip", "md5:2fd1651b4f94ebd818ebf90ad2b6ce06", 800_276_929),
         ),
         (_ZENODO.format(1214456),),
-        note="cases are unknown in both; train on the first, then measure on the second, which is of "
-        "other patients: eosin evaluate RUN --store crc-val-7k.store",
+        note="cases are unknown in both; train on the first, then measure on the second, which is "
+        "of other patients: eosin evaluate RUN --store crc-val-7k.store",
     ),
     Archive(
         "pcam", "lymph nodes, metastasis in the center or not, 96x96 px", 327_680, "CC0 1.0",
-        "Veeling BS, Linmans J, Winkens J, Cohen T, Welling M. Rotation equivariant CNNs for digital "
-        "pathology. MICCAI (2018), arXiv:1806.03962; Ehteshami Bejnordi B et al. JAMA 318(22), "
-        "2199-2210 (2017)",
+        "Veeling BS, Linmans J, Winkens J, Cohen T, Welling M. Rotation equivariant CNNs for "
+        "digital pathology. MICCAI (2018), arXiv:1806.03962; Ehteshami Bejnordi B et al. JAMA "
+        "318(22), 2199-2210 (2017)",
         "https://github.com/basveeling/pcam", ("{} pcam.store",),
         (
             # SHA-256 and bytes of the files at Zenodo; the MD5 of the authors' page name valid and
@@ -200,9 +201,9 @@ _ALL = (
         (Item("lung-and-colon-cancer-histopathological-images.zip"),),
         kaggle="andrewmvd/lung-and-colon-cancer-histopathological-images",
         about_bytes=1_850_000_000,
-        note="the 25,000 were made from 1,250 images by turns and flips, and cases are unknown. The "
-        "search finds flips and quarter turns but not turns by a few degrees, so figures on any "
-        "split of it are too good",
+        note="the 25,000 were made from 1,250 images by turns and flips, and cases are unknown. "
+        "The search finds flips and quarter turns but not turns by a few degrees, so figures on "
+        "any split of it are too good",
     ),
     Archive(
         "bach", "breast, normal, benign, in situ or invasive, 2048x1536 px", 400, "CC BY-NC-ND 4.0",
@@ -212,8 +213,8 @@ _ALL = (
         ("{}/ICIAR2018_BACH_Challenge.zip bach.store --include '*Photos/*'",),
         (Item("ICIAR2018_BACH_Challenge.zip", "md5:8ae1801334aa943c44627c1eef3631b2"),),
         (_ZENODO.format(3632035),), about_bytes=10_400_000_000,
-        note="cases are unknown; add --size 384x512 --fit resize for networks of that size. The zip "
-        "has whole slides too, which are left out",
+        note="cases are unknown; add --size 384x512 --fit resize for networks of that size. The "
+        "zip has whole slides too, which are left out",
     ),
     Archive(
         "mhist", "colorectal polyps, hyperplastic or sessile serrated, 224x224 px", 3_152,
@@ -222,9 +223,11 @@ _ALL = (
         "arXiv:2101.12355",
         "https://bmirds.github.io/MHIST/", ("{} mhist.store --column 'label=Majority Vote Label'",),
         about_bytes=354_000_000,
-        steps="1. Fill in the form at https://bmirds.github.io/MHIST/ and agree to its terms; links "
-        "come by mail.\n  2. Put annotations.csv and the unpacked folder images into one folder.",
-        note="cases are unknown; the parts of the source are kept: eosin split mhist.store --by given",
+        steps="1. Fill in the form at https://bmirds.github.io/MHIST/ and agree to its terms; "
+        "links come by mail.\n  2. Put annotations.csv and the unpacked folder images into one "
+        "folder.",
+        note="cases are unknown; the parts of the source are kept: "
+        "eosin split mhist.store --by given",
     ),
     _medmnist("pathmnist", "colorectal tissue of nct-crc, 9 classes, 28x28 px", 107_180,
               "a8b06965200029087d5bd730944a56c1", 205_615_438),

@@ -126,11 +126,12 @@ def refuse_leak(
     """
     if not result.leaking or split.scheme == "patch" or allow_leaks:
         return
+    leaks = [finding.sentence for finding in result.findings if finding.severity == "leak"]
     name = shlex.quote(str(store.path))
     looked = "" if fold is None else f" --fold {fold}"
     see = f"see: eosin audit {name} {shlex.quote(str(split.path))}{looked}; " if split.path else ""
     raise LeakError(
-        f"the split leaks: {'; '.join(result.marks)}; {see}{another_split(store)}; to go on with "
+        f"the split leaks: {'; '.join(leaks)}; {see}{another_split(store)}; to go on with "
         "this one, add --allow-leaks: every output is then marked"
     )
 

@@ -30,9 +30,8 @@ def audit(
     Example: eosin audit idc.store idc.store.split.csv
     """
     from eosin.data.store import PatchStore
-    from eosin.splitting.audit import another_split
     from eosin.splitting.audit import audit as search
-    from eosin.splitting.split_file import read_split
+    from eosin.splitting.split_file import another_split, read_split
 
     opened = PatchStore.open(store)
     read = read_split(split)

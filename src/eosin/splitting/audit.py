@@ -23,7 +23,7 @@ from eosin.errors import LeakError
 from eosin.splitting.balance import Codes
 from eosin.splitting.copies import near_pairs, numbered
 from eosin.splitting.fingerprints import Fingerprints, fingerprints, same_pictures
-from eosin.splitting.split_file import PARTS, Split, first_names
+from eosin.splitting.split_file import PARTS, Split, another_split, first_names
 from eosin.splitting.splits import UNKNOWN_CASES
 
 Severity = Literal["leak", "warning", "hint"]
@@ -133,16 +133,6 @@ def refuse_leak(
     raise LeakError(
         f"the split leaks: {'; '.join(leaks)}; {see}{another_split(store)}; to go on with "
         "this one, add --allow-leaks: every output is then marked"
-    )
-
-
-def another_split(store: PatchStore) -> str:
-    """The command that makes a split without these leaks, in words."""
-    path = store.path.with_name(f"{store.path.resolve().name}.case.split.csv")
-    name, target = shlex.quote(str(store.path)), shlex.quote(str(path))
-    return (
-        "keep cases and copies together with: "
-        f"eosin split {name} --by case -o {target} --force (then choose it with --split {target})"
     )
 
 

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from eosin.errors import RecipeError, closest
 
 Scalar = bool | int | float | str
+_RECIPES = resources.files("eosin") / "recipes"
 
 
 class Recipe(BaseModel):
@@ -246,10 +247,8 @@ def make_recipe(values: Mapping[str, Any], *, origin: str = "recipe") -> Recipe:
 
 def recipe_names() -> list[str]:
     """The names of the built-in recipes."""
-    folder = resources.files("eosin") / "recipes"
-    return sorted(
-        f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml")
-    )
+    names = [file.name for file in _RECIPES.iterdir()]
+    return sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml"))
 
 
 def read_recipe(name: str, settings: Sequence[str] = ()) -> Recipe:
@@ -269,17 +268,15 @@ def read_recipe(name: str, settings: Sequence[str] = ()) -> Recipe:
         head, _, tail = key.partition(".")
         if head not in Recipe.model_fields:
             raise RecipeError(f"--set {key}: unknown key; {closest(head, Recipe.model_fields)}")
-        if tail:
-            values[head] = {**values.get(head, {}), tail: _parse(text)}
-        else:
-            values[head] = _parse(text)
+        value = _parse(text)
+        values[head] = {**values.get(head, {}), tail: value} if tail else value
     return make_recipe(values, origin=name)
 
 
 def _read_toml(name: str) -> dict[str, Any]:
     path = Path(name)
     if name in recipe_names():
-        text = (resources.files("eosin") / "recipes" / f"{name}.toml").read_text("utf-8")
+        text = (_RECIPES / f"{name}.toml").read_text("utf-8")
     elif path.suffix == ".toml":
         try:
             text = path.read_text("utf-8")
@@ -298,8 +295,7 @@ def _read_toml(name: str) -> dict[str, Any]:
 
 def _parse(text: str) -> Any:
     """A value as TOML writes it; a bare word is a string."""
-    text = text.strip()
     try:
-        return tomllib.loads(f"v = {text}")["v"]
+        return tomllib.loads(f"v = {text.strip()}")["v"]
     except tomllib.TOMLDecodeError:
-        return text
+        return text.strip()

@@ -26,7 +26,8 @@ Exit codes: 2 for what the user can fix in the request, 1 for failures, 130 for 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class EosinError(Exception):
@@ -85,6 +86,23 @@ class MissingExtraError(UserError):
             f'{purpose} needs an optional part; install it with: pip install "eosin[{extra}]"'
         )
         self.extra = extra
+
+
+@contextmanager
+def needing(extra: str, purpose: str) -> Iterator[None]:
+    """An import of an optional part; where it fails, a MissingExtraError tells what to install.
+
+    >>> try:
+    ...     with needing("prune", "pruning"):
+    ...         import not_installed
+    ... except MissingExtraError as error:
+    ...     print(error.extra)
+    prune
+    """
+    try:
+        yield
+    except ImportError:
+        raise MissingExtraError(extra, purpose) from None
 
 
 #: Package -> the extra that brings it.

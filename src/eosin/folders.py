@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import json
 import os
 import secrets
@@ -273,7 +274,9 @@ def clear(folder: Path, kind: str) -> list[str]:
     Folders inside are removed only if they are of a kind that belongs there, and by the same rule.
     """
     removed, kept = _sorted_out(folder, kind)
-    for entry in sorted(removed, key=_removal_order):
+    # What makes a model or a result complete goes first: nothing half-removed looks complete.
+    first = ("model.", "fitted", "store.json", "export.json")
+    for entry in sorted(removed, key=lambda each: (not each.name.startswith(first), str(each))):
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)
         else:
@@ -288,8 +291,10 @@ def sweep(target: Path) -> None:
     was replaced, the files that eosin did not make go into the new one.
     """
     with contextlib.suppress(OSError):
-        for leftover in target.parent.glob(f".{_escaped(target.name)}.*{ENDING}"):
-            if lock := _claim(leftover):
+        for leftover in target.parent.glob(f".{glob.escape(target.name)}.*{ENDING}"):
+            number = leftover.name.removesuffix(ENDING).rpartition(".")[2].partition("-")[0]
+            # None where its writer may be alive.
+            if number.isdigit() and (lock := claim(leftover, int(number))):
                 try:
                     _put_away(leftover, target)
                 finally:
@@ -354,12 +359,6 @@ def _is_empty(folder: Path) -> bool:
     )
 
 
-def _claim(leftover: Path) -> Lock | None:
-    """The lock of a leftover whose writer is dead; None where it may be alive."""
-    number = leftover.name.removesuffix(ENDING).rpartition(".")[2].partition("-")[0]
-    return claim(leftover, int(number)) if number.isdigit() else None
-
-
 def _name_target(error: OSError, temporary: Path, target: Path) -> None:
     """Let an error name the requested path, and explain what a mount point needs."""
     if error.filename == str(temporary):
@@ -375,13 +374,3 @@ def _free(path: Path) -> Path:
         number += 1
         free = path.with_name(f"{path.stem}-{number}{path.suffix}")
     return free
-
-
-def _removal_order(entry: Path) -> tuple[bool, str]:
-    """What makes a model or a result complete goes first: nothing half-removed looks complete."""
-    first = ("model.", "fitted", "store.json", "export.json")
-    return not entry.name.startswith(first), str(entry)
-
-
-def _escaped(name: str) -> str:
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)

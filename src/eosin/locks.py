@@ -102,9 +102,8 @@ def working_on(folder: str | os.PathLike[str], task: str) -> Iterator[None]:
     if key in _held:
         yield
         return
-    lock = Lock.take(path)
-    if lock is None:
-        raise BusyError(f"{folder} is in use{_user_of(path)}; wait until it has finished")
+    if (lock := Lock.take(path)) is None:
+        raise _busy(folder)
     _held.add(key)
     try:
         since = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
@@ -119,16 +118,12 @@ def working_on(folder: str | os.PathLike[str], task: str) -> Iterator[None]:
 
 def refuse_in_use(folder: str | os.PathLike[str]) -> None:
     """Raise BusyError while another process or thread works on a folder."""
-    path = Path(folder) / LOCK
     if _key(folder) in _held:
         return
-    try:
-        lock = Lock.take(path, create=False)
-    except OSError:
-        return
-    if lock is None:
-        raise BusyError(f"{folder} is in use{_user_of(path)}; wait until it has finished")
-    lock.release()
+    with contextlib.suppress(OSError):
+        if (lock := Lock.take(Path(folder) / LOCK, create=False)) is None:
+            raise _busy(folder)
+        lock.release()
 
 
 def claim(path: Path, process: int) -> Lock | None:
@@ -156,12 +151,12 @@ def _key(folder: str | os.PathLike[str]) -> tuple[int, int, str]:
     return os.getpid(), threading.get_ident(), os.path.realpath(folder)
 
 
-def _user_of(path: Path) -> str:
-    try:
-        user = json.loads(path.read_text("utf-8"))
-        return f" by {user['task']} (process {user['process']}, since {user['since']})"
-    except (OSError, ValueError, KeyError, TypeError):
-        return " by another process"
+def _busy(folder: str | os.PathLike[str]) -> BusyError:
+    who = "another process"
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        user = json.loads((Path(folder) / LOCK).read_text("utf-8"))
+        who = f"{user['task']} (process {user['process']}, since {user['since']})"
+    return BusyError(f"{folder} is in use by {who}; wait until it has finished")
 
 
 def _lock(descriptor: int) -> None:

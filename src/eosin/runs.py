@@ -29,7 +29,8 @@ import os
 import platform
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -148,10 +149,8 @@ class RunFolder:
 
     def keep_metrics(self, rows: int) -> None:
         """Cut metrics.jsonl to its first rows: those of the last checkpoint."""
-        kept = self.metrics()[:rows]
-        self.write_text(
-            "metrics.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept)
-        )
+        kept = [json.dumps(row, ensure_ascii=False) + "\n" for row in self.metrics()[:rows]]
+        self.write_text("metrics.jsonl", "".join(kept))
 
 
 def recorded_path(path: str | os.PathLike[str], folder: Path) -> dict[str, str]:
@@ -181,19 +180,22 @@ def recorded_places(record: Mapping[str, Any], folder: Path) -> list[Path]:
     return list(dict.fromkeys(places))
 
 
+def installed(packages: Iterable[str]) -> dict[str, str]:
+    """Name -> version of those packages that are installed; none of them is loaded."""
+    versions = {}
+    for name in packages:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return versions
+
+
 def environment() -> dict[str, Any]:
     """Versions and machine, for reproducing a run; loads no library."""
-    packages = {}
-    for name in _PACKAGES:
-        try:
-            packages[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            packages[name] = "not installed"
     return {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "eosin": __version__,
         "python": platform.python_version(),
-        "packages": packages,
+        "packages": dict.fromkeys(_PACKAGES, "not installed") | installed(_PACKAGES),
         "machine": {
             "system": f"{platform.system()} {platform.release()}",
             "processor": processor()[0] or platform.processor() or platform.machine(),
@@ -202,6 +204,19 @@ def environment() -> dict[str, Any]:
         # Quoted, so that it can be pasted back into a shell.
         "command": shlex.join(["eosin", *sys.argv[1:]]),
     }
+
+
+def flattened(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Nested mappings as one, with keys joined by dots.
+
+    >>> flattened({"epochs": 3, "arguments": {"width": 8}})
+    {'epochs': 3, 'arguments.width': 8}
+    """
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        name = f"{above}{key}"
+        flat |= flattened(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
+    return flat
 
 
 def finite(value: Any) -> Any:

@@ -233,7 +233,7 @@ def test_a_store_that_is_gone(
     assert "name its store with --store" in card
     with pytest.raises(UserError, match="no such store"):
         export(copy, tmp_path / "out2", store=str(tmp_path / "missing"))
-    monkeypatch.setattr(room, "_write_all", lambda *_: (result.files, []))
+    monkeypatch.setattr(room, "_write_all", lambda *given: given[3].files.extend(result.files))
     found = export(copy, tmp_path / "out3", store=str(made_up_store.path))
     assert found.sample.part == "val"
 

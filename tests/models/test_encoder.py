@@ -27,7 +27,8 @@ from transformers import (
 from eosin.errors import RecipeError, RunError
 from eosin.models.classifier import Classifier, load_classifier, save_classifier
 from eosin.models.encoder import AttentionPool, EncoderNetwork, load_encoder_weights
-from eosin.models.pretrained import ENCODERS, EncoderSpec, find_encoder
+from eosin.models.pretrained import ENCODERS, find_encoder
+from eosin.records.encoder import EncoderSpec
 
 SWIGLU = {"mlp_layer": "SwiGLUPacked", "act_layer": "SiLU"}
 #: A ViT of two blocks; heads as the tiny transformers models have them.

@@ -117,9 +117,9 @@ class Story:
         """What follows an evaluation; returns the lines on where to see it."""
         pictures, others = words.files(self.run)
         for path in pictures:
-            tracker.figure(path)
+            tracker.file(path, "figure")
         for path, kind in others:
-            tracker.artifact(path, kind)
+            tracker.file(path, kind)
         return tracker.finished(self.run.read_json("evaluation.json"))
 
     def kept(self, name: str) -> dict[str, Any]:

@@ -14,14 +14,11 @@ from eosin.errors import UserError
 def baselines(
     store: options.Store,
     split: options.Split = None,
-    out: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="Folder for baselines.json and baselines.png."),
-    ] = None,
+    out: Annotated[Path | None, typer.Option("--output", "-o")] = None,
     fold: options.Fold = None,
     allow_leaks: options.AllowLeaks = False,
     replicates: options.Replicates = 2000,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of draws and trees.")] = 0,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
     json_: options.Json = False,
 ) -> None:
     """Measure what a network must beat: base rate, color, texture, nearest neighbors.
@@ -29,6 +26,10 @@ def baselines(
     The split is audited first. Each method learns from the training part, has its threshold from
     validation, and is measured on the test part (without one, on validation, with a mark) with
     95 % intervals by bootstrap over cases.
+
+    Options:
+        out: Folder for baselines.json and baselines.png.
+        seed: Seed of draws and trees.
 
     Example: eosin baselines idc.store --split published
     """
@@ -39,6 +40,8 @@ def baselines(
         raise UserError(f"{out} is inside the store; choose another folder with -o FOLDER")
     from eosin.cli.train import split_for
     from eosin.experiments.baselines import STEPS, measure
+    from eosin.experiments.drawing import baselines_figure
+    from eosin.runs import RunFolder
 
     chosen = split_for(opened, split)
     with output.progress() as bar:
@@ -52,32 +55,23 @@ def baselines(
             seed=seed,
             progress=lambda done, what: bar.update(task, completed=done, description=what),
         )
-    files = [] if out is None else _written(out, result)
-    if json_:
-        output.result({**result, "files": files})
-        return
+    files: list[str] = []
+    if out is not None:
+        if out.exists() and not out.is_dir():
+            raise UserError(f"{out} is a file; choose a folder with -o FOLDER")
+        files = ["baselines.json", baselines_figure(out / "baselines.png", result).name]
+        RunFolder(out).write_json("baselines.json", result)
+    output.end_with_json({**result, "files": files}, json_=json_)
     _show(result)
     if out is not None:
         output.say(f"written to {out}: {', '.join(files)}")
-
-
-def _written(folder: Path, result: dict[str, Any]) -> list[str]:
-    from eosin.experiments.drawing import baselines_figure
-    from eosin.runs import RunFolder
-
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder} is a file; choose a folder with -o FOLDER")
-    picture = baselines_figure(folder / "baselines.png", result)
-    RunFolder(folder).write_json("baselines.json", result)
-    return ["baselines.json", picture.name]
 
 
 def _show(result: dict[str, Any]) -> None:
     from eosin.evaluation.definitions import NAMES
     from eosin.experiments.baselines import figures_of
 
-    for mark in result["marks"]:
-        output.warn(mark)
+    output.warn(*result["marks"])
     methods = result["baselines"]
     key = result["figure"]
     figures = [name for name in figures_of(result) if name != key][:4]

@@ -11,17 +11,8 @@ from eosin.cli import options, output
 
 
 def compare(
-    runs: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="RUN RUN...",
-            help="Evaluated runs, or folders of eosin crossval; all are compared with the first.",
-        ),
-    ],
-    folder: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="Folder for compare.json and compare.md."),
-    ] = None,
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN...")],
+    folder: Annotated[Path | None, typer.Option("--output", "-o")] = None,
     replicates: options.Replicates = 2000,
     seed: options.Seed = 0,
     allow_seen: options.AllowSeen = False,
@@ -31,6 +22,10 @@ def compare(
 
     Cases are drawn once for all runs (paired bootstrap). Each run keeps its own threshold.
 
+    Options:
+        runs: Evaluated runs, or folders of eosin crossval; all are compared with the first.
+        folder: Folder for compare.json and compare.md.
+
     Example: eosin compare article compact
     """
     from eosin.studies.compare import compare as compare_runs
@@ -39,11 +34,8 @@ def compare(
     result = compare_runs(
         runs, allow_seen=allow_seen, replicates=replicates, seed=seed, folder=folder
     )
-    if json_:
-        output.result(result)
-        return
-    for mark in result["marks"]:
-        output.warn(mark)
+    output.end_with_json(result, json_=json_)
+    output.warn(*result["marks"])
     common = output.patches(result["common"]["patches"], result["common"]["cases"])
     for name, rows in difference_rows(result).items():
         output.table(
@@ -52,10 +44,8 @@ def compare(
             rows,
             right=[result["reference"], name, "difference", "p"],
         )
-    for text in result["warnings"]:
-        output.note(f"note: {text}")
+    output.note(*(f"note: {text}" for text in result["warnings"]))
     output.note(f"note: {result['interval']['p']}.")
-    for text in result["sentences"]:
-        output.say(text)
+    output.say(*result["sentences"])
     if folder is not None:
         output.say(f"written to {folder}: compare.json, compare.md")

@@ -16,14 +16,10 @@ def crossval(
     store: options.Store,
     folder: options.NewStudy,
     recipe: options.Recipe = "compact",
-    k: Annotated[int, typer.Option("-k", "--folds", help="How many folds, at least 3.")] = 5,
-    seeds: Annotated[
-        int, typer.Option(min=1, help="Training seeds: the recipe's and the following ones.")
-    ] = 1,
+    k: Annotated[int, typer.Option("-k", "--folds")] = 5,
+    seeds: Annotated[int, typer.Option(min=1)] = 1,
     settings: options.Settings = None,
-    split_seed: Annotated[
-        int, typer.Option("--split-seed", min=0, max=2**32 - 1, help="Seed of the folds.")
-    ] = 42,
+    split_seed: Annotated[int, typer.Option("--split-seed", min=0, max=2**32 - 1)] = 42,
     replicates: options.Replicates = 2000,
     allow_leaks: options.AllowLeaks = False,
     force: options.Restart = False,
@@ -34,6 +30,11 @@ def crossval(
     After Ctrl-C or a crash, the same command resumes where it was; more --seeds are added to what
     is there. Writes crossval.json, predictions.parquet, and label suspects (patches
     whose label the out-of-fold model contradicts most) as suspects.csv and suspects.png.
+
+    Options:
+        k: How many folds, at least 3.
+        seeds: Training seeds: the recipe's and the following ones.
+        split_seed: Seed of the folds.
 
     Example: eosin crossval idc.store --recipe compact -k 5 -o folds
     """
@@ -63,46 +64,38 @@ def _show(study: StudyResult) -> None:
         row = spread.get(name) or {"mean": None, "sd": None}
         return output.value(row["mean"]) + ("" if row["sd"] is None else f" ± {row['sd']:.4f}")
 
-    several = len(result["per_seed"]) > 1
+    spreads = {"folds": folds} | ({"seeds": seeds} if len(result["per_seed"]) > 1 else {})
+    pooled = result["pooled"]
     output.table(
         f"out of fold: {output.patches(result['n_patches'], result['n_cases'])}, "
-        f"{result['k']} folds, {len(result['seeds'])} seed{'s' * (len(result['seeds']) > 1)}",
-        ["figure", "pooled", "95 % interval", "folds: mean ± sd"]
-        + (["seeds: mean ± sd"] if several else []),
+        f"{result['k']} folds, {output.counted(len(result['seeds']), 'seed')}",
+        ["figure", "pooled", "95 % interval", *(f"{of}: mean ± sd" for of in spreads)],
         [
-            [
-                NAMES[name],
-                output.value(result["pooled"][name]["value"]),
-                output.interval(result["pooled"][name]),
-                over(folds, name),
-            ]
-            + ([over(seeds, name)] if several else [])
-            for name in names
+            [NAMES[n], output.value(pooled[n]["value"]), output.interval(pooled[n])]
+            + [over(each, n) for each in spreads.values()]
+            for n in names
         ],
         right=["pooled"],
     )
     shown = [n for n in names if n in ("auroc", "macro_auroc", "average_precision",
                                        "balanced_accuracy", "f1", "macro_f1")]  # fmt: skip
+    columns = ["fold", "cases", "patches", *(NAMES[n] for n in shown), "threshold"]
     output.table(
         "fold by fold",
-        ["fold", "cases", "patches", *(NAMES[n] for n in shown), "threshold"],
+        columns,
         [
             [row["fold"], row["cases"] or "?", f"{row['patches']:,}"]
             + [output.value(row["figures"][n]["value"]) for n in shown]
             + [output.value(row["threshold"]["value"]) if row["threshold"] else "-"]
             for row in result["per_fold"]
         ],
-        right=["fold", "cases", "patches", *(NAMES[n] for n in shown), "threshold"],
+        right=columns,
     )
-    for text in result["warnings"]:
-        output.warn(text)
-    for text in result["notes"]:
-        output.say(text)
+    output.warn(*result["warnings"])
+    output.say(*result["notes"])
     suspects = result["suspects"]
-    if suspects["note"]:
-        output.say(f"label suspects: {suspects['note']}")
-    else:
-        output.say(
-            f"label suspects: {suspects['total']:,} of {suspects['of']:,} patches; look at "
-            f"{study.folder / 'suspects.csv'}; none was removed"
-        )
+    text = suspects["note"] or (
+        f"{suspects['total']:,} of {suspects['of']:,} patches; look at "
+        f"{study.folder / 'suspects.csv'}; none was removed"
+    )
+    output.say(f"label suspects: {text}")

@@ -29,11 +29,9 @@ _BASELINES = {"color_histogram": "color alone", "nearest_neighbors": "nearest ne
 
 
 def demo(
-    folder: Annotated[
-        Path, typer.Option("--output", "-o", help="The folder for everything.")
-    ] = Path("demo"),
-    cases: Annotated[int, typer.Option(min=8, max=500, help="How many cases to draw.")] = 24,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the drawn cases.")] = 0,
+    folder: Annotated[Path, typer.Option("--output", "-o")] = Path("demo"),
+    cases: Annotated[int, typer.Option(min=8, max=500)] = 24,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
     settings: options.Settings = None,
     force: options.Force = False,
     json_: options.Json = False,
@@ -43,10 +41,19 @@ def demo(
     Takes about three minutes on two cores. Nothing in it is tissue and no figure tells anything
     about cancer; it shows what the commands do and what the tutorial does wrong.
 
+    Options:
+        folder: The folder for everything.
+        cases: How many cases to draw.
+        seed: Seed of the drawn cases.
+
     Example: eosin demo -o demo
     """
+    from eosin.cli.train import watching
+    from eosin.config import read_recipe
     from eosin.folders import make_folder
+    from eosin.inference.assess import assess
     from eosin.reporting.report import write_report
+    from eosin.training.session import fit, start
 
     started = time.perf_counter()
     with output.replacing(folder, "demo", force=force):
@@ -57,9 +64,11 @@ def demo(
     results: dict[str, Assessment] = {}
     for number, (name, (recipe, scheme, changes, about)) in enumerate(_RUNS.items(), 1):
         output.note(f"\n{number}/{len(_RUNS)}  {name}: {about}")
-        results[name] = _run(
-            store, splits[scheme], recipe, [*changes, *(settings or [])], _folder(folder, name)
-        )
+        chosen = read_recipe(recipe, [*changes, *(settings or [])])
+        session, _ = start(store, splits[scheme], chosen, _folder(folder, name))
+        with watching(session) as reporter:
+            fit(session, reporter=reporter)
+        results[name] = assess(session, replicates=1000, precision="auto")
     output.note("writing the reports ...")
     for assessment in results.values():
         for problem in write_report(assessment.folder, store=store).problems:
@@ -68,23 +77,20 @@ def demo(
     seconds = time.perf_counter() - started
     rows = {name: _row(each.evaluation, _RUNS[name][3]) for name, each in results.items()}
     for scheme, run in zip(_SCHEMES, ("article, patch-random", "compact, by case"), strict=True):
+        measured = results[run].evaluation["baselines"]
         for key, name in _BASELINES.items():
-            rows[f"{name}, {scheme}"] = {
-                "about": "baseline",
-                **results[run].evaluation["baselines"][key],
-            }
+            rows[f"{name}, {scheme}"] = {"about": "baseline", **measured[key]}
     files = [*pictures, *(_folder(folder, "compact, by case") / name for name in _LOOK)]
-    if json_:
-        output.result(
-            {
-                "made_up": True,
-                "seconds": round(seconds, 1),
-                "runs": rows,
-                "files": [str(path) for path in files],
-                "intended_use": "Research and education only, not for diagnosis.",
-            }
-        )
-        return
+    output.end_with_json(
+        {
+            "made_up": True,
+            "seconds": round(seconds, 1),
+            "runs": rows,
+            "files": [str(path) for path in files],
+            "intended_use": "Research and education only, not for diagnosis.",
+        },
+        json_=json_,
+    )
     _show(rows, results["compact, by case"].evaluation, files, seconds)
 
 
@@ -122,23 +128,8 @@ def _splits(store: PatchStore) -> dict[str, Split]:
             result.verdict
         ]
         output.note(f"audit of the split by {name}: {verdict}")
-        for finding in result.findings:
-            output.note(f"  {finding.severity}: {finding.sentence}")
+        output.note(*(f"  {finding.severity}: {finding.sentence}" for finding in result.findings))
     return made
-
-
-def _run(
-    store: PatchStore, split: Split, recipe: str, settings: Sequence[str], path: Path
-) -> Assessment:
-    from eosin.cli.train import watching
-    from eosin.config import read_recipe
-    from eosin.inference.assess import assess
-    from eosin.training.session import fit, start
-
-    session, _ = start(store, split, read_recipe(recipe, settings), path)
-    with watching(session) as reporter:
-        fit(session, reporter=reporter)
-    return assess(session, replicates=1000, precision="auto")
 
 
 def _pictures(store: PatchStore, split: Split, folder: Path) -> list[Path]:
@@ -173,10 +164,7 @@ def _row(evaluation: dict[str, Any], about: str) -> dict[str, Any]:
 
 
 def _show(
-    rows: dict[str, dict[str, Any]],
-    best: dict[str, Any],
-    files: Sequence[Path],
-    seconds: float,
+    rows: dict[str, dict[str, Any]], best: dict[str, Any], files: Sequence[Path], seconds: float
 ) -> None:
     shown = [
         [name, *(_cell(row[key]) for key in _COLUMNS), row["about"]] for name, row in rows.items()
@@ -202,9 +190,7 @@ def _show(
         f"and nearest neighbors {near[0]:.3f}; with cases apart, {color[1]:.3f} and {near[1]:.3f}."
         + (" They recognized the case, not the tissue." if recognized else "")
     )
-    output.say("Open:")
-    for path in files:
-        output.say(f"  {path}")
+    output.say("Open:", *(f"  {path}" for path in files))
     output.say("Research and education only, not for diagnosis.")
 
 
@@ -213,8 +199,6 @@ _COLUMNS = ("auroc", "balanced_accuracy", "accuracy")
 
 
 def _cell(figure: dict[str, Any]) -> str:
-    if figure["value"] is None:
-        return "-"
-    if figure["low"] is None:
-        return f"{figure['value']:.3f}"
-    return f"{figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})"
+    value, low, high = (figure[key] for key in ("value", "low", "high"))
+    span = "" if low is None else f" ({low:.3f} to {high:.3f})"
+    return "-" if value is None else f"{value:.3f}{span}"

@@ -40,11 +40,9 @@ def doctor(json_: options.Json = False) -> None:
 
 def _show(rows: list[Check], counts: dict[str, int]) -> None:
     output.table("", ["check", "", "found"], [(row.name, row.status, row.found) for row in rows])
-    remedies = [row for row in rows if row.remedy]
-    if remedies:
+    if remedies := [row for row in rows if row.remedy]:
         output.say("What to do")
-    for row in remedies:
-        output.say(f"  {row.status} {row.name}: " + row.remedy.replace("\n", "\n    "))
+    output.say(*(f"  {r.status} {r.name}: " + r.remedy.replace("\n", "\n    ") for r in remedies))
     output.say(f"{counts['FAIL']} failed, {counts['WARN']} with a warning")
 
 
@@ -116,13 +114,12 @@ def _answers(process: Any) -> dict[str, dict[str, Any]]:
     reason = ""
     try:
         out, _ = process.communicate(timeout=_PROBE_TIMEOUT_S)
+        if code := process.returncode:
+            reason = f"the process ended with {signal.Signals(-code).name if code < 0 else code}"
     except subprocess.TimeoutExpired:
         process.kill()
         out, _ = process.communicate()
         reason = f"it did not finish in {_PROBE_TIMEOUT_S} s"
-    if not reason and process.returncode:
-        code = process.returncode
-        reason = f"the process ended with {signal.Signals(-code).name if code < 0 else code}"
     lines: dict[str, dict[str, Any]] = {}
     for line in out.splitlines():
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import fields
 from pathlib import Path
@@ -13,45 +14,19 @@ from eosin.cli import options, output, transfers
 from eosin.errors import UserError
 
 if TYPE_CHECKING:
-    from eosin.models.pretrained import EncoderSpec
+    from eosin.records.encoder import EncoderSpec
 
 
 def encoders(
-    name: Annotated[str | None, typer.Argument(help="Show this one in full.")] = None,
-    permissive: Annotated[
-        bool, typer.Option("--permissive", help="Only those whose license allows commercial use.")
-    ] = False,
-    ungated: Annotated[
-        bool, typer.Option("--ungated", help="Only those that need no access request.")
-    ] = False,
-    pathology: Annotated[
-        bool, typer.Option("--pathology", help="Only those trained on histology.")
-    ] = False,
-    max_params: Annotated[
-        str | None,
-        typer.Option(help="Only those with at most this many parameters, for example 100M."),
-    ] = None,
-    store: Annotated[
-        Path | None,
-        typer.Option(help="With a name: show how patches of this store would reach the encoder."),
-    ] = None,
-    fetch: Annotated[
-        bool,
-        typer.Option("--download", help="With a name: fetch its weights ahead, into the cache."),
-    ] = False,
-    token: Annotated[
-        str | None,
-        typer.Option(
-            help="For gated weights; by default HF_TOKEN or the login of the hub's client.",
-            show_default=False,
-        ),
-    ] = None,
-    revision: Annotated[
-        str | None,
-        typer.Option(
-            help="With --download: this commit in place of the table's.", show_default=False
-        ),
-    ] = None,
+    name: Annotated[str | None, typer.Argument()] = None,
+    permissive: Annotated[bool, typer.Option("--permissive")] = False,
+    ungated: Annotated[bool, typer.Option("--ungated")] = False,
+    pathology: Annotated[bool, typer.Option("--pathology")] = False,
+    max_params: str | None = None,
+    store: Path | None = None,
+    fetch: Annotated[bool, typer.Option("--download")] = False,
+    token: Annotated[str | None, typer.Option(show_default=False)] = None,
+    revision: Annotated[str | None, typer.Option(show_default=False)] = None,
     json_: options.Json = False,
 ) -> None:
     """List pretrained encoders, show one in full, or fetch its weights.
@@ -60,6 +35,17 @@ def encoders(
     stopped resumes when the command is run again. On a machine without a connection, pass a weights
     file to eosin train with --weights.
 
+    Options:
+        name: Show this one in full.
+        permissive: Only those whose license allows commercial use.
+        ungated: Only those that need no access request.
+        pathology: Only those trained on histology.
+        max_params: Only those with at most this many parameters, for example 100M.
+        store: With a name: show how patches of this store would reach the encoder.
+        fetch: With a name: fetch its weights ahead, into the cache.
+        token: For gated weights; by default HF_TOKEN or the login of the hub's client.
+        revision: With --download: this commit in place of the table's.
+
     Example: eosin encoders --permissive --max-params 100M
     """
     from eosin.models.pretrained import ENCODERS, find_encoder
@@ -67,18 +53,17 @@ def encoders(
     if name is None:
         if store or fetch or token or revision:
             raise UserError("--store, --download, --token and --revision need the encoder's name")
-        most = _count(max_params) if max_params else None
-        _list(
-            [
-                spec
-                for spec in ENCODERS.values()
-                if (spec.commercial or not permissive)
-                and (not spec.gated or not ungated)
-                and (spec.pathology or not pathology)
-                and (most is None or spec.parameters <= most)
-            ],
-            json_,
-        )
+        most = _count(max_params) if max_params else math.inf
+        specs = [
+            spec
+            for spec in ENCODERS.values()
+            if (spec.commercial or not permissive)
+            and not (spec.gated and ungated)
+            and (spec.pathology or not pathology)
+            and spec.parameters <= most
+        ]
+        output.end_with_json({"encoders": [_facts(spec) for spec in specs]}, json_=json_)
+        _list(specs)
         return
     if permissive or ungated or pathology or max_params:
         raise UserError("--permissive, --ungated, --pathology and --max-params filter the list; "
@@ -100,8 +85,7 @@ def encoders(
         facts |= {"weights": str(path), "weights_revision": commit}
         if not json_:
             output.say(f"weights: {path}")
-    if json_:
-        output.result(facts)
+    output.end_with_json(facts, json_=json_)
 
 
 def _count(text: str) -> int:
@@ -126,34 +110,23 @@ def _amount(count: int) -> str:
     return f"{count / 1e9:.2f}B" if count >= 1e9 else f"{count / 1e6:.1f}M"
 
 
-def _list(specs: list[EncoderSpec], json_: bool) -> None:
-    if json_:
-        output.result({"encoders": [_facts(spec) for spec in specs]})
-        return
+def _list(specs: list[EncoderSpec]) -> None:
     output.table(
         "",
         ["name", "encoder", "parameters", "input", "mpp", "embedding", "license", "commercial use",
          "gated"],
         [
             [
-                spec.name,
-                spec.title,
-                _amount(spec.parameters),
-                f"{spec.input_px} px",
-                "-" if spec.mpp is None else f"{spec.mpp:g}",
-                spec.width,
-                spec.licence,
-                "yes" if spec.commercial else "no",
-                "yes" if spec.gated else "no",
+                spec.name, spec.title, _amount(spec.parameters), f"{spec.input_px} px",
+                "-" if spec.mpp is None else f"{spec.mpp:g}", spec.width, spec.licence,
+                *("yes" if each else "no" for each in (spec.commercial, spec.gated)),
             ]
             for spec in specs
         ],
         right=["parameters", "input", "mpp", "embedding"],
     )  # fmt: skip
-    if specs:
-        output.say("mpp: um a pixel of the training images; - for photographs.")
-    else:
-        output.say("No encoder passes these filters.")
+    note = "mpp: um a pixel of the training images; - for photographs."
+    output.say(note if specs else "No encoder passes these filters.")
 
 
 def _facts(spec: EncoderSpec) -> dict[str, Any]:
@@ -182,14 +155,11 @@ def _show(spec: EncoderSpec, facts: dict[str, Any]) -> None:
          + ("; the code that the publisher adds is not run" if spec.remote_code else "")),
         ("input", f"{spec.input_px} px"
          + (", trained on photographs" if spec.mpp is None else f" at {spec.mpp:g} mpp")),
-        ("scaling", f"mean {_triple(spec.mean)}, deviation {_triple(spec.deviation)}"),
+        ("scaling", "mean {:g}, {:g}, {:g}, deviation {:g}, {:g}, {:g}".format(
+            *spec.mean, *spec.deviation)),
         ("embedding", f"{spec.width} numbers: {_POOLINGS[spec.pooling]}"),
         ("facts from", spec.source),
     ]  # fmt: skip
     if "resize" in facts:
         rows.append(("this store", facts["resize"]))
     output.table(f"{spec.title} ({spec.name})", ["fact", "value"], rows)
-
-
-def _triple(values: tuple[float, ...]) -> str:
-    return ", ".join(f"{value:g}" for value in values)

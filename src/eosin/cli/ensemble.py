@@ -13,10 +13,7 @@ from eosin.cli.evaluate import measured, show_figures, show_next
 
 
 def ensemble(
-    runs: Annotated[
-        list[Path],
-        typer.Argument(metavar="RUN RUN...", help="Finished runs of the same store and split."),
-    ],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN...")],
     run: options.NewRun,
     store: options.MovedStore = None,
     evaluate: options.Evaluate = True,
@@ -31,6 +28,9 @@ def ensemble(
     It is compared with those members that were evaluated. --allow-leaks also joins members that
     have seen what is measured on.
 
+    Options:
+        runs: Finished runs of the same store and split.
+
     Example: eosin ensemble run-seed0 run-seed1 run-seed2 -o together
     """
     from eosin.records.model import ModelFacts
@@ -40,8 +40,7 @@ def ensemble(
     made = make(runs, run, store=moved, allow_leaks=allow_leaks, force=force)
     facts = ModelFacts.of_run(made.path)
     output.note(f"{len(runs)} members, {facts.parameters:,} parameters; {made.path}")
-    for mark in facts.marks:
-        output.warn(str(mark))
+    output.warn(*map(str, facts.marks))
     if not evaluate:
         show_next(made.path, facts, json_=json_)
         return
@@ -51,9 +50,9 @@ def ensemble(
     session = reopen(made.path, moved)
     result, _ = measured(partial(assess, session), session.store)
     compared = _compared(made.path, runs)
-    if json_:
-        output.result({"run": str(made.path), "evaluation": result.evaluation, "compare": compared})
-        return
+    output.end_with_json(
+        {"run": str(made.path), "evaluation": result.evaluation, "compare": compared}, json_=json_
+    )
     _show(made.path, result.evaluation, compared)
 
 
@@ -74,13 +73,12 @@ def _compared(run: Path, members: list[Path]) -> dict[str, Any] | None:
 
 
 def _show(run: Path, result: dict[str, Any], compared: dict[str, Any] | None) -> None:
-    members = {} if compared is None else {row["name"]: row["figures"] for row in compared["runs"]}
-    members.pop(compared["reference"] if compared else "", None)
-    show_figures(result, run.name, members)
-    for text in result["warnings"]:
-        output.warn(text)
+    # The first is the ensemble itself.
+    rows = compared["runs"][1:] if compared else []
+    show_figures(result, run.name, {row["name"]: row["figures"] for row in rows})
+    output.warn(*result["warnings"])
     if compared is None:
         output.note("no member was evaluated, so there is nothing to compare it with")
-    for text in (compared or {"sentences": []})["sentences"]:
-        output.say(text)
+    else:
+        output.say(*compared["sentences"])
     output.say(f"written to {run}; open {run / 'report.html'}")

@@ -13,15 +13,11 @@ from eosin.errors import UserError
 
 
 def explain(
-    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    run: Path,
     images: options.Images,
-    out: Annotated[Path, typer.Option("-o", "--out", help="The sheet to write (PNG).")] = Path(
-        "explanation.png"
-    ),
-    method: Annotated[str, typer.Option(help="grad-cam, occlusion or both.")] = "both",
-    target: Annotated[
-        str | None, typer.Option(help="The class to explain; by default the decided one.")
-    ] = None,
+    out: Annotated[Path, typer.Option("-o", "--out")] = Path("explanation.png"),
+    method: str = "both",
+    target: str | None = None,
     fit: options.Fit = None,
     max_pixels: options.MaxPixels = 16_777_216,
     json_: options.Json = False,
@@ -33,6 +29,12 @@ def explain(
     sheet shows each image as the network sees it; it has room for 64 images, and the number of
     images left out is printed. A file that cannot be read is a row with its reason, and the exit
     code is 1.
+
+    Options:
+        run: A run folder.
+        out: The sheet to write (PNG).
+        method: grad-cam, occlusion or both.
+        target: The class to explain; by default the decided one.
 
     Example: eosin explain run patches/ -o sheet.png
     """
@@ -66,8 +68,7 @@ def explain(
             notes.append(str(reason))
             methods = ("occlusion",)
     marks = [str(mark) for mark in predictor.facts.all_marks]
-    for mark in [*marks, *notes]:
-        output.warn(mark)
+    output.warn(*[*marks, *notes])
     rows, left_out = explain_images(
         predictor, images, methods=methods, target=target,
         rule=picture_rule(predictor, fit=fit, max_pixels=max_pixels),
@@ -106,15 +107,11 @@ def explain(
             "",
             ["file", "decision", "explained", "probability", *(f"{m} peak" for m in methods)],
             [
-                [row.prediction.file, row.prediction.error, *["-"] * (2 + len(methods))]
-                if row.prediction.error
-                else [
-                    row.prediction.file,
-                    row.prediction.decision,
-                    row.target,
-                    f"{row.prediction.probabilities[row.target]:.4f}",
-                    *(_place(row.maps[m].place.peak) for m in methods),
-                ]
+                [answer.file, answer.error, *["-"] * (2 + len(methods))]
+                if (answer := row.prediction).error
+                else [answer.file, answer.decision, row.target]
+                + [output.value(answer.probabilities[row.target])]
+                + [_place(row.maps[m].place.peak) for m in methods]
                 for row in rows
             ],
             right=["probability"],

@@ -14,21 +14,12 @@ if TYPE_CHECKING:
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="A finished run folder.")],
-    folder: Annotated[Path, typer.Option("--output", "-o", help="Folder to make.")],
-    onnx: Annotated[
-        bool, typer.Option("--onnx", help="model.onnx; the default if no format is given.")
-    ] = False,
-    int8: Annotated[
-        bool,
-        typer.Option("--int8", help="Also in whole numbers, if that is as good: model-int8."),
-    ] = False,
-    openvino: Annotated[
-        bool, typer.Option("--openvino", help="model.xml and model.bin, also for bf16.")
-    ] = False,
-    torch: Annotated[
-        bool, typer.Option("--torch", help="model.pt2, for torch without eosin.")
-    ] = False,
+    run: Path,
+    folder: Annotated[Path, typer.Option("--output", "-o")],
+    onnx: Annotated[bool, typer.Option("--onnx")] = False,
+    int8: Annotated[bool, typer.Option("--int8")] = False,
+    openvino: Annotated[bool, typer.Option("--openvino")] = False,
+    torch: Annotated[bool, typer.Option("--torch")] = False,
     point: options.Point = None,
     store: options.MovedStore = None,
     force: options.Force = False,
@@ -43,27 +34,30 @@ def export(
     0.002 of AUROC and change 1 % of the decisions; else it is left out, the card gives the reason,
     and the exit code is 1. EXPORT_CARD.md has the figures.
 
+    Options:
+        run: A finished run folder.
+        folder: Folder to make.
+        onnx: model.onnx; the default if no format is given.
+        int8: Also in whole numbers, if that is as good: model-int8.
+        openvino: model.xml and model.bin, also for bf16.
+        torch: model.pt2, for torch without eosin.
+
     Example: eosin export run --onnx --int8 -o exported
     """
     from eosin.exporting.export import Formats
     from eosin.exporting.export import export as make
     from eosin.records.model import ModelFacts
 
+    formats = Formats.of(onnx=onnx, int8=int8, openvino=openvino, torch=torch)
+    moved = None if store is None else str(store)
     with output.replacing(folder, "export", force=force):
         result = make(
-            run,
-            folder,
-            formats=Formats.of(onnx=onnx, int8=int8, openvino=openvino, torch=torch),
-            point=point,
-            store=None if store is None else str(store),
-            force=force,
-            note=output.note,
+            run, folder, formats=formats, point=point, store=moved, force=force, note=output.note
         )
     if json_:
         output.result({"folder": str(folder), **result.model_dump(mode="json")})
     else:
-        for mark in ModelFacts.of_run(run).all_marks:
-            output.warn(str(mark))
+        output.warn(*map(str, ModelFacts.of_run(run).all_marks))
         columns = ["file", "MB", "largest difference", "decisions changed", "AUROC", "of torch"]
         output.table("", columns, [_row(each) for each in result.files], right=columns[1:])
         part = {"val": "validation", "train": "training"}.get(result.sample.part, "made up")
@@ -72,19 +66,14 @@ def export(
             f"the card: {folder / 'EXPORT_CARD.md'}"
         )
         output.note(result.intended_use)
-    for each in result.refused:
-        output.note(f"{each.file} was not written: {each.why}")
+    output.note(*(f"{each.file} was not written: {each.why}" for each in result.refused))
     if result.refused:
         raise typer.Exit(1)
 
 
 def _row(each: ExportedFile) -> list[str]:
     parity = each.parity
-    return [
-        each.file,
-        f"{each.bytes / 1e6:.2f}",
-        f"{parity.largest_difference:.2g}",
-        f"{parity.answers_changed} of {parity.patches:,}",
-        output.value(parity.auroc),
-        output.value(parity.auroc_torch),
-    ]
+    size, largest = f"{each.bytes / 1e6:.2f}", f"{parity.largest_difference:.2g}"
+    changed = f"{parity.answers_changed} of {parity.patches:,}"
+    figures = (output.value(value) for value in (parity.auroc, parity.auroc_torch))
+    return [each.file, size, largest, changed, *figures]

@@ -16,9 +16,7 @@ def gap(
     store: options.Store,
     folder: options.NewStudy,
     recipe: options.Recipe = "compact",
-    seeds: Annotated[
-        int, typer.Option(min=1, help="Seeds of split and training: the recipe's and following.")
-    ] = 3,
+    seeds: Annotated[int, typer.Option(min=1)] = 3,
     settings: options.Settings = None,
     replicates: options.Replicates = 2000,
     allow_leaks: options.AllowLeaks = False,
@@ -30,6 +28,9 @@ def gap(
     The parts of both splits have equally many patches. Two runs a seed, and two methods without
     training beside them. After Ctrl-C or a crash, the same command resumes where it was. Writes
     gap.json, gap.png and the page gap.md.
+
+    Options:
+        seeds: Seeds of split and training: the recipe's and following.
 
     Example: eosin gap idc.store --recipe compact --seeds 3 --set epochs=3 -o gap
     """
@@ -54,31 +55,16 @@ def _show(study: StudyResult) -> None:
     result = study.result
     rows = []
     for method, each in result["methods"].items():
-        for name in result["figures"]:
+        for name, difference in each["differences"].items():
             pairs = [row[name] for row in each["per_seed"]]
             means = []
             for side in ("case_disjoint", "patch_random"):
                 known = [pair[side] for pair in pairs if pair[side] is not None]
                 means.append(output.value(sum(known) / len(known) if known else None))
-            difference = each["differences"][name]
-            shown = "-"
-            if difference["low"] is not None:
-                shown = f"{difference['low']:+.4f} to {difference['high']:+.4f}"
-            by_seed = "  ".join(
-                "-" if pair["difference"] is None else f"{pair['difference']:+.3f}"
-                for pair in pairs
-            )
-            size = difference["value"]
-            rows.append(
-                [
-                    method.replace("_", " "),
-                    NAMES[name],
-                    *means,
-                    "-" if size is None else f"{size:+.4f}",
-                    shown,
-                    by_seed,
-                ]
-            )
+            sizes = [pair["difference"] for pair in pairs]
+            by_seed = "  ".join("-" if size is None else f"{size:+.3f}" for size in sizes)
+            size, span = output.value(difference["value"], "+"), output.interval(difference, "+")
+            rows.append([method.replace("_", " "), NAMES[name], *means, size, span, by_seed])
     seeds = len(result["seeds"])
     output.table(
         f"test figures under both splits, mean of {seeds} seed{'s' * (seeds > 1)}",

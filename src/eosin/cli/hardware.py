@@ -21,11 +21,9 @@ def memory(proc: Path = PROC, cgroups: Path = CGROUPS) -> tuple[int, int] | None
         return None
     total, available = sizes
     for folder in control_groups("memory", proc, cgroups):
-        limit = read_system_file(folder / "memory.max") or read_system_file(
-            folder / "memory.limit_in_bytes"
-        )
-        used = read_system_file(folder / "memory.current") or read_system_file(
-            folder / "memory.usage_in_bytes"
+        limit, used = (
+            read_system_file(folder / f"memory.{new}") or read_system_file(folder / f"memory.{old}")
+            for new, old in (("max", "limit_in_bytes"), ("current", "usage_in_bytes"))
         )
         if not limit.isdigit() or int(limit) >= _NO_LIMIT:
             continue

@@ -21,17 +21,10 @@ _SHOWN_CLASSES = 20
 
 def inspect(
     store: options.Store,
-    case: Annotated[
-        str | None, typer.Option(help="Draw this case beside the map of its labels.")
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", help="The folder for the pictures.  [default: STORE.pictures]"
-        ),
-    ] = None,
-    all_: Annotated[bool, typer.Option("--all", help="List every case, however many.")] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the sample of patches.")] = 0,
+    case: str | None = None,
+    out: Annotated[Path | None, typer.Option("--output", "-o")] = None,
+    all_: Annotated[bool, typer.Option("--all")] = False,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
     json_: options.Json = False,
 ) -> None:
     """Show the content of a store: classes, cases, prevalence, rejects, and pictures of it.
@@ -39,9 +32,15 @@ def inspect(
     Writes patches.png, a labeled sample of every class. With --case it also writes
     mosaic-CASE.png: the case assembled from its patches beside the map of their labels.
 
+    Options:
+        case: Draw this case beside the map of its labels.
+        out: The folder for the pictures.  [default: STORE.pictures]
+        all_: List every case, however many.
+        seed: Seed of the sample of patches.
+
     Example: eosin inspect idc.store --case 8863
     """
-    from eosin.data.overview import case_counts
+    from eosin.data.overview import case_counts, edge_patches
     from eosin.data.store import PatchStore
     from eosin.figures import pictures
 
@@ -58,17 +57,19 @@ def inspect(
         made, unplaced = _mosaics(opened, case, rows, folder)
         files += made
     counts = case_counts(opened)
-    if json_:
-        output.result(_plain(opened, counts, files, unplaced))
-        return
+    by_case = {c.case: dict(zip(opened.classes, c.counts, strict=True)) for c in counts}
+    output.end_with_json(
+        {"store": str(opened.path), **opened.info, "edge_patches": edge_patches(opened)}
+        | {"by_case": by_case, "unplaced": unplaced or None, "files": [*map(str, files)]},
+        json_=json_,
+    )
     show_store(opened)
     if case is not None:
         counts = [count for count in counts if count.case == case]
     _show_cases(opened, counts, all_)
     if unplaced:
         output.warn(unplaced)
-    for file in files:
-        output.say(f"wrote {file}")
+    output.say(*(f"wrote {file}" for file in files))
 
 
 def _rows_of(store: PatchStore, case: str) -> Any:
@@ -99,11 +100,10 @@ def _mosaics(store: PatchStore, case: str, rows: Any, folder: Path) -> tuple[lis
             f"{len(rows):,} patches"
         )
     slides = slide_numbers(store)[rows]
-    names = store.index["slide"]
     files: list[Path] = []
     for slide in np.unique(slides[known]):
         own = rows[slides == slide]
-        name = names[int(own[0])]
+        name = store.index["slide"][int(own[0])]
         stem = case if name in ("", case) else f"{case}-{name}"
         safe = re.sub(r"[^\w.-]+", "_", stem)[:120]
         path = folder / f"mosaic-{safe}.png"
@@ -133,15 +133,14 @@ def show_store(store: PatchStore, *more: tuple[str, object]) -> None:
         ("same pixels, two labels", f"{(info.get('conflicts') or {}).get('count', 0):,}"),
         ("rejects", f"{info.get('rejects_count', 0):,}"),
     ]
-    for reason, number in (info.get("reject_reasons") or {}).items():
-        rows.append((f"  {plainly(reason)}", f"{number:,}"))
-    for key, text in (
-        ("nested_differing", "same name, other pixels (kept)"),
-        ("ignored", "other files ignored"),
-        ("excluded", "left out by --include"),
-    ):
-        if info.get(key):
-            rows.append((text, f"{info[key]:,}"))
+    reasons = info.get("reject_reasons") or {}
+    rows += [(f"  {plainly(reason)}", f"{number:,}") for reason, number in reasons.items()]
+    more_counts = {
+        "nested_differing": "same name, other pixels (kept)",
+        "ignored": "other files ignored",
+        "excluded": "left out by --include",
+    }
+    rows += [(text, f"{info[key]:,}") for key, text in more_counts.items() if info.get(key)]
     if store.made_up:
         rows.insert(0, ("origin", "made up: synthetic patches"))
     output.table(str(store.path), ["what", "value"], [*rows, *more, ("digest", store.digest)])
@@ -177,12 +176,10 @@ def _show_cases(store: PatchStore, counts: list[CaseCounts], everything: bool) -
     classes = [plainly(name, 30) for name in store.classes[:10]]
     share = f"{classes[-1]} %" if two else "most common class %"
     ordered = sorted(counts, key=lambda count: (-count.share, count.case))
-    rows: list[list[str]] = []
+    rows = []
     for count in ordered:
-        numbers = [f"{number:,}" for number in count.counts[:10]]
-        rows.append(
-            [plainly(count.case, 40), f"{count.patches:,}", *numbers, f"{100 * count.share:.1f}"]
-        )
+        numbers = [f"{number:,}" for number in (count.patches, *count.counts[:10])]
+        rows.append([plainly(count.case, 40), *numbers, f"{100 * count.share:.1f}"])
     if not everything and len(rows) > 2 * _ENDS + 4:
         middle = [f"... {len(rows) - 2 * _ENDS:,} more", *[""] * (len(rows[0]) - 1)]
         rows = [*rows[:_ENDS], middle, *rows[-_ENDS:]]
@@ -195,20 +192,3 @@ def _show_cases(store: PatchStore, counts: list[CaseCounts], everything: bool) -
         ]
         names = ["lowest", "5 %", "25 %", "median", "75 %", "95 %", "highest"]
         output.table(f"over {len(counts):,} cases", ["", *names], summary, right=names)
-
-
-def _plain(
-    store: PatchStore, counts: list[CaseCounts], files: list[Path], unplaced: str
-) -> dict[str, Any]:
-    from eosin.data.overview import edge_patches
-
-    return {
-        "store": str(store.path),
-        **store.info,
-        "edge_patches": edge_patches(store),
-        "by_case": {
-            count.case: dict(zip(store.classes, count.counts, strict=True)) for count in counts
-        },
-        "unplaced": unplaced or None,
-        "files": [str(file) for file in files],
-    }

@@ -15,36 +15,30 @@ if TYPE_CHECKING:
 
 
 def learn(
-    lesson: Annotated[
-        int | None, typer.Argument(help="The lesson's number; without it, all are listed.")
-    ] = None,
-    text: Annotated[
-        bool, typer.Option("--text", help="Run it in this terminal; figures become PNG files.")
-    ] = False,
-    jupyter: Annotated[
-        Path | None, typer.Option(help="Write it as a Jupyter notebook (.ipynb) to this file.")
-    ] = None,
-    edit: Annotated[
-        bool, typer.Option("--edit", help="Open a copy whose cells can be changed.")
-    ] = False,
-    pictures: Annotated[Path, typer.Option(help="With --text: the folder for the figures.")] = Path(
-        "lesson-figures"
-    ),
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port of the page; 0 picks a free one.")
-    ] = 0,
-    host: Annotated[
-        str, typer.Option(help="Network address to serve on; by default only this machine.")
-    ] = "127.0.0.1",
-    no_open: Annotated[
-        bool, typer.Option("--no-open", help="Print the page's address and open no browser.")
-    ] = False,
+    lesson: Annotated[int | None, typer.Argument()] = None,
+    text: Annotated[bool, typer.Option("--text")] = False,
+    jupyter: Path | None = None,
+    edit: Annotated[bool, typer.Option("--edit")] = False,
+    pictures: Path = Path("lesson-figures"),
+    port: Annotated[int, typer.Option(min=0, max=65535)] = 0,
+    host: str = "127.0.0.1",
+    no_open: Annotated[bool, typer.Option("--no-open")] = False,
     json_: options.Json = False,
 ) -> None:
     """List the guide's lessons, or open one: from one perceptron to the cancer classifier.
 
     Every formula in them runs, and every exercise is checked. The page's address contains a token,
     so that other users of this machine cannot open it. Ctrl-C closes the page.
+
+    Options:
+        lesson: The lesson's number; without it, all are listed.
+        text: Run it in this terminal; figures become PNG files.
+        jupyter: Write it as a Jupyter notebook (.ipynb) to this file.
+        edit: Open a copy whose cells can be changed.
+        pictures: With --text: the folder for the figures.
+        port: Port of the page; 0 picks a free one.
+        host: Network address to serve on; by default only this machine.
+        no_open: Print the page's address and open no browser.
 
     Example: eosin learn 1
     """
@@ -55,9 +49,7 @@ def learn(
         if text or jupyter is not None or edit:
             raise UserError("the number of a lesson is missing; for example: eosin learn 1")
         every = lessons()
-        if json_:
-            output.result({"lessons": [each.as_dict() for each in every]})
-            return
+        output.end_with_json({"lessons": [each.as_dict() for each in every]}, json_=json_)
         rows = [[each.number, each.title, each.goal, each.minutes] for each in every]
         output.table("", ["lesson", "title", "goal", "minutes"], rows, right=["lesson", "minutes"])
         output.say("Open one with: eosin learn 1")
@@ -72,10 +64,8 @@ def learn(
         from eosin.guide.jupyter import write_notebook
 
         path = write_notebook(chosen, jupyter)
-        if json_:
-            output.result({"lesson": chosen.as_dict(), "notebook": str(path)})
-        else:
-            output.say(f"{path} contains lesson {chosen.number}; open it with: jupyter lab {path}")
+        output.end_with_json({"lesson": chosen.as_dict(), "notebook": str(path)}, json_=json_)
+        output.say(f"{path} contains lesson {chosen.number}; open it with: jupyter lab {path}")
         return
     from eosin.guide.patches import check_named
 

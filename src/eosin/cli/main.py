@@ -11,7 +11,7 @@ import typer
 import typer.core
 
 from eosin import __version__
-from eosin.cli import output, processes
+from eosin.cli import options, output, processes
 from eosin.errors import EosinError, missing_extra
 
 #: Stage of the work -> command -> its line in `eosin --help`, most used first. A command is the
@@ -102,7 +102,8 @@ def register() -> None:
     if app.registered_commands:
         return
     for name in COMMANDS:
-        app.command(name)(getattr(import_module(f"eosin.cli.{name}"), name))
+        command = getattr(import_module(f"eosin.cli.{name}"), name)
+        app.command(name)(options.described(command))
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -1,9 +1,17 @@
-"""Options and arguments of several commands: one definition each, so that all commands agree."""
+"""Options and arguments of several commands: one definition each, so that all commands agree.
+
+Those of a single command are in its signature, and their help is in its docstring.
+"""
 
 from __future__ import annotations
 
+import copy
+import functools
+import inspect
+import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 
@@ -102,3 +110,48 @@ Restart = Annotated[
     bool,
     typer.Option("--force", help="Start over in a folder that was started with other settings."),
 ]
+
+
+def described(command: Callable[..., None]) -> Callable[..., None]:
+    """The command for typer: the section "Options:" of its docstring becomes the options' help.
+
+    A line of the section is ``name: help``; what is indented further continues it. Raises KeyError
+    for a name that is not a parameter.
+
+    >>> def greet(name: str = "you") -> None:
+    ...     '''Greet.
+    ...
+    ...     Options:
+    ...         name: Whom to
+    ...             greet.
+    ...
+    ...     Example: greet
+    ...     '''
+    >>> shown = described(greet)
+    >>> print(shown.__doc__)
+    Greet.
+    <BLANKLINE>
+    Example: greet
+    >>> get_args(inspect.signature(shown).parameters["name"].annotation)[1].help
+    'Whom to greet.'
+    """
+    about, _, rest = (inspect.getdoc(command) or "").partition("Options:\n")
+    section, _, example = rest.partition("\n\n")
+    signature, hints = inspect.signature(command), get_type_hints(command, include_extras=True)
+    for name, text in re.findall(r"^ {4}(\w+): (.*(?:\n {5,}.*)*)", section, re.M):
+        hint = hints[name]
+        required = signature.parameters[name].default is inspect.Parameter.empty
+        plain = (hint, typer.Argument() if required else typer.Option())
+        kind, declared = get_args(hint) if get_origin(hint) is Annotated else plain
+        declared = copy.copy(declared)
+        declared.help = " ".join(text.split())
+        hints[name] = Annotated[kind, declared]
+
+    @functools.wraps(command)
+    def run(*values: Any, **named: Any) -> None:
+        command(*values, **named)
+
+    typed = [each.replace(annotation=hints[key]) for key, each in signature.parameters.items()]
+    run.__signature__ = signature.replace(parameters=typed)  # type: ignore[attr-defined]
+    run.__annotations__, run.__doc__ = hints, about + example
+    return run

@@ -11,16 +11,21 @@ import shlex
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import typer
+
 from eosin.errors import FailureError
+from eosin.studies import markdown
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, ProgressColumn
 
+#: Figures, intervals and numbers in tables, as the pages of studies have them.
+value, interval, counted = markdown.number, markdown.span, markdown.counted
 _state = {"json": False, "hushed": False}
 _typed: list[str] = []
 #: Where several processes work together: whether this one prints why it ends.
@@ -65,14 +70,16 @@ def stderr() -> Console:
     return Console(stderr=True, highlight=False, soft_wrap=True, quiet=_state["hushed"])
 
 
-def note(text: str) -> None:
-    """A line for people, on stderr."""
-    stderr().print(text, markup=False)
+def note(*lines: str) -> None:
+    """Lines for people, on stderr."""
+    for line in lines:
+        stderr().print(line, markup=False)
 
 
-def warn(text: str) -> None:
-    """A warning, on stderr."""
-    stderr().print(f"warning: {text}", style="yellow", markup=False)
+def warn(*sentences: object) -> None:
+    """Warnings, on stderr."""
+    for sentence in sentences:
+        stderr().print(f"warning: {sentence}", style="yellow", markup=False)
 
 
 def result(data: dict[str, Any]) -> None:
@@ -82,6 +89,13 @@ def result(data: dict[str, Any]) -> None:
     if _state["hushed"]:
         return
     sys.stdout.write(json.dumps(finite(data), ensure_ascii=False, indent=1, default=str) + "\n")
+
+
+def end_with_json(data: dict[str, Any], *, json_: bool) -> None:
+    """With --json, print the result for programs and end the command; else return."""
+    if json_:
+        result(data)
+        raise typer.Exit
 
 
 def table(
@@ -105,24 +119,6 @@ def table(
     Console(highlight=False, width=width, quiet=_state["hushed"]).print(drawn, markup=False)
 
 
-def value(number: float | None) -> str:
-    """A figure for a table.
-
-    >>> value(0.96318), value(None)
-    ('0.9632', '-')
-    """
-    return "-" if number is None else f"{number:.4f}"
-
-
-def counted(number: int, noun: str) -> str:
-    """A number with its noun.
-
-    >>> counted(1, "epoch"), counted(12, "epoch")
-    ('1 epoch', '12 epochs')
-    """
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def patches(count: int, cases: int | None) -> str:
     """How many patches of how many cases, where that is known.
 
@@ -132,15 +128,10 @@ def patches(count: int, cases: int | None) -> str:
     return f"{count:,} patches" + (f" of {cases:,} cases" if cases else "")
 
 
-def interval(figure: Mapping[str, Any]) -> str:
-    """The interval of a figure {value, low, high} for a table."""
-    return "-" if figure["low"] is None else f"{figure['low']:.4f} to {figure['high']:.4f}"
-
-
-def say(text: str) -> None:
-    """A line of the result for people, on stdout."""
+def say(*lines: str) -> None:
+    """Lines of the result for people, on stdout."""
     if not _state["hushed"]:
-        sys.stdout.write(text + "\n")
+        sys.stdout.writelines(f"{line}\n" for line in lines)
 
 
 def progress(*columns: ProgressColumn) -> Progress:

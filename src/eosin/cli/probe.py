@@ -21,32 +21,16 @@ if TYPE_CHECKING:
 
 def probe(
     store: options.Store,
-    encoder: Annotated[
-        str,
-        typer.Option(
-            "--encoder", "-e", help="A name from `eosin encoders`, or a run with its features."
-        ),
-    ],
+    encoder: Annotated[str, typer.Option("--encoder", "-e")],
     run: options.NewRun,
     weights: options.Weights = None,
     split: options.Split = None,
-    head: Annotated[str, typer.Option(help="logistic, knn (cosine) or knn-euclidean.")] = (
-        "logistic"
-    ),
-    input_px: Annotated[
-        int, typer.Option(min=0, help="Longer side at which the encoder sees a patch; 0: its own.")
-    ] = 0,
-    resize: Annotated[
-        str, typer.Option(help="pixels, or mpp: patches are brought to the encoder's mpp.")
-    ] = "pixels",
-    precision: Annotated[
-        str, typer.Option(help="Of embeddings: auto, fp32, or bf16 (kept as float16).")
-    ] = "auto",
-    embeddings: Annotated[
-        Path | None,
-        typer.Option(help="Folder for embeddings. Default: beside the store, STORE.embeddings."),
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of random weights and draws.")] = 0,
+    head: str = ("logistic"),
+    input_px: Annotated[int, typer.Option(min=0)] = 0,
+    resize: str = "pixels",
+    precision: str = "auto",
+    embeddings: Path | None = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
     fold: options.Fold = None,
     allow_leaks: options.AllowLeaks = False,
     evaluate: options.Evaluate = True,
@@ -58,6 +42,15 @@ def probe(
     Embeddings are computed once for an encoder and a store and kept beside it; stopped by Ctrl-C
     or killed, the same command resumes with those that are there. The strength of the penalty, or
     the number of neighbors, is chosen by log loss on validation. The result is a run as any other.
+
+    Options:
+        encoder: A name from `eosin encoders`, or a run with its features.
+        head: logistic, knn (cosine) or knn-euclidean.
+        input_px: Longer side at which the encoder sees a patch; 0: its own.
+        resize: pixels, or mpp: patches are brought to the encoder's mpp.
+        precision: Of embeddings: auto, fp32, or bf16 (kept as float16).
+        embeddings: Folder for embeddings. Default: beside the store, STORE.embeddings.
+        seed: Seed of random weights and draws.
 
     Example: eosin probe idc.store --encoder uni2-h --split published -o probe
     """
@@ -82,8 +75,7 @@ def probe(
         opened, chosen, recipe, run, base=base, weights=result,
         fold=fold, allow_leaks=allow_leaks, force=force,
     )  # fmt: skip
-    for mark in session.marks:
-        output.warn(mark)
+    output.warn(*session.marks)
     with watching() as watcher:
         facts = fit_probe(session, folder=embeddings, watcher=watcher)
     output.note(f"{(facts.probe or {})['sentence']}; {session.run.path}")
@@ -111,10 +103,4 @@ def watching() -> Iterator[Watcher]:
                 markup=False,
             )
 
-        yield Watcher(
-            progress=progress,
-            tried=tried,
-            note=output.note,
-            warned=output.warn,
-            stop=stop,
-        )
+        yield Watcher(progress, tried, note=output.note, warned=output.warn, stop=stop)

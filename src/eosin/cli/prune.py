@@ -14,33 +14,16 @@ if TYPE_CHECKING:
 
 
 def prune(
-    run: Annotated[Path, typer.Argument(help="An evaluated run of compact, article or digits.")],
+    run: Path,
     folder: options.NewStudy,
-    keep: Annotated[
-        list[float] | None,
-        typer.Option(help="Share of the channels to keep; repeat it for a curve.  [default: 0.5]"),
-    ] = None,
-    epochs: Annotated[int, typer.Option(min=1, help="Epochs of retraining.")] = 2,
-    rate: Annotated[
-        float, typer.Option(help="Learning rates of retraining, as a share of the recipe's.")
-    ] = 0.25,
-    by: Annotated[
-        str,
-        typer.Option(
-            help="How channels are ranked: taylor (what the loss would change by) or magnitude "
-            "(the size of their weights)."
-        ),
-    ] = "taylor",
-    distill: Annotated[
-        bool, typer.Option("--distill", help="Learn from the original's answers as well.")
-    ] = False,
+    keep: list[float] | None = None,
+    epochs: Annotated[int, typer.Option(min=1)] = 2,
+    rate: float = 0.25,
+    by: str = "taylor",
+    distill: Annotated[bool, typer.Option("--distill")] = False,
     store: options.MovedStore = None,
-    precision: Annotated[
-        str, typer.Option(help="In which the speed is measured: fp32, bf16 or auto.")
-    ] = "fp32",
-    seed: Annotated[
-        int, typer.Option(min=0, help="Of the patches that channels are judged by, and bootstrap.")
-    ] = 0,
+    precision: str = "fp32",
+    seed: Annotated[int, typer.Option(min=0)] = 0,
     replicates: options.Replicates = 2000,
     force: options.Restart = False,
     json_: options.Json = False,
@@ -51,6 +34,17 @@ def prune(
     before retraining is beside it. Writes prune.json, prune.md and prune.png: parameters, size,
     operations, measured speed, and quality with paired differences on the same cases. The same
     command resumes where it was; further --keep are added.
+
+    Options:
+        run: An evaluated run of compact, article or digits.
+        keep: Share of the channels to keep; repeat it for a curve.  [default: 0.5]
+        epochs: Epochs of retraining.
+        rate: Learning rates of retraining, as a share of the recipe's.
+        by: How channels are ranked: taylor (what the loss would change by) or magnitude (the size
+            of their weights).
+        distill: Learn from the original's answers as well.
+        precision: In which the speed is measured: fp32, bf16 or auto.
+        seed: Of the patches that channels are judged by, and bootstrap.
 
     Example: eosin prune run --keep 0.75 --keep 0.5 -o pruned
     """
@@ -76,5 +70,4 @@ def _show(study: StudyResult) -> None:
 
     columns, rows = table_rows(study.result)
     output.table("", columns, rows, right=columns[1:])
-    for text in study.result["sentences"]:
-        output.say(text)
+    output.say(*study.result["sentences"])

@@ -10,12 +10,13 @@ from eosin.cli import options, output
 
 
 def recipes(
-    name: Annotated[
-        str | None, typer.Argument(help="Show every setting of this recipe (name or .toml file).")
-    ] = None,
+    name: Annotated[str | None, typer.Argument()] = None,
     json_: options.Json = False,
 ) -> None:
     """List the recipes, or show one with the meaning of every key.
+
+    Options:
+        name: Show every setting of this recipe (name or .toml file).
 
     Example: eosin recipes compact
     """
@@ -23,16 +24,12 @@ def recipes(
 
     if name is None:
         every = [read_recipe(each) for each in recipe_names()]
-        if json_:
-            output.result({"recipes": [each.model_dump() for each in every]})
-        else:
-            output.table("", ["recipe", "purpose"], [[each.name, each.about] for each in every])
+        output.end_with_json({"recipes": [each.model_dump() for each in every]}, json_=json_)
+        output.table("", ["recipe", "purpose"], [[each.name, each.about] for each in every])
         return
     recipe = read_recipe(name)
     values = recipe.model_dump()
-    if json_:
-        output.result(values)
-        return
+    output.end_with_json(values, json_=json_)
     rows = [
         [key, value, Recipe.model_fields[key].description or ""]
         for key, value in values.items()

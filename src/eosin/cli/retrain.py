@@ -11,16 +11,11 @@ from eosin.cli import options, output, studies
 
 
 def retrain(
-    run: Annotated[Path, typer.Argument(help="The old run.")],
-    store: Annotated[Path, typer.Option(help="The store with the new data.")],
+    run: Path,
+    store: Annotated[Path, typer.Option()],
     new: options.NewRun,
     split: options.Split = None,
-    from_weights: Annotated[
-        bool,
-        typer.Option(
-            "--from-weights/--fresh", help="Start with the old run's weights, or with fresh ones."
-        ),
-    ] = False,
+    from_weights: Annotated[bool, typer.Option("--from-weights/--fresh")] = False,
     settings: options.Settings = None,
     fold: options.Fold = None,
     replicates: options.Replicates = 2000,
@@ -35,6 +30,11 @@ def retrain(
     paired intervals. The new run replaces the old one only if the interval of the difference in
     AUROC excludes 0 in its favor and no other figure is worse beyond chance. After Ctrl-C or a
     crash, the same command resumes. Writes retrain.json and retrain.md into the new run.
+
+    Options:
+        run: The old run.
+        store: The store with the new data.
+        from_weights: Start with the old run's weights, or with fresh ones.
 
     Example: eosin retrain run --store this-year.store -o run-this-year
     """
@@ -51,11 +51,8 @@ def retrain(
             from_weights=from_weights, fold=fold, allow_leaks=allow_leaks, force=force,
             replicates=replicates, seed=seed, **studies.resumable(),
         )  # fmt: skip
-    if json_:
-        output.result(result)
-        return
-    for mark in result["marks"]:
-        output.warn(mark)
+    output.end_with_json(result, json_=json_)
+    output.warn(*result["marks"])
     if result["why_not"] is None:
         output.table(
             "",
@@ -64,7 +61,6 @@ def retrain(
             right=["old", "new", "new less old", "p"],
         )
         output.note(shared_cases(result))
-    for text in notes_on(result):
-        output.note(f"note: {text}")
+    output.note(*(f"note: {text}" for text in notes_on(result)))
     output.say(result["sentence"])
     output.say(f"written to {new}: retrain.json, retrain.md; next: eosin report {new}")

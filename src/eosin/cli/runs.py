@@ -16,41 +16,31 @@ if TYPE_CHECKING:
 
 
 def runs(
-    folder: Annotated[Path, typer.Argument(help="Where to look, with all folders below.")] = Path(),
-    sort: Annotated[
-        str | None,
-        typer.Option(help="Column or recipe key to order by; the better first.  [default: name]"),
-    ] = None,
-    reverse: Annotated[bool, typer.Option("--reverse", help="The other order.")] = False,
-    filter_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--filter",
-            "-f",
-            help="Only runs with this, for example 'recipe=compact' or 'auroc>0.9'; "
-            "repeatable. Signs: = != > >= < <= and ~ (contains).",
-        ),
-    ] = None,
-    columns: Annotated[
-        str | None, typer.Option(help="Columns to show, for example name,auroc,f1,learning_rate.")
-    ] = None,
-    best: Annotated[
-        str | None,
-        typer.Option(help="The best run by a figure, for example auroc, and what that shows."),
-    ] = None,
-    diff: Annotated[
-        tuple[str, str] | None,
-        typer.Option(metavar="RUN RUN", help="What differs between two runs, side by side."),
-    ] = None,
-    curves: Annotated[
-        Path | None, typer.Option(help="Draw the curves of all into one figure: FILE.png or .svg.")
-    ] = None,
+    folder: Annotated[Path, typer.Argument()] = Path(),
+    sort: str | None = None,
+    reverse: Annotated[bool, typer.Option("--reverse")] = False,
+    filter_: Annotated[list[str] | None, typer.Option("--filter", "-f")] = None,
+    columns: str | None = None,
+    best: str | None = None,
+    diff: Annotated[tuple[str, str] | None, typer.Option(metavar="RUN RUN")] = None,
+    curves: Path | None = None,
     json_: options.Json = False,
 ) -> None:
     """List the runs below a folder: recipe, status, time, and figures with their interval.
 
     A damaged run is a row with its reason. Columns are those of the table and every key of a
     recipe; runs measured on different patches are never ranked together.
+
+    Options:
+        folder: Where to look, with all folders below.
+        sort: Column or recipe key to order by; the better first.  [default: name]
+        reverse: The other order.
+        filter_: Only runs with this, for example 'recipe=compact' or 'auroc>0.9'; repeatable.
+            Signs: = != > >= < <= and ~ (contains).
+        columns: Columns to show, for example name,auroc,f1,learning_rate.
+        best: The best run by a figure, for example auroc, and what that shows.
+        diff: What differs between two runs, side by side.
+        curves: Draw the curves of all into one figure: FILE.png or .svg.
 
     Example: eosin runs --sort auroc --filter recipe=compact
     """  # fmt: skip
@@ -86,8 +76,7 @@ def runs(
         _table(rows, len(every), folder, shown, by, columns is None)
     else:
         _show_best(chosen)
-    for problem in closed:
-        output.warn(f"not looked into: {problem}")
+    output.warn(*(f"not looked into: {problem}" for problem in closed))
     if drawn is not None:
         output.say(f"wrote {drawn}")
 
@@ -95,9 +84,8 @@ def runs(
 def _plain(row: RunRow) -> dict[str, Any]:
     from eosin.experiments.rows import COLUMNS
 
-    facts = {key: column.of(row) for key, column in COLUMNS.items()}
     return {
-        **facts,
+        **{key: column.of(row) for key, column in COLUMNS.items()},
         "path": str(row.path),
         "remark": row.remark,
         "figures": row.figures,
@@ -126,19 +114,15 @@ def _table(
     if by not in columns:
         columns = [*columns, by]
     with_interval = {"auroc", "macro_auroc", by} & set(FIGURES)
-    title = f"{len(rows):,} of {result:,} runs" if len(rows) < result else f"{result:,} runs"
-    title = title if result > 1 else "1 run"
+    title = f"{len(rows):,} of " * (len(rows) < result) + output.counted(result, "run")
+    titles = {name: name.replace("_", " ") for name in columns}
     output.table(
         f"{title} in {folder}",
-        [name.replace("_", " ") for name in columns],
+        [*titles.values()],
         [[_cell(row, name, name in with_interval) for name in columns] for row in rows],
-        right=[
-            name.replace("_", " ") for name in columns if name in COLUMNS and COLUMNS[name].number
-        ],
+        right=[titles[name] for name in columns if name in COLUMNS and COLUMNS[name].number],
     )
-    for row in rows:
-        if row.remark:
-            output.note(f"{row.name}: {row.remark}")
+    output.note(*(f"{row.name}: {row.remark}" for row in rows if row.remark))
     sets = {row.measured for row in rows if row.measured}
     if by in FIGURES and len(sets) > 1:
         output.note(
@@ -154,12 +138,10 @@ def _cell(row: RunRow, name: str, interval: bool) -> str:
     result = row.value(name)
     if result is None:
         return "-"
-    if name in FIGURES or name in ("val_auroc", "val_loss", "loss_now"):
-        text = output.value(result)
-        span = row.figures.get(name) or {}
-        if interval and span.get("low") is not None and span.get("high") is not None:
-            text += f" ({span['low']:.3f} to {span['high']:.3f})"
-        return text
+    if name in (*FIGURES, "val_auroc", "val_loss", "loss_now"):
+        low, high = ((row.figures.get(name) or {}).get(end) for end in ("low", "high"))
+        known = interval and low is not None and high is not None
+        return output.value(result) + (f" ({low:.3f} to {high:.3f})" if known else "")
     if name == "epochs" and row.value("planned") is not None:
         return f"{result} of {row.value('planned')}"
     if name == "seconds":
@@ -183,10 +165,8 @@ def _show_best(result: dict[str, Any]) -> None:
             ],
             right=[words],
         )
-        for sentence in group["sentences"]:
-            output.say(sentence)
-    for note in result["notes"]:
-        output.note(f"note: {note}")
+        output.say(*group["sentences"])
+    output.note(*(f"note: {note}" for note in result["notes"]))
 
 
 def _curves(rows: Sequence[RunRow], path: Path) -> str:
@@ -209,20 +189,12 @@ def _diff(folder: Path, names: tuple[str, str], json_: bool) -> None:
     if one.path.resolve() == other.path.resolve():
         raise RunError(f"{names[0]} and {names[1]} are the same run")
     result = differences(one, other)
-    if json_:
-        output.result(result)
-        return
-    for row in (one, other):
-        if row.status == "damaged":
-            output.warn(f"{row.name}: {row.remark}")
+    output.end_with_json(result, json_=json_)
+    damaged = (row for row in (one, other) if row.status == "damaged")
+    output.warn(*(f"{row.name}: {row.remark}" for row in damaged))
     for section in ("recipe", "environment", "results"):
-        rows = result[section]
-        if rows:
-            output.table(
-                section,
-                [section, one.name, other.name],
-                [[key, *(_side(value) for value in pair)] for key, pair in rows.items()],
-            )
+        if rows := [[key, *map(_side, pair)] for key, pair in result[section].items()]:
+            output.table(section, [section, one.name, other.name], rows)
         else:
             output.say(f"{section}: the same")
     if result["same_patches"] is False:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,52 +15,20 @@ if TYPE_CHECKING:
 
 
 def search(
-    store: Annotated[
-        Path | None,
-        typer.Argument(help="A store made by eosin pack; with --resume only where it has moved."),
-    ] = None,
+    store: Annotated[Path | None, typer.Argument()] = None,
     recipe: options.Recipe = "compact",
-    trials: Annotated[
-        int | None,
-        typer.Option("--trials", "-n", help="Trials in all, trial 0 is the recipe. Default: 20."),
-    ] = None,
-    space: Annotated[
-        Path | None,
-        typer.Option(
-            "--space", help="TOML with a table for each key to search. Default: by optimizer."
-        ),
-    ] = None,
-    folder: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="Folder of the trials; an earlier one is resumed."),
-    ] = None,
+    trials: Annotated[int | None, typer.Option("--trials", "-n")] = None,
+    space: Annotated[Path | None, typer.Option("--space")] = None,
+    folder: Annotated[Path | None, typer.Option("--output", "-o")] = None,
     split: options.Split = None,
     settings: options.Settings = None,
-    metric: Annotated[
-        str,
-        typer.Option(
-            help="What judges a trial: val_auroc, val_average_precision, val_accuracy, val_loss."
-        ),
-    ] = "val_auroc",
-    seed: Annotated[
-        int, typer.Option(min=0, help="Seed of the draws; that of the training is in the recipe.")
-    ] = 0,
-    workers: Annotated[
-        int, typer.Option("--workers", "-w", help="Processes that share the machine's cores.")
-    ] = 1,
-    share: Annotated[
-        float, typer.Option(help="Share of the training cases to learn from, to save time.")
-    ] = 1.0,
-    confirm: Annotated[
-        int,
-        typer.Option(
-            help="Train the best settings and the unchanged recipe with this many more seeds."
-        ),
-    ] = 0,
+    metric: str = "val_auroc",
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    workers: Annotated[int, typer.Option("--workers", "-w")] = 1,
+    share: float = 1.0,
+    confirm: int = 0,
     fold: options.Fold = None,
-    resume: Annotated[
-        Path | None, typer.Option("--resume", help="Resume the search in this folder.")
-    ] = None,
+    resume: Annotated[Path | None, typer.Option("--resume")] = None,
     weights: options.Weights = None,
     allow_leaks: options.AllowLeaks = False,
     force: options.Restart = False,
@@ -71,6 +38,18 @@ def search(
 
     Trials are judged on the validation part; test patches are left out before the first starts.
     Poor trials end early. Use --resume to resume a search that was stopped or killed.
+
+    Options:
+        store: A store made by eosin pack; with --resume only where it has moved.
+        trials: Trials in all, trial 0 is the recipe. Default: 20.
+        space: TOML with a table for each key to search. Default: by optimizer.
+        folder: Folder of the trials; an earlier one is resumed.
+        metric: What judges a trial: val_auroc, val_average_precision, val_accuracy, val_loss.
+        seed: Seed of the draws; that of the training is in the recipe.
+        workers: Processes that share the machine's cores.
+        share: Share of the training cases to learn from, to save time.
+        confirm: Train the best settings and the unchanged recipe with this many more seeds.
+        resume: Resume the search in this folder.
 
     Example: eosin search idc.store --recipe compact --trials 20 --split published -o search
     """
@@ -83,49 +62,34 @@ def search(
                 "--split, --set, --weights, --force (only --trials, --workers and --confirm may "
                 "differ)"
             )
+    elif store is None or folder is None:
+        raise UserError("name the store and a folder: eosin search STORE -o FOLDER")
+
+    def make() -> StudyResult:
+        from eosin.cli.train import split_for
+        from eosin.cli.transfers import encoder_weights
+        from eosin.config import read_recipe
+        from eosin.data.store import PatchStore
         from eosin.search import search as room
+        from eosin.search.space_file import read_space
 
-        make = partial(room.resume, resume, store_path=store, trials=trials, **common)
-    else:
-        if store is None or folder is None:
-            raise UserError("name the store and a folder: eosin search STORE -o FOLDER")
-        make = partial(
-            _started, store, recipe, settings or [], space, split, folder,
-            trials=20 if trials is None else trials, metric=metric, seed=seed, fold=fold,
-            share=share, weights=weights, allow_leaks=allow_leaks, force=force, **common,
+        if resume is not None:
+            return room.resume(resume, store_path=store, trials=trials, **common)
+        assert store is not None and folder is not None  # noqa: PT018 (see above)
+        chosen = read_recipe(recipe, settings or [])
+        if space is not None:
+            common.update(space=read_space(space), space_origin=str(space))
+        opened = PatchStore.open(store)
+        words = [*(["--split", split] if split else [])]
+        words += [] if fold is None else ["--fold", str(fold)]
+        return room.search(
+            opened, split_for(opened, split), chosen, folder, recipe_name=recipe, metric=metric,
+            trials=20 if trials is None else trials, seed=seed, fold=fold, share=share,
+            split_words=tuple(words), weights=encoder_weights(chosen, weights),
+            allow_leaks=allow_leaks, force=force, **common,
         )  # fmt: skip
+
     studies.show_study(make, _show, json_=json_)
-
-
-def _started(
-    store: Path,
-    recipe: str,
-    settings: list[str],
-    space: Path | None,
-    split: str | None,
-    folder: Path,
-    *,
-    weights: str | None,
-    **options: Any,
-) -> StudyResult:
-    from eosin.cli.train import split_for
-    from eosin.cli.transfers import encoder_weights
-    from eosin.config import read_recipe
-    from eosin.data.store import PatchStore
-    from eosin.search import search as room
-    from eosin.search.space_file import read_space
-
-    chosen = read_recipe(recipe, settings)
-    dimensions = None if space is None else read_space(space)
-    opened = PatchStore.open(store)
-    fold = options["fold"]
-    words = ["--split", split] if split else []
-    words += [] if fold is None else ["--fold", str(fold)]
-    return room.search(
-        opened, split_for(opened, split), chosen, folder, space=dimensions, recipe_name=recipe,
-        space_origin="the built-in space" if space is None else str(space),
-        split_words=tuple(words), weights=encoder_weights(chosen, weights), **options,
-    )  # fmt: skip
 
 
 def _show(study: StudyResult) -> None:
@@ -133,24 +97,21 @@ def _show(study: StudyResult) -> None:
 
     result = study.result
     keys, best = list(result["space"]), result["best"]["trial"]
+    columns = ["trial", "", result["metric"], "epochs", "seconds", *keys]
+    rows = result["rows"]
     output.table(
-        f"{len(result['rows'])} trials by {result['metric']}",
-        ["trial", "", result["metric"], "epochs", "seconds", *keys],
+        f"{len(rows)} trials by {result['metric']}",
+        columns,
         [
             [
-                f"{row['trial']}{' *' if row['trial'] == best else ''}",
-                row["state"],
-                output.value(row["value"]),
-                row["epochs"],
-                f"{row['seconds']:.0f}",
+                f"{row['trial']}{' *' if row['trial'] == best else ''}", row["state"],
+                output.value(row["value"]), row["epochs"], f"{row['seconds']:.0f}",
                 *[shown(row["values"].get(key)) for key in keys],
             ]
-            for row in result["rows"]
+            for row in rows
         ],
-        right=["trial", result["metric"], "epochs", "seconds", *keys],
-    )
-    for row in result["rows"]:
-        if row.get("reason"):
-            output.warn(f"trial {row['trial']} failed: {row['reason']}")
-    for text in result["sentences"]:
-        output.say(text)
+        right=[name for name in columns if name],
+    )  # fmt: skip
+    failed = [row for row in rows if row.get("reason")]
+    output.warn(*(f"trial {row['trial']} failed: {row['reason']}" for row in failed))
+    output.say(*result["sentences"])

@@ -42,8 +42,7 @@ def show_study(
     if json_:
         output.result({**study.result, "folder": str(study.folder), "files": list(study.files)})
     else:
-        for mark in study.result["marks"]:
-            output.warn(mark)
+        output.warn(*study.result["marks"])
         show(study)
         output.say(f"written to {study.folder}: {', '.join(study.files)}")
     if study.failed:

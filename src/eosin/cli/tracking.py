@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -47,15 +47,13 @@ def check(track: Sequence[str] | None, track_to: Sequence[str] | None) -> None:
     """Refuse what cannot be tracked, before anything is made; loads no tracker."""
     from eosin.tracking.names import check_names, destinations
 
-    if not track:
-        if track_to:
-            raise UserError("--track-to needs --track, for example --track mlflow")
-        return
-    if "none" in track:
-        if len(track) > 1 or track_to:
-            raise UserError("--track none cannot be combined with another tracker or --track-to")
-        return
-    destinations(track_to or [], check_names(track))
+    names, where = track or [], track_to or []
+    if where and not names:
+        raise UserError("--track-to needs --track, for example --track mlflow")
+    if "none" in names and (len(names) > 1 or where):
+        raise UserError("--track none cannot be combined with another tracker or --track-to")
+    if names and "none" not in names:
+        destinations(where, check_names(names))
 
 
 @contextmanager
@@ -79,8 +77,7 @@ def tracked(
         reason = str(error) if isinstance(error, EosinError) else type(error).__name__
         tracker.failed(reason, stopped=stopped)
         raise
-    for line in finish(tracker, session):
-        output.note(f"tracked in {line}")
+    output.note(*(f"tracked in {line}" for line in finish(tracker, session)))
 
 
 def follow(reporter: Reporter, tracker: Tracker, session: Session) -> Reporter:
@@ -108,11 +105,9 @@ def report_start(tracker: Tracker, session: Session, facts: dict[str, Any]) -> N
     from eosin.tracking import words
 
     store, run = session.store, session.run
+    sizes = {f"{name}_patches": len(rows) for name, rows in session.parts.items()}
     more = {
-        "split": {
-            "scheme": session.split.scheme,
-            **{f"{name}_patches": len(rows) for name, rows in session.parts.items()},
-        },
+        "split": {"scheme": session.split.scheme, **sizes},
         "store": {"classes": list(store.classes), "patch_size": list(store.patch_size)}
         | {"mpp": store.mpp, "made_up": store.made_up},
         "network": {"parameters": facts["parameters"]} if "parameters" in facts else {},
@@ -138,10 +133,8 @@ def finish(tracker: Tracker, session: Session) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         shared = for_others(session, Path(folder))
         pictures, others = words.files(shared)
-        for path in pictures:
-            tracker.figure(path)
-        for path, kind in others:
-            tracker.artifact(path, kind)
+        for path, kind in [*((path, "figure") for path in pictures), *others]:
+            tracker.file(path, kind)
         evaluated = (shared / "evaluation.json").is_file()
         return tracker.finished(shared.read_json("evaluation.json") if evaluated else {})
 
@@ -167,11 +160,9 @@ def for_others(session: Session, folder: Path) -> RunFolder:
         shared.write_json("evaluation.json", hidden)
         if (run / "report.html").is_file():
             write_report(shared.path)
-        material = read(shared.path)
-        try:
+        material, curves = read(shared.path), None
+        with suppress(MissingPart):
             curves = material.curves
-        except MissingPart:
-            curves = None
         draw_all(shared.path, material.evaluation, curves, metrics=material.metrics)
     except (EosinError, OSError, ValueError) as error:
         output.warn(f"tracking: report or figures could not be made for others ({error})")
@@ -188,15 +179,12 @@ def _opened(
     from eosin.tracking.names import check_names, destinations
     from eosin.tracking.tracker import Tracker, tracked_before
 
-    names: Sequence[str] = ()
-    if track:
-        names = () if "none" in track else check_names(track)
-    else:
-        for name in tracked_before(session.run):
-            try:
-                names = (*names, *check_names([name]))
-            except UserError as error:
-                output.warn(f"the run was tracked before, but not now: {error}")
+    names = [*check_names(track)] if track and "none" not in track else []
+    for name in () if track else tracked_before(session.run):
+        try:
+            names += check_names([name])
+        except UserError as error:
+            output.warn(f"the run was tracked before, but not now: {error}")
     if names and not track:
         output.note(f"tracking continues: {', '.join(names)} (--track none stops it)")
     store = Path(session.store.path).name

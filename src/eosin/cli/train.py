@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,37 +25,16 @@ if TYPE_CHECKING:
 
 
 def train(
-    source: Annotated[
-        Path | None,
-        typer.Argument(help="A store, or anything `eosin pack` reads; it is then packed first."),
-    ] = None,
-    recipe: Annotated[
-        str | None,
-        typer.Option(
-            "--recipe",
-            "-r",
-            help="A name from `eosin recipes`, or a .toml file. "
-            "Default: compact; with --from, that run's own.",
-        ),
-    ] = None,
+    source: Annotated[Path | None, typer.Argument()] = None,
+    recipe: Annotated[str | None, typer.Option("--recipe", "-r")] = None,
     split: options.Split = None,
-    run: Annotated[
-        Path | None, typer.Option("--output", "-o", help="The run folder to make.")
-    ] = None,
+    run: Annotated[Path | None, typer.Option("--output", "-o")] = None,
     settings: options.Settings = None,
     fold: options.Fold = None,
-    base: Annotated[
-        Path | None,
-        typer.Option("--from", help="Start with the weights of this run (other cases or classes)."),
-    ] = None,
-    teacher: Annotated[
-        Path | None,
-        typer.Option("--teacher", help="Learn from this run's answers as well (distillation)."),
-    ] = None,
+    base: Annotated[Path | None, typer.Option("--from")] = None,
+    teacher: Annotated[Path | None, typer.Option("--teacher")] = None,
     weights: options.Weights = None,
-    resume: Annotated[
-        Path | None, typer.Option("--resume", help="Resume the unfinished run in this folder.")
-    ] = None,
+    resume: Annotated[Path | None, typer.Option("--resume")] = None,
     allow_leaks: options.AllowLeaks = False,
     evaluate: options.Evaluate = True,
     force: options.Force = False,
@@ -70,12 +48,20 @@ def train(
     Stopped by Ctrl-C or killed at any moment, it continues with --resume. Neither the run of --from
     nor that of --teacher may have seen a case that is used for measuring.
 
+    Options:
+        source: A store, or anything `eosin pack` reads; it is then packed first.
+        recipe: A name from `eosin recipes`, or a .toml file. Default: compact; with --from, that
+            run's own.
+        run: The run folder to make.
+        base: Start with the weights of this run (other cases or classes).
+        teacher: Learn from this run's answers as well (distillation).
+        resume: Resume the unfinished run in this folder.
+
     Example: eosin train idc.store --recipe compact --split published -o run
     """
     from eosin.locks import working_on
 
     tracking.check(track, track_to)
-    start: Callable[[], Session]
     if resume is not None:
         if any(other is not None for other in (run, split, settings, base, teacher, weights)):
             raise UserError(
@@ -84,20 +70,19 @@ def train(
             )
     elif source is None or run is None:
         raise UserError("name a source and a run folder: eosin train STORE -o RUN")
-    else:
-        start = partial(
-            _started, source, recipe, settings or [], split, run, weights=weights,
-            fold=fold, allow_leaks=allow_leaks, force=force, base=base, teacher=teacher,
-        )  # fmt: skip
     with ExitStack() as stack:
 
         def opened() -> Session:
-            if resume is not None:
-                from eosin.training.session import reopen
+            from eosin.training.session import reopen
 
+            if resume is not None:
                 session = reopen(resume, None if source is None else str(source))
             else:
-                session = start()
+                assert source is not None and run is not None  # noqa: PT018 (see above)
+                session = _started(
+                    source, recipe, settings or [], split, run, force, base, teacher, weights,
+                    fold=fold, allow_leaks=allow_leaks,
+                )  # fmt: skip
             stack.enter_context(working_on(session.run.path, "eosin train"))
             return session
 
@@ -126,8 +111,7 @@ def _go(
     """Train, or resume training, and evaluate."""
     from eosin.training.session import fit
 
-    for mark in session.marks:
-        output.warn(mark)
+    output.warn(*session.marks)
     if resume is not None and session.run.finished:
         output.note(f"{resume} is already finished")
         from eosin.records.model import ModelFacts
@@ -164,7 +148,6 @@ def _started(
     settings: list[str],
     split: str | None,
     run: Path,
-    *,
     force: bool,
     base: Path | None,
     teacher: Path | None,
@@ -241,10 +224,10 @@ def split_for(store: PatchStore, choice: str | None) -> Split:
     if choice is None and beside.exists():
         output.note(f"split: {beside}")
         return split_file.read_split(beside)
-    if choice is None or choice in schemes:
-        made = schemes[choice or "case"](store)
-        for text in made.notes:
-            output.note(f"split: {text}")
+    choice = "case" if choice is None else choice
+    if choice in schemes:
+        made = schemes[choice](store)
+        output.note(*(f"split: {text}" for text in made.notes))
         return made
     if not Path(choice).exists():
         raise UserError(
@@ -305,10 +288,6 @@ def watching(session: Session, *, processes: int = 1) -> Iterator[Reporter]:
             bar.console.print(text, markup=False)
 
         yield Reporter(
-            started=started,
-            taught=taught,
-            stepped=stepped,
-            epoch_done=epoch_done,
-            warned=output.warn,
-            stop=stop,
-        )
+            started=started, taught=taught, stepped=stepped, epoch_done=epoch_done,
+            warned=output.warn, stop=stop,
+        )  # fmt: skip

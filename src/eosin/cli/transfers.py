@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from eosin.config import Recipe
     from eosin.fetching.downloads import Watcher
-    from eosin.models.pretrained import EncoderSpec
+    from eosin.records.encoder import EncoderSpec
 
 
 def encoder_weights(recipe: Recipe, choice: str | None) -> dict[str, Any] | None:

@@ -26,19 +26,16 @@ def torch_report() -> dict[str, Any]:
             "hip": torch.version.hip,
             "threads": torch.get_num_threads(),
             "vectors": torch.backends.cpu.get_cpu_capability(),
-            "devices": [],
-            "architectures": [],
         }
         # A short product shows that the library not only loads but computes.
         report["computes"] = float(torch.ones(8, 8).matmul(torch.ones(8, 8)).sum()) == 512.0
-        if torch.cuda.is_available():
-            report["architectures"] = torch.cuda.get_arch_list()
-            for index in range(torch.cuda.device_count()):
-                gpu = torch.cuda.get_device_properties(index)
-                capability = [gpu.major, gpu.minor]
-                report["devices"].append(
-                    {"name": gpu.name, "memory_bytes": gpu.total_memory, "capability": capability}
-                )
+        there = torch.cuda.is_available()
+        gpus = range(torch.cuda.device_count() if there else 0)
+        report["devices"] = [
+            {"name": g.name, "memory_bytes": g.total_memory, "capability": [g.major, g.minor]}
+            for g in map(torch.cuda.get_device_properties, gpus)
+        ]
+        report["architectures"] = torch.cuda.get_arch_list() if there else []
         from eosin.training.machine import choose_machine
 
         machine = choose_machine()

@@ -11,11 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from eosin import __version__
+from eosin.data.rows import StoreRows
 from eosin.data.store import MADE_UP, PatchStore
 from eosin.errors import SplitError
 from eosin.evaluation.baselines import ALL_BASELINES, Baseline
 from eosin.evaluation.definitions import NAMES, checked, figure_names
-from eosin.evaluation.intervals import LEVEL, Interval, Units, bootstrap, resampling_units
+from eosin.evaluation.intervals import LEVEL, Units, bootstrap, resampling_units
+from eosin.records.model import INTENDED_USE
 from eosin.splitting.audit import AuditResult, audit, refuse_leak
 from eosin.splitting.split_file import Split
 
@@ -24,7 +26,6 @@ NO_TEST = (
     "the split has no test part: these figures are on the validation part, on which threshold, "
     "neighbors and trees were chosen, so they are somewhat too good"
 )
-INTENDED_USE = "Research and education only, not for diagnosis."
 #: The baselines in words, in the order in which they are measured.
 TITLES = {
     "base_rate": "base rate",
@@ -36,20 +37,6 @@ TITLES = {
 STEPS = 1 + len(TITLES)
 
 Progress = Callable[[int, str], None]
-
-
-class StoreRows:
-    """Some rows of a memory-mapped array, read when asked for: uint8 [n, H, W, 3]."""
-
-    def __init__(self, patches: npt.NDArray[np.uint8], rows: npt.NDArray[np.int64]) -> None:
-        self.patches = patches
-        self.rows = rows
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: Any) -> npt.NDArray[np.uint8]:
-        return np.asarray(self.patches[self.rows[index]])
 
 
 def measure(
@@ -77,7 +64,9 @@ def measure(
         lacking = "training" if not len(parts["train"]) else "validation and test"
         raise SplitError(f"the split has no {lacking} patches; baselines need both")
     progress(0, "audit")
-    marks, values = _audited(store, split, fold, allow_leaks)
+    audited = _audited(store, split, fold, allow_leaks)
+    marks = [*([MADE_UP] if store.made_up else []), *split.marks, *audited.marks]
+    marks = list(dict.fromkeys(marks)) + ([NO_TEST] if part == "val" else [])
     rows = {name: StoreRows(store.patches, parts[name]) for name in parts}
     truths = {name: store.labels[parts[name]] for name in parts}
     units = resampling_units(store.cases[parts[part]], len(parts[part]))
@@ -110,27 +99,24 @@ def measure(
         "n_patches": len(parts[part]),
         "n_cases": len(units.names) or None,
         "shares": dict(zip(store.classes, shares.tolist(), strict=True)),
-        "marks": [*marks, *([NO_TEST] if part == "val" else [])],
+        "marks": marks,
         "intervals": {
             "method": f"percentile bootstrap over {units.kind}", "level": LEVEL,
             "replicates": replicates, "seed": seed, "units": units.count, "note": units.note,
         },
         "baselines": methods,
-        "audit": values.to_dict(),
+        "audit": audited.to_dict(),
         "intended_use": INTENDED_USE,
     }  # fmt: skip
     key, best = best_of(methods)
     return result | {"figure": key, "best": best, "sentence": to_beat(result, key, best)}
 
 
-def _audited(
-    store: PatchStore, split: Split, fold: int | None, allow_leaks: bool
-) -> tuple[list[str], AuditResult]:
-    """The marks that everything made with this split carries; the refusal of a leak."""
+def _audited(store: PatchStore, split: Split, fold: int | None, allow_leaks: bool) -> AuditResult:
+    """The audit of the split; the refusal of a leak."""
     result = audit(store, split, fold=fold)
     refuse_leak(result, store, split, fold=fold, allow_leaks=allow_leaks)
-    marks = [*([MADE_UP] if store.made_up else []), *split.marks, *result.marks]
-    return list(dict.fromkeys(marks)), result
+    return result
 
 
 def _figures(
@@ -138,9 +124,7 @@ def _figures(
 ) -> dict[str, Any]:
     y_true, y_prob = checked(truth, answer.y_prob)
     cut = float(answer.threshold)
-    result: Mapping[str, Interval] = bootstrap(
-        y_true, y_prob, units, threshold=cut, replicates=replicates, seed=seed
-    )
+    result = bootstrap(y_true, y_prob, units, threshold=cut, replicates=replicates, seed=seed)
     return {
         **{name: interval.as_dict() for name, interval in result.items()},
         "notes": {name: each.note for name, each in result.items() if each.note},
@@ -181,20 +165,14 @@ def to_beat(result: Mapping[str, Any], key: str, best: str | None) -> str:
         return f"No baseline has a figure {where}: there is nothing to compare a network with."
     row = result["baselines"][best]
     values, words = row[key], NAMES[key]
-    span = (
-        "no interval"
-        if values["low"] is None
-        else f"95 % interval {values['low']:.3f} to {values['high']:.3f}"
-    )
+    span, least = "no interval", values["value"]
+    if values["low"] is not None:
+        span, least = f"95 % interval {values['low']:.3f} to {values['high']:.3f}", values["low"]
     text = f"A network must beat {row['title']}: {words} {values['value']:.3f} ({span}) {where}"
     other = "average_precision" if key == "auroc" else "balanced_accuracy"
     if other in row and row[other]["value"] is not None and other != key:
         text += f", {NAMES[other]} {row[other]['value']:.3f}"
-    chance = {"auroc": 0.5, "macro_auroc": 0.5}.get(key)
-    if (
-        chance is not None
-        and (values["value"] if values["low"] is None else values["low"]) <= chance
-    ):
+    if key in ("auroc", "macro_auroc") and least <= 0.5:
         return f"{text}. Here it is not clearly better than chance itself."
     return (
         f"{text}. Below that, it has learned nothing about the tissue that color and texture do "
@@ -208,6 +186,4 @@ def figures_of(result: Mapping[str, Any]) -> tuple[str, ...]:
     >>> figures_of({"classes": ["a", "b"]})[:2]
     ('auroc', 'average_precision')
     """
-    return tuple(
-        name for name in figure_names(np.empty((0, len(result["classes"])))) if name in NAMES
-    )
+    return tuple(n for n in figure_names(np.empty((0, len(result["classes"])))) if n in NAMES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -53,12 +54,9 @@ def best_runs(rows: Sequence[RunRow], figure: str) -> dict[str, Any]:
             f"The runs were measured on {len(result)} different sets of patches; figures of "
             "different patches do not show which run is better, so each set has its own best."
         )
-    left_out = len(rows) - sum(group["runs"] for group in result)
-    if left_out:
-        notes.append(
-            f"{left_out} {'run has' if left_out == 1 else 'runs have'} no {_WORDS[figure]} and "
-            f"{'is' if left_out == 1 else 'are'} left out."
-        )
+    if left_out := len(rows) - sum(group["runs"] for group in result):
+        has, are = ("run has", "is") if left_out == 1 else ("runs have", "are")
+        notes.append(f"{left_out} {has} no {_WORDS[figure]} and {are} left out.")
     return {"figure": figure, "groups": result, "notes": notes}
 
 
@@ -84,47 +82,38 @@ def _group(rows: Sequence[RunRow], figure: str) -> dict[str, Any]:
 
 
 def _entry(row: RunRow, figure: str) -> dict[str, Any]:
-    return {
-        "name": row.name,
-        "path": str(row.path),
-        **row.figures[figure],
-        "marks": list(row.marks),
-    }
+    figures, marks = row.figures[figure], list(row.marks)
+    return {"name": row.name, "path": str(row.path), **figures, "marks": marks}
 
 
 def _apart(best: RunRow, second: RunRow, figure: str) -> bool | None:
     """Whether the two intervals do not overlap; None where one has no interval."""
-    one, other = best.figures[figure], second.figures[figure]
-    if one["low"] is None or other["low"] is None or one["high"] is None or other["high"] is None:
+    ends = [row.figures[figure][end] for row in (best, second) for end in ("low", "high")]
+    low, high, other_low, other_high = (math.nan if end is None else end for end in ends)
+    if None in ends:
         return None
-    return one["low"] > other["high"] or one["high"] < other["low"]
+    return low > other_high or high < other_low
 
 
 def _sentences(ranked: Sequence[RunRow], figure: str, where: str) -> list[str]:
     best, words = ranked[0], _WORDS[figure]
-    texts = [f"Best of {len(ranked)} by {words}: {best.name}, {_span(best, figure)} ({where})."]
-    if len(ranked) == 1:
-        texts[0] = f"The only run measured there is {best.name}: {words} {_span(best, figure)}."
-    else:
+    texts = [f"The only run measured there is {best.name}: {words} {_span(best, figure)}."]
+    if len(ranked) > 1:
         second = ranked[1]
-        apart = _apart(best, second, figure)
-        paired = f"eosin compare {best.path} {second.path}"
-        text = f"The second, {second.name}, has {_span(second, figure)}; "
-        if apart is None:
-            text += f"without intervals nothing is known about the difference: {paired}"
-        elif apart:
-            text += f"the intervals do not overlap. The difference with its interval: {paired}"
-        else:
-            text += (
-                "the intervals overlap, so these figures do not show that the best is better. Both "
-                f"are of the same patches, and the difference between them is sharper: {paired}"
-            )
-        texts.append(text)
-        texts.append(
+        difference = {
+            None: "without intervals nothing is known about the difference",
+            True: "the intervals do not overlap. The difference with its interval",
+            False: "the intervals overlap, so these figures do not show that the best is better. "
+            "Both are of the same patches, and the difference between them is sharper",
+        }[_apart(best, second, figure)]
+        texts = [
+            f"Best of {len(ranked)} by {words}: {best.name}, {_span(best, figure)} ({where}).",
+            f"The second, {second.name}, has {_span(second, figure)}; {difference}: "
+            f"eosin compare {best.path} {second.path}",
             f"It was chosen as the best of {len(ranked)} on the same patches that its figure is "
             "of, so the figure is somewhat too good; measure it once on cases that had no part "
-            "in the choice."
-        )
+            "in the choice.",
+        ]
     if best.part == "val":
         texts.append("These are validation patches: thresholds were chosen on them as well.")
     if best.marks:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import datetime
 import tomllib
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -27,35 +29,11 @@ from eosin.splitting.audit import audit
 from eosin.splitting.split_file import Split
 
 FORMAT = 1
+_TEXTS = tomllib.loads(resources.files(__package__).joinpath("statements.toml").read_text("utf-8"))
 #: What only the owner of the data can state -> the question.
-QUESTIONS = {
-    "objective": "What were the data collected for, and what is this store for?",
-    "origin": "Which institutions, in which years, by whom were the specimens collected and cut?",
-    "license": "Under which terms may the data be used and passed on?",
-    "consent": "On what consent or ethics decision does the use of the specimens rest?",
-    "population": "Of which patients are the specimens: age, sex, disease, how selected?",
-    "equipment": "Which stain protocol and which scanner, at which magnification?",
-    "labels": "Who labeled the patches, by which rule, and how often do two people agree?",
-    "contact": "Who answers questions about the data, and who receives reports of errors?",
-}
+QUESTIONS: dict[str, str] = _TEXTS["questions"]
 #: What is known of the Kaggle archive breast-histopathology-images, with its sources.
-ARCHIVE = {
-    "name": "breast-histopathology-images (Kaggle: paultimothymooney/breast-histopathology-images)",
-    "objective": "Collected to find invasive ductal carcinoma in whole-slide images of breast "
-    "tissue by learned features (Cruz-Roa et al. 2014).",
-    "origin": "Specimens of breast tissue, stained with hematoxylin and eosin, cut into square "
-    "patches of 50 px; published with Cruz-Roa et al. 2014, and passed on by Janowczyk & "
-    "Madabhushi 2016 as a tutorial data set.",
-    "license": "Recorded as CC0 (public domain) where it is published.",
-    "labels": "Outlines of invasive ductal carcinoma drawn by hand at low magnification; a patch "
-    "has its label from them.",
-    "citations": [
-        "Cruz-Roa et al. 2014, Automatic detection of invasive ductal carcinoma in whole slide "
-        "images with convolutional neural networks. SPIE Medical Imaging 9041.",
-        "Janowczyk & Madabhushi 2016, Deep learning for digital pathology image analysis. "
-        "Journal of Pathology Informatics 7:29.",
-    ],
-}  # fmt: skip
+ARCHIVE: dict[str, Any] = _TEXTS["archive"]
 #: Below so many cases a measurement says little, and below so many it is still coarse.
 VERY_FEW_CASES, FEW_CASES = 10, 50
 _NAMED = 10
@@ -114,7 +92,6 @@ def card_facts(
         }
         for key in QUESTIONS
     }
-    placed = int(positions(store)[2].sum())
     height, width = store.patch_size
     edges = edge_patches(store)
     layout = str(info.get("layout", "unknown"))
@@ -135,7 +112,7 @@ def card_facts(
         "patch_px": [width, height],
         "mpp": store.mpp,
         "patch_um": None if store.mpp is None else [width * store.mpp, height * store.mpp],
-        "placed": placed,
+        "placed": int(positions(store)[2].sum()),
         "classes": _classes(store),
         "parts": _counted(store, "part"),
         "subtypes": _counted(store, "subtype"),
@@ -144,14 +121,12 @@ def card_facts(
             "fit": info.get("fit"),
             "edge_patches": edges,
             "edge_share": edges / len(store) if len(store) else None,
-            "nested_copies": info.get("nested_copies", 0),
-            "nested_differing": info.get("nested_differing", 0),
+            **{key: info.get(key, 0) for key in ("nested_copies", "nested_differing")},
             "repeated_pixels": info.get("duplicates", 0),
             "label_conflicts": (info.get("conflicts") or {}).get("count", 0),
             "rejects": info.get("rejects_count", 0),
             "reject_reasons": dict(info.get("reject_reasons") or {}),
-            "ignored": info.get("ignored", 0),
-            "excluded": info.get("excluded", 0),
+            **{key: info.get(key, 0) for key in ("ignored", "excluded")},
             "notes": [str(note) for note in info.get("notes") or []],
         },
         "split": None if split is None else _split(store, split, split_name),
@@ -169,9 +144,8 @@ def recognized(store: PatchStore, counts: Sequence[CaseCounts]) -> dict[str, Any
         for each in published_cases()
         if each.n_negative is not None
     }
-    if store.info.get("layout") != "idc" or store.made_up or not counts:
-        return None
-    if not all(count.case in listed for count in counts):
+    of_archive = store.info.get("layout") == "idc" and not store.made_up and counts
+    if not of_archive or not all(count.case in listed for count in counts):
         return None
     return {
         **{key: ARCHIVE[key] for key in ("name", "citations")},
@@ -184,22 +158,25 @@ def recognized(store: PatchStore, counts: Sequence[CaseCounts]) -> dict[str, Any
 
 
 def _classes(store: PatchStore) -> list[dict[str, Any]]:
-    rows = []
-    for label, name in enumerate(store.classes):
-        mine = store.labels == label
-        cases = set(store.cases[mine].tolist()) - {""}
-        share = float(mine.mean()) if len(store) else None
-        rows.append(
-            {"class": name, "patches": int(mine.sum()), "share": share, "cases": len(cases)}
-        )
-    return rows
+    return [
+        {
+            "class": name,
+            "patches": int(mine.sum()),
+            "share": float(mine.mean()) if len(store) else None,
+            "cases": _named_cases(store, mine),
+        }
+        for label, name in enumerate(store.classes)
+        for mine in [store.labels == label]
+    ]
+
+
+def _named_cases(store: PatchStore, rows: Any) -> int:
+    return len(set(store.cases[rows].tolist()) - {""})
 
 
 def _counted(store: PatchStore, column: str) -> dict[str, int]:
-    names, numbers = np.unique(store.index[column].to_numpy().astype(str), return_counts=True)
-    result = dict(zip(names.tolist(), numbers.tolist(), strict=True))
-    result.pop("", None)
-    return result
+    counts = Counter(store.index[column].to_numpy().astype(str).tolist())
+    return {name: counts[name] for name in sorted(counts) if name}
 
 
 def _cases(store: PatchStore, counts: Sequence[CaseCounts]) -> dict[str, Any]:
@@ -228,18 +205,19 @@ def _cases(store: PatchStore, counts: Sequence[CaseCounts]) -> dict[str, Any]:
 
 def _split(store: PatchStore, split: Split, name: str) -> dict[str, Any]:
     """The parts of a split, and the result of its audit; of folds, each against the others."""
+    classes = len(store.classes)
     fold = 0 if split.folds else None
-    parts = []
-    for part, rows in split.parts(store, fold).items():
-        counts = np.bincount(store.labels[rows], minlength=len(store.classes))
-        parts.append(
-            {
-                "part": part,
-                "patches": len(rows),
-                "cases": len(set(store.cases[rows].tolist()) - {""}),
-                "shares": (counts / len(rows)).tolist() if len(rows) else None,
-            }
-        )
+    parts = [
+        {
+            "part": part,
+            "patches": len(rows),
+            "cases": _named_cases(store, rows),
+            "shares": (np.bincount(store.labels[rows], minlength=classes) / len(rows)).tolist()
+            if len(rows)
+            else None,
+        }
+        for part, rows in split.parts(store, fold).items()
+    ]
     return {
         "file": name,
         "scheme": split.scheme,

@@ -7,6 +7,7 @@ from typing import Any
 
 from eosin.config import make_recipe
 from eosin.experiments.rows import FIGURES, RunRow
+from eosin.runs import flattened
 
 #: Keys that differ between any two runs and explain nothing.
 _NOT_COMPARED = frozenset(("audit", "marks", "command", "store.path"))
@@ -29,18 +30,8 @@ def differences(one: RunRow, other: RunRow) -> dict[str, Any]:
         }
         for row in (one, other)
     ]
-    results = [
-        {
-            "status": row.status,
-            "epochs": row.value("epochs"),
-            "seconds": row.value("seconds"),
-            "parameters": row.value("parameters"),
-            "part": row.part,
-            "patches": row.n_patches,
-            **{name: row.value(name) for name in FIGURES},
-        }
-        for row in (one, other)
-    ]
+    columns = ("status", "epochs", "seconds", "parameters", "part", "patches", *FIGURES)
+    results = [{name: row.value(name) for name in columns} for row in (one, other)]
     same = one.measured == other.measured if one.measured and other.measured else None
     return {
         "runs": [one.name, other.name],
@@ -49,22 +40,6 @@ def differences(one: RunRow, other: RunRow) -> dict[str, Any]:
         "results": _unlike(*results),
         "same_patches": same,
     }
-
-
-def flattened(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    """Nested mappings as one, with keys joined by dots.
-
-    >>> flattened({"epochs": 3, "arguments": {"width": 8}})
-    {'epochs': 3, 'arguments.width': 8}
-    """
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        name = f"{above}{key}"
-        if isinstance(value, Mapping):
-            flat |= flattened(value, f"{name}.")
-        else:
-            flat[name] = value
-    return flat
 
 
 def _unlike(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, list[Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,17 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eosin.evaluation.definitions import NAMES
-from eosin.figures.canvas import (
-    BLUE,
-    CYCLE,
-    INK,
-    PAPER,
-    QUIET,
-    PathLike,
-    canvas,
-    nothing,
-    save,
-)
+from eosin.figures.canvas import BLUE, CYCLE, INK, PAPER, QUIET, canvas, nothing, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,14 +20,18 @@ if TYPE_CHECKING:
 MOST_IN_COLOR = len(CYCLE)
 
 
-def baselines_figure(path: PathLike, result: Mapping[str, Any]) -> Path:
+def baselines_figure(path: str | os.PathLike[str], result: Mapping[str, Any]) -> Path:
     """A row a baseline, best at the top, with its interval: the headline figure and the next.
 
     result: what ``baselines.measure`` gives.
     """
     methods = result["baselines"]
-    key = result["figure"]
-    other = "average_precision" if key == "auroc" else "balanced_accuracy"
+    key, other, chance_of_other = result["figure"], "balanced_accuracy", None
+    shares = [*result["shares"].values()]
+    if key == "auroc":
+        other = "average_precision"
+        # What an answer by chance reaches in it: the share of positives.
+        chance_of_other = shares[1] if len(shares) == 2 else None
     part = {"test": "test", "val": "validation"}[result["part"]]
     cases = f" of {result['n_cases']:,} cases" if result["n_cases"] else ""
     figure, panels = canvas(
@@ -50,17 +45,12 @@ def baselines_figure(path: PathLike, result: Mapping[str, Any]) -> Path:
         head_in=0.3,
     )
     order = sorted(methods, key=lambda name: methods[name][key]["value"] or 0)
-    for axes, name, chance in zip(
-        panels, (key, other), (0.5, _prevalence(result, other)), strict=True
-    ):
+    for axes, name, chance in zip(panels, (key, other), (0.5, chance_of_other), strict=True):
         known = [each for each in order if (methods[each].get(name) or {}).get("value") is not None]
         if not known:
             nothing(axes, f"{NAMES[name]}: not defined here.")
             continue
-        for height, each in enumerate(order):
-            if each not in known:
-                continue
-            values = methods[each][name]
+        for height, values in ((order.index(each), methods[each][name]) for each in known):
             if values["low"] is not None:
                 axes.plot(
                     [values["low"], values["high"]], [height] * 2, color=BLUE, linewidth=2.2,
@@ -90,13 +80,7 @@ def baselines_figure(path: PathLike, result: Mapping[str, Any]) -> Path:
     return save(figure, path)
 
 
-def _prevalence(result: Mapping[str, Any], name: str) -> float | None:
-    """What an answer by chance reaches in average precision: the share of positives."""
-    shares = list(result["shares"].values())
-    return shares[1] if name == "average_precision" and len(shares) == 2 else None
-
-
-def runs_figure(path: PathLike, runs: Sequence[Mapping[str, Any]]) -> Path:
+def runs_figure(path: str | os.PathLike[str], runs: Sequence[Mapping[str, Any]]) -> Path:
     """Loss and validation AUROC of several runs by epoch, in one figure.
 
     runs: mappings with "name", "metrics" (rows of metrics.jsonl), "marks", and "score" (what they
@@ -146,11 +130,12 @@ def _curve(axes: Axes, run: Mapping[str, Any], key: str, color: str, *, thick: b
     if not points:
         return False
     x, y = zip(*points, strict=True)
+    name = run["name"] if len(run["name"]) <= 34 else f"...{run['name'][-31:]}"
     axes.plot(
         x, y, color=color, linewidth=2.0 if thick else 0.9,
         linestyle=(0, (4, 2)) if key == "loss" else "-", zorder=3 if thick else 2,
         marker="o" if len(x) <= 20 and thick else None, markersize=3.5,
-        label=_short(run["name"]) if thick and key != "loss" else None,
+        label=name if thick and key != "loss" else None,
     )  # fmt: skip
     return True
 
@@ -165,10 +150,6 @@ def _logarithmic(axes: Axes) -> None:
         axes.yaxis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0)))
         axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axes.yaxis.set_minor_formatter(NullFormatter())
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 34 else f"...{name[-31:]}"
 
 
 def _names(panels: Sequence[Axes]) -> None:

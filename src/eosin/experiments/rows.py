@@ -94,9 +94,8 @@ def _recorded(name: str) -> Callable[[RunRow], Any]:
 
 
 def _best_validation(row: RunRow) -> float | None:
-    return max(
-        (each["val_auroc"] for each in row.metrics if _finite(each.get("val_auroc"))), default=None
-    )
+    values = (each.get("val_auroc") for each in row.metrics)
+    return max(filter(_finite, values), default=None)
 
 
 def _finite(value: object) -> TypeGuard[int | float]:
@@ -122,38 +121,30 @@ COLUMNS: dict[str, Column] = {
     "parameters": Column("parameters", lambda row: row.model.get("parameters"), larger=False),
     "patches": Column("patches measured", lambda row: row.n_patches),
     "cases": Column("cases measured", lambda row: row.n_cases),
-    "train_patches": Column(
-        "patches trained on", lambda row: row.model.get("train_patches")
-    ),
+    "train_patches": Column("patches trained on", lambda row: row.model.get("train_patches")),
     "seed": Column("the seed", lambda row: row.recipe.get("seed")),
     "fold": Column("the fold tested on", lambda row: row.environment.get("fold")),
     "split": Column("scheme of the split", lambda row: row.model.get("split_scheme"), number=False),
-    "store": Column(
-        "first digits of the store's digest",
-        lambda row: _store(row).get("digest", "")[:8] or None, number=False,
-    ),
+    "store": Column("first digits of the store's digest", lambda row: _store(row), number=False),
     "date": Column("day of the start", lambda row: row.environment.get("date"), number=False),
     "machine": Column("the machine", lambda row: row.model.get("machine"), number=False),
     "marks": Column("how many marks its outputs carry", lambda row: len(row.marks)),
 }  # fmt: skip
 
 
-def _store(row: RunRow) -> Mapping[str, Any]:
+def _store(row: RunRow) -> str | None:
     result = row.environment.get("store")
-    return result if isinstance(result, Mapping) else {}
+    return (result.get("digest", "")[:8] or None) if isinstance(result, Mapping) else None
 
 
 def _epochs(row: RunRow) -> int | None:
-    if row.metrics:
-        return len(row.metrics)
-    result = row.model.get("epochs")
+    result = len(row.metrics) or row.model.get("epochs")
     return result if isinstance(result, int) else (None if row.status == "damaged" else 0)
 
 
 def _seconds(row: RunRow) -> float | None:
-    result = row.model.get("train_seconds")
-    if result is None and row.metrics:
-        result = row.metrics[-1].get("seconds")
+    kept = row.model.get("train_seconds")
+    result = _recorded("seconds")(row) if kept is None else kept
     return float(result) if _finite(result) else None
 
 
@@ -168,12 +159,8 @@ def find_runs(folder: str | os.PathLike[str]) -> tuple[list[Path], list[str]]:
             f"{root}: no such folder; give one with runs in it, for example: eosin runs ."
         )
     result: list[Path] = []
-    closed: list[str] = []
-
-    def refused(error: OSError) -> None:
-        closed.append(f"{error.filename}: {error.strerror}")
-
-    for path, folders, files in os.walk(root, onerror=refused):
+    errors: list[OSError] = []
+    for path, folders, files in os.walk(root, onerror=errors.append):
         names = set(files)
         if {"store.json", "patches.npy"} <= names:
             folders.clear()
@@ -181,7 +168,7 @@ def find_runs(folder: str | os.PathLike[str]) -> tuple[list[Path], list[str]]:
         folders[:] = [name for name in folders if not name.startswith(".") and name not in _SKIPPED]
         if len(names & _TRACES) > 1:
             result.append(Path(path))
-    return sorted(result), closed
+    return sorted(result), [f"{error.filename}: {error.strerror}" for error in errors]
 
 
 def read_rows(folder: str | os.PathLike[str]) -> tuple[list[RunRow], list[str]]:
@@ -189,33 +176,32 @@ def read_rows(folder: str | os.PathLike[str]) -> tuple[list[RunRow], list[str]]:
     paths, closed = find_runs(folder)
     root = Path(folder)
     names = [path.relative_to(root).as_posix() for path in paths]
-    rows = [
+    return [
         read_row(path, name=path.resolve().name if name == "." else name)
         for path, name in zip(paths, names, strict=True)
-    ]
-    return rows, closed
+    ], closed
 
 
 def read_row(path: str | os.PathLike[str], *, name: str | None = None) -> RunRow:
     """The row of one run folder; whatever is wrong with it is in ``status`` and ``remark``."""
     run = RunFolder(path)
-    facts: dict[str, Any] = {"name": name or run.path.name, "path": run.path}
     problems: list[str] = []
-    facts["recipe"] = _try(problems, lambda: _recipe(run), {})
-    facts["metrics"] = _try(problems, lambda: _rows_of_metrics(run), [])
-    facts["environment"] = _try(problems, lambda: run.read_json("environment.json"), {})
-    has_model = run.finished or (run / "model.json").exists()
-    facts["model"] = _try(problems, lambda: run.read_json("model.json"), {}) if has_model else {}
+    has_model = (run / "model.json").exists()
+    facts: dict[str, Any] = {
+        "name": name or run.path.name,
+        "path": run.path,
+        "recipe": _try(problems, lambda: _recipe(run), {}),
+        "metrics": _try(problems, lambda: _rows_of_metrics(run), []),
+        "environment": _try(problems, lambda: run.read_json("environment.json"), {}),
+        "model": _try(problems, lambda: run.read_json("model.json"), {}) if has_model else {},
+    }
     marks = facts["model"].get("marks") or facts["environment"].get("marks") or []
     facts["marks"] = _try(problems, lambda: tuple(str(Mark.read(mark)) for mark in marks), ())
     if (run / "evaluation.json").exists():
         facts |= _try(problems, lambda: _measured(run), {})
-    if problems:
-        return RunRow(**facts, status="damaged", remark="; ".join(problems))
-    status, remark = _try(problems, lambda: _status(run, facts), ("damaged", ""))
-    if problems:
-        remark = problems[0]
-    return RunRow(**facts, status=status, remark=remark)
+    unknown = ("damaged", "")
+    status, remark = unknown if problems else _try(problems, lambda: _status(run, facts), unknown)
+    return RunRow(**facts, status=status, remark="; ".join(problems) or remark)
 
 
 def _try(problems: list[str], read: Callable[[], Any], instead: Any) -> Any:
@@ -288,7 +274,6 @@ def _status(run: RunFolder, facts: Mapping[str, Any]) -> tuple[str, str]:
     changed = max(
         ((run / name).stat().st_mtime for name in _TRACES if (run / name).exists()), default=0.0
     )
-    if time.time() - changed < RUNNING_SECONDS:
-        seconds = max(0, time.time() - changed)
-        return "running", f"changed {seconds:.0f} s ago; if it has stopped, {again}"
+    if (seconds := time.time() - changed) < RUNNING_SECONDS:
+        return "running", f"changed {max(0, seconds):.0f} s ago; if it has stopped, {again}"
     return "unfinished", again

@@ -20,8 +20,8 @@ SHORT = {"ap": "average_precision", "auc": "auroc", "architecture": "network"}
 
 _CONDITION = re.compile(r"\s*([\w.-]+)\s*(>=|<=|!=|==|=|>|<|~)\s*(.*?)\s*")
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
-    "=": operator.eq, "!=": operator.ne, ">": operator.gt, ">=": operator.ge, "<": operator.lt,
-    "<=": operator.le,
+    "=": operator.eq, "==": operator.eq, "!=": operator.ne, ">": operator.gt, ">=": operator.ge,
+    "<": operator.lt, "<=": operator.le,
 }  # fmt: skip
 
 
@@ -73,7 +73,6 @@ def _test(text: str) -> Callable[[RunRow], bool]:
         )
     name, sign, operand = match.groups()
     key = checked_key(name, f"--filter {text!r}")
-    sign = "=" if sign == "==" else sign
     number = _number(operand)
     numeric = key in COLUMNS and COLUMNS[key].number
     if sign in (">", ">=", "<", "<=") and number is None and numeric:
@@ -88,8 +87,8 @@ def _test(text: str) -> Callable[[RunRow], bool]:
         value = _number(result)
         if value is not None and number is not None:
             return _COMPARE[sign](value, number)
-        if sign in ("=", "!="):
-            return fnmatch.fnmatchcase(_word(result), operand.lower()) == (sign == "=")
+        if sign in ("=", "==", "!="):
+            return fnmatch.fnmatchcase(_word(result), operand.lower()) == (sign != "!=")
         # Dates and names have an order as well.
         return _COMPARE[sign](_word(result), operand.lower())
 
@@ -97,10 +96,8 @@ def _test(text: str) -> Callable[[RunRow], bool]:
 
 
 def _number(value: object) -> float | None:
-    if isinstance(value, bool):
-        return None
     try:
-        return float(value)  # type: ignore[arg-type]
+        return None if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         return None
 
@@ -115,11 +112,9 @@ def ordered(rows: Sequence[RunRow], key: str, *, reverse: bool = False) -> list[
     Runs without it come last in either direction. reverse: the other order.
     """
     falling = bool(COLUMNS[key].larger) if key in COLUMNS else False
-    known = [row for row in rows if row.value(key) is not None]
-    unknown = [row for row in rows if row.value(key) is None]
-    known.sort(key=lambda row: row.name)
+    known = sorted((r for r in rows if r.value(key) is not None), key=lambda row: row.name)
     known.sort(key=lambda row: _order(row.value(key)), reverse=falling != reverse)
-    return known + unknown
+    return known + [row for row in rows if row.value(key) is None]
 
 
 def _order(value: Any) -> tuple[int, float, str]:

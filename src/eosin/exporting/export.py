@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 import shutil
@@ -16,7 +15,7 @@ import numpy as np
 from eosin import __version__
 from eosin.errors import RunError, SplitError, StoreError
 from eosin.exporting.card import export_card
-from eosin.exporting.checked import Checker, Note, RefusedError, Writer
+from eosin.exporting.checked import Checker, Note, Writer
 from eosin.exporting.graph import ExportGraph
 from eosin.exporting.int8 import CALIBRATED, make_int8
 from eosin.exporting.onnx_file import make_onnx, save_onnx, trace
@@ -26,14 +25,16 @@ from eosin.exporting.torch_file import save_program
 from eosin.folders import check_target, whole_folder
 from eosin.inference.scope import some
 from eosin.inference.torch_predictor import TorchPredictor, load_run
-from eosin.records.export import ExportedFile, ExportFacts, FileFacts, RefusedFile
-from eosin.records.shared import shared_model, shared_model_json, shared_text
-from eosin.runs import RunFolder
+from eosin.records.export import ExportFacts, FileFacts, RefusedFile
+from eosin.records.shared import shared_model, shared_text
+from eosin.runs import RunFolder, installed
 from eosin.splitting.seen import SEEN, Seen, case_names
 from eosin.training.session import Session, reopen
 
 CARD, RESULT = "EXPORT_CARD.md", "export.json"
 _PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime", "openvino", "timm")
+#: What every file contains, and export.json as well.
+_OF_THE_RUN = ("run", "classes", "patch_size", "facts", "weights_digest", "exported_with")
 
 
 @dataclass(frozen=True)
@@ -94,34 +95,33 @@ def export(
         key = predictor.facts.store_digest
         seen = Seen.of_run(run) if (run / SEEN).exists() else Seen.of_cases({})
         shared = seen.for_others(key)
-        names = case_names(run)
+        public = shared_model(predictor.facts, case_names(run))
         info = FileFacts(
             run=run.path.resolve().name,
             classes=predictor.classes,
             patch_size=predictor.patch_size,
-            facts=shared_model_json(predictor.facts, names),
+            facts=public.to_json() | {"fitted": public.fitted and public.fitted.to_json()},
             weights_digest=predictor.facts.weights_digest,
             seen_cases=shared.cases_by_part(),
             seen_key=key,
-            exported_with=_versions(),
+            exported_with={
+                "eosin": __version__,
+                "python": platform.python_version(),
+                **installed(_PACKAGES),
+            },
         )
-        files, refused = _write_all(made, formats or Formats(), predictor, checker, info, session)
+        _write_all(made, formats or Formats(), predictor, checker, info, session)
         shutil.rmtree(work)
         if len(shared):
             shared.write(made / SEEN)
         result = ExportFacts(
-            run=info.run or "",
-            classes=info.classes,
-            patch_size=info.patch_size,
-            files=tuple(files),
-            refused=tuple(refused),
+            files=tuple(checker.files),
+            refused=tuple(checker.refused),
             sample=sample.about(shared_text(missing)),
-            facts=info.facts,
-            weights_digest=info.weights_digest or "",
-            exported_with=info.exported_with,
+            **{name: getattr(info, name) for name in _OF_THE_RUN},
         )
         RunFolder(made).write_json(RESULT, result.model_dump(mode="json"))
-        RunFolder(made).write_text(CARD, export_card(result, shared_model(predictor.facts, names)))
+        RunFolder(made).write_text(CARD, export_card(result, public))
     return result
 
 
@@ -132,23 +132,21 @@ def _write_all(
     checker: Checker,
     info: FileFacts,
     session: Session | None,
-) -> tuple[list[ExportedFile], list[RefusedFile]]:
-    """Write what is asked for; returns the rows of "files" and of "refused"."""
+) -> None:
+    """Write what is asked for."""
     graph = ExportGraph(predictor.model.cpu()).eval()
     checker.note("tracing the network")
     program = trace(graph)
-    files: list[ExportedFile] = []
-    refused: list[RefusedFile] = []
     if formats.torch:
-        files.append(checker.write(made / "model.pt2", partial(save_program, program), info))
+        checker.write(made / "model.pt2", partial(save_program, program), info)
     if not formats.onnx and not formats.openvino:
-        return files, refused
+        return
     models = {"": make_onnx(graph, program)}
     if formats.int8:
         calibration = _calibration(session)
         if isinstance(calibration, str):
             endings = {".onnx": formats.onnx, ".xml": formats.openvino}
-            refused += [
+            checker.refused += [
                 RefusedFile(file=f"model-int8{ending}", why=calibration)
                 for ending, asked in endings.items()
                 if asked
@@ -167,11 +165,7 @@ def _write_all(
             save_onnx(model, source, known.model_dump(mode="json"))
             writers[f"model{ending}.xml"] = partial(save_openvino, source)
         for name, writer in writers.items():
-            try:
-                files.append(checker.write(made / name, writer, known))
-            except RefusedError as error:
-                refused.append(RefusedFile(file=name, why=str(error), parity=error.parity))
-    return files, refused
+            checker.write(made / name, writer, known)
 
 
 def _calibration(session: Session | None) -> Any:
@@ -195,13 +189,3 @@ def _reopened(run: RunFolder, store: str | None) -> tuple[Session | None, str]:
             "the files are tried on made-up patches, as those of the run cannot be read "
             f"({error}); name its store with --store"
         )
-
-
-def _versions() -> dict[str, str]:
-    versions = {"eosin": __version__, "python": platform.python_version()}
-    for name in _PACKAGES:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from eosin.errors import MissingExtraError
+from eosin.errors import needing
 from eosin.exporting.graph import OUTPUTS
 from eosin.runtime.exported import INPUT
 
@@ -39,10 +39,8 @@ def make_int8(model: onnx.ModelProto, patches: npt.NDArray[np.uint8]) -> onnx.Mo
     """
     import onnx
 
-    try:
+    with needing("deploy", "an int8 model"):
         quantizer = import_module("onnxruntime.quantization")
-    except ImportError:
-        raise MissingExtraError("deploy", "an int8 model") from None
     answer = onnx.utils.Extractor(model).extract_model([INPUT], [OUTPUTS[0]])
     # The quantizer warns of a model that it did not prepare itself; this one is folded already.
     mark = answer.metadata_props.add()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from eosin import __version__
-from eosin.errors import MissingExtraError, UserError
+from eosin.errors import UserError, needing
 from eosin.exporting.graph import ExportGraph
 from eosin.folders import whole_file
 from eosin.inference.torch_program import quiet_logs
@@ -63,11 +63,9 @@ def make_onnx(graph: ExportGraph, program: torch.export.ExportedProgram) -> onnx
             f"{bytes_of_weights / 2**30:.1f} GiB and such a file holds 2; let a smaller network "
             "learn from it (eosin train --teacher), or use --torch"
         )
-    try:
+    with needing("deploy", "exporting to ONNX"):
         import onnx
         import onnxscript  # noqa: F401  (the exporter needs it)
-    except ImportError:
-        raise MissingExtraError("deploy", "exporting to ONNX") from None
     try:
         with torch.no_grad(), quiet():
             made = torch.onnx.export(
@@ -88,9 +86,7 @@ def make_onnx(graph: ExportGraph, program: torch.export.ExportedProgram) -> onnx
     return model
 
 
-def save_onnx(
-    model: onnx.ModelProto, path: Path, facts: Mapping[str, Any], *, doc: str = ""
-) -> None:
+def save_onnx(model: onnx.ModelProto, path: Path, facts: Mapping[str, Any]) -> None:
     """Write the complete model or nothing, with the facts in its metadata.
 
     facts: one JSON object under "eosin" in ``metadata_props``; its "classes", "mpp" and
@@ -107,7 +103,7 @@ def save_onnx(
     for key, value in entries.items():
         entry = model.metadata_props.add()
         entry.key, entry.value = key, value
-    model.doc_string = doc
+    model.doc_string = ""
     with whole_file(path) as temporary:
         temporary.write_bytes(model.SerializeToString())
 

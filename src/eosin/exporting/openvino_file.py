@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from eosin.errors import MissingExtraError
+from eosin.errors import needing
 
 
 def save_openvino(onnx_file: Path, path: Path, facts: Mapping[str, Any]) -> None:
@@ -20,10 +20,8 @@ def save_openvino(onnx_file: Path, path: Path, facts: Mapping[str, Any]) -> None
 
     Raises MissingExtraError without OpenVINO.
     """
-    try:
+    with needing("openvino", "exporting to OpenVINO"):
         openvino = import_module("openvino")
-    except ImportError:
-        raise MissingExtraError("openvino", "exporting to OpenVINO") from None
     model = openvino.Core().read_model(str(onnx_file))
     # The reader copies the ONNX file's metadata; they should be under "eosin" only.
     if model.has_rt_info("framework"):

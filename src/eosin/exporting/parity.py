@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eosin.evaluation.ranking import auroc, macro_auroc
-from eosin.inference.predictor import Predictor
+from eosin.inference.predictor import Predictor, examine_rows
 from eosin.inference.scope import some
 from eosin.records.decision import Decision
 from eosin.records.export import Parity, SampleFacts
@@ -28,7 +28,6 @@ MOST_AUROC_LOST, MOST_CHANGED = 0.002, 0.01
 #: A probability or distance that is nearer than this to a limit counts as on it: the limit of the
 #: out-of-scope check is the distance of a validation patch, so rounding alone decides there.
 _ROUNDING = 1e-5
-_BLOCK = 1024
 
 
 @dataclass(frozen=True)
@@ -66,22 +65,22 @@ class Reading:
     resized: Floats
 
 
-def validation_sample(session: Session, *, seed: int = 0) -> Sample:
+def validation_sample(session: Session) -> Sample:
     """At most 6,000 validation patches of a run, or training patches where it has none."""
     store = session.store
     part = "val" if len(session.parts["val"]) else "train"
-    rows = some(session.parts[part], MOST, seed)
+    rows = some(session.parts[part], MOST, 0)
     cases = len(set(store.cases[rows].tolist()))
     return Sample(np.asarray(store.patches[rows]), np.asarray(store.labels[rows]), part, cases)
 
 
-def random_sample(patch_size: tuple[int, int], *, patches: int = 256, seed: int = 0) -> Sample:
+def random_sample(patch_size: tuple[int, int], *, patches: int = 256) -> Sample:
     """Made-up patches, smooth and noisy by halves, for where a run's store is missing.
 
     >>> random_sample((20, 24), patches=4).patches.shape
     (4, 20, 24, 3)
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     height, width = patch_size
     noise = rng.integers(0, 256, (patches, height, width, 3))
     colors = rng.integers(0, 256, (patches, 1, 1, 3))
@@ -91,16 +90,9 @@ def random_sample(patch_size: tuple[int, int], *, patches: int = 256, seed: int 
 
 def read(predictor: Predictor, sample: Sample) -> Reading:
     """What a predictor answers for a sample, and for some of its patches in other sizes."""
-    answers = [
-        predictor.examine(sample.patches[start : start + _BLOCK])
-        for start in range(0, len(sample.patches), _BLOCK)
-    ]
-    distances = [each for _, each in answers if each is not None]
-    return Reading(
-        np.concatenate([each for each, _ in answers]),
-        np.concatenate(distances) if distances else None,
-        np.concatenate([predictor.predict(each) for each in _other_sizes(sample.patches[:8])]),
-    )
+    resized = [predictor.predict(each) for each in _other_sizes(sample.patches[:8])]
+    rows = np.arange(len(sample.patches))
+    return Reading(*examine_rows(predictor, sample.patches, rows), np.concatenate(resized))
 
 
 def _other_sizes(patches: Patches) -> list[Patches]:

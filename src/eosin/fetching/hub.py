@@ -16,13 +16,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, Protocol, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import requests
 
-from eosin.errors import CredentialsError, DownloadError, EosinError, MissingExtraError
+from eosin.errors import CredentialsError, DownloadError, EosinError, MissingExtraError, first_line
 from eosin.fetching.downloads import DiskError, Watcher, amount, download
 from eosin.fetching.servers import Patience, TryAgain, get, refuse_status
+from eosin.records.encoder import EncoderSpec
 
 #: A commit, and the git checksum of a small file.
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -36,32 +37,11 @@ _QUESTIONS = 3
 _WORTH_SAYING_BYTES = 1 << 20
 
 
-class Published(Protocol):
-    """The properties of published weights; an EncoderSpec of the table has them."""
-
-    @property
-    def title(self) -> str: ...
-    @property
-    def hub(self) -> str: ...
-    @property
-    def revision(self) -> str: ...
-    @property
-    def files(self) -> tuple[str, ...]: ...
-    @property
-    def licence(self) -> str: ...
-    @property
-    def gated(self) -> bool: ...
-    @property
-    def commercial(self) -> bool: ...
-    @property
-    def page(self) -> str: ...
-
-
 @dataclass(frozen=True)
 class Place:
     """Where weights are looked for, and with which rights."""
 
-    spec: Published
+    spec: EncoderSpec
     revision: str  #: a commit, or "main" where none is pinned
     endpoint: str
     cache: Path
@@ -83,7 +63,7 @@ def client() -> Any:
     return huggingface_hub
 
 
-def by_hand(spec: Published) -> str:
+def by_hand(spec: EncoderSpec) -> str:
     """What to do without a connection."""
     return (
         f"or download {' or '.join(spec.files)} from {spec.page} on another machine and pass it "
@@ -127,11 +107,8 @@ def fetch_file(hub: Any, place: Place, name: str, say: Callable[[str], object]) 
             ) from None
     # The client gives the bytes their name in the cache.
     options = {"revision": place.revision, "cache_dir": place.cache, "endpoint": place.endpoint}
-    token = place.token or False
-    done = _patiently(
-        place, lambda: hub.hf_hub_download(place.spec.hub, name, token=token, **options)
-    )
-    return Path(done)
+    options["token"] = place.token or False
+    return Path(_patiently(place, lambda: hub.hf_hub_download(place.spec.hub, name, **options)))
 
 
 def _patiently(place: Place, ask: Callable[[], _Answer]) -> _Answer:
@@ -192,7 +169,7 @@ def _sentences(place: Place) -> Iterator[None]:
     except errors.FileMetadataError:
         raise _no_hub(place) from None
     except _connection_errors() as error:
-        raise TryAgain(f"no connection to {place.endpoint} ({_reason(error)})") from None
+        raise TryAgain(f"no connection to {place.endpoint} ({first_line(error)})") from None
 
 
 def _no_hub(place: Place) -> DownloadError:
@@ -203,16 +180,9 @@ def _no_hub(place: Place) -> DownloadError:
 
 def _connection_errors() -> tuple[type[Exception], ...]:
     """What the client's web library raises; which one that is depends on the client's version."""
-    kinds: list[type[Exception]] = [ConnectionError, TimeoutError]
-    for module, name in (("httpx2", "HTTPError"), ("httpx", "HTTPError"),
-                         ("requests", "RequestException")):  # fmt: skip
-        if kind := getattr(sys.modules.get(module), name, None):
-            kinds.append(kind)
-    return tuple(kinds)
-
-
-def _reason(error: BaseException) -> str:
-    return str(error).partition("\n")[0] or type(error).__name__
+    names = {"httpx2": "HTTPError", "httpx": "HTTPError", "requests": "RequestException"}
+    kinds = (getattr(sys.modules.get(module), name, None) for module, name in names.items())
+    return (ConnectionError, TimeoutError, *filter(None, kinds))
 
 
 def _closed(place: Place) -> NoReturn:
@@ -246,14 +216,13 @@ def _body(place: Place, url: str, blob: Path, name: str, file: Any) -> None:
         return response
 
     def check(path: Path) -> None:
-        size = path.stat().st_size
+        size, reason = path.stat().st_size, ""
         if file.size is not None and size != file.size:
             reason = f"it has {size} bytes and should have {file.size}"
         elif not _is(path, str(file.etag)):
             reason = "its checksum is not the hub's"
-        else:
-            return
-        raise DownloadError(f"{name} came damaged: {reason}; run the command again")
+        if reason:
+            raise DownloadError(f"{name} came damaged: {reason}; run the command again")
 
     download(open_at, blob, check=check, patience=place.patience, watcher=_Named(place, blob, name))
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -110,10 +111,8 @@ def _key(environ: Mapping[str, str], files: list[Path]) -> Credentials | None:
 
 
 def _login(files: list[Path]) -> Credentials | None:
-    for path in files:
-        if _object(path).get("refresh_token"):
-            return Credentials("login", str(path), None, "", path)
-    return None
+    path = next((path for path in files if _object(path).get("refresh_token")), None)
+    return Credentials("login", str(path), None, "", path) if path else None
 
 
 def _text(path: Path) -> str:
@@ -149,13 +148,12 @@ def _unusable(reason: str) -> CredentialsError:
 
 def require_credentials() -> Credentials:
     """The credentials, or CredentialsError with the steps to get them."""
-    credentials = find_credentials()
-    if credentials is None:
-        raise CredentialsError(
-            "no Kaggle token found in the environment, in KAGGLE_CONFIG_DIR or in ~/.kaggle. "
-            f"To get one:\n{STEPS}"
-        )
-    return credentials
+    if credentials := find_credentials():
+        return credentials
+    raise CredentialsError(
+        "no Kaggle token found in the environment, in KAGGLE_CONFIG_DIR or in ~/.kaggle. "
+        f"To get one:\n{STEPS}"
+    )
 
 
 def open_dataset(dataset: str, credentials: Credentials) -> Opener:
@@ -211,12 +209,11 @@ def _ask(sdk: Any, dataset: str, credentials: Credentials, patience: Patience) -
     where = f"Kaggle data set {dataset}"
     request = types.ApiDownloadDatasetRequest()
     request.owner_slug, request.dataset_slug = dataset.split("/")
+    response: requests.Response
     with answers(where):
         try:
             with _client(kagglesdk, credentials, patience) as client:
-                response: requests.Response = client.datasets.dataset_api_client.download_dataset(
-                    request
-                )
+                response = client.datasets.dataset_api_client.download_dataset(request)
         except requests.HTTPError as error:
             _refused(error, where, f"kaggle.com/datasets/{dataset}", credentials)
     refuse_status(response, where)
@@ -247,8 +244,7 @@ class _TimeoutAdapter(HTTPAdapter):
 
     def send(self, request: Any, *args: Any, **kwargs: Any) -> requests.Response:
         kwargs["timeout"] = kwargs.get("timeout") or self._timeout_s
-        answer: requests.Response = super().send(request, *args, **kwargs)
-        return answer
+        return super().send(request, *args, **kwargs)
 
 
 def _patient(client: Any, patience: Patience) -> Any:
@@ -293,9 +289,7 @@ def _refused(
 
 def _status(response: requests.Response) -> int:
     """The status, or the one inside the answer: the service may wrap a refusal in a 200."""
-    if response.status_code >= 400:
-        return response.status_code
-    try:
-        return int(response.json()["code"])
-    except (ValueError, KeyError, TypeError):
-        return response.status_code
+    with suppress(ValueError, KeyError, TypeError):
+        if response.status_code < 400:
+            return int(response.json()["code"])
+    return response.status_code

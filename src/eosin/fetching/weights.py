@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,14 @@ from typing import Any
 from eosin.errors import DownloadError, RunError
 from eosin.fetching import servers
 from eosin.fetching.downloads import Watcher
-from eosin.fetching.hub import COMMIT, Place, Published, by_hand, client, fetch_file
+from eosin.fetching.hub import COMMIT, Place, by_hand, client, fetch_file
+from eosin.records.encoder import EncoderSpec
 
 _YES = ("1", "on", "true", "yes")
 
 
 def obtain(
-    spec: Published,
+    spec: EncoderSpec,
     *,
     file: Path | None = None,
     token: str | None = None,
@@ -43,12 +44,14 @@ def obtain(
         if not file.exists():
             raise RunError(f"{file}: no such file or folder; --weights needs one")
         return file
-    hub = client()
+    hub, environ = client(), os.environ
+    home = environ.get("HF_HOME") and Path(environ["HF_HOME"]) / "hub"
+    endpoint = endpoint or environ.get("HF_ENDPOINT") or hub.constants.ENDPOINT
     place = Place(
         spec=spec,
         revision=revision or spec.revision or "main",
-        endpoint=(endpoint or os.environ.get("HF_ENDPOINT") or hub.constants.ENDPOINT).rstrip("/"),
-        cache=cache or _cache(hub),
+        endpoint=str(endpoint).rstrip("/"),
+        cache=cache or Path(environ.get("HF_HUB_CACHE") or home or hub.constants.HF_HUB_CACHE),
         token=token or hub.get_token(),
         watcher=watcher or Watcher(),
         patience=servers.PATIENCE,
@@ -81,12 +84,6 @@ def revision_of(path: Path) -> str:
     return ""
 
 
-def _cache(hub: Any) -> Path:
-    environ = os.environ
-    home = environ.get("HF_HOME") and Path(environ["HF_HOME"]) / "hub"
-    return Path(environ.get("HF_HUB_CACHE") or home or hub.constants.HF_HUB_CACHE)
-
-
 def _cached(hub: Any, place: Place) -> Path | None:
     """The weights in the cache, if they are complete."""
     for name in _candidates(place.spec):
@@ -101,10 +98,8 @@ def _cached(hub: Any, place: Place) -> Path | None:
     return None
 
 
-def _candidates(spec: Published) -> Iterator[str]:
-    for name in spec.files:
-        yield name
-        yield f"{name}.index.json"
+def _candidates(spec: EncoderSpec) -> list[str]:
+    return [each for name in spec.files for each in (name, f"{name}.index.json")]
 
 
 def _parts(index: Path) -> list[str]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 import re
+import runpy
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -125,12 +125,7 @@ def exercises_of(number: int, folder: Path | None = None) -> tuple[Exercise, ...
     path = lesson.path.parent / "exercises" / lesson.path.name
     if not path.is_file():
         raise UserError(f"lesson {number} has no exercises: {path} is missing")
-    spec = importlib.util.spec_from_file_location(f"eosin_exercises_{lesson.name}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return tuple(module.EXERCISES)
+    return tuple(runpy.run_path(str(path))["EXERCISES"])
 
 
 def _ranges(numbers: Sequence[int]) -> str:

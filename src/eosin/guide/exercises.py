@@ -43,7 +43,17 @@ class Case:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Code:
+class _Question:
+    """What all exercises have: right and wrong are answers that must pass and must fail."""
+
+    question: str
+    hint: str
+    right: tuple[str, ...]
+    wrong: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Code(_Question):
     """Code to write. It runs in a separate process, with a time limit.
 
     question: Markdown. starter: the text in the editor. cases: what is tested, in order; the first
@@ -61,12 +71,8 @@ class Code:
     `double(3)` gives `3`, and `6` is expected.
     """
 
-    question: str
     starter: str
     cases: tuple[Case, ...]
-    hint: str
-    right: tuple[str, ...]
-    wrong: tuple[str, ...]
     setup: str = "import numpy as np"
     #: Seconds that the answer may take, imports of ``setup`` not counted.
     limit_s: float = 5.0
@@ -103,7 +109,7 @@ class Code:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Number:
+class Number(_Question):
     """A number to find; ``tolerance`` is absolute, ``near`` maps likely mistakes to a sentence.
 
     >>> half = Number(question="What is 1 / 2?", expected=0.5, hint="Halve 1.", right=("0.5",),
@@ -112,11 +118,7 @@ class Number:
     (True, '2 is not correct. That is 2 / 1.')
     """
 
-    question: str
     expected: float
-    hint: str
-    right: tuple[str, ...]
-    wrong: tuple[str, ...]
     tolerance: float = 1e-6
     near: dict[float, str] | None = None
     unit: str = ""
@@ -146,7 +148,7 @@ class Number:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice:
+class Choice(_Question):
     """One of several answers. ``options`` maps each to its explanation.
 
     >>> sky = Choice(question="The sky is", options={"blue": "On a clear day.", "red": "At dusk."},
@@ -155,11 +157,7 @@ class Choice:
     'Not this one. At dusk.'
     """
 
-    question: str
     options: dict[str, str]
-    right: tuple[str, ...]
-    wrong: tuple[str, ...]
-    hint: str
 
     def check(self, answer: str | None) -> Verdict:
         """Whether the chosen option is a right one."""

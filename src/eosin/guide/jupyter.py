@@ -88,6 +88,8 @@ def _is_lesson(path: Path) -> bool:
 
 def notebook_of(lesson: Lesson) -> dict[str, Any]:
     """A lesson in Jupyter's format, version 4.5, without outputs."""
+    from eosin.guide.terminal import load
+
     exercises = iter(exercises_of(lesson.number, lesson.path.parent))
     cells = [
         _markdown(
@@ -96,18 +98,20 @@ def notebook_of(lesson: Lesson) -> dict[str, Any]:
             f"`value=` and run the cells below again. With sliders: `eosin learn {lesson.number}`.*"
         )
     ]
-    for name, code, hidden in _cells(lesson):
+    # This runs the setup cell, as marimo itself does.
+    for cell in load(lesson).app._cell_manager.cell_data():
+        code = cell.code.strip()
         prose = _prose(code)
-        if name != "setup" and prose is not None:
+        if cell.name != "setup" and prose is not None:
             cells.append(_markdown(prose))
         elif match := _ASKS.search(code):
             cells += _asked(next(exercises), match[1])
         elif re.match(r"\s*tell\(", code):
             continue  # the cell of the answer shows the verdict
-        elif code.strip():
-            cells.append(_code(code, hidden=hidden))
-    for k, cell in enumerate(cells):
-        cell["id"] = f"{lesson.name.replace('_', '-')}-{k:03d}"[-64:]
+        elif code:
+            cells.append(_code(code, hidden=cell.config.hide_code))
+    for k, made in enumerate(cells):
+        made["id"] = f"{lesson.name.replace('_', '-')}-{k:03d}"[-64:]
     return {
         "cells": cells,
         "metadata": {
@@ -117,14 +121,6 @@ def notebook_of(lesson: Lesson) -> dict[str, Any]:
         "nbformat": 4,
         "nbformat_minor": 5,
     }
-
-
-def _cells(lesson: Lesson) -> list[tuple[str, str, bool]]:
-    """(name, code, hidden) of each cell. This runs the setup cell, as marimo itself does."""
-    from eosin.guide.terminal import load
-
-    manager = load(lesson).app._cell_manager
-    return [(cell.name, cell.code.strip(), cell.config.hide_code) for cell in manager.cell_data()]
 
 
 def _prose(code: str) -> str | None:

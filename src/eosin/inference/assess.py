@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from eosin.data.rows import StoreRows
 from eosin.data.store import PatchStore
 from eosin.errors import EosinError, RunError
 from eosin.evaluation.baselines import Baseline
@@ -20,13 +21,7 @@ from eosin.folders import set_mark
 from eosin.inference.fitting import NO_VALIDATION, Fit, FittingOptions, cross_judge, fit
 from eosin.inference.measure import measure
 from eosin.inference.predictor import Predictor, load_file
-from eosin.inference.records import (
-    Assessment,
-    StoreRows,
-    baselines_for,
-    place,
-    write_assessment,
-)
+from eosin.inference.records import Assessment, baselines_for, write_assessment
 from eosin.inference.scope import TOO_FEW, fit_scope
 from eosin.inference.subject import (
     NEITHER,
@@ -49,7 +44,7 @@ from eosin.locks import working_on
 from eosin.records.agreement import fitted_digest
 from eosin.records.marks import Mark
 from eosin.records.model import FITTED, MODEL
-from eosin.runs import RunFolder, environment
+from eosin.runs import RunFolder, environment, recorded_path
 from eosin.splitting.seen import Seen
 from eosin.splitting.split_file import Split
 from eosin.trust.scope import scope_threshold
@@ -255,7 +250,7 @@ def assess_file(
     return _assess_kept(
         subject, predictor, reading, point, replicates=replicates, seed=seed,
         exported={
-            **place(exported.path, folder), "file": str(exported.path), "run": info.run,
+            **recorded_path(exported.path, folder), "file": str(exported.path), "run": info.run,
             "kind": info.kind, "precision": precision, "runtime": predictor.runtime,
             "weights_digest": info.weights_digest, "parity": info.parity,
         },

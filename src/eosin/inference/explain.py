@@ -215,18 +215,14 @@ def _logits(model: Classifier, images: Tensor) -> Tensor:
 
 
 @contextmanager
-def _as_it_was(model: nn.Module) -> Iterator[None]:
+def _as_it_was(model: Classifier) -> Iterator[None]:
     """Evaluation mode, outside of any inference mode; every module's own mode comes back after."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
-        with torch.inference_mode(False), torch.autocast(model_device(model), enabled=False):
+        device = model.mean.device.type
+        with torch.inference_mode(False), torch.autocast(device, enabled=False):
             yield
     finally:
         for module, mode in modes:
             module.training = mode
-
-
-def model_device(model: nn.Module) -> str:
-    """The kind of device that the model's first buffer or weight is on: "cpu", "cuda" and so on."""
-    return next((t.device.type for t in [*model.buffers(), *model.parameters()]), "cpu")

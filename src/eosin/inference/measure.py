@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
-from eosin.data.store import MADE_UP, PatchStore
+from eosin.data.store import MADE_UP
 from eosin.evaluation.summary import evaluate
 from eosin.inference.fitting import Fit, Judged, case_groups, judge
 from eosin.inference.predictor import Predictor
-from eosin.inference.records import place, prediction_table, published_section
+from eosin.inference.records import prediction_table, published_section
 from eosin.inference.scope import probe_scope
 from eosin.inference.subject import Reading, Subject
 from eosin.records.decision import Decision
@@ -21,6 +20,7 @@ from eosin.records.marks import Mark, unique
 from eosin.records.model import INTENDED_USE
 from eosin.records.points import Band
 from eosin.records.scored import Scored
+from eosin.runs import recorded_path
 from eosin.trust.benefit import decision_curve
 from eosin.trust.calibration import calibration_effect, measure_calibration
 from eosin.trust.operating import operating_points
@@ -72,7 +72,8 @@ def measure(
         "part": part,
         "split": subject.scheme,
         "store": {
-            **place(store.path, subject.folder), "digest": store.digest, "patches": len(store)
+            **recorded_path(store.path, subject.folder),
+            "digest": store.digest, "patches": len(store),
         },
         "recipe": facts.recipe,
         "intended_use": INTENDED_USE,
@@ -91,12 +92,17 @@ def measure(
         evaluation["scope"] = probe_scope(
             predictor, store, rows, reading.distances, scope_limit, groups=groups, seed=seed
         )
-    evaluation["suspects"] = suspect_section(
-        store, np.concatenate(list(subject.parts.values())), np.concatenate(list(answers.values()))
+    asked = np.concatenate(list(subject.parts.values()))
+    probabilities = np.concatenate(list(answers.values()))
+    evaluation["suspects"] = find_suspects(
+        Scored(store.labels[asked], probabilities, store.cases[asked])
+    ).as_dict(
+        store.classes,
+        patch=asked,
+        case=store.cases[asked],
+        source=store.index["source"].gather(asked).to_numpy(),
     )
-    evaluation["published"] = published_section(
-        subject.scheme, store, rows, evaluation, trained=subject.trained
-    )
+    evaluation["published"] = published_section(subject, evaluation)
     tables = [
         prediction_table(store, name, each, answers[name], readings[name].distances, decision)
         for name, each in subject.parts.items()
@@ -156,16 +162,3 @@ def trust_sections(
             fitted.point, achieved[fitted.default], curve, part=part
         )
     return sections
-
-
-def suspect_section(
-    store: PatchStore, rows: npt.NDArray[np.int64], probabilities: npt.ArrayLike
-) -> dict[str, Any]:
-    """The "suspects" part: patches of rows that were not trained on, int64 [n]; float [n, K]."""
-    scored = Scored(store.labels[rows], np.asarray(probabilities, np.float64), store.cases[rows])
-    return find_suspects(scored).as_dict(
-        store.classes,
-        patch=rows,
-        case=store.cases[rows],
-        source=store.index["source"].gather(rows).to_numpy(),
-    )

@@ -9,6 +9,7 @@ from eosin.errors import RunError, missing_extra
 from eosin.runtime import predictor as runtime
 from eosin.runtime.predictor import FilePredictor as FilePredictor
 from eosin.runtime.predictor import Predictor as Predictor
+from eosin.runtime.predictor import examine_rows as examine_rows
 from eosin.runtime.predictor import is_exported as is_exported
 from eosin.runtime.predictor import predict_rows as predict_rows
 

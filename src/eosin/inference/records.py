@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -15,12 +14,13 @@ import numpy.typing as npt
 import polars as pl
 
 from eosin.data.published import published_cases
+from eosin.data.rows import StoreRows
 from eosin.data.store import PatchStore
 from eosin.evaluation.baselines import BASELINES, Baseline
 from eosin.evaluation.curves import Curves
 from eosin.figures import charts
 from eosin.folders import whole_files
-from eosin.memory import forget_pages
+from eosin.inference.subject import Subject
 from eosin.records.decision import Decision
 from eosin.records.evaluation import Evaluation
 from eosin.runs import RunFolder
@@ -43,22 +43,6 @@ class Assessment:
     files: tuple[str, ...]
 
 
-class StoreRows:
-    """Some rows of a memory-mapped array, read when asked for: uint8 [n, H, W, 3]."""
-
-    def __init__(self, patches: npt.NDArray[np.uint8], rows: Rows) -> None:
-        self.patches = patches
-        self.rows = rows
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: Any) -> npt.NDArray[np.uint8]:
-        block = np.asarray(self.patches[self.rows[index]])
-        forget_pages(self.patches)
-        return block
-
-
 def baselines_for(
     store: PatchStore, parts: Mapping[str, Rows], patches: StoreRows
 ) -> dict[str, Baseline]:
@@ -72,19 +56,6 @@ def baselines_for(
         name: method(train, truths[0], val, truths[1], patches, classes=len(store.classes))
         for name, method in BASELINES.items()
     }
-
-
-def place(path: Path, folder: Path) -> dict[str, str]:
-    """A path as it is recorded: absolute, and relative to the folder of the record.
-
-    >>> place(Path("/data/a.store"), Path("/data/run"))
-    {'path': '/data/a.store', 'relative': '../a.store'}
-    """
-    absolute = path.resolve()
-    try:
-        return {"path": str(absolute), "relative": os.path.relpath(absolute, folder.resolve())}
-    except ValueError:  # another drive on Windows
-        return {"path": str(absolute), "relative": str(absolute)}
 
 
 def write_assessment(
@@ -150,28 +121,16 @@ def prediction_table(
     )
 
 
-def published_section(
-    scheme: str,
-    store: PatchStore,
-    rows: Rows,
-    evaluation: Mapping[str, Any],
-    *,
-    trained: Rows | None = None,
-) -> dict[str, Any]:
+def published_section(subject: Subject, evaluation: Mapping[str, Any]) -> dict[str, Any]:
     """The "published" part: results of others beside these, where they may be compared.
 
-    rows: int64 [n], the measured patches; trained: int64 [m], the training patches, or None where
-    they are of another store.
+    evaluation: the figures that are compared.
     """
+    store, rows, trained = subject.store, subject.parts[subject.part], subject.trained
     listed = {case.case for case in published_cases() if case.part}
     seen = set() if trained is None else set(store.cases[trained].tolist())
+    cases = sorted(set(store.cases[rows].tolist()))
     return compare_with_published(
-        scheme,
-        evaluation["part"],
-        sorted(set(store.cases[rows].tolist())),
-        len(rows),
-        published_cases(),
-        evaluation,
-        made_up=store.made_up,
-        unlisted_trained=bool(seen - listed),
-    )
+        subject.scheme, subject.part, cases, len(rows), published_cases(), evaluation,
+        made_up=store.made_up, unlisted_trained=bool(seen - listed),
+    )  # fmt: skip

@@ -62,16 +62,13 @@ def probe_scope(
     """
     chosen = some(rows, MOST_PROBED, seed)
     made = probes(np.asarray(store.patches[chosen]), seed=seed)
-    far = {name: (what, _distances(predictor, patches)) for name, (what, patches) in made.items()}
+    far = {}
+    for name, (what, patches) in made.items():
+        apart = predictor.examine(patches)[1]
+        assert apart is not None, "the model has no out-of-scope check"
+        far[name] = (what, apart)
     flagged = None if groups is None else cross_flagged(distances, groups)
     return measure_scope(distances, threshold, far, flagged=flagged)
-
-
-def _distances(predictor: Predictor, patches: Patches) -> npt.NDArray[np.float32]:
-    distances = predictor.examine(patches)[1]
-    if distances is None:
-        raise ValueError("the model has no out-of-scope check")
-    return distances
 
 
 def probes(patches: Patches, *, seed: int = 0) -> dict[str, tuple[str, Patches]]:

@@ -14,7 +14,7 @@ from eosin.data.store import PatchStore
 from eosin.errors import RunError, UserError
 from eosin.evaluation.baselines import Baseline
 from eosin.folders import kind_of
-from eosin.inference.predictor import FilePredictor, Predictor
+from eosin.inference.predictor import FilePredictor, Predictor, examine_rows
 from eosin.kinds import KINDS
 from eosin.records.marks import Mark
 from eosin.splitting.seen import SEEN, Seen
@@ -42,8 +42,6 @@ NO_PIXELS = (
 NOTHING_KNOWN = (
     "the file does not list what the model has learned from, so it may have seen these patches"
 )
-#: Patches asked at once, so that progress can be shown.
-_BLOCK = 1024
 
 
 @dataclass(frozen=True)
@@ -103,19 +101,11 @@ def read_file(
     stepped: Callable[[int], None],
 ) -> Reading:
     """Ask an exported file, which gives probabilities; as ``read_run``."""
-    probabilities = np.empty((len(rows), len(predictor.classes)), np.float32)
-    distances: list[npt.NDArray[np.float32]] = []
-    for start in range(0, len(rows), _BLOCK):
-        chosen = rows[start : start + _BLOCK]
-        answers, apart = predictor.examine(np.asarray(store.patches[chosen]))
-        probabilities[start : start + len(chosen)] = answers
-        if apart is not None:
-            distances.append(apart)
-        stepped(len(chosen))
+    probabilities, distances = examine_rows(predictor, store.patches, rows, stepped)
     # softmax(logits / temperature) gives the probabilities.
     least = np.finfo(np.float32).tiny
     logits = temperature * np.log(np.maximum(probabilities.astype(np.float64), least))
-    return Reading(logits, np.concatenate(distances) if distances else None, probabilities)
+    return Reading(logits, distances, probabilities)
 
 
 def counter(parts: Mapping[str, Rows], progress: Progress) -> Callable[[int], None]:
@@ -182,15 +172,11 @@ def check_output(folder: Path) -> None:
         raise UserError(f"{folder} is a file; choose a folder with -o FOLDER")
     kind = kind_of(folder)
     if (folder / "recipe.toml").exists() or kind == "run":
-        raise UserError(
-            f"{folder} is a run folder, and its own evaluation would be lost; choose another "
-            "folder with -o FOLDER"
-        )
-    if any((folder / name).exists() for name in ("export.json", "model.onnx", "model.xml")):
-        raise UserError(
-            f"{folder} contains an exported model; choose another folder with -o FOLDER"
-        )
-    if kind not in ("", "evaluation"):
-        raise UserError(
-            f"{folder} contains {KINDS[kind].name}; choose another folder with -o FOLDER"
-        )
+        problem = "is a run folder, and its own evaluation would be lost"
+    elif any((folder / name).exists() for name in ("export.json", "model.onnx", "model.xml")):
+        problem = "contains an exported model"
+    elif kind not in ("", "evaluation"):
+        problem = f"contains {KINDS[kind].name}"
+    else:
+        return
+    raise UserError(f"{folder} {problem}; choose another folder with -o FOLDER")

@@ -15,17 +15,8 @@ import numpy as np
 import torch
 
 from eosin.errors import RunError
-from eosin.runtime.exported import (
-    BATCH,
-    DISTANCE,
-    INPUT,
-    PROBABILITIES,
-    Port,
-    existing,
-    line_of,
-    read_exported,
-)
-from eosin.runtime.predictor import FilePredictor, Floats, Patches
+from eosin.runtime.exported import DISTANCE, INPUT, PROBABILITIES, Port, line_of, read_exported
+from eosin.runtime.predictor import FilePredictor, Floats, Opened, Patches
 from eosin.training.machine import choose_machine
 
 #: Name of the extra file in the archive that has the metadata.
@@ -41,10 +32,12 @@ class ProgramPredictor(FilePredictor):
     Raises RunError where the file is missing, damaged, not eosin's or of a newer format.
     """
 
-    def __init__(
-        self, path: str | os.PathLike[str], *, precision: str = "fp32", batch_size: int = BATCH
-    ) -> None:
-        file = existing(Path(path))
+    def __init__(self, path: str | os.PathLike[str], *, precision: str = "fp32") -> None:
+        self._precision = precision
+        super().__init__(path)
+
+    def _open(self) -> Opened:
+        file = self.path
         text = _metadata(file)
         ports = {INPUT: Port("uint8", (None, None, None, 3))}
         # What the program gives is seen when it answers; its facts are checked before it is read.
@@ -59,11 +52,9 @@ class ProgramPredictor(FilePredictor):
             raise RunError(f"{file} cannot be opened by torch ({why}); export it again") from None
         if len(program.graph_signature.user_outputs) > 2:
             answer[DISTANCE] = Port("float32", (None,))
-        self.machine = choose_machine(precision)
+        self.machine = choose_machine(self._precision)
         self._program: Any = program.module().to(self.machine.device)
-        super().__init__(
-            read_exported(file, text, ports, answer), f"torch {torch.__version__}", batch_size
-        )
+        return f"torch {torch.__version__}", text, ports, answer
 
     @torch.inference_mode()
     def _answers(self, patches: Patches, names: tuple[str, ...]) -> Sequence[Floats]:

@@ -202,11 +202,6 @@ def from_hugging_face(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return renamed
 
 
-def hugging_face_named(tensors: Mapping[str, Tensor]) -> bool:
-    """Whether the names are those of transformers."""
-    return any("embeddings.patch_embeddings.projection" in name for name in tensors)
-
-
 def resample_positions(
     positions: Tensor, tokens: int, grid: tuple[int, int], *, antialias: bool
 ) -> Tensor:

@@ -24,6 +24,11 @@ from eosin.models.symmetry import views_of
 from eosin.records.model import FITTED, MODEL, Fitted, ModelFacts, read_object
 from eosin.records.weights import SCOPE_TENSORS, WEIGHTS, tensors_digest, weights_digest
 
+#: What ``Classifier.build`` takes of a model's facts, besides the architecture.
+_BUILT_FROM = (
+    "classes", "patch_size", "arguments", "mean", "deviation", "temperature", "views",
+)  # fmt: skip
+
 
 class Classifier(nn.Module):
     """Patches as they are stored in, logits out; scaling, resize and temperature are inside.
@@ -253,16 +258,8 @@ def load_classifier(folder: Path) -> tuple[Classifier, ModelFacts]:
         raise RunError(f"{folder / WEIGHTS} is damaged ({error})") from None
     facts = ModelFacts.read({**described, "weights_digest": digest}, fitted, file=str(file))
     try:
-        model = Classifier.build(
-            facts.architecture,
-            classes=facts.classes,
-            patch_size=facts.patch_size,
-            arguments=facts.arguments,
-            mean=facts.mean,
-            deviation=facts.deviation,
-            temperature=facts.temperature,
-            views=facts.views,
-        )
+        known = {name: getattr(facts, name) for name in _BUILT_FROM}
+        model = Classifier.build(facts.architecture, **known)
     except (RecipeError, TypeError, ValueError, KeyError) as error:
         raise RunError(f"{file}: {error}") from None
     earlier = {name: weights.pop(name) for name in SCOPE_TENSORS if name in weights}

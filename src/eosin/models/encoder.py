@@ -13,13 +13,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from eosin.errors import MissingExtraError
+from eosin.errors import needing
 from eosin.models.checkpoints import digest, read_weights, weights_files
 from eosin.models.knn import make_head
 from eosin.models.matching import check_config, match
-from eosin.models.pretrained import EncoderSpec, find_encoder, input_size
+from eosin.models.pretrained import find_encoder, input_size
 from eosin.models.resize import resize
 from eosin.models.staged import StagedNetwork
+from eosin.records.encoder import EncoderSpec
 
 
 class EncoderNetwork(StagedNetwork):
@@ -159,11 +160,9 @@ def build_backbone(
 
     Raises MissingExtraError without timm.
     """
-    try:
+    with needing("pretrained", "a pretrained encoder"):
         import timm
         from timm.layers import SwiGLUPacked
-    except ImportError:
-        raise MissingExtraError("pretrained", "a pretrained encoder") from None
     layers: dict[str, Any] = {"SwiGLUPacked": SwiGLUPacked, "SiLU": nn.SiLU}
     arguments = {
         key: layers.get(value, value) if key.endswith("_layer") else value

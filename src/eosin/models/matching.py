@@ -14,12 +14,11 @@ from torch import Tensor, nn
 from eosin.errors import RunError
 from eosin.models.checkpoints import (
     from_hugging_face,
-    hugging_face_named,
     may_be_left_out,
     resample_positions,
     without_prefix,
 )
-from eosin.models.pretrained import EncoderSpec
+from eosin.records.encoder import EncoderSpec
 
 #: The tensors of an attention pooling, in CONCH's names.
 _POOLS = ((re.compile(r"(?:^|\.)attn_pool_contrast\.(.+)$"), "pool."),
@@ -52,7 +51,8 @@ def match(
 
     Raises RunError when tensors are missing, of another shape, or have no place.
     """
-    form = "Hugging Face" if hugging_face_named(tensors) else "timm"
+    theirs = any(_PATCHES.removesuffix(".weight") in name for name in tensors)
+    form = "Hugging Face" if theirs else "timm"
     renamed = _renamed(tensors, target, form)
     matched = Matched({}, form)
     wrong, missing = [], []

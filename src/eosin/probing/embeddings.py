@@ -110,7 +110,8 @@ class _Work:
         # A checksum cannot show that the code or a library computes other values now.
         some = np.arange(BLOCK)[:4] + known[0] * BLOCK
         some = some[some < cache.shape[0]]
-        now, kept = self.embed(take(self.store.patches, some).numpy()), cache.rows(some)
+        patches = take(self.store.patches, some).numpy()
+        now, kept = _embed(self.model, patches, self.machine), cache.rows(some)
         if not np.linalg.norm(now - kept) <= _DRIFT * np.linalg.norm(now):
             self.watch.warned(
                 f"{folder}: the encoder gives other values now; all embeddings are computed again"
@@ -138,7 +139,7 @@ class _Work:
                         f"stopped; {cache.done():,} of {cache.shape[0]:,} embeddings are kept, and "
                         "the same command resumes with them"
                     )
-                return self.embed(patches[part])
+                return _embed(self.model, patches[part], self.machine)
 
             parts = []
             for _, embeddings in batch.parts(len(patches), embed):
@@ -150,10 +151,6 @@ class _Work:
         if missing:
             seconds = time.perf_counter() - started
             watch.note(f"{left:,} embeddings in {seconds:.0f} s, {left / seconds:,.0f} patches/s")
-
-    def embed(self, patches: npt.NDArray[np.uint8]) -> Floats:
-        """Embeddings float32 [n, D] of patches uint8 [n, H, W, 3]."""
-        return _embed(self.model, patches, self.machine)
 
 
 @torch.inference_mode()

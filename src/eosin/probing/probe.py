@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from eosin.config import Recipe, make_recipe
 from eosin.data.store import PatchStore
@@ -23,10 +22,9 @@ from eosin.probing.heads import Fitted, Part, fit_logistic, fit_nearest
 from eosin.records.model import ModelFacts
 from eosin.runs import RunFolder
 from eosin.splitting.split_file import Split
-from eosin.training.batches import mixed_seed
 from eosin.training.facts import facts_of
 from eosin.training.machine import choose_machine
-from eosin.training.origin import initializer
+from eosin.training.origin import fresh_classifier, initializer
 from eosin.training.session import Session, start
 
 #: What may be fitted on embeddings -> in words.
@@ -197,20 +195,12 @@ def fit_probe(
 def frozen(session: Session) -> Classifier:
     """The classifier with the weights that the session starts with; its head is not fitted yet."""
     recipe, store = session.recipe, session.store
-    torch.manual_seed(mixed_seed(recipe.seed, 1))
     scaling: dict[str, Any] = {}
     if recipe.normalize == "encoder":
         spec = find_encoder(str(recipe.arguments["encoder"]))
         scaling = {"mean": spec.mean, "deviation": spec.deviation}
-    model = Classifier.build(
-        recipe.network,
-        classes=store.classes,
-        patch_size=store.patch_size,
-        arguments=recipe.arguments,
-        **scaling,
-    )
-    initializer(session.origin, resume=False)(model)
-    return model.eval()
+    initialize = initializer(session.origin, resume=False)
+    return fresh_classifier(recipe, store, initialize, **scaling).eval()
 
 
 def _summary(head: str, fitted: Fitted, cache: Cache) -> dict[str, Any]:

@@ -47,6 +47,7 @@ class Diagnosis(Record):
 
     name: str = ""
     sentence: str
+    #: Whether continuing is pointless.
     dead: bool = False
 
 

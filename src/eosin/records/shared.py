@@ -12,7 +12,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from eosin.records.model import Fitted, ModelFacts
+from eosin.records.model import ModelFacts
 
 #: An absolute path in a sentence; one with spaces is known by its quotes.
 _PATH = re.compile(
@@ -103,13 +103,6 @@ def shared_model(facts: ModelFacts, cases: Collection[str] = ()) -> ModelFacts:
     plain = shared_value(facts.to_json(), key, cases)
     values = None if fitted is None else shared_value(fitted.to_json(), key, cases)
     return ModelFacts.read(plain, values)
-
-
-def shared_model_json(facts: ModelFacts, cases: Collection[str] = ()) -> dict[str, Any]:
-    """The same for JSON: the keys of model.json, and under "fitted" those of fitted.json."""
-    shared = shared_model(facts, cases)
-    fitted: Fitted | None = shared.fitted
-    return shared.to_json() | {"fitted": fitted and fitted.to_json()}
 
 
 def shared_evaluation(

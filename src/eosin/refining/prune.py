@@ -16,6 +16,7 @@ from eosin.errors import RunError, UserError
 from eosin.evaluation.metrics import figure
 from eosin.inference.assess import assess
 from eosin.inference.predictor import predict_rows
+from eosin.inference.scope import some
 from eosin.inference.torch_predictor import TorchPredictor
 from eosin.models.classifier import Classifier, load_classifier
 from eosin.records.origin import Origin
@@ -146,10 +147,7 @@ class _Pruned:
     def _cut(self, target: Path, keep: float) -> None:
         """The pruned network before retraining, as a run folder of its own."""
         session, by = self.original, self.pruning.by
-        rows = session.parts["train"]
-        if len(rows) > JUDGED:
-            rng = np.random.default_rng(self.pruning.seed)
-            rows = np.sort(rng.choice(rows, JUDGED, replace=False))
+        rows = some(session.parts["train"], JUDGED, self.pruning.seed)
         patches = torch.from_numpy(np.array(session.store.patches[rows]))
         labels = torch.from_numpy(session.store.labels[rows]).long()
         smaller = slim(self.model, patches, labels, keep=keep, by=by)
@@ -189,8 +187,8 @@ class _Pruned:
         models = {name: load_classifier(folder)[0] for name, (_, folder) in folders.items()}
         sizes = {name: size_of(models[name], folder) for name, (_, folder) in folders.items()}
         # Real patches, as a network may be faster on zeros.
-        some = np.asarray(session.store.patches[session.parts["train"][:256]])
-        fast = speeds(models, some, precision=precision)
+        patches = np.asarray(session.store.patches[session.parts["train"][:256]])
+        fast = speeds(models, patches, precision=precision)
         part = RunFolder(path).read_json("evaluation.json")["part"]
         rows = [
             {

@@ -15,11 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from eosin.errors import MissingExtraError, UserError
-from eosin.models.article import ArticleNetwork
+from eosin.errors import UserError, needing
 from eosin.models.classifier import Classifier
 from eosin.models.compact import CompactNetwork
-from eosin.models.digits import DigitsNetwork
 
 IMPORTANCES = ("taylor", "magnitude")
 #: Processors work on blocks of channels: layers at least twice as wide keep a multiple of it.
@@ -74,10 +72,8 @@ def slim(
         raise UserError(f"--keep {keep:g}: a share between 0 and 1")
     if by not in IMPORTANCES:
         raise UserError(f"--by {by}: choose {' or '.join(IMPORTANCES)}")
-    try:
+    with needing("prune", "pruning"):
         import torch_pruning
-    except ImportError:
-        raise MissingExtraError("prune", "pruning") from None
     cut = copy.deepcopy(model).cpu().float().to(memory_format=torch.contiguous_format).eval()
     for parameter in cut.parameters():
         parameter.requires_grad_(True)
@@ -154,15 +150,10 @@ def _compact_widths(network: nn.Module) -> dict[str, list[int]]:
     }
 
 
-def _article_widths(network: nn.Module) -> dict[str, list[int]]:
-    assert isinstance(network, ArticleNetwork)
-    layers = (network.conv1, network.conv2, network.conv3, network.fc1, network.fc2)
-    return {"widths": [_outputs(layer) for layer in layers]}
-
-
-def _digits_widths(network: nn.Module) -> dict[str, list[int]]:
-    assert isinstance(network, DigitsNetwork)
-    return {"widths": [_outputs(each) for each in (network.conv1, network.conv2, network.fc1)]}
+def _plain_widths(network: nn.Module) -> dict[str, list[int]]:
+    """Of a network whose layers follow one another; the last one gives the classes."""
+    layers = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    return {"widths": [_outputs(layer) for layer in layers[:-1]]}
 
 
 def _outputs(layer: Any) -> int:
@@ -172,6 +163,6 @@ def _outputs(layer: Any) -> int:
 #: Network -> the arguments that give its present shape.
 _WIDTHS: dict[str, Callable[[nn.Module], dict[str, list[int]]]] = {
     "compact": _compact_widths,
-    "article": _article_widths,
-    "digits": _digits_widths,
+    "article": _plain_widths,
+    "digits": _plain_widths,
 }

@@ -7,7 +7,7 @@ and torch programs as well. A predictor may be used from several threads at once
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -20,15 +20,21 @@ from eosin.runtime.exported import (
     BATCH,
     DISTANCE,
     PROBABILITIES,
-    Exported,
+    Port,
     blocks,
     check_patches,
+    existing,
+    read_exported,
 )
 
 Patches = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
+#: What a runtime tells of a file: its own name, the metadata's text or None, inputs and outputs.
+Opened = tuple[str, str | None, dict[str, Port], dict[str, Port]]
 
 PRECISIONS = ("fp32", "bf16", "auto")
+#: Patches asked at once, so that progress can be shown.
+_BLOCK = 1024
 #: What an export writes, best first where a folder contains several.
 _EXPORTS = ("model.onnx", "model.xml", "model.pt2")
 
@@ -55,19 +61,22 @@ class Predictor(Protocol):
 
 
 class FilePredictor:
-    """A predictor over an exported file; a runtime gives ``_answers``.
+    """A predictor over an exported file; a runtime gives ``_open`` and ``_answers``.
 
-    exported: the file's metadata; runtime: the library that answers, with its version.
+    path: a file that ``eosin export`` has written. Raises RunError where it is missing, damaged,
+    not eosin's or of a newer format; MissingExtraError where the runtime is not installed.
     """
 
-    def __init__(self, exported: Exported, runtime: str, batch_size: int = BATCH) -> None:
-        self.exported = exported
-        self.runtime = runtime
+    def __init__(self, path: str | os.PathLike[str], *, batch_size: int = BATCH) -> None:
+        self.path = existing(Path(path))
         self.batch_size = batch_size
-        self.path = exported.path
-        self.facts = exported.facts
-        self.classes = exported.facts.classes
-        self.patch_size = exported.facts.patch_size
+        #: The library that answers, with its version.
+        self.runtime, text, inputs, outputs = self._open()
+        #: The file's metadata.
+        self.exported = read_exported(self.path, text, inputs, outputs)
+        self.facts = self.exported.facts
+        self.classes = self.facts.classes
+        self.patch_size = self.facts.patch_size
 
     def predict(self, patches: Patches) -> Floats:
         """patches: uint8 [N, H, W, 3], any N, H and W. Returns probabilities float32 [N, K].
@@ -94,6 +103,10 @@ class FilePredictor:
         ]
         empty = [np.empty((0, len(self.classes)), np.float32), np.empty(0, np.float32)]
         return [np.concatenate(each) for each in zip(empty[: len(names)], *parts, strict=True)]
+
+    def _open(self) -> Opened:
+        """Open the file; the runtime with its version, the metadata's text, inputs and outputs."""
+        raise NotImplementedError
 
     def _answers(self, patches: Patches, names: tuple[str, ...]) -> Sequence[Floats]:
         """The named outputs for one block of patches."""
@@ -154,6 +167,29 @@ def file_of(path: Path, precision: str) -> Path:
     # OpenVINO's own file opens faster than the .onnx file, which it could read as well.
     names = ("model.xml", *_EXPORTS) if precision == "bf16" else _EXPORTS
     return next((path / name for name in names if (path / name).is_file()), path)
+
+
+def examine_rows(
+    predictor: Predictor,
+    patches: Patches,
+    rows: npt.NDArray[np.int64],
+    stepped: Callable[[int], None] = lambda patches: None,
+) -> tuple[Floats, Floats | None]:
+    """What ``examine`` gives for rows of a memory-mapped array, block by block.
+
+    stepped: called with how many patches were read just now.
+    """
+    answers = []
+    for start in range(0, len(rows), _BLOCK):
+        chosen = rows[start : start + _BLOCK]
+        answers.append(predictor.examine(np.asarray(patches[chosen])))
+        stepped(len(chosen))
+    empty = np.empty((0, len(predictor.classes)), np.float32)
+    distances = [apart for _, apart in answers if apart is not None]
+    return (
+        np.concatenate([empty, *(probabilities for probabilities, _ in answers)]),
+        np.concatenate(distances) if distances else None,
+    )
 
 
 def predict_rows(

@@ -3,19 +3,24 @@
 ONNX Runtime computes every node of a file, whatever outputs are asked for: neither its option
 ``only_execute_path_to_fetches`` nor outputs left out of the graph keep it from doing so (measured
 with 1.32). So nodes that an output does not need are taken out of the file's bytes before they are
-opened. The file is a protobuf message (onnx.proto): a ModelProto whose field 7 is the graph, which
-has nodes (field 1, with inputs in field 1 and outputs in field 2), initializers (5) and outputs
-(12). All else is copied as it is.
+opened. The file is a protobuf message (onnx.proto), read by the protobuf library that ONNX Runtime
+brings with it. Only the fields below are declared; all else is kept and written as it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import Any
 
-_GRAPH = 7
-_NODE, _INITIALIZER, _OUTPUT = 1, 5, 12
-_TENSOR_NAME, _VALUE_NAME = 8, 1
-_BYTES = 2  # wire type of everything that has a length
+#: Message -> field -> its number in onnx.proto and its message, "" for text. All are repeated here:
+#: a field that is there once is a list of one.
+_MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
+    "Model": {"graph": (7, "Graph")},
+    "Graph": {"node": (1, "Node"), "initializer": (5, "Tensor"), "output": (12, "Value")},
+    "Node": {"input": (1, ""), "output": (2, ""), "attribute": (5, "Attribute")},
+    "Attribute": {"g": (6, "Graph"), "graphs": (11, "Graph")},
+    "Tensor": {"name": (8, "")},
+    "Value": {"name": (1, "")},
+}
 
 
 def pruned(model: bytes, output: str) -> bytes:
@@ -29,97 +34,57 @@ def pruned(model: bytes, output: str) -> bytes:
         ...
     ValueError: not an ONNX model
     """
-    parts: list[bytes | memoryview] = []
-    graphs = 0
+    from google.protobuf.message import DecodeError
+
+    message = _model_type()()
     try:
-        for number, field, content in _fields(memoryview(model)):
-            if number != _GRAPH:
-                parts.append(field)
-                continue
-            graph = _cut(content, output)
-            parts += [_varint(_GRAPH << 3 | _BYTES), _varint(len(graph)), graph]
-            graphs += 1
-    except (IndexError, UnicodeDecodeError):
-        graphs = 0
-    if not graphs:
+        message.ParseFromString(model)
+    except DecodeError:
+        raise ValueError("not an ONNX model") from None
+    if not message.graph:
         raise ValueError("not an ONNX model")
-    return b"".join(parts)
+    for graph in message.graph:
+        _cut(graph, output)
+    written: bytes = message.SerializeToString()
+    return written
 
 
-def _cut(graph: memoryview, output: str) -> bytes:
-    fields = list(_fields(graph))
-    outputs = [_text(content, _VALUE_NAME) for n, _, content in fields if n == _OUTPUT]
-    if output not in outputs:
+def _cut(graph: Any, output: str) -> None:
+    """Take out of a graph what the output does not need."""
+    needed = {output}
+    _keep_named(graph.output, needed)
+    if not graph.output:
         raise ValueError(f"the model has no output {output}")
+    if any(each.g or each.graphs for node in graph.node for each in node.attribute):
+        raise ValueError("the model has nodes with graphs of their own")
     # Nodes are in the order in which they are computed, so one pass backward finds those needed.
-    needed, kept = {output}, set()
-    for place in range(len(fields) - 1, -1, -1):
-        number, _, content = fields[place]
-        if number != _NODE:
-            continue
-        inputs: list[str] = []
-        made: list[str] = []
-        for inner, _, name in _fields(content):
-            if inner in (1, 2):
-                (inputs if inner == 1 else made).append(str(name, "utf-8"))
-            elif inner == 5 and any(n in (6, 11) for n, _, _ in _fields(name)):
-                raise ValueError("the model has nodes with graphs of their own")
-        if needed.intersection(made):
-            kept.add(place)
-            needed.update(inputs)
-    parts = []
-    for place, (number, field, content) in enumerate(fields):
-        if number == _NODE and place not in kept:
-            continue
-        if number == _INITIALIZER and _text(content, _TENSOR_NAME) not in needed:
-            continue
-        if number == _OUTPUT and _text(content, _VALUE_NAME) != output:
-            continue
-        parts.append(field)
-    return b"".join(parts)
-
-
-def _fields(message: memoryview) -> Iterator[tuple[int, memoryview, memoryview]]:
-    """(number, the field with its key, its content) of each field of a message."""
-    place = 0
-    while place < len(message):
-        start = place
-        key, place = _read_varint(message, place)
-        kind = key & 7
-        if kind == _BYTES:
-            size, place = _read_varint(message, place)
-        elif kind == 0:
-            size = _read_varint(message, place)[1] - place
-        elif kind in (1, 5):
-            size = 8 if kind == 1 else 4
+    for place in range(len(graph.node) - 1, -1, -1):
+        if needed.isdisjoint(graph.node[place].output):
+            del graph.node[place]
         else:
-            raise IndexError
-        if place + size > len(message):
-            raise IndexError
-        yield key >> 3, message[start : place + size], message[place : place + size]
-        place += size
+            needed.update(graph.node[place].input)
+    _keep_named(graph.initializer, needed)
 
 
-def _text(message: memoryview, field: int) -> str:
-    return next((str(c, "utf-8") for number, _, c in _fields(message) if number == field), "")
+def _keep_named(parts: Any, names: set[str]) -> None:
+    for place in range(len(parts) - 1, -1, -1):
+        if names.isdisjoint(parts[place].name):
+            del parts[place]
 
 
-def _read_varint(message: memoryview, place: int) -> tuple[int, int]:
-    value, shift = 0, 0
-    while True:
-        byte = message[place]
-        place += 1
-        value |= (byte & 127) << shift
-        shift += 7
-        if byte < 128:
-            return value, place
-        if shift > 63:
-            raise IndexError
+def _model_type() -> Any:
+    """The class of the message, made of what is declared above."""
+    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-
-def _varint(value: int) -> bytes:
-    written = bytearray()
-    while value > 127:
-        written.append(value & 127 | 128)
-        value >>= 7
-    return bytes([*written, value])
+    text, message, repeated = 9, 11, 3
+    file = descriptor_pb2.FileDescriptorProto(name="eosin.proto", package="eosin")
+    for name, fields in _MESSAGES.items():
+        made = file.message_type.add(name=name)
+        for field, (number, kind) in fields.items():
+            made.field.add(
+                name=field, number=number, label=repeated, type=message if kind else text,
+                type_name=f".eosin.{kind}" if kind else None,
+            )  # fmt: skip
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("eosin.Model"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Sequence
 from importlib import import_module
@@ -11,20 +10,8 @@ from typing import Any
 
 from eosin.cores import usable_cores
 from eosin.errors import FailureError, MissingExtraError, RunError
-from eosin.runtime.exported import (
-    BATCH,
-    DISTANCE,
-    INPUT,
-    KEY,
-    OUTSIDE,
-    PROBABILITIES,
-    Exported,
-    Port,
-    existing,
-    line_of,
-    read_exported,
-)
-from eosin.runtime.predictor import FilePredictor, Floats, Patches
+from eosin.runtime.exported import DISTANCE, INPUT, KEY, OUTSIDE, PROBABILITIES, Port, line_of
+from eosin.runtime.predictor import FilePredictor, Floats, Opened, Patches
 from eosin.runtime.pruned import pruned
 
 #: From so many patches on it pays to open the file a second time without the texture of the
@@ -36,21 +23,18 @@ _KINDS = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}
 class OnnxPredictor(FilePredictor):
     """A predictor over ONNX Runtime on the CPU, with as many threads as this process has cores.
 
-    path: a file that ``eosin export`` has written. Numbers are computed as the file has them:
-    float32, or int8 in the quantized file.
-    Raises RunError where the file is missing, damaged, not eosin's or of a newer format;
-    MissingExtraError without ONNX Runtime.
+    Numbers are computed as the file has them: float32, or int8 in the quantized file. Arguments and
+    errors: as for ``FilePredictor``.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, batch_size: int = BATCH) -> None:
-        file = existing(Path(path))
-        self._session = _open(file)
+    def _open(self) -> Opened:
+        self._session = session = _open(self.path)
         #: The same without the out-of-scope check, once it is worth opening.
         self._quick: Any = None
         self._lock = threading.Lock()
-        super().__init__(
-            _exported(file, self._session), f"ONNX Runtime {_runtime().__version__}", batch_size
-        )
+        text = session.get_modelmeta().custom_metadata_map.get(KEY)
+        ports = (_ports(session.get_inputs()), _ports(session.get_outputs()))
+        return f"ONNX Runtime {_runtime().__version__}", text, *ports
 
     def predict(self, patches: Patches) -> Floats:
         """patches: uint8 [N, H, W, 3], any N, H and W. Returns probabilities float32 [N, K].
@@ -110,16 +94,11 @@ def _why(path: Path, error: Exception) -> str:
     return f"{path} cannot be opened by ONNX Runtime ({line_of(error)}); export it again"
 
 
-def _exported(path: Path, session: Any) -> Exported:
-    text = session.get_modelmeta().custom_metadata_map.get(KEY)
-    ports = [
-        {
-            node.name: Port(
-                _KINDS.get(node.type, str(node.type)),
-                tuple(size if isinstance(size, int) else None for size in node.shape),
-            )
-            for node in nodes
-        }
-        for nodes in (session.get_inputs(), session.get_outputs())
-    ]
-    return read_exported(path, text, *ports)
+def _ports(nodes: Any) -> dict[str, Port]:
+    return {
+        node.name: Port(
+            _KINDS.get(node.type, str(node.type)),
+            tuple(size if isinstance(size, int) else None for size in node.shape),
+        )
+        for node in nodes
+    }

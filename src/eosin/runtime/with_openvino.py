@@ -20,13 +20,11 @@ from eosin.runtime.exported import (
     KEY,
     OUTSIDE,
     PROBABILITIES,
-    Exported,
     Port,
     existing,
     line_of,
-    read_exported,
 )
-from eosin.runtime.predictor import FilePredictor, Floats, Patches
+from eosin.runtime.predictor import FilePredictor, Floats, Opened, Patches
 
 _KINDS = {"u8": "uint8", "f32": "float32"}
 #: OpenVINO's setting for a precision; "auto" leaves the choice to it.
@@ -46,24 +44,31 @@ class OpenvinoPredictor(FilePredictor):
     def __init__(
         self, path: str | os.PathLike[str], *, precision: str = "fp32", batch_size: int = BATCH
     ) -> None:
-        file = existing(Path(path))
+        self._precision = precision
+        super().__init__(path, batch_size=batch_size)
+
+    def _open(self) -> Opened:
         self._core, version = _core()
-        if precision == "bf16" and "BF16" not in self._core.get_property(
-            "CPU", "OPTIMIZATION_CAPABILITIES"
-        ):
+        able = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        if self._precision == "bf16" and "BF16" not in able:
             raise UserError("this processor has no bf16; choose --precision fp32")
         self._settings = {
             # The other hint, THROUGHPUT, is half as fast on two cores.
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": usable_cores()[0],
-            **_HINTS.get(precision, {}),
+            **_HINTS.get(self._precision, {}),
         }
-        self._model = _read(self._core, file)
+        self._model = model = _read(self._core, self.path)
         self._compiled: dict[tuple[Any, ...], Any] = {}
         self._lock = threading.Lock()
         #: Requests of this thread: one request answers one call at a time.
         self._mine = threading.local()
-        super().__init__(_exported(file, self._model), f"OpenVINO {version}", batch_size)
+        text = None
+        # Its own metadata, and those of the .onnx file that it was made from.
+        for place in ([KEY], ["framework", KEY]):
+            if text is None and model.has_rt_info(place):
+                text = str(model.get_rt_info(place).value)
+        return f"OpenVINO {version}", text, _ports(model.inputs), _ports(model.outputs)
 
     def _answers(self, patches: Patches, names: tuple[str, ...]) -> Sequence[Floats]:
         # Full batches of the model's own size are worth a model of this one shape: a tenth faster.
@@ -119,15 +124,6 @@ def _read(core: Any, path: Path) -> Any:
         # OpenVINO's message has the place in its source first, and the reason last.
         why = line_of(error, -1)
         raise RunError(f"{path} cannot be opened by OpenVINO ({why}); export it again") from None
-
-
-def _exported(path: Path, model: Any) -> Exported:
-    text = None
-    # Its own metadata, and those of the .onnx file that it was made from.
-    for place in ([KEY], ["framework", KEY]):
-        if text is None and model.has_rt_info(place):
-            text = str(model.get_rt_info(place).value)
-    return read_exported(path, text, _ports(model.inputs), _ports(model.outputs))
 
 
 def _ports(nodes: Any) -> dict[str, Port]:

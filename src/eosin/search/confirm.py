@@ -51,18 +51,16 @@ def confirm(search: Search, best: Row, seeds: int) -> dict[str, Any]:
     for (number, seed), name in names.items():
         if (one := done.finished.get(name)) is not None:
             values[number][seed] = one
-    result: dict[str, Any] = {
+    own, better = values[0], values[best.number]
+    both = [seed for seed in seeds_used if seed in own and seed in better]
+    leads = {seed: better[seed] - own[seed] for seed in both}
+    return {
         "seeds": seeds_used,
-        "given": _summary(values[0]),
-        "best": _summary(values[best.number]) if best.number else None,
-        "difference": None,
+        "given": _summary(own),
+        "best": _summary(better) if best.number else None,
+        "difference": _summary(leads) if best.number else None,
         "failed": {name.removeprefix(f"{FOLDER}/"): why for name, why in done.failed.items()},
     }
-    if best.number:
-        own, better = values[0], values[best.number]
-        both = [seed for seed in seeds_used if seed in own and seed in better]
-        result["difference"] = _summary({seed: better[seed] - own[seed] for seed in both})
-    return result
 
 
 def _summary(values: dict[int, float]) -> dict[str, Any]:
@@ -82,10 +80,8 @@ def _summary(values: dict[int, float]) -> dict[str, Any]:
 def words_of(seeds: dict[str, Any] | None, *, higher_is_better: bool, best: Row) -> list[str]:
     """What the further seeds show, or how to train some."""
     if seeds is None:
-        unknown = (
-            "How much results differ between training seeds is unknown, so the lead may be luck: "
-        )
-        return [f"{unknown}measure it with --confirm 3."] if best.number else []
+        unknown = "How much results differ between training seeds is unknown, so the lead may be "
+        return [f"{unknown}luck: measure it with --confirm 3."] if best.number else []
     sentences = [f"Seed run {name} failed: {why}" for name, why in seeds["failed"].items()]
     own, difference = seeds["given"], seeds["difference"]
     if own["sd"] is not None:
@@ -111,10 +107,8 @@ def _verdict(difference: dict[str, Any], best: dict[str, Any], higher_is_better:
         return text + " One seed shows no spread."
     # Twice the standard error: a rule of thumb.
     error = difference["sd"] / len(values) ** 0.5
-    lead = sign * difference["mean"]
-    beyond = lead > 2 * error and better == len(values)
-    return text + (
-        " That is more than twice its standard error over seeds, on these validation cases."
-        if beyond
-        else " That is within the noise of the training seed: no lead is shown."
-    )
+    if sign * difference["mean"] > 2 * error and better == len(values):
+        return text + (
+            " That is more than twice its standard error over seeds, on these validation cases."
+        )
+    return text + " That is within the noise of the training seed: no lead is shown."

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from eosin.figures.canvas import BLUE, INK, ORANGE, PAPER, QUIET, canvas, legend, save
-from eosin.search.outcome import ENOUGH_FOR_IMPORTANCE, best_of, running_best
+from eosin.search.outcome import ENOUGH_FOR_IMPORTANCE, best_of, complete, running_best
 from eosin.search.plan import SearchPlan
 from eosin.search.space import Dimension, shown
 from eosin.search.storage import Row
@@ -23,51 +23,48 @@ def history(
     """Value by trial: complete, pruned (at its last epoch) and failed, and the best so far."""
     from matplotlib.ticker import MaxNLocator
 
-    words = plan.words
-    counts = ", ".join(
-        f"{n} {state}"
+    words = f"{plan.words[0].upper()}{plan.words[1:]}"
+    numbers = {
+        state: [row.number for row in rows if row.state == state]
         for state in ("complete", "pruned", "failed")
-        if (n := sum(row.state == state for row in rows))
-    )
+    }
+    counts = ", ".join(f"{len(n)} {state}" for state, n in numbers.items() if n)
     figure, (axes,) = canvas(
-        f"{words[0].upper()}{words[1:]} by trial",
+        f"{words} by trial",
         f"{len(rows)} trials: {counts}. Picked on validation, so the best is too good",
         marks=marks, width_in=8.6, height_in=5.1, head_in=0.6,
     )  # fmt: skip
-    complete = [row for row in rows if row.state == "complete" and row.value is not None]
-    pruned = [row for row in rows if row.state == "pruned" and row.value is not None]
-    failed = [row for row in rows if row.state == "failed"]
-    low, high = _limits([row.value for row in (complete or pruned) if row.value is not None])
+    values, failed, last = complete(rows), numbers["failed"], max(row.number for row in rows)
+    pruned = {r.number: r.value for r in rows if r.state == "pruned" and r.value is not None}
+    low, high = _limits([*(values or pruned).values()])
     dots: dict[str, Any] = {"markeredgecolor": PAPER, "markeredgewidth": 1.2, "linestyle": "none"}
-    if complete:
-        numbers = [row.number for row in complete]
-        values = np.array([row.value for row in complete], float)
+    if values:
         steps = running_best(rows, plan)
-        last = (max(row.number for row in rows) + 0.4, steps[-1][1])
         axes.step(
-            *zip(*steps, last, strict=True),
+            *zip(*steps, (last + 0.4, steps[-1][1]), strict=True),
             where="post", color=BLUE, linewidth=1.8, alpha=0.55, label="best so far",
         )  # fmt: skip
-        axes.plot(numbers, values, "o", color=BLUE, markersize=9, label="complete", **dots)
+        axes.plot(
+            [*values], [*values.values()], "o", color=BLUE, markersize=9, label="complete", **dots
+        )
     if pruned:
         # Values far below are drawn at the edge: their exact place does not matter.
-        at = [min(max(row.value or 0.0, low), high) for row in pruned]
-        cut = any(row.value not in (None, place) for row, place in zip(pruned, at, strict=True))
+        at = [min(max(value, low), high) for value in pruned.values()]
+        cut = at != [*pruned.values()]
         axes.plot(
-            [row.number for row in pruned], at, "v", color=_GRAY, markersize=8.5,
+            [*pruned], at, "v", color=_GRAY, markersize=8.5,
             label="pruned (beyond the scale: at its edge)" if cut else "pruned, at its last epoch",
             **dots,
         )  # fmt: skip
     if failed:
         axes.plot(
-            [row.number for row in failed], [low] * len(failed), "x", color=ORANGE, markersize=8,
+            failed, [low] * len(failed), "x", color=ORANGE, markersize=8,
             markeredgewidth=2, linestyle="none", label="failed", clip_on=False, zorder=4,
         )  # fmt: skip
-    own = next((row for row in complete if row.number == 0), None)
-    if own is not None and own.value is not None:
-        axes.axhline(own.value, color=QUIET, linewidth=1.1, linestyle=(0, (4, 3)), zorder=1)
+    if 0 in values:
+        axes.axhline(values[0], color=QUIET, linewidth=1.1, linestyle=(0, (4, 3)), zorder=1)
         axes.annotate(
-            "the recipe as given", (1, own.value), xycoords=("axes fraction", "data"),
+            "the recipe as given", (1, values[0]), xycoords=("axes fraction", "data"),
             xytext=(-2, -4), textcoords="offset points", ha="right", va="top", color=QUIET,
             fontsize=9.6,
         )  # fmt: skip
@@ -80,10 +77,8 @@ def history(
             zorder=6,
         )  # fmt: skip
     room = 0.13 * (high - low)
-    axes.set(xlabel="Trial", ylabel=f"{words[0].upper()}{words[1:]}")
-    axes.set(
-        xlim=(-0.6, max(row.number for row in rows) + 0.6), ylim=(low - 0.4 * room, high + room)
-    )
+    axes.set(xlabel="Trial", ylabel=words)
+    axes.set(xlim=(-0.6, last + 0.6), ylim=(low - 0.4 * room, high + room))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=14))
     legend(axes, above=True)
     return save(figure, path)
@@ -93,12 +88,12 @@ def importance_bars(
     path: Path, shares: Mapping[str, float], *, rows: Sequence[Row], marks: Sequence[str] = ()
 ) -> Path:
     """Share of the spread between complete trials that each key explains, longest first."""
-    names, complete = list(shares), sum(row.state == "complete" for row in rows)
-    widest = max(len(name) for name in names)
-    hint = "" if complete >= ENOUGH_FOR_IMPORTANCE else "; so few trials give a hint at most"
+    names, count = list(shares), len(complete(rows))
+    widest = max(map(len, names))
+    hint = "" if count >= ENOUGH_FOR_IMPORTANCE else "; so few trials give a hint at most"
     figure, (axes,) = canvas(
         "Which settings decide",
-        f"fANOVA over {complete} complete trials{hint}",
+        f"fANOVA over {count} complete trials{hint}",
         marks=marks, width_in=7.6, height_in=1.5 + 0.46 * len(names),
         side_in=0.5 + 0.098 * widest,
     )  # fmt: skip
@@ -123,16 +118,16 @@ def parallel(
     """A line for each trial through its settings to its value; the best on top."""
     from matplotlib.colors import LinearSegmentedColormap, Normalize
 
-    complete = [row for row in rows if row.state == "complete" and row.value is not None]
-    known = [d for d in plan.space if all(d.key in row.values for row in complete)]
+    done = [row for row in rows if row.number in complete(rows)]
+    known = [d for d in plan.space if all(d.key in row.values for row in done)]
     words = plan.words
     figure, (axes,) = canvas(
         "The settings tried, and their results",
-        f"{len(complete)} complete trials; the darker a line the better its {words}",
+        f"{len(done)} complete trials; the darker a line the better its {words}",
         marks=marks, width_in=max(7.6, 1.75 * (len(known) + 1) + 1.6), height_in=5.4,
         side_in=0.75, foot_in=0.62, head_in=0.5,
     )  # fmt: skip
-    values = np.array([row.value for row in complete], float)
+    values = np.array([row.value for row in done], float)
     low, high = _limits(values.tolist())
     best = best_of(rows, plan)
     # From pale to the house blue; the palest must still be seen on paper.
@@ -141,7 +136,7 @@ def parallel(
     scale = Normalize(0, max(1, len(values) - 1))
     columns = [*range(len(known) + 1)]
     for k in np.argsort(rank):
-        row = complete[int(k)]
+        row = done[int(k)]
         heights = [_height(d, row.values[d.key]) for d in known]
         heights.append((float(values[k]) - low) / (high - low))
         top = best is not None and row.number == best.number
@@ -152,13 +147,13 @@ def parallel(
             zorder=5 if top else 4 if own else 2, solid_joinstyle="round", clip_on=False,
             label=f"best: trial {row.number}" if top else "the recipe as given" if own else None,
         )  # fmt: skip
-    for column, dimension in enumerate(known):
-        _axis(axes, column, dimension)
-    axes.plot([len(known)] * 2, [0, 1], color=_GRAY, linewidth=1.2, zorder=3)
-    for at in (low, (low + high) / 2, high):
-        place = (at - low) / (high - low)
-        axes.text(len(known) + 0.04, place, f"{at:.3f}", va="center", color=INK, fontsize=9.6,
-                  bbox=_PATCH, zorder=6)  # fmt: skip
+    middle = (low + high) / 2
+    ends = [((at - low) / (high - low), f"{at:.3f}") for at in (low, middle, high)]
+    for column, texts in enumerate([*map(_axis_marks, known), ends]):
+        axes.plot([column] * 2, [0, 1], color=_GRAY, linewidth=1.2, zorder=3)
+        for place, text in texts:
+            axes.text(column + 0.04, place, text, va="center", color=INK, fontsize=9.6,
+                      bbox=_PATCH, zorder=6)  # fmt: skip
     axes.set(xlim=(-0.12, len(known) + 0.36), ylim=(-0.04, 1.04))
     axes.set_xticks(columns, [*(_folded(d.key) for d in known), _folded(words)])
     axes.tick_params(axis="x", colors=INK, length=0, pad=8)
@@ -174,18 +169,13 @@ def parallel(
 _PATCH: dict[str, Any] = {"facecolor": PAPER, "edgecolor": "none", "alpha": 0.78, "pad": 1.2}
 
 
-def _axis(axes: Any, column: int, dimension: Dimension) -> None:
-    """One upright axis with its ends (and middle), or its choices."""
-    axes.plot([column] * 2, [0, 1], color=_GRAY, linewidth=1.2, zorder=3)
+def _axis_marks(dimension: Dimension) -> list[tuple[float, str]]:
+    """Place and text on one upright axis: its ends (and middle), or its choices."""
     if dimension.kind == "choice":
-        marks = [(dimension.place(choice), shown(choice)) for choice in dimension.choices]
-    else:
-        low, high = dimension.low, dimension.high
-        middle = (low * high) ** 0.5 if dimension.log else (low + high) / 2
-        marks = [(0.0, f"{low:.3g}"), (0.5, f"{middle:.2g}"), (1.0, f"{high:.3g}")]
-    for place, text in marks:
-        axes.text(column + 0.04, place, text, va="center", color=INK, fontsize=9.6, bbox=_PATCH,
-                  zorder=6)  # fmt: skip
+        return [(dimension.place(choice), shown(choice)) for choice in dimension.choices]
+    low, high = dimension.low, dimension.high
+    middle = (low * high) ** 0.5 if dimension.log else (low + high) / 2
+    return [(0.0, f"{low:.3g}"), (0.5, f"{middle:.2g}"), (1.0, f"{high:.3g}")]
 
 
 def _height(dimension: Dimension, value: Any) -> float:
@@ -199,10 +189,8 @@ def _height(dimension: Dimension, value: Any) -> float:
 
 def _folded(name: str) -> str:
     """A key in two lines where it is long, broken at a dot, blank or underscore."""
-    if len(name) <= 14:
-        return name
     breaks = [k for k, letter in enumerate(name) if letter in "._ "]
-    if not breaks:
+    if len(name) <= 14 or not breaks:
         return name
     at = min(breaks, key=lambda k: abs(k - len(name) / 2))
     return f"{name[: at + 1]}\n{name[at + 1 :]}"

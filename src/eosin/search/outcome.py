@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import math
+import shlex
 from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +24,23 @@ ENOUGH_FOR_IMPORTANCE = 30
 _AT_THE_END = 0.05
 
 
+def complete(rows: Sequence[Row]) -> dict[int, float]:
+    """Number -> value of every complete trial, in their order."""
+    return {r.number: r.value for r in rows if r.state == "complete" and r.value is not None}
+
+
 def best_of(rows: Sequence[Row], plan: SearchPlan) -> Row | None:
     """The complete trial with the best value; of equals the first, so the recipe as given wins."""
-    complete = [row for row in rows if row.state == "complete" and row.value is not None]
-    sign = -1 if plan.higher_is_better else 1
-    return min(complete, key=lambda row: (sign * (row.value or 0.0), row.number), default=None)
+    values, sign = complete(rows), -1 if plan.higher_is_better else 1
+    best = min(values, key=lambda number: (sign * values[number], number), default=None)
+    return next((row for row in rows if row.number == best), None)
 
 
 def running_best(rows: Sequence[Row], plan: SearchPlan) -> list[tuple[int, float]]:
     """For every complete trial its number and the best value so far."""
     better = max if plan.higher_is_better else min
-    best: list[tuple[int, float]] = []
-    for row in rows:
-        if row.state == "complete" and row.value is not None:
-            best.append((row.number, better([row.value, *(value for _, value in best[-1:])])))
-    return best
+    values = complete(rows)
+    return list(zip(values, accumulate(values.values(), better), strict=True))
 
 
 def importance(study: Any, plan: SearchPlan) -> dict[str, float]:
@@ -59,30 +64,21 @@ def importance(study: Any, plan: SearchPlan) -> dict[str, float]:
 
 def sentences(plan: SearchPlan, rows: Sequence[Row], best: Row, folder: Path) -> list[str]:
     """What the result shows, and what it does not."""
-    words = plan.words
-    own = next((row for row in rows if row.number == 0 and row.state == "complete"), None)
     assert best.value is not None
-    result = []
+    values, figure = complete(rows), f"{plan.words} {best.value:.4f}"
+    lead = f"The best is trial {best.number} with {figure}; the recipe as given (trial 0)"
     if best.number == 0:
-        result.append(
-            f"No trial was better than the recipe as given (trial 0, {words} {best.value:.4f})."
-        )
-    elif own is None or own.value is None:
-        why = next((row.reason for row in rows if row.number == 0), "")
-        result.append(
-            f"The best is trial {best.number} with {words} {best.value:.4f}; the recipe as given "
-            f"(trial 0) did not finish{f' ({why})' if why else ''}, so there is nothing to compare."
-        )
+        result = [f"No trial was better than the recipe as given (trial 0, {figure})."]
+    elif 0 in values:
+        difference = f"{values[0]:.4f}, a difference of {best.value - values[0]:+.4f}"
+        result = [f"{lead} has {difference}."]
     else:
-        result.append(
-            f"The best is trial {best.number} with {words} {best.value:.4f}; the recipe as given "
-            f"(trial 0) has {own.value:.4f}, a difference of {best.value - own.value:+.4f}."
-        )
-    complete = sum(row.state == "complete" for row in rows)
-    if complete > 1:
+        why = next((f" ({row.reason})" for row in rows if row.number == 0 and row.reason), "")
+        result = [f"{lead} did not finish{why}, so there is nothing to compare."]
+    if len(values) > 1:
         way = "high" if plan.higher_is_better else "low"
         result.append(
-            f"It was picked as the best of {complete} complete trials on the very patches that "
+            f"It was picked as the best of {len(values)} complete trials on the very patches that "
             f"measured it, so {best.value:.4f} is too {way}. No test patch was read."
         )
     if plan.share < 1:
@@ -95,45 +91,37 @@ def sentences(plan: SearchPlan, rows: Sequence[Row], best: Row, folder: Path) ->
             f"The recipe's own {', '.join(keys)} is outside the space: trial 0 used it, and the "
             "search learned nothing from it."
         )
-    for dimension in plan.space:
-        if best.number == 0 or dimension.kind == "choice":
-            continue
-        place = dimension.place(best.values[dimension.key])
+    for dimension in plan.space if best.number else ():
+        place = 0.5 if dimension.kind == "choice" else dimension.place(best.values[dimension.key])
         if place < _AT_THE_END or place > 1 - _AT_THE_END:
             end = dimension.low if place < 0.5 else dimension.high
             result.append(
                 f"The best {dimension.key} ({shown(best.values[dimension.key])}) is at the end "
                 f"of its range ({end:g}): a wider range may contain a better one."
             )
-    failed = [row for row in rows if row.state == "failed"]
-    if failed:
-        names = ", ".join(str(row.number) for row in failed)
+    if failed := [str(row.number) for row in rows if row.state == "failed"]:
         result.append(
-            f"{len(failed)} of {len(rows)} trials failed ({names}); trials.csv has the reasons."
+            f"{len(failed)} of {len(rows)} trials failed ({', '.join(failed)}); trials.csv has the "
+            "reasons."
         )
     return result
 
 
 def importance_sentence(shares: dict[str, float], rows: Sequence[Row]) -> str:
     """What the importance figure is based on."""
-    complete = sum(row.state == "complete" for row in rows)
+    count = f"{len(complete(rows))} complete trials"
     if not shares:
         return (
-            f"{complete} complete trials are too few to show which setting decides "
+            f"{count} are too few to show which setting decides "
             f"(at least {LEAST_FOR_IMPORTANCE} that differ)."
         )
     first = next(iter(shares))
-    hint = "" if complete >= ENOUGH_FOR_IMPORTANCE else ", which is a hint at most"
-    return (
-        f"{first} explains {shares[first]:.0%} of the spread between {complete} complete "
-        f"trials{hint}."
-    )
+    hint = "" if len(complete(rows)) >= ENOUGH_FOR_IMPORTANCE else ", which is a hint at most"
+    return f"{first} explains {shares[first]:.0%} of the spread between {count}{hint}."
 
 
 def train_command(plan: SearchPlan, folder: Path) -> str:
     """The command that trains the best recipe."""
-    import shlex
-
     words = ["eosin", "train", plan.store["path"], "--recipe", str(folder / "best.toml")]
     return shlex.join([*words, *plan.split_words, "-o", "RUN"])
 
@@ -143,13 +131,11 @@ def best_toml(
 ) -> str:
     """The best recipe, complete, under a comment with its origin."""
     recipe: Recipe = trial_recipe(plan, best.number, best.values)
-    words = plan.words
-    complete = sum(row.state == "complete" for row in rows)
     lines = [
-        f"Trial {best.number} of a search with {len(rows)} trials ({complete} complete) from the "
-        f"recipe {plan.recipe_name},",
+        f"Trial {best.number} of a search with {len(rows)} trials ({len(complete(rows))} complete) "
+        f"from the recipe {plan.recipe_name},",
         f"on the store {Path(plan.store['path']).name} ({plan.store['digest'][:12]}): "
-        f"{words} {best.value:.4f}.",
+        f"{plan.words} {best.value:.4f}.",
         "It was picked on the validation part, so that figure is too good; no test patch was read.",
         *[f"Searched: {dimension.sentence()}." for dimension in plan.space],
         *[f"Mark: {mark}" for mark in marks],
@@ -167,18 +153,14 @@ def best_toml(
 
 def trials_csv(rows: Sequence[Row], plan: SearchPlan) -> str:
     """The table of all trials as CSV text, one row a trial in their order."""
-    import csv
-
     keys = [dimension.key for dimension in plan.space]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["trial", "state", plan.metric, "epochs", "seconds", *keys, "reason"])
     for row in rows:
-        values = [_cell(row.values.get(key)) for key in keys]
-        value = "" if row.value is None else repr(row.value)
-        writer.writerow(
-            [row.number, row.state, value, row.epochs, row.seconds, *values, row.reason]
-        )
+        value, *values = (_cell(each) for each in (row.value, *map(row.values.get, keys)))
+        cells = [row.number, row.state, value, row.epochs, row.seconds, *values, row.reason]
+        writer.writerow(cells)
     return out.getvalue()
 
 

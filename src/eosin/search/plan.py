@@ -163,9 +163,9 @@ def check_metric(metric: str, store: PatchStore, split: Split) -> None:
             "the split has no validation patches, and trials are judged by them alone; make a "
             "split with a validation part: eosin split"
         )
-    present = np.unique(store.labels[rows])
-    if len(present) < len(store.classes) and metric in ("val_auroc", "val_average_precision"):
-        missing = [name for k, name in enumerate(store.classes) if k not in present]
+    counts = np.bincount(store.labels[rows], minlength=len(store.classes))
+    missing = [name for name, count in zip(store.classes, counts, strict=True) if not count]
+    if missing and metric in ("val_auroc", "val_average_precision"):
         raise SplitError(
             f"the validation part has no patch of class {', '.join(missing)}, so {metric} is not "
             "defined; make another split, or use --metric val_accuracy"
@@ -187,18 +187,14 @@ def without_test(
         codes[(split.codes >= 0) & (split.codes != validates)] = PARTS.index("train")
         codes[split.codes == validates] = PARTS.index("val")
         codes[split.codes == fold] = OUT
-    codes[(codes == PARTS.index("test"))] = OUT
+    codes[codes == PARTS.index("test")] = OUT
     notes = [*split.notes, LEFT_OUT]
     if share < 1:
         kept = _share_of(store, parts["train"], share, seed)
-        rows = np.zeros(len(store), np.bool_)
-        rows[kept] = True
-        if split.unit == "patch":
-            codes[(codes == PARTS.index("train")) & ~rows] = OUT
-        else:
-            names = set(np.unique(store.cases[kept]).tolist())
-            dropped = np.array([name not in names for name in split.names], np.bool_)
-            codes[(codes == PARTS.index("train")) & dropped] = OUT
+        units, names = np.arange(len(store)), kept
+        if split.unit != "patch":
+            units, names = np.array(split.names), np.unique(store.cases[kept])
+        codes[(codes == PARTS.index("train")) & ~np.isin(units, names)] = OUT
         notes.append(f"{share:.0%} of the training cases, chosen with seed {seed}")
     return replace(split, codes=codes, folds=0, notes=tuple(notes))
 

@@ -164,11 +164,10 @@ def _run(search: Search, workers: int, confirm: int) -> StudyResult:
         if best is None:
             first = next((row.reason for row in rows if row.reason), "no reason is known")
             raise FailureError(f"not one of {len(rows)} trials finished; the first failed: {first}")
-        result = _finish(search, rows, best, shares, None)
-        if confirm:
-            # The result is written by now; the further seeds are only added to it.
-            result = _finish(search, rows, best, shares, confirm_seeds(search, best, confirm))
-        return result
+        finish = partial(_finish, search, rows, best, shares)
+        result = finish(None)
+        # The result is written by now; the further seeds are only added to it.
+        return finish(confirm_seeds(search, best, confirm)) if confirm else result
     except KeyboardInterrupt:
         raise StoppedError(
             f"stopped by Ctrl-C; what is done is kept; resume with: {study.again}"
@@ -179,24 +178,23 @@ def _all_trials(search: Search, journal: Any, workers: int) -> None:
     """Run trials until all have ended, also those that other processes work on or left."""
     waiting = False
     while True:
-        running = [row.number for row in rows_of(journal) if row.state == "running"]
-        missing = max(0, search.plan.trials - len(rows_of(journal)))
-        left = [number for number in running if is_free(search.folder, number)]
-        if missing or left:
-            # No more processes than trials.
-            several = min(workers, missing + len(left))
-            if several > 1:
-                run_workers(search, several)
-            else:
-                work(search, journal)
-            continue
-        if not running:
+        rows = rows_of(journal)
+        running = [row.number for row in rows if row.state == "running"]
+        left = sum(is_free(search.folder, number) for number in running)
+        left += max(0, search.plan.trials - len(rows))
+        # No more processes than trials.
+        if min(workers, left) > 1:
+            run_workers(search, min(workers, left))
+        elif left:
+            work(search, journal)
+        elif not running:
             return
-        if not waiting:
+        else:
+            if not waiting:
+                numbers = ", ".join(map(str, running))
+                search.study.note(f"waiting for trial {numbers} in another process")
             waiting = True
-            numbers = ", ".join(map(str, running))
-            search.study.note(f"waiting for trial {numbers} in another process")
-        time.sleep(_WAIT_SECONDS)
+            time.sleep(_WAIT_SECONDS)
 
 
 def _finish(
@@ -209,9 +207,8 @@ def _finish(
     """The result in words and numbers, written to the folder, search.json last."""
     folder, plan, split = search.folder, search.plan, search.split
     store = search.study.store
-    of_best = ModelFacts.of_run(folder / trial_name(best.number)).all_marks
-    marks = [*([MADE_UP] if store.made_up else []), *split.marks, *map(str, of_best)]
-    marks = list(dict.fromkeys(marks))
+    of_best = map(str, ModelFacts.of_run(folder / trial_name(best.number)).all_marks)
+    marks = [*dict.fromkeys([*([MADE_UP] if store.made_up else []), *split.marks, *of_best])]
     result = search.study.result(
         marks,
         {},
@@ -232,22 +229,16 @@ def _finish(
             f"Train it with: {outcome.train_command(plan, folder)}",
         ],
     )
+    given: dict[str, Any] = {"rows": rows, "marks": marks}
+    several = len(outcome.complete(rows)) > 1
     figures = {
-        "history": partial(drawings.history, plan=plan, rows=rows, marks=marks),
-        "parallel": partial(drawings.parallel, plan=plan, rows=rows, marks=marks)
-        if sum(row.state == "complete" for row in rows) > 1
-        else None,
-        "importance": partial(drawings.importance_bars, shares=shares, rows=rows, marks=marks)
-        if shares
-        else None,
+        "history": partial(drawings.history, plan=plan, **given),
+        "parallel": partial(drawings.parallel, plan=plan, **given) if several else None,
+        "importance": partial(drawings.importance_bars, shares=shares, **given) if shares else None,
     }
-    return search.study.write(
-        result,
-        {
-            "best.toml": outcome.best_toml(plan, best, rows, folder, marks),
-            "trials.csv": outcome.trials_csv(rows, plan),
-            **{
-                f"{name}{kind}": draw for name, draw in figures.items() for kind in (".png", ".svg")
-            },
-        },
-    )
+    files = {
+        "best.toml": outcome.best_toml(plan, best, rows, folder, marks),
+        "trials.csv": outcome.trials_csv(rows, plan),
+    }
+    drawn = {f"{n}.{kind}": figures[n] for n in figures for kind in ("png", "svg")}
+    return search.study.write(result, {**files, **drawn})

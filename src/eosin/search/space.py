@@ -64,9 +64,8 @@ class Dimension:
         """Whether a value is in the range (on its grid where it has steps) or is a choice."""
         if self.kind == "choice":
             return json.dumps(value) in self.labels()
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            return False
-        if not self.low <= value <= self.high:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not self.low <= value <= self.high:
             return False
         if self.kind == "int" and value != int(value):
             return False
@@ -165,10 +164,11 @@ def built_in_space(recipe: Recipe) -> tuple[Dimension, ...]:
     ranges = list(by_optimizer[recipe.optimizer])
     if "dropout" in recipe.arguments:
         ranges.append(("arguments.dropout", 0.0, 0.5, False))
-    result = []
-    for key, low, high, log in ranges:
-        own = float(value_of(recipe, key))
-        result.append(Dimension(key, "float", min(low, own), max(high, own), log))
+    result = [
+        Dimension(key, "float", min(low, own), max(high, own), log)
+        for key, low, high, log in ranges
+        for own in [float(value_of(recipe, key))]
+    ]
     if recipe.optimizer == "sgd":
         sizes = sorted({32, 64, 128, 256, recipe.batch_size})
         result.append(Dimension("batch_size", "choice", choices=tuple(sizes)))
@@ -195,12 +195,8 @@ def check_space(
             try:
                 tried = recipe_with(recipe, {dimension.key: value})
                 if dimension.key.partition(".")[0] in ("network", "arguments"):
-                    build_network(
-                        tried.network,
-                        classes=classes,
-                        patch_size=patch_size,
-                        arguments=tried.arguments,
-                    )
+                    shape: dict[str, Any] = {"classes": classes, "patch_size": patch_size}
+                    build_network(tried.network, arguments=tried.arguments, **shape)
             except RecipeError as error:
                 text = str(error).removeprefix("recipe: ")
                 raise RecipeError(

@@ -184,7 +184,11 @@ def claim(study: Any, plan: SearchPlan, folder: Path) -> Claimed | None:
         if number >= plan.trials:
             return None
         if number == 0 and not trials:
-            study.enqueue_trial(_own(plan))
+            own = [(d, value_of(plan.recipe, d.key)) for d in plan.space]
+            # As the storage has them, without what is outside the space.
+            study.enqueue_trial(
+                {d.key: json.dumps(v) if d.choices else v for d, v in own if d.holds(v)}
+            )
         study.sampler = _sampler(plan, number)
         lock = _lock(folder, number)
         if lock is None:
@@ -197,23 +201,16 @@ def rows_of(study: Any) -> list[Row]:
     """All trials that have started, in their order."""
     rows = []
     for trial in study.get_trials(deepcopy=False):
-        if trial.state.name not in STATES:
+        attributes, state = trial.user_attrs, STATES.get(trial.state.name)
+        if state is None:
             continue
-        attributes = trial.user_attrs
-        value = trial.value
-        if trial.state.name == "PRUNED" and trial.intermediate_values:
-            value = trial.intermediate_values[max(trial.intermediate_values)]
-        rows.append(
-            Row(
-                trial.number,
-                STATES[trial.state.name],
-                float(value) if value is not None and math.isfinite(value) else None,
-                int(attributes.get("epochs", len(trial.intermediate_values))),
-                float(attributes.get("seconds", 0.0)),
-                dict(attributes.get("values", {})),
-                str(attributes.get("reason", "")),
-            )
-        )
+        value, reported = trial.value, trial.intermediate_values
+        if state == "pruned" and reported:
+            value = reported[max(reported)]
+        value = float(value) if value is not None and math.isfinite(value) else None
+        epochs, seconds = attributes.get("epochs", len(reported)), attributes.get("seconds", 0.0)
+        values, reason = dict(attributes.get("values", {})), str(attributes.get("reason", ""))
+        rows.append(Row(trial.number, state, value, epochs, seconds, values, reason))
     return rows
 
 
@@ -250,34 +247,19 @@ def _lock(folder: Path, number: int) -> Lock | None:
     return Lock.take(folder / _LOCKS / f"{number:03d}")
 
 
-def _own(plan: SearchPlan) -> dict[str, Any]:
-    """The recipe's own values as parameters, without what is outside the space."""
-    own = {}
-    for dimension in plan.space:
-        value = value_of(plan.recipe, dimension.key)
-        if dimension.holds(value):
-            own[dimension.key] = json.dumps(value) if dimension.kind == "choice" else value
-    return own
-
-
 def _values(trial: Any, plan: SearchPlan) -> dict[str, Any]:
-    """A value for every dimension; trial 0 has the recipe's own."""
-    if trial.number == 0:
-        inside = _own(plan)
-        for dimension in plan.space:
-            if dimension.key in inside:
-                _suggest(trial, dimension)
-        return {d.key: value_of(plan.recipe, d.key) for d in plan.space}
-    return {dimension.key: _suggest(trial, dimension) for dimension in plan.space}
+    """A value for every dimension; trial 0 has the recipe's own, also those outside the space."""
+    own = {d.key: value_of(plan.recipe, d.key) for d in plan.space} if trial.number == 0 else {}
+    suggested = {d.key: _suggest(trial, d) for d in plan.space if not own or d.holds(own[d.key])}
+    return own or suggested
 
 
 def _suggest(trial: Any, dimension: Dimension) -> Any:
     if dimension.kind == "choice":
         labels = dimension.labels()
         return dimension.choices[labels.index(trial.suggest_categorical(dimension.key, labels))]
-    number, suggest = (
-        (int, trial.suggest_int) if dimension.kind == "int" else (float, trial.suggest_float)
-    )
+    number = int if dimension.kind == "int" else float
+    suggest = getattr(trial, f"suggest_{dimension.kind}")
     options = {"step": number(dimension.step)} if dimension.step else {}
     low, high = number(dimension.low), number(dimension.high)
     return number(suggest(dimension.key, low, high, log=dimension.log, **options))

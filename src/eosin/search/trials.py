@@ -54,6 +54,8 @@ def work(search: Search, journal: Any, stop: Callable[[], bool] = lambda: False)
 
 def _run(search: Search, journal: Any, claimed: Claimed) -> None:
     """One trial to its end: complete, pruned or failed, each recorded in the journal."""
+    from optuna.trial import TrialState
+
     trial, number, study = claimed.trial, claimed.number, search.study
     run = RunFolder(search.folder / trial_name(number))
     settings = ", ".join(f"{key} {shown(value)}" for key, value in claimed.values.items())
@@ -88,7 +90,14 @@ def _run(search: Search, journal: Any, claimed: Claimed) -> None:
         own = isinstance(error, EosinError)
         state, reason = "FAIL", str(error) if own else f"{type(error).__name__}: {error}"
     with study.writing():
-        _end(journal, trial, run, state, value, reason)
+        rows = run.metrics()
+        if reason:
+            trial.set_user_attr("reason", reason)
+        trial.set_user_attr("epochs", len(rows))
+        trial.set_user_attr("seconds", round(rows[-1]["seconds"], 2) if rows else 0.0)
+        journal.tell(trial, value, state=TrialState[state])
+        # The checkpoint is three times as large as the weights.
+        (run / "resume.pt").unlink(missing_ok=True)
     row = rows_of(journal)[number]
     study.note(
         {
@@ -146,9 +155,7 @@ def open_trial(search: Search, run: RunFolder, recipe: Recipe) -> tuple[Session,
 
     Raises FailureError where test rows came back into it.
     """
-    options: Mapping[str, Any] = {
-        "allow_leaks": search.plan.allow_leaks, "weights": search.plan.weights,
-    }  # fmt: skip
+    options = {"allow_leaks": search.plan.allow_leaks, "weights": search.plan.weights}
     planned = PlannedRun(run.path.name, search.split, recipe, options=options)
     session, resume = open_run(search.study.store, planned, run.path)
     if len(session.parts["test"]):
@@ -176,12 +183,11 @@ def _count_attempt(trial: Any, run: RunFolder, *, back: bool = False) -> None:
 
     Raises TrainingError where its process was killed too often.
     """
-    epochs = len(run.metrics())
     epoch, count = trial.user_attrs.get("attempts", (0, 0))
     if back:
         trial.set_user_attr("attempts", [epoch, max(0, count - 1)])
         return
-    if epochs > epoch:
+    if (epochs := len(run.metrics())) > epoch:
         epoch, count = epochs, 0
     if count >= MOST_ATTEMPTS:
         raise TrainingError(
@@ -189,18 +195,3 @@ def _count_attempt(trial: Any, run: RunFolder, *, back: bool = False) -> None:
             "memory ran out: allow smaller batches or networks, or fewer workers"
         )
     trial.set_user_attr("attempts", [epoch, count + 1])
-
-
-def _end(
-    journal: Any, trial: Any, run: RunFolder, state: str, value: float | None, reason: str
-) -> None:
-    """Record the end and remove the checkpoint, which is three times as large as the weights."""
-    from optuna.trial import TrialState
-
-    rows = run.metrics()
-    if reason:
-        trial.set_user_attr("reason", reason)
-    trial.set_user_attr("epochs", len(rows))
-    trial.set_user_attr("seconds", round(rows[-1]["seconds"], 2) if rows else 0.0)
-    journal.tell(trial, value, state=TrialState[state])
-    (run / "resume.pt").unlink(missing_ok=True)

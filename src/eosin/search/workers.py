@@ -77,8 +77,7 @@ def _error(line: str) -> EosinError | None:
         kind = getattr(errors, str(result.get("kind")), FailureError)
         if kind is errors.MissingExtraError:
             return errors.MissingExtraError("search", "eosin search")
-        known = isinstance(kind, type) and issubclass(kind, EosinError)
-        error: EosinError = (kind if known else FailureError)(str(result["error"]))
+        error: EosinError = kind(str(result["error"]))
         return error
     return None
 

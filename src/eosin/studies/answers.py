@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -12,12 +13,25 @@ import numpy as np
 import numpy.typing as npt
 
 from eosin.folders import whole_file
+from eosin.studies.study import Done, Job, PlannedRun, Study
 from eosin.training.session import Session
 
 Probabilities = npt.NDArray[np.float32]
 
 #: The study's own predictions of a finished run, kept so that a second call need not predict.
 _MEASURED = "measured.npz"
+
+
+def measured_runs(study: Study, planned: Iterable[PlannedRun]) -> Done[Session]:
+    """Train the planned runs of a study and keep their answers; failures are collected."""
+
+    def trained(run: PlannedRun) -> Session:
+        session = study.trained(run)
+        # Here, so that a damaged model costs its own run only.
+        measured(session)
+        return session
+
+    return study.do(Job(run.name, run.title, partial(trained, run)) for run in planned)
 
 
 def measured(session: Session) -> dict[str, Probabilities]:

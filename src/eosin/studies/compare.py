@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -65,8 +66,8 @@ def compare(
         seed=seed,
     )
     cases = len(units.names)
-    counted = f"{len(truth):,} patches"
-    on = f"{cases:,} case{'s' * (cases != 1)} ({counted})" if cases else counted
+    patches = f"{len(truth):,} patches"
+    on = f"{markdown.counted(cases, 'case')} ({patches})" if cases else patches
     result: dict[str, Any] = {
         "version": FORMAT,
         "study": "compare",
@@ -128,20 +129,18 @@ def _matched(entries: Sequence[Entry]) -> tuple[list[Rows], list[str] | None]:
     """
     one_store = len({entry.store_digest for entry in entries}) == 1
     pixels = pixels_of(entries[0])
-    if one_store:
-        keys: list[list[Any]] = [entry.table["patch"].to_list() for entry in entries]
-    else:
-        keys = []
-        for entry in entries:
-            result = pixels if entry is entries[0] else pixels_of(entry)
-            if result is None:
-                raise RunError(
-                    f"the runs were measured on different stores, and {entry.store_path}, that of "
-                    f"{entry.name}, does not exist; it is needed to match patches of different "
-                    "stores by their pixels"
-                )
-            keys.append(result)
-    tables = [_unique(each) for each in keys]
+    tables = []
+    for entry in entries:
+        keys: list[Any] | None = pixels if entry is entries[0] else None
+        if one_store:
+            keys = entry.table["patch"].to_list()
+        elif (keys := keys or pixels_of(entry)) is None:
+            raise RunError(
+                f"the runs were measured on different stores, and {entry.store_path}, that of "
+                f"{entry.name}, does not exist; it is needed to match patches of different "
+                "stores by their pixels"
+            )
+        tables.append(_unique(keys))
     common = set(tables[0]).intersection(*tables[1:])
     if not common:
         raise UserError(_nothing_shared(entries))
@@ -160,20 +159,17 @@ def _nothing_shared(entries: Sequence[Entry]) -> str:
     counts = ", ".join(f"{entry.name} {len(entry.table):,}" for entry in entries)
     text = f"the runs share no measured patch ({counts}); train them on the same split, or "
     text += "evaluate all of them on one store with: eosin evaluate RUN --store STORE"
-    measured = [set(entry.table["case"].to_list()) - {""} for entry in entries]
-    for place, entry in enumerate(entries):
-        for other, cases in zip(entries, measured, strict=True):
-            if shared := entry.learned & cases if other is not entries[place] else frozenset():
-                return f"{text}. {entry.name} learned from {len(shared)} of the cases that " + (
-                    f"{other.name} was measured on: {first_names(shared)}"
-                )
+    for entry, other in itertools.permutations(entries, 2):
+        if shared := entry.learned & set(other.table["case"]) - {""}:
+            return f"{text}. {entry.name} learned from {len(shared)} of the cases that " + (
+                f"{other.name} was measured on: {first_names(shared)}"
+            )
     return text
 
 
 def _same_labels(entries: Sequence[Entry], rows: Sequence[Rows], truth: Rows) -> None:
     for entry, mine in zip(entries[1:], rows[1:], strict=True):
-        differ = int((entry.table[mine]["label"].to_numpy() != truth).sum())
-        if differ:
+        if differ := int((entry.table[mine]["label"].to_numpy() != truth).sum()):
             raise UserError(
                 f"{differ:,} of {len(truth):,} shared patches are labeled differently for "
                 f"{entries[0].name} and {entry.name}; figures on them cannot be compared"
@@ -226,16 +222,13 @@ def _marks(
 
 
 def _sentences(result: Paired, entries: Sequence[Entry], on: str, cases: int) -> list[str]:
-    names = next(iter(result.differences.values()))
-    key = "auroc" if "auroc" in names else "macro_auroc"
-    options: dict[str, Any] = {
-        "what": NAMES[key],
-        "on": on,
-        "widened_level": result.widened_level if len(result.differences) > 1 else None,
-        "few": f"{cases} cases" if 0 < cases < FEW_CASES else "",
-    }
+    few = f"{cases} cases" if 0 < cases < FEW_CASES else ""
+    level = result.widened_level if len(result.differences) > 1 else None
+    key = "auroc" if len(entries[0].classes) == 2 else "macro_auroc"
     return [
-        sentence(name, entries[0].name, row[key], **options)
+        sentence(
+            name, entries[0].name, row[key], what=NAMES[key], on=on, widened_level=level, few=few
+        )
         for name, row in result.differences.items()
     ]
 
@@ -243,20 +236,17 @@ def _sentences(result: Paired, entries: Sequence[Entry], on: str, cases: int) ->
 def _warnings(
     entries: Sequence[Entry], note: str, cases: int, result: Paired, patches: int
 ) -> list[str]:
-    texts = []
-    if note:
-        texts.append(f"{note[0].upper()}{note[1:]}.")
+    texts = [f"{note[0].upper()}{note[1:]}."] if note else []
     if 0 < cases < FEW_CASES:
         texts.append(
-            f"Only {cases} case{'s' * (cases != 1)}: the differences may not hold for other cases."
+            f"Only {markdown.counted(cases, 'case')}: the differences may not hold for other cases."
         )
-    for entry in entries:
-        left = len(entry.table) - patches
-        if left:
-            texts.append(
-                f"{left:,} of {len(entry.table):,} patches of {entry.name} are left out: the other "
-                "runs were not measured on them."
-            )
+    texts += [
+        f"{left:,} of {len(entry.table):,} patches of {entry.name} are left out: the other "
+        "runs were not measured on them."
+        for entry in entries
+        if (left := len(entry.table) - patches)
+    ]
     trained = dict.fromkeys(entry.training for entry in entries)
     texts.append(
         f"The interval is over cases only ({'; '.join(trained)}): with another training "

@@ -30,11 +30,12 @@ from eosin.records.points import OperatingPoint
 from eosin.records.scored import Scored
 from eosin.splitting.split_summary import missing_classes
 from eosin.splitting.splits import by_folds, groups_of
-from eosin.studies.answers import measured
+from eosin.studies import markdown
+from eosin.studies.answers import measured, measured_runs
 from eosin.studies.drawings import suspects_gallery
 from eosin.studies.plan import Plan, identity
 from eosin.studies.pooled import intervals_of, spread, values_of
-from eosin.studies.study import Done, Job, PlannedRun, Study, StudyResult, check_classes, marks_of
+from eosin.studies.study import Done, PlannedRun, Study, StudyResult, check_classes, marks_of
 from eosin.training.session import Session
 from eosin.trust.literature import compare_with_published
 from eosin.trust.suspects import find_suspects
@@ -94,31 +95,24 @@ def crossval(
     plan = Plan("crossval", identity(store), recipe, settings, seeds)
     study = Study.open(folder, store, plan, **options)
     numbers = [recipe.seed + i for i in range(seeds)]
-    allowed = {"allow_leaks": allow_leaks}
-
-    def trained(name: str, seed: int, fold: int) -> Session:
-        planned = PlannedRun(name, split, recipe.changed(seed=seed), fold, allowed)
-        session = study.trained(planned)
-        # Here, so that a damaged model costs its own run only.
-        measured(session)
-        return session
-
-    done = study.do(
-        Job(name, f"seed {seed}, fold {fold}", partial(trained, name, seed, fold))
-        for seed in numbers
-        for fold in range(k)
-        for name in [f"seed{seed}-fold{fold}"]
-    ).some()
+    done = measured_runs(
+        study,
+        (
+            PlannedRun(
+                f"seed{seed}-fold{fold}", split, recipe.changed(seed=seed), fold,
+                {"allow_leaks": allow_leaks}, f"seed {seed}, fold {fold}",
+            )
+            for seed in numbers
+            for fold in range(k)
+        ),
+    ).some()  # fmt: skip
     study.note("computing figures and intervals")
     folds = [each for fold in range(k) if (each := _fold(store, done, fold, numbers)) is not None]
     result = _result(study, done, folds, numbers, replicates)
-    result["warnings"] = [
-        *(f"{text[0].upper()}{text[1:]}." for text in missing_classes(split, store)),
-        *result["warnings"],
-    ]
-    result["split"] = {
-        "scheme": "folds", "k": k, "seed": split_seed, "notes": list(split.notes),
-    }  # fmt: skip
+    missing = [f"{text[0].upper()}{text[1:]}." for text in missing_classes(split, store)]
+    result["warnings"] = missing + result["warnings"]
+    notes = list(split.notes)
+    result["split"] = {"scheme": "folds", "k": k, "seed": split_seed, "notes": notes}
     return _write(study, folds, numbers, result)
 
 
@@ -131,7 +125,7 @@ def _check(store: PatchStore, k: int) -> None:
         )
     groups = len(np.unique(groups_of(store)))
     if groups < k:
-        what = "1 case" if groups == 1 else f"{groups} cases"
+        what = markdown.counted(groups, "case")
         hint = f"choose -k {groups} or fewer" if groups >= 3 else "at least 3 cases are needed"
         raise SplitError(f"{store.path} has {what}, which cannot be divided into {k} folds; {hint}")
 
@@ -149,31 +143,19 @@ def _fold(store: PatchStore, done: Done[Session], fold: int, seeds: Sequence[int
     parts = next(iter(sessions.values())).parts
     truth = store.labels[parts["val"]]
     probs = {seed: each["test"].astype(np.float64) for seed, each in result.items()}
-    prob = np.mean(list(probs.values()), axis=0)
-    val = np.mean([each["val"].astype(np.float64) for each in result.values()], axis=0)
-    threshold = _threshold(truth, val)
-    return _Fold(
-        fold,
-        parts["test"],
-        probs,
-        prob,
-        threshold,
-        _called(prob, threshold),
-        {
-            seed: _called(probs[seed], _threshold(truth, each["val"].astype(np.float64)))
-            for seed, each in result.items()
-        },
-    )
+    vals = {seed: each["val"].astype(np.float64) for seed, each in result.items()}
+    prob, val = (np.mean(list(each.values()), axis=0) for each in (probs, vals))
+    threshold, called = _decided(truth, val, prob)
+    by_seed = {seed: _decided(truth, vals[seed], probs[seed])[1] for seed in vals}
+    return _Fold(fold, parts["test"], probs, prob, threshold, called, by_seed)
 
 
-def _threshold(truth: Rows, prob: Floats) -> OperatingPoint | None:
-    return choose_threshold(truth, prob) if prob.shape[1] == 2 else None
-
-
-def _called(prob: Floats, threshold: OperatingPoint | None) -> Rows:
-    if threshold is None:
-        return np.asarray(prob.argmax(axis=1), np.int64)
-    return predicted(prob, threshold=float(threshold))
+def _decided(truth: Rows, val: Floats, prob: Floats) -> tuple[OperatingPoint | None, Rows]:
+    """The threshold that validation gives for two classes, and what is decided with it."""
+    if prob.shape[1] > 2:
+        return None, np.asarray(prob.argmax(axis=1), np.int64)
+    threshold = choose_threshold(truth, val)
+    return threshold, predicted(prob, threshold=float(threshold))
 
 
 def _result(
@@ -184,10 +166,9 @@ def _result(
     replicates: int,
 ) -> dict[str, Any]:
     store, k = study.store, int(study.plan.settings["k"])
-    rows = np.concatenate([fold.rows for fold in folds])
+    each = ((fold.rows, fold.prob, fold.called) for fold in folds)
+    rows, prob, called = map(np.concatenate, zip(*each, strict=True))
     truth, cases = store.labels[rows], store.cases[rows]
-    prob = np.concatenate([fold.prob for fold in folds])
-    called = np.concatenate([fold.called for fold in folds])
     units = resampling_units(cases, len(rows))
     pooled = intervals_of(truth, prob, called, units, replicates=replicates)
     per_fold = [_fold_row(store, fold, replicates) for fold in folds]
@@ -206,7 +187,7 @@ def _result(
     marks += [f"{name} failed and is left out: {why}" for name, why in done.failed.items()]
     warnings = []
     if missing := sorted(set(range(k)) - {fold.number for fold in folds}):
-        names = ", ".join(str(fold) for fold in missing)
+        names = ", ".join(map(str, missing))
         marks.append(f"the patches of fold {names} are missing: none of its runs finished")
     if units.note:
         warnings.append(f"{units.note[0].upper()}{units.note[1:]}.")
@@ -216,7 +197,7 @@ def _result(
         if fold.threshold is not None and fold.threshold.note
     ]
     figures = {name: interval.as_dict() for name, interval in pooled.items()}
-    result: dict[str, Any] = study.result(
+    return study.result(
         marks,
         done.failed,
         classes=list(store.classes),
@@ -242,9 +223,7 @@ def _result(
         per_fold=per_fold,
         per_seed=per_seed,
         spread={
-            "folds": spread(
-                [{name: each["value"] for name, each in r["figures"].items()} for r in per_fold]
-            ),
+            "folds": spread([{n: v["value"] for n, v in r["figures"].items()} for r in per_fold]),
             "seeds": spread([row["figures"] for row in per_seed]),
         },
         published=compare_with_published(
@@ -255,7 +234,6 @@ def _result(
             store.classes, patch=rows[order], case=cases[order], source=sources
         ),
     )  # fmt: skip
-    return result
 
 
 def _fold_row(store: PatchStore, fold: _Fold, replicates: int) -> dict[str, Any]:
@@ -303,14 +281,11 @@ def _predictions(store: PatchStore, folds: Sequence[_Fold], seeds: Sequence[int]
             store.index[fold.rows].select("source", "case", "slide", "x", "y", "label")
         )
         columns: dict[str, Any] = {"fold": pl.lit(fold.number, pl.Int32)}
-        for place, name in enumerate(store.classes):
-            columns[f"p_{name}"] = pl.Series(fold.prob[:, place])
-        for seed in seeds:
+        answers = {"": fold.prob} | {f"_seed{seed}": fold.probs.get(seed) for seed in seeds}
+        for ending, prob in answers.items():
             for place, name in enumerate(store.classes):
-                prob = fold.probs.get(seed)
-                columns[f"p_{name}_seed{seed}"] = (
-                    pl.lit(None, pl.Float64) if prob is None else pl.Series(prob[:, place])
-                )
+                column = None if prob is None else pl.Series(prob[:, place])
+                columns[f"p_{name}{ending}"] = pl.lit(column, pl.Float64)
         cut = None if fold.threshold is None else float(fold.threshold)
         columns["threshold"] = pl.lit(cut, pl.Float64)
         columns["decision"] = pl.Series([store.classes[code] for code in fold.called.tolist()])
@@ -322,10 +297,14 @@ def _suspects(store: PatchStore, table: pl.DataFrame) -> pl.DataFrame:
     """Every suspect, worst first."""
     prob = table.select([f"p_{name}" for name in store.classes]).to_numpy()
     result = find_suspects(Scored.of(table["label"].to_numpy(), prob), most=None)
+    codes = {"label": result.labels, "suggested": result.suggested}
     names = np.array(store.classes, dtype=object)
-    return table[result.rows].select("patch", "case", "source", "x", "y").with_columns(
-        label=pl.Series(names[result.labels].tolist(), dtype=pl.String),
-        suggested=pl.Series(names[result.suggested].tolist(), dtype=pl.String),
-        probability=pl.Series(result.probability),
-        score=pl.Series(result.score),
-    )  # fmt: skip
+    return (
+        table[result.rows]
+        .select("patch", "case", "source", "x", "y")
+        .with_columns(
+            *(pl.Series(key, names[of].tolist(), dtype=pl.String) for key, of in codes.items()),
+            probability=pl.Series(result.probability),
+            score=pl.Series(result.score),
+        )
+    )

@@ -119,15 +119,11 @@ def gap_dots(path: Path_, result: Mapping[str, Any]) -> Path:
         foot_in=0.55,
         head_in=0.95,
     )
-    pairs = {
-        method: [
-            (one, two)
-            for row in each["per_seed"]
-            if (one := row[name]["case_disjoint"]) is not None
-            and (two := row[name]["patch_random"]) is not None
-        ]
+    sides = {
+        method: [(r[name]["case_disjoint"], r[name]["patch_random"]) for r in each["per_seed"]]
         for method, each in methods.items()
     }
+    pairs = {method: [pair for pair in each if None not in pair] for method, each in sides.items()}
     known = [value for each in pairs.values() for pair in each for value in pair]
     low, high = (min(known), max(known)) if known else (0.0, 1.0)
     room = max(0.01, 0.12 * (high - low))
@@ -155,10 +151,8 @@ def gap_dots(path: Path_, result: Mapping[str, Any]) -> Path:
 
 
 def _difference_words(difference: Mapping[str, Any]) -> str:
-    if difference["value"] is None:
+    value, low, high = (difference[key] for key in ("value", "low", "high"))
+    if value is None:
         return "the difference is not defined"
-    side = "higher" if difference["value"] >= 0 else "lower"
-    words = f"patch-random {side} by {abs(difference['value']):.3f}"
-    if difference["low"] is not None:
-        words += f"\n95 % interval {difference['low']:.3f} to {difference['high']:.3f}"
-    return words
+    span = "" if low is None else f"\n95 % interval {low:.3f} to {high:.3f}"
+    return f"patch-random {'higher' if value >= 0 else 'lower'} by {abs(value):.3f}{span}"

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import polars as pl
 
 from eosin.data.store import PatchStore
-from eosin.errors import RunError, StoreError
+from eosin.errors import RunError, StoreError, first_line
 from eosin.records.marks import Mark
 from eosin.runs import RunFolder
 
@@ -74,10 +74,9 @@ def _names(paths: Sequence[Path]) -> list[str]:
 def _read(path: Path) -> Entry:
     if not path.is_dir():
         raise RunError(f"{path}: no such run folder; make one with: eosin train STORE -o {path}")
-    if (path / "crossval.json").is_file():
-        return _entry(path, "crossval")
-    if (path / "evaluation.json").is_file():
-        return _entry(path, "run")
+    for file, kind in (("crossval.json", "crossval"), ("evaluation.json", "run")):
+        if (path / file).is_file():
+            return _entry(path, file, kind)
     reasons = {
         "gap.json": "is a study of the gap, which has compared its own runs: gap.md",
         "plan.json": "is a study without a result yet; run its command again to resume it",
@@ -88,8 +87,7 @@ def _read(path: Path) -> Entry:
     raise RunError(f"{path} {next(why for name, why in reasons.items() if (path / name).exists())}")
 
 
-def _entry(path: Path, kind: str) -> Entry:
-    file = "crossval.json" if kind == "crossval" else "evaluation.json"
+def _entry(path: Path, file: str, kind: str) -> Entry:
     content = RunFolder(path).read_json(file)
     try:
         classes = tuple(map(str, content["classes"]))
@@ -126,8 +124,7 @@ def _table(path: Path, classes: Sequence[str]) -> pl.DataFrame:
         extra = [name for name in ("part", "threshold") if name in table.columns]
         result = table.select([*columns, *extra])
     except (OSError, pl.exceptions.PolarsError) as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise RunError(f"{file} cannot be read ({first}); evaluate again") from None
+        raise RunError(f"{file} cannot be read ({first_line(error)}); evaluate again") from None
     if result.select(pl.any_horizontal(pl.col(columns).is_null().any())).item():
         raise RunError(f"{file} lacks values of some patches; evaluate again")
     if result["patch"].n_unique() != len(result) and "part" not in extra:
@@ -148,14 +145,11 @@ def _learned(run: Path, apart: int) -> tuple[frozenset[str], frozenset[str]]:
             seen = seen.filter(pl.col("part") != "val")
         else:
             seen = seen.head(len(seen) - apart)
-        return (
-            frozenset(seen["case"].unique().to_list()) - {""},
-            frozenset(seen["digest"].unique().to_list()),
-        )
+        return frozenset(seen["case"]) - {""}, frozenset(seen["digest"])
     except (OSError, pl.exceptions.PolarsError) as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise RunError(
-            f"{file} cannot be read ({first}), so what the run has learned from is unknown"
+            f"{file} cannot be read ({first_line(error)}), so what the run has learned from is "
+            "unknown"
         ) from None
 
 
@@ -167,4 +161,4 @@ def pixels_of(entry: Entry) -> list[str] | None:
         return None
     if store.digest != entry.store_digest:
         return None
-    return [str(d) for d in store.index["digest"][entry.table["patch"].to_numpy()].to_list()]
+    return list(map(str, store.index["digest"][entry.table["patch"].to_numpy()]))

@@ -16,27 +16,28 @@ from typing import Any
 import numpy as np
 
 from eosin.config import Recipe
+from eosin.data.rows import StoreRows
 from eosin.data.store import MADE_UP, PatchStore
 from eosin.errors import FailureError, SplitError, StoreError
 from eosin.evaluation.baselines import color_histogram, nearest_neighbors
 from eosin.evaluation.decisions import choose_threshold
 from eosin.evaluation.definitions import figure_names
 from eosin.evaluation.intervals import LEVEL
-from eosin.experiments.baselines import StoreRows
 from eosin.splitting.split_file import PARTS, Split
 from eosin.splitting.splits import PATCH_RANDOM, by_case, groups_of
-from eosin.studies.answers import measured, read_arrays, write_arrays
+from eosin.studies.answers import measured, measured_runs, read_arrays, write_arrays
 from eosin.studies.drawings import gap_dots
 from eosin.studies.gap_page import page, sentence
+from eosin.studies.markdown import counted
 from eosin.studies.nested import METHOD, Arm, nested_differences
 from eosin.studies.plan import Plan, identity
-from eosin.studies.study import Done, Job, PlannedRun, Study, StudyResult, check_classes, marks_of
+from eosin.studies.study import Done, PlannedRun, Study, StudyResult, check_classes, marks_of
 from eosin.training.session import Session
 
 #: Shares of train, validation and test: those of the tutorial, a fifth of its training part taken
 #: for validation.
 FRACTIONS = (0.6, 0.15, 0.25)
-ARMS = ("patch", "case")
+ARMS = {"patch": "patch-random", "case": "case-disjoint"}
 NETWORK = "network"
 BASELINES = {"color_histogram": color_histogram, "nearest_neighbors": nearest_neighbors}
 _KEPT = "baselines.npz"
@@ -64,20 +65,17 @@ def gap(
     plan = Plan("gap", identity(store), recipe, {"fractions": list(FRACTIONS)}, seeds)
     study = Study.open(folder, store, plan, **options)
     numbers = [recipe.seed + i for i in range(seeds)]
-    allowed = {"allow_leaks": allow_leaks}
-
-    def trained(name: str, seed: int, split: Split) -> Session:
-        planned = PlannedRun(name, split, recipe.changed(seed=seed), options=allowed)
-        session = study.trained(planned)
-        measured(session)
-        return session
-
-    done = study.do(
-        Job(name, f"seed {seed}, {_ARM[arm]}", partial(trained, name, seed, split))
-        for seed in numbers
-        for arm, split in splits_of_equal_size(store, seed=seed).items()
-        for name in [f"seed{seed}-{arm}"]
-    )
+    done = measured_runs(
+        study,
+        (
+            PlannedRun(
+                f"seed{seed}-{arm}", split, recipe.changed(seed=seed), None,
+                {"allow_leaks": allow_leaks}, f"seed {seed}, {ARMS[arm]}",
+            )
+            for seed in numbers
+            for arm, split in splits_of_equal_size(store, seed=seed).items()
+        ),
+    )  # fmt: skip
     complete = [s for s in numbers if all(f"seed{s}-{arm}" in done.finished for arm in ARMS)]
     if not complete:
         why = next(iter(done.failed.values()))
@@ -92,9 +90,6 @@ def gap(
     return study.write(
         result, {"gap.png": partial(gap_dots, result=result), "gap.md": page(result)}
     )
-
-
-_ARM = {"patch": "patch-random", "case": "case-disjoint"}
 
 
 def splits_of_equal_size(store: PatchStore, *, seed: int) -> dict[str, Split]:
@@ -133,7 +128,7 @@ def _check(store: PatchStore) -> None:
     cases = len(np.unique(groups_of(store)))
     if cases < len(PARTS):
         raise SplitError(
-            f"{store.path} has {'1 case' if cases == 1 else f'{cases} cases'}; a case-disjoint "
+            f"{store.path} has {counted(cases, 'case')}; a case-disjoint "
             "split into train, val and test needs at least 3"
         )
 
@@ -173,11 +168,8 @@ def _result(
     replicates: int,
 ) -> dict[str, Any]:
     store = study.store
-    names = [
-        name
-        for name in figure_names(arms[NETWORK][0][0].prob)
-        if name.endswith(("auroc", "average_precision", "balanced_accuracy"))
-    ]
+    shown = ("auroc", "average_precision", "balanced_accuracy")
+    names = [name for name in figure_names(arms[NETWORK][0][0].prob) if name.endswith(shown)]
     methods = {}
     for method, pairs in arms.items():
         differences = nested_differences(pairs, names, replicates=replicates)
@@ -198,7 +190,7 @@ def _result(
             for text in marks_of(session)
             if text != MADE_UP and text not in of_split
         ]
-    result: dict[str, Any] = study.result(
+    result = study.result(
         marks,
         done.failed,
         classes=list(store.classes),

@@ -25,10 +25,10 @@ def sentence(result: Mapping[str, Any], recipe: str) -> str:
     if values["value"] is None:
         return f"{on} the gap of {recipe} has no value: {values['note']}."
     side = "higher" if values["value"] >= 0 else "lower"
+    name = NAMES[figure]
     text = (
-        f"{on} {recipe} tested on a patch-random split shows {_article(figure)} "
-        f"{NAMES[figure]} "
-        f"{abs(values['value']):.3f} {side} than on a case-disjoint one"
+        f"{on} {recipe} tested on a patch-random split shows {'an' if name[0] == 'A' else 'a'} "
+        f"{name} {abs(values['value']):.3f} {side} than on a case-disjoint one"
     )
     if values["low"] is None:
         return f"{text}; there is no interval ({values['note']}), so nothing more can be concluded."
@@ -49,61 +49,18 @@ def sentence(result: Mapping[str, Any], recipe: str) -> str:
     return f"{text} {shown}: the patch-random split is not the more optimistic one here."
 
 
-def _article(figure: str) -> str:
-    return "an" if NAMES[figure].startswith("A") else "a"
-
-
 def page(result: Mapping[str, Any]) -> str:
     """The page: what was done, the table, the sentence, the limits, how to repeat it."""
-    recipe = result["recipe"]
-    sizes = [
-        [f"{row[key]:,}" for key in ("seed", "train", "val", "test")] for row in result["sizes"]
-    ]
-    lines = [
-        *markdown.paragraphs([result["sentence"], "![Pairs of test figures](gap.png)"]),
-        "## What was done",
-        "",
-        f"For each of {len(result['seeds'])} seeds the store ({result['n_patches']:,} patches of "
-        f"{result['n_cases']:,} cases) was split twice: by whole cases, and by patches drawn "
-        "at random, cut so that training, validation and test have exactly as many patches as "
-        f"under the first. The same recipe (`{recipe['name']}`, "
-        f"{recipe['epochs']} epochs) was trained on both with the same seed. Thresholds "
-        "were chosen on validation. Two methods without a network were fitted on the same parts: "
-        "color alone (logistic regression on color histograms) and nearest neighbors, which shows "
-        "the leak without any training.",
-        "",
-        *markdown.table(["seed", "train", "validation", "test"], sizes, words=0),
-        "## Results",
-        "",
-        *(line for figure in result["figures"] for line in _table(result, figure)),
-        "## How to read it",
-        "",
-        f"The {100 * result['interval']['level']:.0f} % interval is a "
-        f"{result['interval']['method']} ({result['interval']['replicates']:,} replicates). Test "
-        "parts share cases between seeds "
-        "and between the two splits, which the drawing ignores: that makes it rather too wide. "
-        "Few seeds show too little of the spread between seeds: that makes it rather too narrow, "
-        "so the tables list each seed's own difference. The two test parts are different "
-        "patches; part of a single seed's difference is which cases fell into its test part. "
-        "Average precision depends on the share of positives as well, which the two parts do not "
-        "have in common.",
-        "",
-        "The case-disjoint figure is the one that speaks about new cases. Nothing ties a case to "
-        "a patient, so even it may be somewhat too good. The gap depends on the store, the recipe "
-        "and how long it trains: a network that memorizes more gains more from a leak.",
-        "",
-        "## How to repeat it",
-        "",
-        "```",
-        command(result),
-        "```",
-        "",
-        f"Store `{str(result['store']['digest'])[:12]}`, eosin "
-        f"{result['environment']['eosin']}, torch "
-        f"{result['environment']['packages'].get('torch', '?')}, "
-        f"{result['environment']['machine'].get('processor', '?')}.",
-    ]
-    return markdown.page("The leakage gap", result, lines)
+    parts = ("train", "val", "test")
+    sizes = [[f"{row[key]:,}" for key in ("seed", *parts)] for row in result["sizes"]]
+    text = markdown.rendered(
+        "gap.md.j2",
+        result=result,
+        sizes=markdown.table(["seed", "train", "validation", "test"], sizes, words=0),
+        tables=[line for figure in result["figures"] for line in _table(result, figure)],
+        command=command(result),
+    )
+    return markdown.page("The leakage gap", result, [text])
 
 
 def command(result: Mapping[str, Any]) -> str:

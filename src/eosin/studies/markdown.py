@@ -6,6 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with its noun.
+
+    >>> counted(1, "epoch"), counted(12, "epoch")
+    ('1 epoch', '12 epochs')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def number(value: float | None, sign: str = "") -> str:
     """A figure for a table.
 
@@ -52,6 +61,17 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, words: in
 def paragraphs(texts: Sequence[str]) -> list[str]:
     """Each text with an empty line after it."""
     return [line for text in texts for line in (text, "")]
+
+
+def rendered(template: str, **values: Any) -> str:
+    """The text of a template of this room; a value that is a list of lines stays lines."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    lines = {k: "\n".join(v) if isinstance(v, list) else v for k, v in values.items()}
+    loader = PackageLoader("eosin", "studies")
+    return (
+        Environment(loader=loader, undefined=StrictUndefined).get_template(template).render(lines)
+    )
 
 
 def page(title: str, result: Mapping[str, Any], lines: Sequence[str]) -> str:

@@ -19,15 +19,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from eosin.evaluation.intervals import (
-    LEVEL,
-    MIN_CASES,
-    Interval,
-    percentile_interval,
-    resampling_units,
-)
+from eosin.evaluation.intervals import MIN_CASES, Interval, percentile_interval, resampling_units
 from eosin.evaluation.metrics import figure
 from eosin.evaluation.resampling import replicate_figures
+from eosin.studies.markdown import counted
 
 Floats = npt.NDArray[np.float64]
 
@@ -59,7 +54,6 @@ def nested_differences(
     *,
     replicates: int = 2000,
     seed: int = 0,
-    level: float = LEVEL,
 ) -> dict[str, Interval]:
     """Mean over the pairs of the first arm's figure less the second's, with its interval.
 
@@ -79,17 +73,15 @@ def nested_differences(
     samples = {} if few else _samples(pairs, names, replicates, seed)
     result = {}
     for name in names:
-        if not np.isfinite(values[name]).all():
-            lost = int((~np.isfinite(values[name])).sum())
+        if lost := int((~np.isfinite(values[name])).sum()):
             note = f"{lost} of {len(pairs)} pairs do not define {name}"
             result[name] = Interval(None, None, None, 0, note)
         elif few:
             result[name] = Interval(float(values[name].mean()), None, None, 0, few)
         else:
             note = "" if len(pairs) >= MIN_SEEDS else "one seed: only cases were drawn"
-            result[name] = percentile_interval(
-                float(values[name].mean()), samples[name], level=level, note=note
-            )
+            mean = float(values[name].mean())
+            result[name] = percentile_interval(mean, samples[name], note=note)
     return result
 
 
@@ -97,8 +89,10 @@ def _few(pairs: Sequence[tuple[Arm, Arm]]) -> str:
     least = min(resampling_units(arm.cases, len(arm.truth)).count for pair in pairs for arm in pair)
     if least >= MIN_CASES:
         return ""
-    what = "1 case" if least == 1 else f"{least} cases"
-    return f"a test part has {what}: an interval over cases needs at least {MIN_CASES}"
+    return (
+        f"a test part has {counted(least, 'case')}: an interval over cases needs at least "
+        f"{MIN_CASES}"
+    )
 
 
 def _samples(

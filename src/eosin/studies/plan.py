@@ -54,26 +54,21 @@ class Plan:
         if not origin.is_file():
             raise UserError(f"{folder.path} is not the folder of a {study} (it has no {PLAN})")
         data = folder.read_json(PLAN)
-        if data.get("study") != study:
-            raise UserError(f"{origin} is of a study of kind {data.get('study')!r}, not {study!r}")
-        if data.get("format") != FORMAT:
-            raise UserError(
-                f"{origin} has format {data.get('format')!r}, this version reads {FORMAT}"
-            )
+        kind, version = data.get("study"), data.get("format")
+        if kind != study:
+            raise UserError(f"{origin} is of a study of kind {kind!r}, not {study!r}")
+        if version != FORMAT:
+            raise UserError(f"{origin} has format {version!r}, this version reads {FORMAT}")
         counted = "trials" if study == "search" else "seeds"
         try:
             # Searches of earlier versions have their settings beside the rest.
             common = {"format", "study", "recipe", "store", counted, "eosin"}
             beside = {key: value for key, value in data.items() if key not in common}
-            return cls(
-                study,
-                {"path": str(data["store"]["path"]), "digest": str(data["store"]["digest"]),
-                 "patches": data["store"].get("patches")},
-                make_recipe(data["recipe"], origin=str(origin)),
-                dict(data.get("settings", beside)),
-                int(data[counted]),
-                counted,
-            )  # fmt: skip
+            store = {key: str(data["store"][key]) for key in ("path", "digest")}
+            store["patches"] = data["store"].get("patches")
+            recipe = make_recipe(data["recipe"], origin=str(origin))
+            settings = dict(data.get("settings", beside))
+            return cls(study, store, recipe, settings, int(data[counted]), counted)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UserError(f"{origin} is damaged ({type(error).__name__}: {error})") from None
 

@@ -10,7 +10,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -61,13 +61,17 @@ def silent(text: str) -> None:
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One run to be made: its name is that of its folder; options: further ones of ``start``."""
+    """One run to be made.
+
+    name: of its folder; title: what a person calls it; options: further ones of ``start``.
+    """
 
     name: str
     split: Split
     recipe: Recipe
     fold: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    title: str = ""
 
 
 @dataclass(frozen=True)
@@ -164,10 +168,9 @@ class Study:
 
         Raises BusyError where another process works in it.
         """
-        if self.plan.study == "search":
-            yield
-            return
-        with working_on(self.folder.path, f"eosin {self.plan.study}"):
+        task = f"eosin {self.plan.study}"
+        several = self.plan.study == "search"
+        with nullcontext() if several else working_on(self.folder.path, task):
             yield
 
     def trained(self, planned: PlannedRun) -> Session:
@@ -187,16 +190,14 @@ class Study:
     def _do(self, listed: list[Job[T]]) -> Done[T]:
         done: Done[T] = Done({}, {})
         seconds: list[float] = []
-        for number, job in enumerate(listed):
-            run = RunFolder(self.folder / job.name)
+        runs = [RunFolder(self.folder / job.name) for job in listed]
+        for number, (job, run) in enumerate(zip(listed, runs, strict=True)):
             try:
                 if run.finished:
                     seconds.append(float(run.read_json("model.json").get("train_seconds") or 0.0))
                     done.finished[job.name] = job.do()
                     continue
-                left = sum(
-                    not RunFolder(self.folder / each.name).finished for each in listed[number:]
-                )
+                left = sum(not each.finished for each in runs[number:])
                 text = f"{job.title} (run {number + 1} of {len(listed)}); "
                 text += f"{left - 1} more after it" if left > 1 else "the last one"
                 if seconds:
@@ -230,7 +231,9 @@ class Study:
         if alone and not clear(folder, "study"):
             shutil.rmtree(folder, ignore_errors=True)
 
-    def result(self, marks: Sequence[str], failed: Mapping[str, str], **content: Any) -> Any:
+    def result(
+        self, marks: Sequence[str], failed: Mapping[str, str], **content: Any
+    ) -> dict[str, Any]:
         """The content of a result file: what every study records, and its own."""
         return {
             "version": FORMAT,
@@ -349,6 +352,4 @@ def in_words(seconds: float) -> str:
 
 def has_trained(folder: RunFolder) -> bool:
     """Whether any run has trained for a while: only then is there something to lose."""
-    return any(
-        next(folder.path.glob(f"**/{name}"), None) for name in ("resume.pt", "model.safetensors")
-    )
+    return any(any(folder.path.glob(f"**/{n}")) for n in ("resume.pt", "model.safetensors"))

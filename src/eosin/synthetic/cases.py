@@ -13,6 +13,7 @@ arrangement of the nuclei tells them apart.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -93,21 +94,21 @@ def _paint(rng: Rng, shape: tuple[int, int], look: Look, plan: Plan) -> tuple[Ma
     violet = np.full(shape, 0.06, np.float32)
     nuclei: list[Nuclei] = []
 
+    def place(points: tuple[Map, Map], radius_px: float, **form: Any) -> None:
+        nuclei.append(cells(rng, points, radius_px=radius_px * s, **form))
+
     # Invasive nests: irregular islands and cords with disordered nuclei of unequal size.
     form = noise(rng, shape, look.nest_cell_px * SCALE) + 0.35 * streaks
     nests = plan.tumor & (form > np.quantile(form[::8, ::8], 1 - look.nest_filled))
     eosin[nests] = look.stroma * (0.35 + 0.3 * eosin[nests] + 0.08 * patchy[nests])
     violet[nests] = 0.22
-    nuclei.append(
-        cells(
-            rng,
-            scatter(rng, nests, look.nest_spacing_px * s, jitter=0.42, drift_px=0.6 * s),
-            radius_px=look.nest_radius_px * s,
-            spread=look.nest_spread,
-            stretch=look.nest_stretch,
-            weight=look.nest_weight,
-            weight_spread=0.28,
-        )
+    place(
+        scatter(rng, nests, look.nest_spacing_px * s, jitter=0.42, drift_px=0.6 * s),
+        look.nest_radius_px,
+        spread=look.nest_spread,
+        stretch=look.nest_stretch,
+        weight=look.nest_weight,
+        weight_spread=0.28,
     )
 
     # Lymphocytes: small, round, dark, close together.
@@ -115,22 +116,13 @@ def _paint(rng: Rng, shape: tuple[int, int], look: Look, plan: Plan) -> tuple[Ma
     lymph = plan.lymph & (form > np.quantile(form[::8, ::8], 1 - look.lymph_filled))
     eosin[lymph] *= 0.7
     violet[lymph] = 0.16
-    nuclei.append(
-        cells(
-            rng,
-            scatter(
-                rng,
-                lymph,
-                2.5 * look.lymph_radius_px * s,
-                jitter=0.3,
-                keep=0.85,
-                drift_px=2.5 * s,
-            ),
-            radius_px=look.lymph_radius_px * s,
-            spread=look.lymph_spread,
-            stretch=1.3,
-            weight=1.1 * look.benign_weight,
-        )
+    apart = 2.5 * look.lymph_radius_px * s
+    place(
+        scatter(rng, lymph, apart, jitter=0.3, keep=0.85, drift_px=2.5 * s),
+        look.lymph_radius_px,
+        spread=look.lymph_spread,
+        stretch=1.3,
+        weight=1.1 * look.benign_weight,
     )
 
     # Benign glands: rings of evenly spaced nuclei, full (hyperplasia), small (lobules) or open.
@@ -156,33 +148,16 @@ def _paint(rng: Rng, shape: tuple[int, int], look: Look, plan: Plan) -> tuple[Ma
             rng, glands, spacing_px=spacing * look.benign_radius_px * s * 0.87, layers=layers,
             jitter=0.12,
         )  # fmt: skip
-        nuclei.append(
-            cells(
-                rng,
-                (x, y),
-                radius_px=look.benign_radius_px * s,
-                spread=0.08,
-                stretch=1.3,
-                weight=look.benign_weight,
-                angle=around + np.float32(np.pi / 2),
-            )
-        )
+        turned = around + np.float32(np.pi / 2)
+        benign = {"spread": 0.08, "stretch": 1.3, "weight": look.benign_weight}
+        place((x, y), look.benign_radius_px, angle=turned, **benign)
         empty |= brushes.fill_glands(shape, glands, np.maximum(glands.lumen - 0.08, 0))
 
     # Spindle-shaped nuclei along the fibers, everywhere in the stroma.
     x, y = scatter(rng, plan.tissue & ~nests & ~plan.fat, 7.5 * s, jitter=0.5, keep=0.75)
     along = angle[y.astype(np.intp), x.astype(np.intp)]
-    nuclei.append(
-        cells(
-            rng,
-            (x, y),
-            radius_px=0.95 * s,
-            spread=0.15,
-            stretch=4.0,
-            weight=0.8 * look.benign_weight,
-            angle=along,
-        )
-    )
+    spindles = {"spread": 0.15, "stretch": 4.0, "weight": 0.8 * look.benign_weight}
+    place((x, y), 0.95, angle=along, **spindles)
     stained = brushes.stamp(shape, brushes.join(nuclei))
     violet += np.float32(1.5) * (1 - np.exp(-stained / np.float32(1.5)))
 

@@ -6,7 +6,8 @@ glass, fat, stroma, benign glands, lymphocytes or invasive tissue.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,11 @@ from eosin.synthetic.brushes import Map, Mask, Rng, enlarge, noise
 SCALE = 2
 #: The ground plan has one value for this many final pixels.
 COARSE_PX = 4
+
+
+def _between(low: float, high: float) -> Any:
+    """A number that is drawn for each case, evenly between two limits."""
+    return field(metadata={"limits": (low, high)})
 
 
 @dataclass(frozen=True)
@@ -28,33 +34,33 @@ class Look:
     #: The color of glass, float32 [3], 0 to 255.
     light: Map
     #: Positive: Gaussian blur in final pixels; negative: strength of a sharpening scanner.
-    blur: float
+    blur: float = _between(-0.7, 0.6)
     #: Spread of the sensor's noise in gray values.
-    grain: float
+    grain: float = _between(1.5, 4.0)
     #: Factor on all lengths of cells.
-    cell_size: float
+    cell_size: float = _between(0.8, 1.05)
     #: Invasive nests: distance, size and irregularity of nuclei, how full and how coarse they are.
-    nest_spacing_px: float
-    nest_radius_px: float
-    nest_spread: float
-    nest_stretch: float
-    nest_filled: float
-    nest_cell_px: float
-    nest_weight: float
-    benign_weight: float
-    benign_radius_px: float
-    lymph_radius_px: float
-    lymph_spread: float
-    lymph_filled: float
+    nest_spacing_px: float = _between(3.3, 4.1)
+    nest_radius_px: float = _between(1.2, 1.68)
+    nest_spread: float = _between(0.14, 0.34)
+    nest_stretch: float = _between(1.5, 2.3)
+    nest_filled: float = _between(0.55, 0.85)
+    nest_cell_px: float = _between(9, 17)
+    nest_weight: float = _between(0.75, 1.15)
+    benign_weight: float = _between(0.8, 1.2)
+    benign_radius_px: float = _between(1.1, 1.4)
+    lymph_radius_px: float = _between(0.85, 1.16)
+    lymph_spread: float = _between(0.06, 0.15)
+    lymph_filled: float = _between(0.6, 1.0)
     #: Shares of the area that is not invasive; lymphocytes as a share of the dense part.
-    fat_share: float
-    dense_share: float
-    lymph_share: float
-    fiber_contrast: float
-    stroma: float
-    clefts: float
+    fat_share: float = _between(0.08, 0.34)
+    dense_share: float = _between(0.4, 0.72)
+    lymph_share: float = _between(0.2, 0.6)
+    fiber_contrast: float = _between(0.1, 0.3)
+    stroma: float = _between(0.55, 0.85)
+    clefts: float = _between(0.0, 1.0)
     #: Share of the invasive area with single fat cells.
-    fatty_nests: float
+    fatty_nests: float = _between(0.0, 0.3)
 
 
 def draw_look(rng: Rng) -> Look:
@@ -66,31 +72,11 @@ def draw_look(rng: Rng) -> Look:
 
     u = rng.uniform
     return Look(
-        hematoxylin=vector((0.66, 0.68, 0.32), 0.07, u(0.85, 1.45)),
-        eosin=vector((0.16, 0.84, 0.52), 0.10, u(0.65, 1.2)),
-        light=(u(240, 250) + rng.uniform(-3, 3, 3)).astype(np.float32),
-        blur=u(-0.7, 0.6),
-        grain=u(1.5, 4.0),
-        cell_size=u(0.8, 1.05),
-        nest_spacing_px=u(3.3, 4.1),
-        nest_radius_px=u(1.2, 1.68),
-        nest_spread=u(0.14, 0.34),
-        nest_stretch=u(1.5, 2.3),
-        nest_filled=u(0.55, 0.85),
-        nest_cell_px=u(9, 17),
-        nest_weight=u(0.75, 1.15),
-        benign_weight=u(0.8, 1.2),
-        benign_radius_px=u(1.1, 1.4),
-        lymph_radius_px=u(0.85, 1.16),
-        lymph_spread=u(0.06, 0.15),
-        lymph_filled=u(0.6, 1.0),
-        fat_share=u(0.08, 0.34),
-        dense_share=u(0.4, 0.72),
-        lymph_share=u(0.2, 0.6),
-        fiber_contrast=u(0.1, 0.3),
-        stroma=u(0.55, 0.85),
-        clefts=u(0.0, 1.0),
-        fatty_nests=u(0.0, 0.3),
+        vector((0.66, 0.68, 0.32), 0.07, u(0.85, 1.45)),
+        vector((0.16, 0.84, 0.52), 0.10, u(0.65, 1.2)),
+        (u(240, 250) + rng.uniform(-3, 3, 3)).astype(np.float32),
+        # In the order of the fields, on which the pictures depend.
+        *(u(*each.metadata["limits"]) for each in fields(Look) if each.metadata),
     )
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
+
+from eosin.tracking.names import is_uri
 
 #: Values that every tracker can keep as a parameter.
 Value = str | int | float | bool
@@ -28,6 +30,15 @@ class Place:
     def beside(self) -> Path:
         """The folder that contains the run: shared by runs that are to be compared."""
         return self.run.resolve().parent
+
+    @property
+    def remote(self) -> bool:
+        """Whether it is tracked by a server."""
+        return is_uri(self.to)
+
+    def folder(self, name: str = "") -> Path:
+        """The folder to write to: the user's, or by default this name beside the run."""
+        return Path(self.to).resolve() if self.to and not self.remote else self.beside / name
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +84,35 @@ class Backend(Protocol):
 
     def failed(self, sentence: str, stopped: bool) -> None:
         """The run ended early; stopped: by its user or the system, and it may be resumed."""
+
+
+class Grouped:
+    """Files that a tracker keeps as artifacts named <run>-<kind>; pictures it can show are logged.
+
+    library: the tracker's module, with Artifact and Image; run: as it opened it; name: of the run.
+    """
+
+    def keep(self, library: Any, run: Any, name: str) -> None:
+        self._library, self._run, self._name = library, run, name
+        self._artifacts: dict[str, Any] = {}
+
+    def show(self, values: dict[str, Any]) -> None:
+        """Log a picture or text beside the figures."""
+        self._run.log(values)
+
+    def figure(self, path: Path) -> None:
+        if path.suffix == ".png":
+            self.show({f"figures/{path.stem}": self._library.Image(str(path))})
+        else:
+            self.artifact(path, "figures")
+
+    def artifact(self, path: Path, kind: str) -> None:
+        if kind not in self._artifacts:
+            self._artifacts[kind] = self._library.Artifact(f"{self._name}-{kind}", type=kind)
+        self._artifacts[kind].add_file(str(path), name=path.name)
+
+    def finish(self) -> None:
+        """Send the artifacts and end the run."""
+        for artifact in self._artifacts.values():
+            self._run.log_artifact(artifact)
+        self._run.finish()

@@ -60,13 +60,12 @@ class Channel:
     ) -> None:
         self.name = name
         self.limits = limits or Limits()
-        self.trouble = ""
+        self.trouble = self._late = ""
         self._answered, self._skip = answered, skip
         self._command = command or [sys.executable, "-m", "eosin.tracking.worker", name]
         self._queue: queue.Queue[Message | None] = queue.Queue(self.limits.waiting)
         self._process: subprocess.Popen[str] | None = None
         self._stderr: IO[bytes] | None = None
-        self._late = ""
         self._cut = threading.Event()
         # A daemon: a tracker that hangs must not hold up the end of the program.
         self._thread = threading.Thread(target=self._work, name=f"track-{name}", daemon=True)
@@ -99,9 +98,8 @@ class Channel:
         if not self._cut.is_set():
             self.trouble = self.trouble or why
             self._cut.set()
-        process = self._process
-        if process is not None:
-            _kill(process)
+        if self._process is not None:
+            _kill(self._process)
         # The thread may wait for a message.
         with contextlib.suppress(queue.Full):
             self._queue.put_nowait(None)
@@ -129,7 +127,9 @@ class Channel:
         process = self._process or self._start()
         if self._cut.is_set():
             return {"error": self.trouble}
-        limit = self._limit(message, first)
+        limit = self.limits.first_s if first else self.limits.call_s
+        with contextlib.suppress(OSError, KeyError):
+            limit += os.path.getsize(message["with"]["path"]) / self.limits.bytes_per_s
         watch = threading.Timer(limit, self._overdue, (str(message["call"]), limit))
         watch.daemon = True
         watch.start()
@@ -147,14 +147,6 @@ class Channel:
             answer: Message = json.loads(line)
             return answer
         return {"error": self._late or self._why_it_ended(process)}
-
-    def _limit(self, message: Message, first: bool) -> float:
-        limit = self.limits.first_s if first else self.limits.call_s
-        path = message["with"].get("path")
-        if path is not None:
-            with contextlib.suppress(OSError):
-                limit += os.path.getsize(path) / self.limits.bytes_per_s
-        return limit
 
     def _overdue(self, call: str, limit: float) -> None:
         self._late = f"no answer within {limit:.0f} s (to {call!r})"

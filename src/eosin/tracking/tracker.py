@@ -6,7 +6,6 @@ keeps the trackers' own ids of the run, so that a resumed run continues in the s
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -112,13 +111,15 @@ class Tracker:
             self._warned.append(sentence)
             self._send("tag", name=f"warning.{len(self._warned)}", text=sentence)
 
-    def figure(self, path: str | os.PathLike[str]) -> None:
-        """A picture of the run, PNG or SVG."""
-        self._file("figure", Path(path))
+    def file(self, path: Path, kind: str) -> None:
+        """A file of the run; kind: model, report, record, or figure for a picture (PNG or SVG).
 
-    def artifact(self, path: str | os.PathLike[str], kind: str) -> None:
-        """A file of the run; kind: model, report or record."""
-        self._file("artifact", Path(path), kind=kind)
+        A missing file is not a failure of the tracker.
+        """
+        if path.is_file():
+            self._bytes += path.stat().st_size
+            call, more = ("figure", {}) if kind == "figure" else ("artifact", {"kind": kind})
+            self._send(call, path=str(path.resolve()), **more)
 
     def finished(self, summary: Mapping[str, Any]) -> list[str]:
         """The run is done; returns a line a tracker: how to look at it.
@@ -142,12 +143,6 @@ class Tracker:
         if not self._over:
             self._send("failed", sentence=sentence, stopped=stopped)
             self._close(self._limits.stop_s)
-
-    def _file(self, call: str, path: Path, **arguments: Any) -> None:
-        # A missing file is not a failure of the tracker.
-        if path.is_file():
-            self._bytes += path.stat().st_size
-            self._send(call, path=str(path.resolve()), **arguments)
 
     def _send(self, call: str, **arguments: Any) -> None:
         if self._over:
@@ -180,7 +175,7 @@ class Tracker:
     # In the channels' threads
 
     def _answered(self, name: str, message: Message, answer: Message) -> None:
-        call = message["call"]
+        call, arguments = message["call"], message["with"]
         if call not in ("open", "metrics"):
             return
         with self._lock:
@@ -188,13 +183,13 @@ class Tracker:
             if call == "open":
                 self._kept[name] = {
                     "where": without_secrets(str(answer["where"])),
-                    "project": message["with"]["project"],
+                    "project": arguments["project"],
                     "identity": answer["identity"],
                     "look": answer["look"],
                     "epoch": before.get("epoch", 0) if answer["resumed"] else 0,
                 }
             else:
-                self._kept[name] = {**before, "epoch": message["with"]["step"]}
+                self._kept[name] = {**before, "epoch": arguments["step"]}
             self._run.write_json(KEPT, {"version": _FORMAT, "trackers": self._kept})
 
     def _sent_before(self, name: str, message: Message) -> bool:

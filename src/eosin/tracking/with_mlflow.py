@@ -7,6 +7,7 @@ import shlex
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from eosin.tracking.backend import Opened, Place, Value
 from eosin.tracking.names import is_uri, without_secrets
@@ -38,24 +39,18 @@ class Tracked:
         from mlflow.entities import Param, RunTag
 
         # A parameter of MLflow cannot be changed: a resumed run keeps those it started with.
-        fresh = [
-            Param(name, str(value)[:_PARAM_LETTERS])
-            for name, value in params.items()
-            if name not in self._params
-        ]
-        for k in range(0, len(fresh), _PARAMS):
-            self._client.log_batch(self._run, params=fresh[k : k + _PARAMS])
-        self._client.log_batch(
-            self._run, tags=[RunTag(name, text[:_TAG_LETTERS]) for name, text in tags.items()]
-        )
+        fresh = [name for name in params if name not in self._params]
+        rows = [Param(name, str(params[name])[:_PARAM_LETTERS]) for name in fresh]
+        self._log(_PARAMS, "params", rows)
+        own = [RunTag(name, text[:_TAG_LETTERS]) for name, text in tags.items()]
+        self._client.log_batch(self._run, tags=own)
 
     def metrics(self, values: Mapping[str, float], step: int) -> None:
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
         rows = [Metric(name, value, now, step) for name, value in values.items()]
-        for k in range(0, len(rows), _METRICS):
-            self._client.log_batch(self._run, metrics=rows[k : k + _METRICS])
+        self._log(_METRICS, "metrics", rows)
 
     def tag(self, name: str, text: str) -> None:
         self._client.set_tag(self._run, name, text[:_TAG_LETTERS])
@@ -76,6 +71,10 @@ class Tracked:
     def failed(self, sentence: str, stopped: bool) -> None:
         self.tag("ended", sentence)
         self._client.set_terminated(self._run, "KILLED" if stopped else "FAILED")
+
+    def _log(self, most: int, kind: str, rows: list[Any]) -> None:
+        for k in range(0, len(rows), most):
+            self._client.log_batch(self._run, **{kind: rows[k : k + most]})
 
     def _reopen(self, identity: str) -> bool:
         from mlflow.exceptions import MlflowException

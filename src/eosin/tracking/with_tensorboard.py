@@ -23,7 +23,7 @@ class Tracked:
     """
 
     def open(self, place: Place) -> Opened:
-        root = Path(place.to).resolve() if place.to else place.beside / "tensorboard"
+        root = place.folder("tensorboard")
         folder = root / (place.identity or _free(root, place.run.name))
         resumed = bool(place.identity) and any(folder.glob("events.out.tfevents.*"))
         # TensorBoard looks for this name and then leaves TensorFlow alone, where it is installed.
@@ -36,9 +36,8 @@ class Tracked:
         self._resumed = resumed
         self._files: list[str] = []
         self._writer.flush()
-        return Opened(
-            folder.name, str(root), f"tensorboard --logdir {shlex.quote(str(root))}", resumed
-        )
+        look = f"tensorboard --logdir {shlex.quote(str(root))}"
+        return Opened(folder.name, str(root), look, resumed)
 
     def started(self, params: Mapping[str, Value], tags: Mapping[str, str]) -> None:
         if self._resumed:
@@ -89,14 +88,9 @@ class Tracked:
         from tensorboard.plugins.hparams import metadata, plugin_data_pb2
 
         info = plugin_data_pb2.SessionStartInfo(start_time_secs=time.time())
+        kinds = {bool: "bool_value", str: "string_value"}
         for name, value in params.items():
-            # True is a number too, so it is asked for first.
-            if isinstance(value, bool):
-                info.hparams[name].bool_value = value
-            elif isinstance(value, str):
-                info.hparams[name].string_value = value
-            else:
-                info.hparams[name].number_value = value
+            setattr(info.hparams[name], kinds.get(type(value), "number_value"), value)
         data = plugin_data_pb2.HParamsPluginData(session_start_info=info)
         self._hparams(metadata.SESSION_START_INFO_TAG, data)
 

@@ -7,23 +7,20 @@ import secrets
 import shlex
 import warnings
 from collections.abc import Mapping
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-from eosin.tracking.backend import Opened, Place, Value
-from eosin.tracking.names import is_uri, without_secrets
+from eosin.tracking.backend import Grouped, Opened, Place, Value
+from eosin.tracking.names import without_secrets
 
 #: Words of Trackio's own warnings that data were lost: it never raises by itself.
 _LOST = ("failed", "could not", "Could not", "skipped", "cannot")
 
 
-class Tracked:
+class Tracked(Grouped):
     """One run of Trackio; its files are artifacts named <run>-<kind>."""
 
     def open(self, place: Place) -> Opened:
-        remote = is_uri(place.to)
-        folder = Path(place.to).resolve() if place.to and not remote else place.beside / "trackio"
+        remote, folder = place.remote, place.folder("trackio")
         # Read when the library is imported.
         os.environ["TRACKIO_DIR"] = str(folder)
         for name in ("TRACKIO_SPACE_ID", *(() if remote else ("TRACKIO_SERVER_URL",))):
@@ -32,16 +29,14 @@ class Tracked:
             os.environ["HF_HUB_OFFLINE"] = "1"
         import trackio
 
-        self._trackio: ModuleType = trackio
-        self._artifacts: dict[str, Any] = {}
         self._lost: list[str] = []
         self._step = 0
         warnings.simplefilter("always")
         warnings.showwarning = self._on_warning
-        names = set() if remote else self._names(place.project)
+        names = set() if remote else _names(trackio, place.project)
         resumed = place.identity in names or (remote and bool(place.identity))
         name = place.identity if resumed else _free(place.run.name, names, remote)
-        self._run = trackio.init(
+        run = trackio.init(
             project=place.project,
             name=name,
             server_url=place.to if remote else None,
@@ -50,15 +45,12 @@ class Tracked:
             auto_log_gpu=False,
             auto_log_cpu=False,
         )
+        self.keep(trackio, run, run.name)
         self._check()
         project = shlex.quote(place.project)
         look = f"TRACKIO_DIR={shlex.quote(str(folder))} trackio show --project {project}"
-        return Opened(
-            name,
-            place.to if remote else str(folder),
-            without_secrets(place.to) if remote else look,
-            resumed,
-        )
+        where, look = (place.to, without_secrets(place.to)) if remote else (str(folder), look)
+        return Opened(name, where, look, resumed)
 
     def started(self, params: Mapping[str, Value], tags: Mapping[str, str]) -> None:
         # Written with the first row.
@@ -67,55 +59,43 @@ class Tracked:
 
     def metrics(self, values: Mapping[str, float], step: int) -> None:
         self._step = step
-        self._log(dict(values))
+        self.show(dict(values))
 
     def tag(self, name: str, text: str) -> None:
-        self._log({f"tags/{name}": self._trackio.Markdown(text)})
-
-    def figure(self, path: Path) -> None:
-        if path.suffix == ".png":
-            self._log({f"figures/{path.stem}": self._trackio.Image(str(path))})
-        else:
-            self.artifact(path, "figures")
-
-    def artifact(self, path: Path, kind: str) -> None:
-        if kind not in self._artifacts:
-            self._artifacts[kind] = self._trackio.Artifact(f"{self._run.name}-{kind}", type=kind)
-        self._artifacts[kind].add_file(str(path), name=path.name)
+        self.show({f"tags/{name}": self._library.Markdown(text)})
 
     def finished(self, values: Mapping[str, float], table: str, step: int) -> None:
         if values:
             self.metrics(values, step)
-            self._log({"figures": self._trackio.Markdown(table)})
-        for artifact in self._artifacts.values():
-            self._run.log_artifact(artifact)
-        self._run.finish()
+            self.show({"figures": self._library.Markdown(table)})
+        self.finish()
         self._check()
 
     def failed(self, sentence: str, stopped: bool) -> None:
         self.tag("ended", sentence)
         self._run.finish()
 
-    def _names(self, project: str) -> set[str]:
-        """The runs of a local project."""
-        try:
-            return {run.name for run in self._trackio.Api().runs(project)}
-        except ValueError:
-            # There is no such project yet.
-            return set()
-
     def _on_warning(self, message: Warning | str, *rest: Any, **more: Any) -> None:
         text = str(message)
         if "trackio" in text.lower() and any(word in text for word in _LOST):
             self._lost.append(text)
 
-    def _log(self, values: dict[str, Any]) -> None:
+    def show(self, values: dict[str, Any]) -> None:
         self._run.log(values, step=self._step)
         self._check()
 
     def _check(self) -> None:
         if self._lost:
             raise OSError(self._lost[0])
+
+
+def _names(trackio: Any, project: str) -> set[str]:
+    """The runs of a local project."""
+    try:
+        return {run.name for run in trackio.Api().runs(project)}
+    except ValueError:
+        # There is no such project yet.
+        return set()
 
 
 def _free(name: str, taken: set[str], remote: bool) -> str:

@@ -6,22 +6,20 @@ import os
 import secrets
 import shlex
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from eosin.tracking.backend import Opened, Place, Value
+from eosin.tracking.backend import Grouped, Opened, Place, Value
 from eosin.tracking.names import is_uri
 from eosin.tracking.words import short
 
 
-class Tracked:
+class Tracked(Grouped):
     """One run of W&B. Offline it is sent later, or never, by `wandb sync`."""
 
     def open(self, place: Place) -> Opened:
         import wandb
 
-        remote = is_uri(place.to)
-        folder = Path(place.to).resolve() if place.to and not remote else place.beside
+        remote, folder = place.remote, place.folder()
         folder.mkdir(parents=True, exist_ok=True)
         mode: Any = os.environ.get("WANDB_MODE") or (
             "online" if _logged_in(place.to) else "offline"
@@ -36,7 +34,7 @@ class Tracked:
         }  # fmt: skip
         if remote:
             settings["base_url"] = place.to
-        self._run = wandb.init(
+        run = wandb.init(
             project=place.project,
             name=place.run.name,
             id=identity,
@@ -46,10 +44,9 @@ class Tracked:
             resume="allow" if mode == "online" else None,
             settings=wandb.Settings(**settings),
         )
-        self._wandb, self._artifacts = wandb, dict[str, Any]()
-        look = self._run.url
-        if not look:
-            look = f"wandb sync --id {identity} {shlex.quote(str(self._run.settings.sync_dir))}"
+        self.keep(wandb, run, run.id)
+        sync = shlex.quote(str(run.settings.sync_dir))
+        look = run.url or f"wandb sync --id {identity} {sync}"
         return Opened(identity, place.to if remote else str(folder), look, bool(place.identity))
 
     def started(self, params: Mapping[str, Value], tags: Mapping[str, str]) -> None:
@@ -65,24 +62,11 @@ class Tracked:
     def tag(self, name: str, text: str) -> None:
         self._run.config.update({f"tag.{name}": text}, allow_val_change=True)
 
-    def figure(self, path: Path) -> None:
-        if path.suffix == ".png":
-            self._run.log({f"figures/{path.stem}": self._wandb.Image(str(path))})
-        else:
-            self.artifact(path, "figures")
-
-    def artifact(self, path: Path, kind: str) -> None:
-        if kind not in self._artifacts:
-            self._artifacts[kind] = self._wandb.Artifact(f"{self._run.id}-{kind}", type=kind)
-        self._artifacts[kind].add_file(str(path), name=path.name)
-
     def finished(self, values: Mapping[str, float], table: str, step: int) -> None:
         self._run.summary.update(dict(values))
         if table:
             self._run.notes = table
-        for artifact in self._artifacts.values():
-            self._run.log_artifact(artifact)
-        self._run.finish()
+        self.finish()
 
     def failed(self, sentence: str, stopped: bool) -> None:
         self.tag("ended", sentence)

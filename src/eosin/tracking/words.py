@@ -19,31 +19,26 @@ from eosin.records.shared import (
     shared_value,
 )
 from eosin.records.weights import WEIGHTS
-from eosin.runs import RunFolder
+from eosin.runs import RunFolder, flattened
 from eosin.tracking.backend import Value
 
 #: Keys of environment.json that are not parameters: long lists, and what becomes a tag.
 _LEFT_OUT = ("audit", "marks", "command", "date")
 
 
-def flat(values: Mapping[str, Any], above: str = "") -> dict[str, Value]:
+def flat(values: Mapping[str, Any]) -> dict[str, Value]:
     """Nested values under dotted names; lists as JSON, nothing as "none".
 
     >>> flat({"epochs": 3, "arguments": {"widths": [8, 16]}, "fold": None})
     {'epochs': 3, 'arguments.widths': '[8, 16]', 'fold': 'none'}
     """
-    parts: dict[str, Value] = {}
-    for key, value in values.items():
-        name = f"{above}{key}"
-        if isinstance(value, Mapping):
-            parts |= flat(value, f"{name}.")
-        elif value is None:
-            parts[name] = "none"
-        elif isinstance(value, str | bool | int | float):
-            parts[name] = value
-        else:
-            parts[name] = json.dumps(value, ensure_ascii=False, default=str)
-    return parts
+
+    def plain(value: Any) -> Value:
+        if value is None or isinstance(value, str | int | float):
+            return "none" if value is None else value
+        return json.dumps(value, ensure_ascii=False, default=str)
+
+    return {name: plain(value) for name, value in flattened(values).items()}
 
 
 def parameters(run: RunFolder, more: Mapping[str, Any] = {}) -> dict[str, Value]:
@@ -56,9 +51,8 @@ def parameters(run: RunFolder, more: Mapping[str, Any] = {}) -> dict[str, Value]
     environment = run.read_json("environment.json")
     kept = {key: value for key, value in environment.items() if key not in _LEFT_OUT}
     if isinstance(kept.get("store"), dict):
-        store = dict(kept["store"])
-        kept["store"] = {**store, "name": Path(str(store.pop("path", ""))).name}
-        del kept["store"]["path"]
+        path = kept["store"].pop("path", "")
+        kept["store"]["name"] = Path(str(path)).name
     recipe = {key: value for key, value in run.recipe().model_dump().items() if key != "about"}
     merged: dict[str, Value] = {}
     for part in (recipe, kept, more):  # some have keys of the same name, such as "store"
@@ -112,14 +106,18 @@ def final_figures(evaluation: Mapping[str, Any]) -> dict[str, float]:
     {'test/f1': 0.7, 'test/f1_low': 0.6, 'test/f1_high': 0.8}
     """
     part = str(evaluation.get("part", "test"))
-    figures = {}
-    for name, figure in _figures(evaluation).items():
-        for end, key in (("", "value"), ("_low", "low"), ("_high", "high")):
-            figures[f"{part}/{name}{end}"] = figure[key]
-    for method, other in evaluation.get("baselines", {}).items():
-        for name, figure in _figures(other).items():
-            figures[f"baseline/{method}/{name}"] = figure["value"]
-    return numbers(figures)
+    figures = {
+        f"{part}/{name}{end}": figure[key]
+        for name, figure in _figures(evaluation).items()
+        for end, key in (("", "value"), ("_low", "low"), ("_high", "high"))
+    }
+    return numbers(figures) | numbers(
+        {
+            f"baseline/{method}/{name}": figure["value"]
+            for method, other in evaluation.get("baselines", {}).items()
+            for name, figure in _figures(other).items()
+        }
+    )
 
 
 def final_table(evaluation: Mapping[str, Any]) -> str:

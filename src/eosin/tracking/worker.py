@@ -56,8 +56,8 @@ def serve(backend: Backend, requests: IO[str], answers: IO[str]) -> None:
         except Exception as error:
             _answer(answers, {"error": one_line(error)})
             return
-        opened = opened or call == "open"
-        ended = ended or call in ("finished", "failed")
+        opened |= call == "open"
+        ended |= call in ("finished", "failed")
         _answer(answers, {"ok": reply})
     if opened and not ended:
         # Nobody reads an error anymore.

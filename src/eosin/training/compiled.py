@@ -20,12 +20,10 @@ from torch import Tensor
 
 from eosin.config import Recipe
 from eosin.memory import out_of_memory
-from eosin.training import draws
-from eosin.training.batches import Batches
+from eosin.training.draws import of_step
 from eosin.training.epoch import PlainEpoch
 from eosin.training.machine import Machine
 from eosin.training.on_device import DeviceAugment
-from eosin.training.optimizers import WeightAverage
 from eosin.training.step import Step, dropout_seed, first_line
 
 #: Steps whose numbers are moved together.
@@ -123,7 +121,8 @@ class DeviceEpoch(PlainEpoch):
 
     def _drawn(self, order: Tensor, epoch: int, steps: range, count: int) -> dict[str, Tensor]:
         """All numbers that the steps need, by name: [S, ...] each, on the processor."""
-        numbers = draws.of_steps(self.recipe, count, self._size, epoch=epoch, steps=steps)
+        each = [of_step(self.recipe, count, self._size, epoch=epoch, step=step) for step in steps]
+        numbers = {name: torch.stack([one[name] for one in each]) for name in each[0]}
         first = steps.start * self.batches.batch_size
         numbers["rows"] = order[first : first + len(steps) * count].view(len(steps), count)
         done = [(epoch - 1) * self.batches.steps + number for number in steps]
@@ -256,18 +255,3 @@ def on_stream(stream: Any) -> Iterator[None]:
             yield
     finally:
         outer.wait_stream(stream)
-
-
-def epochs_of(
-    step: Step,
-    batches: Batches,
-    *,
-    rate: Callable[[int], float],
-    average: WeightAverage | None = None,
-    soft: Tensor | None = None,
-) -> PlainEpoch:
-    """The fastest way to take steps here: `DeviceEpoch` for an optimizer ``on_device``."""
-    if step.team.count == 1 and compiling(step.recipe, step.machine):
-        compile_loss(step)
-    kind = DeviceEpoch if step.optimizer.on_device else PlainEpoch
-    return kind(step, batches, rate, average, soft)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -12,15 +11,7 @@ from torch import Tensor, nn
 
 from eosin.config import Recipe
 from eosin.errors import SplitError
-
-
-@dataclass(frozen=True)
-class Diagnosis:
-    """A named defect. ``dead`` means that continuing is pointless."""
-
-    name: str
-    sentence: str
-    dead: bool = False
+from eosin.records.model import Diagnosis
 
 
 def missing_classes(classes: Sequence[str], counts: Sequence[int]) -> list[str]:
@@ -58,7 +49,8 @@ def unchanged(
         else "the gradient is 0 everywhere or the learning rate too small to matter: look at the "
         "last layer and the loss"
     )
-    return Diagnosis("no weight changed", f"no weight changed in epoch {epoch}: {cause}", dead=True)
+    sentence = f"no weight changed in epoch {epoch}: {cause}"
+    return Diagnosis(name="no weight changed", sentence=sentence, dead=True)
 
 
 def constant(probabilities: npt.NDArray[np.floating]) -> Diagnosis | None:
@@ -66,8 +58,8 @@ def constant(probabilities: npt.NDArray[np.floating]) -> Diagnosis | None:
     if len(probabilities) < 2 or float(np.ptp(probabilities, axis=0).max()) > 1e-5:
         return None
     return Diagnosis(
-        "constant predictions",
-        "constant predictions: every validation patch gets the same probability "
+        name="constant predictions",
+        sentence="constant predictions: every validation patch gets the same probability "
         f"({probabilities[0, -1]:.4f}); the network ignores its input. Likely a learning rate far "
         "too high or too low, or input that is not scaled",
     )

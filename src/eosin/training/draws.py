@@ -6,8 +6,6 @@ waits for the host; see `training.compiled`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -92,11 +90,3 @@ def _blend(
         "pixels": torch.tensor([pixels, 1 - pixels]),
         "targets": torch.tensor([share, 1 - share]),
     }
-
-
-def of_steps(
-    recipe: Recipe, count: int, size_px: tuple[int, int], *, epoch: int, steps: Sequence[int]
-) -> dict[str, Tensor]:
-    """What several steps draw, each name with one more dimension in front: [S, ...]."""
-    each = [of_step(recipe, count, size_px, epoch=epoch, step=step) for step in steps]
-    return {name: torch.stack([one[name] for one in each]) for name in each[0]}

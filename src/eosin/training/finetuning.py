@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from eosin.config import Recipe
-from eosin.errors import MissingExtraError, RecipeError
+from eosin.errors import RecipeError, needing
 from eosin.models.classifier import Classifier
 
 #: The linear layers inside a block of timm's vision transformers.
@@ -94,10 +94,8 @@ def add_adapters(network: nn.Module, *, rank: int, alpha: float) -> None:
     Hu et al. 2022, "LoRA: low-rank adaptation of large language models". They start as zero, so the
     network's answers do not change. The head learns as before.
     """
-    try:
+    with needing("pretrained", "lora_rank"):
         from peft import LoraConfig, inject_adapter_in_model
-    except ImportError:
-        raise MissingExtraError("pretrained", "lora_rank") from None
     backbone = getattr(network, "backbone", None)
     adapted = [
         name

@@ -21,17 +21,18 @@ from eosin.data.store import PatchStore
 from eosin.errors import StoppedError, TrainingError
 from eosin.memory import LargestBatch, out_of_memory
 from eosin.models.classifier import Classifier, save_classifier
-from eosin.records.model import ModelFacts
+from eosin.records.model import Diagnosis, ModelFacts
 from eosin.runs import RunFolder
 from eosin.training import diagnose
-from eosin.training.batches import Batches, balanced_weights, input_scaling, mixed_seed, take
+from eosin.training.batches import Batches, balanced_weights, input_scaling, take
 from eosin.training.checkpoint import Position, load_checkpoint, save_checkpoint
-from eosin.training.compiled import epochs_of
-from eosin.training.diagnose import Diagnosis
+from eosin.training.compiled import DeviceEpoch, compile_loss, compiling
+from eosin.training.epoch import PlainEpoch
 from eosin.training.facts import facts_of
 from eosin.training.finetuning import Finetuning
 from eosin.training.machine import Machine, choose_machine
 from eosin.training.optimizers import Optimizer, WeightAverage, rate_factor
+from eosin.training.origin import fresh_classifier
 from eosin.training.parallel import LostError, Team
 from eosin.training.step import Step
 from eosin.training.validate import BATCH, answers, validation_row
@@ -93,16 +94,9 @@ class Trainer:
         if missing := diagnose.missing_classes(store.classes, counts.tolist()):
             self.reporter.warned(f"no training patch of class {', '.join(missing)}")
         mean, deviation = input_scaling(patches, recipe)
-        torch.manual_seed(mixed_seed(recipe.seed, 1))
-        self.model = Classifier.build(
-            recipe.network,
-            classes=store.classes,
-            patch_size=store.patch_size,
-            arguments=recipe.arguments,
-            mean=mean,
-            deviation=deviation,
+        self.model = fresh_classifier(
+            recipe, store, self.initialize, mean=mean, deviation=deviation
         )
-        self.initialize(self.model)
         self.tuning = Finetuning(self.model, recipe)
         self.model = self.model.to(device)
         if recipe.channels_last:
@@ -124,9 +118,11 @@ class Trainer:
             team=self.team,
         )
         soft = None if self.soft is None else self.soft.to(device)
-        self.epochs = epochs_of(
-            self.step, self.batches, rate=self._rate, average=self.average, soft=soft
-        )
+        if self.team.count == 1 and compiling(recipe, self.machine):
+            compile_loss(self.step)
+        # The fastest way to take steps here.
+        kind = DeviceEpoch if on_device else PlainEpoch
+        self.epochs = kind(self.step, self.batches, self._rate, self.average, soft)
         #: Patches at once in validation.
         self.val_batch = LargestBatch(BATCH, lambda s: self.reporter.warned(f"validation: {s}"))
         self._watch = LossWatch(device, together=self.team.count > 1)
@@ -302,7 +298,7 @@ class Trainer:
             "optimizer": self.optimizer.state(),
             "average": self.average.state() if self.average else {},
             "store": self.store.digest,
-            "diagnoses": [vars(d) for d in self.diagnoses],
+            "diagnoses": [d.model_dump() for d in self.diagnoses],
         }
         try:
             save_checkpoint(self.run / "resume.pt", self.position, state)
@@ -369,7 +365,7 @@ class Trainer:
             kept_epoch=position.best_epoch if position.best_weights else position.epoch,
             train_seconds=round(position.seconds, 2),
             machine=str(self.machine),
-            diagnoses=[vars(d) for d in self.diagnoses],
+            diagnoses=tuple(self.diagnoses),
             **self.model_facts,
         )
         self.team.once(lambda: save_classifier(self.model, self.run.path, facts))

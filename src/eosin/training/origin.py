@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import nn
 
 from eosin.config import Recipe
@@ -24,9 +25,37 @@ from eosin.models.pretrained import find_encoder
 from eosin.records.origin import Origin
 from eosin.runs import RunFolder
 from eosin.splitting.seen import Seen
+from eosin.training.draws import mixed_seed
 
 Rows = npt.NDArray[np.int64]
 Initializer = Callable[[Classifier], None]
+
+
+def fresh_network(recipe: Recipe, store: PatchStore) -> nn.Module:
+    """The recipe's network for a store; raises RecipeError where it cannot be made."""
+    classes, size = len(store.classes), store.patch_size
+    return build_network(
+        recipe.network, classes=classes, patch_size=size, arguments=recipe.arguments
+    )
+
+
+def fresh_classifier(
+    recipe: Recipe, store: PatchStore, initialize: Initializer, **scaling: Sequence[float]
+) -> Classifier:
+    """The recipe's classifier with its first weights, which depend on the seed alone.
+
+    initialize: puts earlier weights into it; scaling: mean and deviation of the input.
+    """
+    torch.manual_seed(mixed_seed(recipe.seed, 1))
+    model = Classifier.build(
+        recipe.network,
+        classes=store.classes,
+        patch_size=store.patch_size,
+        arguments=recipe.arguments,
+        **scaling,
+    )
+    initialize(model)
+    return model
 
 
 def from_run(path: Path, recipe: Recipe) -> Origin:
@@ -57,12 +86,7 @@ def from_encoder(recipe: Recipe, store: PatchStore, weights: Mapping[str, Any]) 
     So weights that do not fit are refused before a run folder is made. weights: where they are
     ("path") and what they are. Raises RunError where they are damaged or do not fit.
     """
-    network = build_network(
-        recipe.network,
-        classes=len(store.classes),
-        patch_size=store.patch_size,
-        arguments=recipe.arguments,
-    )
+    network = fresh_network(recipe, store)
     assert isinstance(network, EncoderNetwork)
     loaded = load_encoder_weights(network, Path(str(weights["path"])))
     return Origin(**{"kind": "encoder", **loaded, **weights})

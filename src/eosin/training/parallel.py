@@ -18,7 +18,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from eosin.errors import EosinError, MissingExtraError, TrainingError, UserError
+from eosin.errors import EosinError, TrainingError, UserError, needing
 
 T = TypeVar("T")
 #: Seconds without an answer after which a process counts as dead, and the variable to change it.
@@ -205,10 +205,8 @@ def join() -> Team:
 
     Raises MissingExtraError without accelerate, UserError where GPUs are fewer than processes.
     """
-    try:
+    with needing("cluster", "training in several processes"):
         from accelerate import PartialState
-    except ImportError:
-        raise MissingExtraError("cluster", "training in several processes") from None
     here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     gpus = torch.cuda.device_count()
     if 0 < gpus < here:

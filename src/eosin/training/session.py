@@ -18,7 +18,6 @@ from eosin.config import Recipe
 from eosin.data.store import MADE_UP, PatchStore
 from eosin.errors import RecipeError, RunError, TrainingError
 from eosin.folders import sweep, whole_folder
-from eosin.models.networks import build_network
 from eosin.records.model import ModelFacts
 from eosin.records.origin import Origin, Teacher
 from eosin.runs import RunFolder, environment, recorded_path, recorded_places
@@ -27,7 +26,14 @@ from eosin.splitting.seen import SEEN, Seen
 from eosin.splitting.split_file import Split, read_split, write_split
 from eosin.training.diagnose import missing_classes
 from eosin.training.loop import Reporter, Trainer
-from eosin.training.origin import from_encoder, from_run, initializer, leak, refuse_seen
+from eosin.training.origin import (
+    fresh_network,
+    from_encoder,
+    from_run,
+    initializer,
+    leak,
+    refuse_seen,
+)
 from eosin.training.parallel import Team
 from eosin.training.teacher import as_teacher, teach
 
@@ -88,12 +94,7 @@ def start(
         # What cannot be trained is refused before a run is replaced.
         labels = store.labels[parts["train"]]
         missing_classes(store.classes, np.bincount(labels, minlength=len(store.classes)).tolist())
-        build_network(
-            recipe.network,
-            classes=len(store.classes),
-            patch_size=store.patch_size,
-            arguments=recipe.arguments,
-        )
+        fresh_network(recipe, store)
     taught = None if teacher is None else as_teacher(teacher, store)
     earlier = {option: base, "the teacher": teacher}
     before = {role: RunFolder(other) for role, other in earlier.items() if other is not None}

@@ -59,7 +59,7 @@ def answers(
     rows: Ints,
     machine: Machine,
     team: Team,
-    batch: LargestBatch | None = None,
+    batch: LargestBatch,
 ) -> Tensor:
     """Logits float32 [n, K] of rows of a store, the same in all processes, which share the work.
 
@@ -67,7 +67,6 @@ def answers(
     """
     share = team.share(len(rows))
     logits = torch.zeros(len(rows), len(model.classes))
-    batch = batch or LargestBatch(BATCH)
     try:
         logits[share] = logits_of(model.eval(), patches, rows[share], machine, batch=batch)
     finally:

@@ -144,7 +144,7 @@ def described(command: Callable[..., None]) -> Callable[..., None]:
         plain = (hint, typer.Argument() if required else typer.Option())
         kind, declared = get_args(hint) if get_origin(hint) is Annotated else plain
         declared = copy.copy(declared)
-        declared.help = " ".join(text.split())
+        declared.help = re.sub(r"\n +", " ", text)
         hints[name] = Annotated[kind, declared]
 
     @functools.wraps(command)

@@ -1,4 +1,4 @@
-"""The options --track, --track-to and --track-project, and training that trackers follow."""
+"""The values of --track, --track-to and --track-project, and training that trackers follow."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from eosin.cli import output
 from eosin.errors import EosinError, RunError, StoppedError, UserError
@@ -18,29 +16,6 @@ if TYPE_CHECKING:
     from eosin.tracking.tracker import Tracker
     from eosin.training.loop import Reporter
     from eosin.training.session import Session
-
-Track = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--track",
-        help="Also report to a tracker: mlflow, tensorboard, wandb or trackio; repeatable. "
-        "With --resume: the same as before, or none.",
-    ),
-]
-TrackTo = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--track-to",
-        help="Folder or address of a server for --track, or TRACKER=WHERE; repeatable. "
-        "Default: beside the run folder.",
-    ),
-]
-TrackProject = Annotated[
-    str | None,
-    typer.Option(
-        "--track-project", help="Name of the project in the trackers. Default: the store's name."
-    ),
-]
 
 
 def check(track: Sequence[str] | None, track_to: Sequence[str] | None) -> None:

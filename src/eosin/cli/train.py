@@ -32,15 +32,15 @@ def train(
     settings: options.Settings = None,
     fold: options.Fold = None,
     base: Annotated[Path | None, typer.Option("--from")] = None,
-    teacher: Annotated[Path | None, typer.Option("--teacher")] = None,
+    teacher: Path | None = None,
     weights: options.Weights = None,
-    resume: Annotated[Path | None, typer.Option("--resume")] = None,
+    resume: Path | None = None,
     allow_leaks: options.AllowLeaks = False,
     evaluate: options.Evaluate = True,
     force: options.Force = False,
-    track: tracking.Track = None,
-    track_to: tracking.TrackTo = None,
-    track_project: tracking.TrackProject = None,
+    track: list[str] | None = None,
+    track_to: list[str] | None = None,
+    track_project: str | None = None,
     json_: options.Json = False,
 ) -> None:
     """Train a classifier: audit its split first, evaluate it afterwards.
@@ -56,6 +56,11 @@ def train(
         base: Start with the weights of this run (other cases or classes).
         teacher: Learn from this run's answers as well (distillation).
         resume: Resume the unfinished run in this folder.
+        track: Also report to a tracker: mlflow, tensorboard, wandb or trackio; repeatable. With
+            --resume: the same as before, or none.
+        track_to: Folder or address of a server for --track, or TRACKER=WHERE; repeatable. Default:
+            beside the run folder.
+        track_project: Name of the project in the trackers. Default: the store's name.
 
     Example: eosin train idc.store --recipe compact --split published -o run
     """

@@ -25,7 +25,7 @@ from eosin.data.arrays import (
     labels_beside,
 )
 from eosin.data.layouts import plainly
-from eosin.errors import MissingExtraError, SourceError, first_line
+from eosin.errors import SourceError, first_line, needing
 from eosin.folders import scratch_file
 
 
@@ -35,10 +35,8 @@ def pcam_parts(source: Path, scratch: Path | None) -> list[Part]:
     scratch: where a gzipped file is unpacked for as long as it is read (HDF5 needs to seek).
     Raises MissingExtraError without h5py, SourceError for files that are damaged or do not match.
     """
-    try:
+    with needing("hdf5", "reading HDF5 files"):
         import h5py  # noqa: F401
-    except ImportError:
-        raise MissingExtraError("hdf5", "reading HDF5 files") from None
     paths = array_files(source, r"_x\.h5(\.gz)?$")
     if not paths or not all("_x.h5" in path.name for path in paths):
         raise SourceError(f"{source} contains no images named *_x.h5 (PatchCamelyon's names)")

@@ -20,7 +20,7 @@ from typing import Any, NoReturn, TypeVar
 
 import requests
 
-from eosin.errors import CredentialsError, DownloadError, EosinError, MissingExtraError, first_line
+from eosin.errors import CredentialsError, DownloadError, EosinError, first_line, needing
 from eosin.fetching.downloads import DiskError, Watcher, amount, download
 from eosin.fetching.servers import Patience, TryAgain, get, refuse_status
 from eosin.records.encoder import EncoderSpec
@@ -53,11 +53,9 @@ class Place:
 def client() -> Any:
     """The hub's client, set not to report what is used."""
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    try:
+    with needing("pretrained", "fetching weights"):
         import huggingface_hub
         from huggingface_hub import constants
-    except ImportError:
-        raise MissingExtraError("pretrained", "fetching weights") from None
     # It reads the variable once, when it is imported.
     constants.HF_HUB_DISABLE_TELEMETRY = True
     return huggingface_hub

@@ -127,9 +127,7 @@ class Channel:
         process = self._process or self._start()
         if self._cut.is_set():
             return {"error": self.trouble}
-        limit = self.limits.first_s if first else self.limits.call_s
-        with contextlib.suppress(OSError, KeyError):
-            limit += os.path.getsize(message["with"]["path"]) / self.limits.bytes_per_s
+        limit = self._limit(message, first)
         watch = threading.Timer(limit, self._overdue, (str(message["call"]), limit))
         watch.daemon = True
         watch.start()
@@ -147,6 +145,12 @@ class Channel:
             answer: Message = json.loads(line)
             return answer
         return {"error": self._late or self._why_it_ended(process)}
+
+    def _limit(self, message: Message, first: bool) -> float:
+        limit = self.limits.first_s if first else self.limits.call_s
+        with contextlib.suppress(OSError, KeyError):
+            limit += os.path.getsize(message["with"]["path"]) / self.limits.bytes_per_s
+        return limit
 
     def _overdue(self, call: str, limit: float) -> None:
         self._late = f"no answer within {limit:.0f} s (to {call!r})"

@@ -199,7 +199,8 @@ def check_target(
     name, there = KINDS[kind].name, kind_of(target)
     if there != kind:
         what = f"contains {KINDS[there].name}" if there else "contains other files"
-        raise UserError(f"{target} already exists and {what}; choose another name")
+        listed = "" if there else f" (not made by eosin: {_listed(target)})"
+        raise UserError(f"{target} already exists and {what}; choose another name{listed}")
     if not force:
         choice = f"resume it with: {resume}; or " if resume else ""
         raise UserError(
@@ -208,6 +209,13 @@ def check_target(
         )
     refuse_in_use(target)
     return True
+
+
+def _listed(folder: Path, most: int = 3) -> str:
+    """The first names in a folder, for a sentence."""
+    names = sorted(name for name in os.listdir(folder) if name not in (MARK, LOCK))
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def refuse_overlap(output: Path_, inputs: Inputs) -> None:

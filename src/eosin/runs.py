@@ -38,11 +38,13 @@ from eosin import __version__
 from eosin.config import Recipe, read_recipe
 from eosin.cores import processor, usable_cores
 from eosin.errors import RunError
-from eosin.folders import Inputs, check_target, make_folder, whole_file
+from eosin.folders import Inputs, check_target, kind_of, make_folder, whole_file
+from eosin.kinds import KINDS
 
 _PACKAGES = (
     "torch", "numpy", "opencv-python-headless", "scikit-learn", "polars", "safetensors", "captum",
 )  # fmt: skip
+_RIGHT_ONE = "give the folder that eosin train made (-o RUN), or make it again"
 
 
 class RunFolder:
@@ -72,7 +74,9 @@ class RunFolder:
                 f"{run.path}: no such run folder; make one with: eosin train STORE -o RUN"
             )
         if not (run / "recipe.toml").is_file():
-            raise RunError(f"{run.path} is not a run folder (it has no recipe.toml)")
+            kind = kind_of(run.path)
+            what = f"is {KINDS[kind].name}" if kind and kind != "run" else "has no recipe.toml"
+            raise RunError(f"{run.path} is not a run folder ({what}); {_RIGHT_ONE}")
         return run
 
     def check(self, *, force: bool = False, inputs: Inputs | None = None) -> None:
@@ -107,7 +111,9 @@ class RunFolder:
         try:
             data = json.loads((self / name).read_text("utf-8"))
         except FileNotFoundError:
-            raise RunError(f"{self.path} has no {name}") from None
+            raise RunError(
+                f"{self.path} has no {name}, so it is no complete folder of eosin; {_RIGHT_ONE}"
+            ) from None
         except (OSError, ValueError) as error:
             raise RunError(f"{self / name} cannot be read ({error})") from None
         if not isinstance(data, dict):

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from typer.testing import CliRunner
 from eosin.cli import output
 from eosin.cli.fetch import fetch as command
 from eosin.errors import CredentialsError, UserError
-from eosin.fetching import fetch, servers
+from eosin.fetching import servers
+from eosin.fetching.archives import ARCHIVES, Item
 
 API = "/api/v1/datasets.DatasetApiService/DownloadDataset"
 
@@ -39,10 +41,9 @@ def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def mnist(file_server: Any, monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
-    files = {name: name.encode() * 100 for name in fetch.MNIST}
-    monkeypatch.setattr(
-        fetch, "MNIST", {name: hashlib.md5(body).hexdigest() for name, body in files.items()}
-    )
+    files = {item.name: item.name.encode() * 100 for item in ARCHIVES["mnist"].items}
+    items = [Item(name, f"md5:{hashlib.md5(body).hexdigest()}") for name, body in files.items()]
+    monkeypatch.setitem(ARCHIVES, "mnist", replace(ARCHIVES["mnist"], items=tuple(items)))
     file_server.files |= {f"/m/{name}": body for name, body in files.items()}
     return files
 
@@ -120,12 +121,14 @@ def test_idc_without_a_token(idc: bytes, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_wrong_uses(file_server: Any) -> None:
-    with pytest.raises(UserError, match="--mirror is for mnist"):
+    with pytest.raises(UserError, match="--mirror is for archives"):
         run("idc", "--mirror", file_server.url)
     Path("file").touch()
     with pytest.raises(UserError, match="is a file"):
         run("mnist", "-o", "file")
-    assert run("cifar").exit_code == 2
+    for words in (["cifar"], [], ["idc", "--list"]):
+        with pytest.raises(UserError, match="eosin fetch --list"):
+            run(*words)
 
 
 def test_ctrl_c_keeps_the_partial_and_says_how_to_go_on(idc: bytes, file_server: Any) -> None:

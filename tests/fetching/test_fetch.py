@@ -10,6 +10,7 @@ import os
 import random
 import shutil
 import zipfile
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ import pytest
 
 from eosin.errors import CredentialsError, DownloadError, MissingExtraError, UserError
 from eosin.fetching import downloads, fetch, kaggle, servers
-from eosin.fetching.downloads import Watcher, download, md5_of, partial_path
+from eosin.fetching.archives import ARCHIVES, Item
+from eosin.fetching.downloads import Watcher, checksum_of, download, partial_path
 from eosin.fetching.servers import Patience, open_url
 
 QUICK = Patience(attempts=3, backoff_s=0.01, longest_wait_s=0.02, connect_s=2, read_s=2)
@@ -397,10 +399,10 @@ def test_check_zip_says_what_came_instead(tmp_path: Path, body: bytes, named: st
 @pytest.fixture
 def mnist(file_server: Any, monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
     """Four small files in place of the real ones, with their checksums."""
-    files = {name: some_bytes(20_000, seed) for seed, name in enumerate(fetch.MNIST)}
-    monkeypatch.setattr(
-        fetch, "MNIST", {name: hashlib.md5(body).hexdigest() for name, body in files.items()}
-    )
+    real = ARCHIVES["mnist"]
+    files = {item.name: some_bytes(20_000, seed) for seed, item in enumerate(real.items)}
+    items = [Item(name, f"md5:{hashlib.md5(body).hexdigest()}") for name, body in files.items()]
+    monkeypatch.setitem(ARCHIVES, "mnist", replace(real, items=tuple(items)))
     file_server.files |= {f"/one/{name}": body for name, body in files.items()}
     file_server.files |= {f"/two/{name}": body for name, body in files.items()}
     return files
@@ -411,7 +413,7 @@ def mirrors(file_server: Any) -> list[str]:
 
 
 def test_mnist_from_the_first_mirror(file_server: Any, mnist: Any, tmp_path: Path) -> None:
-    fetched = fetch.fetch_mnist(tmp_path / "m", mirrors=mirrors(file_server))
+    fetched = fetch.fetch_files(ARCHIVES["mnist"], tmp_path / "m", mirrors=mirrors(file_server))
     assert [item.path.name for item in fetched] == list(mnist)
     assert all(item.new for item in fetched)
     assert {path.name: path.read_bytes() for path in (tmp_path / "m").iterdir()} == mnist
@@ -421,15 +423,17 @@ def test_mnist_from_the_first_mirror(file_server: Any, mnist: Any, tmp_path: Pat
 def test_mnist_that_is_there_is_not_fetched_again(
     file_server: Any, mnist: Any, tmp_path: Path
 ) -> None:
-    fetch.fetch_mnist(tmp_path, mirrors=mirrors(file_server))
+    fetch.fetch_files(ARCHIVES["mnist"], tmp_path, mirrors=mirrors(file_server))
     first = next(iter(mnist))
     (tmp_path / first).unlink()
     file_server.asked.clear()
-    fetched = fetch.fetch_mnist(tmp_path, mirrors=mirrors(file_server))
+    fetched = fetch.fetch_files(ARCHIVES["mnist"], tmp_path, mirrors=mirrors(file_server))
     assert [item.new for item in fetched] == [True, False, False, False]
     assert [asked.path for asked in file_server.asked] == [f"/one/{first}"]
     assert (tmp_path / first).read_bytes() == mnist[first]
-    fetched = fetch.fetch_mnist(tmp_path, mirrors=mirrors(file_server), force=True)
+    fetched = fetch.fetch_files(
+        ARCHIVES["mnist"], tmp_path, mirrors=mirrors(file_server), force=True
+    )
     assert all(item.new for item in fetched)
 
 
@@ -440,7 +444,7 @@ def test_another_file_of_the_name_is_never_replaced(
     """Fashion-MNIST has the same file names."""
     (tmp_path / list(mnist)[2]).write_bytes(b"mine")
     with pytest.raises(UserError, match=r"not the published file \(checksum\); move it away"):
-        fetch.fetch_mnist(tmp_path, mirrors=mirrors(file_server), force=force)
+        fetch.fetch_files(ARCHIVES["mnist"], tmp_path, mirrors=mirrors(file_server), force=force)
     assert (tmp_path / list(mnist)[2]).read_bytes() == b"mine"
 
 
@@ -450,11 +454,11 @@ def test_mnist_wrong_checksum_goes_to_the_next_mirror(
     names = list(mnist)
     file_server.files[f"/one/{names[0]}"] = b"<html>please pay</html>"
     heard = Heard()
-    fetch.fetch_mnist(tmp_path, mirrors=mirrors(file_server), watcher=heard)
+    fetch.fetch_files(ARCHIVES["mnist"], tmp_path, mirrors=mirrors(file_server), watcher=heard)
     assert "wrong checksum" in heard.notes[0]
     assert "a web page" in heard.notes[0]
     assert nothing_but(tmp_path, *names)
-    assert md5_of(tmp_path / names[0]) == fetch.MNIST[names[0]]
+    assert checksum_of(tmp_path / names[0], "md5") == ARCHIVES["mnist"].items[0].checksum
     # The mirror that worked is asked first from then on.
     assert file_server.of(f"/one/{names[1]}") == []
 
@@ -466,9 +470,9 @@ def test_mnist_every_failure_is_told_and_good_files_stay(
     del file_server.files[f"/one/{names[1]}"]
     file_server.files[f"/two/{names[1]}"] = b"other"
     with pytest.raises(DownloadError) as caught:
-        fetch.fetch_mnist(tmp_path, mirrors=mirrors(file_server))
+        fetch.fetch_files(ARCHIVES["mnist"], tmp_path, mirrors=mirrors(file_server))
     message = str(caught.value)
-    assert "1 of the 4 MNIST files" in message
+    assert "1 of the 4 files of mnist" in message
     assert f"/one/{names[1]}: the server answered 404" in message
     assert "wrong checksum" in message
     assert nothing_but(tmp_path, names[0], names[2], names[3])
@@ -479,20 +483,20 @@ def test_mnist_leaves_a_mirror_that_does_not_answer(
 ) -> None:
     names = list(mnist)
     file_server.faults[f"/one/{names[0]}"] = [503] * 9
-    fetch.fetch_mnist(tmp_path, mirrors=mirrors(file_server))
+    fetch.fetch_files(ARCHIVES["mnist"], tmp_path, mirrors=mirrors(file_server))
     assert nothing_but(tmp_path, *names)
     assert [asked.path for asked in file_server.asked if asked.path.startswith("/one/")] == (
         [f"/one/{names[0]}"] * 3
     )
     file_server.faults[f"/one/{names[0]}"] = [503] * 9
     with pytest.raises(DownloadError, match="no server left to try"):
-        fetch.fetch_mnist(tmp_path, mirrors=mirrors(file_server)[:1], force=True)
+        fetch.fetch_files(ARCHIVES["mnist"], tmp_path, mirrors=mirrors(file_server)[:1], force=True)
 
 
 @pytest.mark.parametrize("mirror", ["ftp://a/b", "mnist", "file:///etc", "http://"])
 def test_mnist_mirror_must_be_a_web_address(mirror: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not a web address"):
-        fetch.fetch_mnist(tmp_path, mirrors=[mirror])
+        fetch.fetch_files(ARCHIVES["mnist"], tmp_path, mirrors=[mirror])
 
 
 @pytest.mark.real
@@ -500,7 +504,8 @@ def test_the_published_checksums_are_those_of_the_files() -> None:
     folder = Path("../shared/data/mnist")
     if not folder.is_dir():
         pytest.skip("no real MNIST files beside the project")
-    assert {name: md5_of(folder / name) for name in fetch.MNIST} == fetch.MNIST
+    for item in ARCHIVES["mnist"].items:
+        assert checksum_of(folder / item.name, "md5") == item.checksum
 
 
 # Kaggle
@@ -542,36 +547,38 @@ def service(file_server: Any, no_token: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_idc_arrives_as_the_zip_that_it_is(service: Any, tmp_path: Path) -> None:
     target = tmp_path / "archive.zip"
-    fetched = fetch.fetch_idc(target)
+    fetched = fetch.fetch_zip(ARCHIVES["idc"], target)
     assert target.read_bytes() == service.files[STORAGE]
     assert fetched == fetch.Fetched(target, len(service.files[STORAGE]), new=True)
     assert nothing_but(tmp_path, "archive.zip")
     assert service.of(API)[0]["Authorization"] == "Bearer KGAT_right"
     assert service.of(STORAGE)[0]["Authorization"] is None
     service.asked.clear()
-    assert fetch.fetch_idc(target) == fetch.Fetched(target, target.stat().st_size, new=False)
+    assert fetch.fetch_zip(ARCHIVES["idc"], target) == fetch.Fetched(
+        target, target.stat().st_size, new=False
+    )
     assert service.asked == []
 
 
 def test_force_replaces_the_archive_and_no_other_zip(service: Any, tmp_path: Path) -> None:
     target = tmp_path / "archive.zip"
-    fetch.fetch_idc(target)
-    assert fetch.fetch_idc(target, force=True).new
+    fetch.fetch_zip(ARCHIVES["idc"], target)
+    assert fetch.fetch_zip(ARCHIVES["idc"], target, force=True).new
     with zipfile.ZipFile(target, "w") as archive:
         archive.writestr("holiday/1.png", b"mine")
     before = target.read_bytes()
     with pytest.raises(UserError, match="another zip than the archive; choose another name"):
-        fetch.fetch_idc(target, force=True)
+        fetch.fetch_zip(ARCHIVES["idc"], target, force=True)
     target.write_bytes(b"notes")
     with pytest.raises(UserError, match="is not a zip"):
-        fetch.fetch_idc(target, force=True)
+        fetch.fetch_zip(ARCHIVES["idc"], target, force=True)
     assert target.read_bytes() == b"notes"
     assert before
 
 
 def test_idc_goes_on_after_broken_connections(service: Any, tmp_path: Path) -> None:
     service.faults[STORAGE] = [("drop", 40_000), 403, ("drop", 30_000)]
-    fetch.fetch_idc(tmp_path / "archive.zip")
+    fetch.fetch_zip(ARCHIVES["idc"], tmp_path / "archive.zip")
     assert (tmp_path / "archive.zip").read_bytes() == service.files[STORAGE]
     assert "bytes=40000-" in [asked["Range"] for asked in service.of(STORAGE)]
     # The client asks without a range first, as it cannot do otherwise; then the rest is asked for.
@@ -586,7 +593,7 @@ def test_idc_with_user_name_and_key(
     monkeypatch.delenv("KAGGLE_API_TOKEN")
     monkeypatch.setenv("KAGGLE_USERNAME", "ana")
     monkeypatch.setenv("KAGGLE_KEY", "s3cret")
-    assert fetch.fetch_idc(tmp_path / "archive.zip").new
+    assert fetch.fetch_zip(ARCHIVES["idc"], tmp_path / "archive.zip").new
 
 
 def test_idc_with_a_login(service: Any, no_token: Path, monkeypatch: Any, tmp_path: Path) -> None:
@@ -598,17 +605,17 @@ def test_idc_with_a_login(service: Any, no_token: Path, monkeypatch: Any, tmp_pa
         "access_token_expiration": (datetime.now(UTC) + timedelta(hours=9)).isoformat(),
     }
     (no_token / ".kaggle" / "credentials.json").write_text(json.dumps(stored))
-    assert fetch.fetch_idc(tmp_path / "archive.zip").new
+    assert fetch.fetch_zip(ARCHIVES["idc"], tmp_path / "archive.zip").new
     stored["access_token_expiration"] = "soon"
     (no_token / ".kaggle" / "credentials.json").write_text(json.dumps(stored))
     with pytest.raises(CredentialsError, match="damaged"):
-        fetch.fetch_idc(tmp_path / "other.zip")
+        fetch.fetch_zip(ARCHIVES["idc"], tmp_path / "other.zip")
 
 
 def test_idc_without_a_token(service: Any, tmp_path: Path, monkeypatch: Any, capfd: Any) -> None:
     monkeypatch.delenv("KAGGLE_API_TOKEN")
     with pytest.raises(CredentialsError, match="no Kaggle token found") as caught:
-        fetch.fetch_idc(tmp_path / "archive.zip")
+        fetch.fetch_zip(ARCHIVES["idc"], tmp_path / "archive.zip")
     for step in ("1. Sign in", "2. Save it as ~/.kaggle/kaggle.json", "3. Run the same command"):
         assert step in str(caught.value)
     assert service.asked == []
@@ -619,7 +626,7 @@ def test_idc_without_a_token(service: Any, tmp_path: Path, monkeypatch: Any, cap
 def test_idc_with_a_wrong_token(service: Any, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setenv("KAGGLE_API_TOKEN", "KGAT_wrong")
     with pytest.raises(CredentialsError, match=r"KAGGLE_API_TOKEN \(401\)") as caught:
-        fetch.fetch_idc(tmp_path / "archive.zip")
+        fetch.fetch_zip(ARCHIVES["idc"], tmp_path / "archive.zip")
     assert "3. Run the same command" in str(caught.value)
     assert "KGAT_wrong" not in str(caught.value)
     assert len(service.of(API)) == 1
@@ -634,22 +641,22 @@ def test_idc_with_the_terms_not_accepted(service: Any, tmp_path: Path, wrapped: 
 
     service.faults[API] = [refuse]
     with pytest.raises(CredentialsError, match=r"\(403\).*terms") as caught:
-        fetch.fetch_idc(tmp_path / "archive.zip")
-    assert f"kaggle.com/datasets/{fetch.IDC}" in str(caught.value)
+        fetch.fetch_zip(ARCHIVES["idc"], tmp_path / "archive.zip")
+    assert "kaggle.com/datasets/" + ARCHIVES["idc"].kaggle in str(caught.value)
 
 
 def test_idc_that_is_gone(service: Any, tmp_path: Path) -> None:
     service.faults[API] = [404]
     with pytest.raises(DownloadError, match="not found \\(404\\)"):
-        fetch.fetch_idc(tmp_path / "archive.zip")
+        fetch.fetch_zip(ARCHIVES["idc"], tmp_path / "archive.zip")
 
 
 def test_idc_from_a_failing_service(service: Any, tmp_path: Path) -> None:
     service.faults[API] = [500, 429, *service.faults[API]]
-    assert fetch.fetch_idc(tmp_path / "archive.zip").new
+    assert fetch.fetch_zip(ARCHIVES["idc"], tmp_path / "archive.zip").new
     service.faults[API] = [500] * 9
     with pytest.raises(DownloadError, match=r"500.*3 attempts"):
-        fetch.fetch_idc(tmp_path / "other.zip")
+        fetch.fetch_zip(ARCHIVES["idc"], tmp_path / "other.zip")
 
 
 def test_idc_refused_by_the_file_store_is_no_matter_of_the_token(
@@ -657,13 +664,13 @@ def test_idc_refused_by_the_file_store_is_no_matter_of_the_token(
 ) -> None:
     service.faults[STORAGE] = [403] * 9
     with pytest.raises(DownloadError, match="file store behind Kaggle answered 403"):
-        fetch.fetch_idc(tmp_path / "archive.zip")
+        fetch.fetch_zip(ARCHIVES["idc"], tmp_path / "archive.zip")
 
 
 def test_idc_that_is_a_web_page(service: Any, tmp_path: Path) -> None:
     service.files[STORAGE] = b"<!doctype html><html>Sign in</html>"
     with pytest.raises(DownloadError, match="is not a zip but a web page"):
-        fetch.fetch_idc(tmp_path / "archive.zip")
+        fetch.fetch_zip(ARCHIVES["idc"], tmp_path / "archive.zip")
     assert nothing_but(tmp_path)
 
 
@@ -672,12 +679,12 @@ def test_idc_does_not_overwrite_something_else(service: Any, tmp_path: Path) -> 
     target.write_text("my notes")
     for force in (False, True):
         with pytest.raises(UserError, match=r"not a zip but other .*; choose another name with -o"):
-            fetch.fetch_idc(target, force=force)
+            fetch.fetch_zip(ARCHIVES["idc"], target, force=force)
         assert target.read_text() == "my notes"
     target.write_bytes(a_zip()[:-9])
     with pytest.raises(UserError, match=r"incomplete zip.*; use --force to replace it, or choose"):
-        fetch.fetch_idc(target)
-    assert fetch.fetch_idc(target, force=True).new
+        fetch.fetch_zip(ARCHIVES["idc"], target)
+    assert fetch.fetch_zip(ARCHIVES["idc"], target, force=True).new
 
 
 def test_a_silent_kaggle_is_given_up(service: Any, tmp_path: Path, monkeypatch: Any) -> None:
@@ -689,7 +696,7 @@ def test_a_silent_kaggle_is_given_up(service: Any, tmp_path: Path, monkeypatch: 
     short = Patience(attempts=2, backoff_s=0.01, connect_s=1, read_s=0.1)
     monkeypatch.setattr(servers, "PATIENCE", short)
     with pytest.raises(DownloadError, match="no answer from the server in time"):
-        fetch.fetch_idc(tmp_path / "archive.zip")
+        fetch.fetch_zip(ARCHIVES["idc"], tmp_path / "archive.zip")
 
 
 def test_without_the_client(service: Any, tmp_path: Path, monkeypatch: Any) -> None:
@@ -697,7 +704,7 @@ def test_without_the_client(service: Any, tmp_path: Path, monkeypatch: Any) -> N
 
     monkeypatch.setitem(sys.modules, "kagglesdk", None)
     with pytest.raises(MissingExtraError, match=r'pip install "eosin\[kaggle\]"'):
-        fetch.fetch_idc(tmp_path / "archive.zip")
+        fetch.fetch_zip(ARCHIVES["idc"], tmp_path / "archive.zip")
 
 
 # Where the token is

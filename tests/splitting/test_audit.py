@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from eosin.data.store import PatchStore, StoreWriter
+from eosin.errors import SplitError
 from eosin.splitting import splits
 from eosin.splitting.audit import AuditResult, Finding, audit
 from eosin.splitting.fingerprints import (
@@ -225,8 +226,11 @@ def test_folds(tmp_path: Path) -> None:
     patches[8] = patches[0]
     rows = [{"label": k % 2, "case": f"c{2 * (k // 3)}"} for k in range(9)]
     store, _ = make(tmp_path, patches, rows, ["train"] * 9)
-    result = audit(store, splits.by_folds(store, k=3), fold=1)
+    codes = np.repeat(np.arange(3, dtype=np.int16), 3)
+    result = audit(store, Split("folds", store.digest, "patch", codes, folds=3), fold=1)
     assert kinds(result)["exact-copies"].count == 1
+    with pytest.raises(SplitError, match="2 cases cannot"):
+        splits.by_folds(store, k=3)  # The two cases of that picture are one group.
 
 
 def test_an_empty_store(tmp_path: Path) -> None:

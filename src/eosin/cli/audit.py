@@ -31,7 +31,7 @@ def audit(
     """
     from eosin.data.store import PatchStore
     from eosin.splitting.audit import audit as search
-    from eosin.splitting.split_file import read_split
+    from eosin.splitting.split_file import another_split, read_split
 
     opened = PatchStore.open(store)
     read = read_split(split)
@@ -51,7 +51,7 @@ def audit(
     if result.leaking:
         raise LeakError(
             f"{split} leaks: its parts share information, so its figures are too good; "
-            f"split by case with: eosin split {store} --by case"
+            f"{another_split(opened)}"
         )
 
 
@@ -78,7 +78,12 @@ def _show(result: AuditResult, store: PatchStore, split: Path) -> None:
         f"{result.flat:,} flat fields, and {result.sparse - result.flat:,} more with little on "
         "them for near copies"
     )
-    if not result.leaking:
+    if result.verdict == "none":
         output.say(
             "no leak found; nothing ties a case to a patient, so no search can rule that out"
+        )
+    elif result.verdict == "unknown":
+        output.say(
+            "no copies found across parts, but cases are unknown, so a leak is not excluded: pack "
+            "again with the case of every patch (a CSV with the columns path,label,case)"
         )

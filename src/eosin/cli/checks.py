@@ -290,7 +290,12 @@ def kaggle_token(environ: Mapping[str, str] = os.environ) -> Check:
         problem, _, steps = str(error).partition("\n")
         return Check(title, WARN, problem, f"get a token:\n{steps}")
     if token is None:
-        return Check(title, WARN, "none found", f"only `eosin fetch idc` needs one:\n{STEPS}")
+        return Check(
+            title,
+            WARN,
+            "none found",
+            f"only the archives of `eosin fetch` from Kaggle need one:\n{STEPS}",
+        )
     result, remedy = f"{token.kind} from {token.where}", ""
     if token.readable_by_others:
         result, remedy = f"{result}, readable by other users", f"chmod 600 {token.path}"

@@ -124,7 +124,9 @@ def _splits(store: PatchStore) -> dict[str, Split]:
     for name, split in made.items():
         write_split(split, store.path.with_name(f"{name}.split.csv"))
         result = audit(store, split)
-        verdict = "LEAKS" if result.leaking else "no leak found"
+        verdict = {"leak": "LEAKS", "unknown": "cases unknown", "none": "no leak found"}[
+            result.verdict
+        ]
         output.note(f"audit of the split by {name}: {verdict}")
         output.note(*(f"  {finding.severity}: {finding.sentence}" for finding in result.findings))
     return made

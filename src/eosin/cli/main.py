@@ -27,7 +27,7 @@ STAGES: dict[str, dict[str, str]] = {
         "split": "Assign the cases of a store to training, validation and test.",
         "audit": "Check a split for leaks: shared cases, duplicates, near copies.",
         "inspect": "Show the classes, cases and pictures of a store.",
-        "fetch": "Download a public data set: IDC from Kaggle, or MNIST.",
+        "fetch": "Download a public data set; --list shows them.",
         "card": "Write a data card: content, source, checks and limits.",
     },
     "Train": {

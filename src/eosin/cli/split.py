@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -140,7 +141,7 @@ def _show(split: Split, store: PatchStore, target: Path) -> None:
     for note in split.notes:
         output.say(f"note: {plainly(note, 400)}")
     fold = " --fold 0" if split.folds else ""
-    output.say(f"next: eosin audit {store.path} {target}{fold}")
+    output.say(f"next: eosin audit {quote(str(store.path))} {quote(str(target))}{fold}")
 
 
 def _plain(split: Split, store: PatchStore, target: Path) -> dict[str, object]:

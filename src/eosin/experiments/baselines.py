@@ -13,12 +13,12 @@ import numpy.typing as npt
 from eosin import __version__
 from eosin.data.rows import StoreRows
 from eosin.data.store import MADE_UP, PatchStore
-from eosin.errors import LeakError, SplitError
+from eosin.errors import SplitError
 from eosin.evaluation.baselines import ALL_BASELINES, Baseline
 from eosin.evaluation.definitions import NAMES, checked, figure_names
 from eosin.evaluation.intervals import LEVEL, Units, bootstrap, resampling_units
 from eosin.records.model import INTENDED_USE
-from eosin.splitting.audit import AuditResult, audit
+from eosin.splitting.audit import AuditResult, audit, refuse_leak
 from eosin.splitting.split_file import Split
 
 FORMAT = 1
@@ -115,11 +115,7 @@ def measure(
 def _audited(store: PatchStore, split: Split, fold: int | None, allow_leaks: bool) -> AuditResult:
     """The audit of the split; the refusal of a leak."""
     result = audit(store, split, fold=fold)
-    if result.leaking and split.scheme != "patch" and not allow_leaks:
-        raise LeakError(
-            f"the split leaks: {'; '.join(result.marks)}. See: eosin audit {store.path} SPLIT; "
-            "add --allow-leaks to measure on it anyway and mark every output"
-        )
+    refuse_leak(result, store, split, fold=fold, allow_leaks=allow_leaks)
     return result
 
 

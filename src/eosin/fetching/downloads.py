@@ -251,10 +251,11 @@ def _size(path: Path) -> int:
         return 0
 
 
-def md5_of(path: Path) -> str:
-    """The MD5 of a file in hex: a check against damage, as published with the data."""
+def checksum_of(path: Path, kind: str = "sha256") -> str:
+    """The checksum of a file as "md5:..." or "sha256:...": a check against damage."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        digest = hashlib.file_digest(file, lambda: hashlib.new(kind, usedforsecurity=False))
+    return f"{kind}:{digest.hexdigest()}"
 
 
 def looks_like(path: Path) -> str:

@@ -1,9 +1,12 @@
-"""The public data sets: the breast-histopathology archive (Kaggle) and MNIST (its mirrors)."""
+"""Fetching an archive: its files from a server, or its one zip from Kaggle, each checked."""
 
 from __future__ import annotations
 
+import gzip
+import json
 import re
 import struct
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,36 +14,28 @@ from urllib.parse import urlsplit
 
 from eosin.errors import DownloadError, UserError
 from eosin.fetching import kaggle, servers
+from eosin.fetching.archives import Archive, Item
 from eosin.fetching.downloads import (
     DiskError,
     GivenUpError,
     Watcher,
     amount,
+    checksum_of,
     download,
     looks_like,
-    md5_of,
 )
 from eosin.fetching.servers import open_url
+from eosin.folders import whole_file
 
-#: The archive on Kaggle: about 3.1 GB; 277,524 patches, each there twice.
-IDC = "paultimothymooney/breast-histopathology-images"
-
-#: File name -> MD5, as published with the data by its mirrors.
-MNIST = {
-    "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
-    "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
-    "t10k-images-idx3-ubyte.gz": "9fb629c4189551a2d022fa330f9573f3",
-    "t10k-labels-idx1-ubyte.gz": "ec29112dd5afa0611ce80d1b7f02629c",
-}
-
-MNIST_MIRRORS = (
-    "https://storage.googleapis.com/cvdf-datasets/mnist/",
-    "https://ossci-datasets.s3.amazonaws.com/mnist/",
-)
-
-
+#: Beside fetched files: the checksums of those for which none is published.
+RECORD = "fetched.json"
 #: A mirror is left sooner than the only server of a file.
 _MIRROR_ATTEMPTS = 3
+#: The first member of a zip of Kaggle.
+_MEMBERS = {
+    "idc": re.compile(r"(.*/)?\d+/[01]/[^/]+\.png"),
+    "lc25000": re.compile(r"(.*/)?(colon|lung)_image_sets?/.+\.jpe?g"),
+}
 
 
 @dataclass(frozen=True)
@@ -52,8 +47,10 @@ class Fetched:
     new: bool
 
 
-def fetch_idc(target: Path, *, force: bool = False, watcher: Watcher | None = None) -> Fetched:
-    """Download the Kaggle archive to ``target``, as the zip that it is.
+def fetch_zip(
+    archive: Archive, target: Path, *, force: bool = False, watcher: Watcher | None = None
+) -> Fetched:
+    """Download an archive of Kaggle to ``target``, as the zip that it is.
 
     A complete zip that exists already is kept, unless ``force``, which replaces this archive, even
     an incomplete one, and nothing else.
@@ -62,7 +59,7 @@ def fetch_idc(target: Path, *, force: bool = False, watcher: Watcher | None = No
     accepted, UserError where ``target`` is something else, DownloadError otherwise.
     """
     if target.exists():
-        ours = _is_archive(target)
+        ours = _is_archive(target, archive.name)
         try:
             check_zip(target)
         except DownloadError as error:
@@ -75,21 +72,24 @@ def fetch_idc(target: Path, *, force: bool = False, watcher: Watcher | None = No
             raise UserError(
                 f"{target} is another zip than the archive; choose another name with -o"
             )
-    opener = kaggle.open_dataset(IDC, kaggle.require_credentials())
+    opener = kaggle.open_dataset(archive.kaggle, kaggle.require_credentials())
     download(opener, target, check=check_zip, watcher=watcher)
     return Fetched(target, target.stat().st_size, new=True)
 
 
-def fetch_mnist(
+def fetch_files(
+    archive: Archive,
     folder: Path,
     *,
-    mirrors: Sequence[str] = MNIST_MIRRORS,
+    mirrors: Sequence[str] = (),
     force: bool = False,
     watcher: Watcher | None = None,
 ) -> list[Fetched]:
-    """Download the four MNIST files to ``folder``; the mirrors are tried in turn.
+    """Download the files of an archive to ``folder``; the mirrors are tried in turn.
 
-    A file with the right checksum is kept, unless ``force``.
+    mirrors: addresses of folders with the files, by default those of the archive. A file with the
+    right checksum is kept, unless ``force``; one without a published checksum has that of its first
+    download recorded in fetched.json.
 
     Raises UserError for a mirror that is not a web address, or where another file has the name of
     a published one; DownloadError with the reason of each file and mirror that failed; the files
@@ -101,48 +101,92 @@ def fetch_mnist(
     watcher = watcher or Watcher()
     fetched: list[Fetched] = []
     failed: list[str] = []
-    usable = list(mirrors)
-    for name, md5 in MNIST.items():
-        target = folder / name
-        if target.exists():
-            if md5_of(target) != md5:
+    usable = list(mirrors or archive.mirrors)
+    for item in archive.items:
+        target = folder / item.name
+        known = item.checksum or _recorded(folder).get(item.name, "")
+        there = target.exists()
+        if there:
+            try:
+                _check(target, item, known)
+            except DownloadError:
                 raise UserError(
                     f"{target} is not the published file (checksum); move it away, or choose "
                     "another folder with -o"
-                )
-            if not force:
-                fetched.append(Fetched(target, target.stat().st_size, new=False))
+                ) from None
+        if not there or force:
+            checked = replace(item, checksum=known)
+            if reasons := _from_mirrors(usable, checked, target, watcher):
+                failed += reasons
                 continue
-        reasons = _from_mirrors(usable, name, target, md5, watcher)
-        failed += reasons or ()
-        if reasons is None:
-            fetched.append(Fetched(target, target.stat().st_size, new=True))
+        if not known:
+            _record(folder, item.name, checksum_of(target))
+        fetched.append(Fetched(target, target.stat().st_size, new=not there or force))
     if failed:
         raise DownloadError(
-            f"{len(MNIST) - len(fetched)} of the {len(MNIST)} MNIST files could not be fetched "
-            "(use --mirror for another server):\n  " + "\n  ".join(failed)
+            f"{len(archive.items) - len(fetched)} of the {len(archive.items)} files of "
+            f"{archive.name} could not be fetched (use --mirror for another server; the page is "
+            f"{archive.page}):\n  " + "\n  ".join(failed)
         )
     return fetched
 
 
+def _recorded(folder: Path) -> dict[str, str]:
+    """The recorded checksums, by name; raises UserError for a damaged record."""
+    path = folder / RECORD
+    try:
+        return {str(k): str(v) for k, v in json.loads(path.read_text("utf-8")).items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, AttributeError):
+        raise UserError(f"{path} cannot be read; remove it, and the files are checked anew") from (
+            None
+        )
+
+
+def _record(folder: Path, name: str, checksum: str) -> None:
+    with whole_file(folder / RECORD) as temporary:
+        temporary.write_text(json.dumps(_recorded(folder) | {name: checksum}, indent=1) + "\n")
+
+
+def _check(path: Path, item: Item, checksum: str) -> None:
+    """Raise DownloadError where a file is not the one of the archive."""
+    if checksum:
+        if (actual := checksum_of(path, checksum.partition(":")[0])) != checksum:
+            raise DownloadError(
+                f"{item.name}: wrong checksum {actual}, expected {checksum}; it is "
+                f"{looks_like(path)}"
+            )
+    elif item.name.endswith(".zip"):
+        check_zip(path)
+    elif item.name.endswith(".gz"):
+        try:
+            with gzip.open(path) as file:
+                while file.read(1 << 20):
+                    pass
+        except (OSError, EOFError, zlib.error):
+            raise DownloadError(
+                f"{item.name} is not a complete gzip file but {looks_like(path)}"
+            ) from None
+    elif "data" not in (kind := looks_like(path)):
+        raise DownloadError(f"{item.name} is {kind}")
+
+
 def _from_mirrors(
-    mirrors: list[str], name: str, target: Path, md5: str, watcher: Watcher
+    mirrors: list[str], item: Item, target: Path, watcher: Watcher
 ) -> list[str] | None:
     """None when the file is fetched, else why each mirror failed; the good one moves ahead."""
-
-    def check(path: Path) -> None:
-        actual = md5_of(path)
-        if actual != md5:
-            raise DownloadError(
-                f"{name}: wrong checksum {actual}, expected {md5}; it is {looks_like(path)}"
-            )
-
-    reasons = [] if mirrors else [f"{name}: no server left to try"]
-    patience = replace(servers.PATIENCE, attempts=min(_MIRROR_ATTEMPTS, servers.PATIENCE.attempts))
+    reasons = [] if mirrors else [f"{item.name}: no server left to try"]
+    most = servers.PATIENCE.attempts
+    attempts = min(_MIRROR_ATTEMPTS, most) if len(mirrors) > 1 else most
+    patience = replace(servers.PATIENCE, attempts=attempts)
     for mirror in list(mirrors):
-        url = mirror.rstrip("/") + "/" + name
+        url = mirror.rstrip("/") + "/" + item.name
         try:
-            download(open_url(url), target, check=check, patience=patience, watcher=watcher)
+            download(
+                open_url(url), target, check=lambda path: _check(path, item, item.checksum),
+                patience=patience, watcher=watcher,
+            )  # fmt: skip
         except DiskError:
             raise
         except DownloadError as error:
@@ -167,16 +211,12 @@ _END64 = struct.Struct("<4sQ2H2L4Q")
 _LONGEST_COMMENT = 0xFFFF
 
 
-#: The archive's first member: case/class/name.
-_MEMBER = re.compile(r"(.*/)?\d+/[01]/[^/]+\.png")
-
-
-def _is_archive(path: Path) -> bool:
+def _is_archive(path: Path, name: str) -> bool:
     """Whether the first member is one of this archive, complete or not; APPNOTE, 4.3.7."""
     with path.open("rb") as file:
         head = file.read(30)
-        name = file.read(int.from_bytes(head[26:28], "little")).decode("utf-8", "replace")
-    return head[:4] == b"PK\x03\x04" and bool(_MEMBER.fullmatch(name))
+        member = file.read(int.from_bytes(head[26:28], "little")).decode("utf-8", "replace")
+    return head[:4] == b"PK\x03\x04" and bool(_MEMBERS[name].fullmatch(member))
 
 
 def check_zip(path: Path) -> int:

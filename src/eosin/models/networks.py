@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -42,6 +43,11 @@ def build_network(
         raise RecipeError(f"unknown network {name!r}; {closest(name, NETWORKS)}")
     kind, takes_classes, takes_size = NETWORKS[name]
     options = dict(arguments or {})
+    own = {"self", "classes", "patch_size"}
+    known = sorted(set(inspect.signature(kind.__init__).parameters) - own)
+    for argument in sorted(set(options) - set(known)):
+        listed = f"known: {', '.join(known)}" if known else "it takes none"
+        raise RecipeError(f"network {name!r} has no argument {argument!r}; {listed}")
     if takes_classes:
         options["classes"] = classes
     elif classes != 2:

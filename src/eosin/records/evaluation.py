@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -89,14 +89,23 @@ class Audit(Record):
     marks: tuple[str, ...] = ()
 
     @property
+    def verdict(self) -> Literal["leak", "unknown", "none"]:
+        """A leak; or none found but cases unknown, so that nothing excludes one; or none found.
+
+        >>> Audit(findings=(AuditFinding(kind="unknown-cases"),)).verdict
+        'unknown'
+        """
+        unknown = any(finding.kind == "unknown-cases" for finding in self.findings)
+        return "leak" if self.leaking else "unknown" if unknown else "none"
+
+    @property
     def clean(self) -> bool:
         """Whether two parts or more were compared, with their cases known, and no leak was found.
 
         >>> Audit(leaking=False, compared={"train": 9, "test": 3}).clean, Audit().clean
         (True, False)
         """
-        unknown = any(each.kind == "unknown-cases" for each in self.findings)
-        return self.leaking is False and len(self.compared) > 1 and not unknown
+        return self.leaking is False and len(self.compared) > 1 and self.verdict == "none"
 
 
 class PublishedRow(Record):

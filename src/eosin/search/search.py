@@ -15,7 +15,7 @@ from eosin import __version__
 from eosin.config import Recipe
 from eosin.data.store import MADE_UP, PatchStore
 from eosin.data.views import for_recipe
-from eosin.errors import BusyError, FailureError, LeakError, StoppedError, UserError
+from eosin.errors import BusyError, FailureError, StoppedError, UserError
 from eosin.records.model import ModelFacts
 from eosin.search import drawings, outcome
 from eosin.search.confirm import confirm as confirm_seeds
@@ -25,7 +25,7 @@ from eosin.search.space import Dimension, built_in_space, check_space
 from eosin.search.storage import Row, in_use, is_free, opened, optuna, rows_of, trial_name
 from eosin.search.trials import work
 from eosin.search.workers import run_workers
-from eosin.splitting.audit import audit
+from eosin.splitting.audit import audit, refuse_leak
 from eosin.splitting.split_file import Split, split_text
 from eosin.studies.plan import FORMAT, PLAN, identity
 from eosin.studies.study import Study, StudyResult, check_classes
@@ -82,11 +82,7 @@ def search(
     reduced = without_test(split, store, fold=fold, share=share, seed=seed)
     check_metric(metric, store, reduced)
     audited = audit(store, reduced)
-    if audited.leaking and split.scheme != "patch" and not allow_leaks:
-        raise LeakError(
-            f"training and validation part leak: {'; '.join(audited.marks)}. Search on them "
-            "anyway with --allow-leaks, and every output will carry a mark"
-        )
+    refuse_leak(audited, store, split, fold=fold, allow_leaks=allow_leaks)
     plan = SearchPlan(
         identity(store), recipe, recipe_name or recipe.name, own, space_origin, metric, seed,
         trials, allow_leaks, share, split_words, weights,

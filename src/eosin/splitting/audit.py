@@ -9,31 +9,25 @@ case to a patient, and a picture moved by a few pixels is found only where its p
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from itertools import combinations
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from eosin.data.grid import Rows, field_px, positions, slide_numbers
 from eosin.data.store import PatchStore
+from eosin.errors import LeakError
 from eosin.splitting.balance import Codes
-from eosin.splitting.fingerprints import (
-    Fingerprints,
-    fingerprints,
-    reduced_pictures,
-    same_pictures,
-)
-from eosin.splitting.near import MIN_LIKENESS, first_near, likeness, turned
-from eosin.splitting.split_file import PARTS, Split, first_names
+from eosin.splitting.copies import near_pairs, numbered
+from eosin.splitting.fingerprints import Fingerprints, fingerprints, same_pictures
+from eosin.splitting.split_file import PARTS, Split, another_split, first_names
 from eosin.splitting.splits import UNKNOWN_CASES
 
 Severity = Literal["leak", "warning", "hint"]
 Parts = Mapping[str, Rows]
-Bools = npt.NDArray[np.bool_]
 
 _EXAMPLES = 5
 
@@ -73,6 +67,12 @@ class AuditResult:
         return any(finding.severity == "leak" for finding in self.findings)
 
     @property
+    def verdict(self) -> Literal["leak", "unknown", "none"]:
+        """A leak; or none found but cases unknown, so that nothing excludes one; or none found."""
+        unknown = any(finding.kind == "unknown-cases" for finding in self.findings)
+        return "leak" if self.leaking else "unknown" if unknown else "none"
+
+    @property
     def marks(self) -> tuple[str, ...]:
         """Sentences that every output made with a leaking split must carry."""
         return tuple(
@@ -81,7 +81,10 @@ class AuditResult:
 
     def to_dict(self) -> dict[str, Any]:
         """The same as plain values, for JSON."""
-        return {"leaking": self.leaking, **asdict(self), "marks": list(self.marks)}
+        return {
+            "leaking": self.leaking, "verdict": self.verdict, **asdict(self),
+            "marks": list(self.marks),
+        }  # fmt: skip
 
 
 def audit(store: PatchStore, split: Split, *, fold: int | None = None) -> AuditResult:
@@ -111,6 +114,25 @@ def audit(store: PatchStore, split: Split, *, fold: int | None = None) -> AuditR
         compared={name: len(members) for name, members in parts.items()},
         flat=int(prints.flat.sum()),
         sparse=int(prints.sparse.sum()),
+    )
+
+
+def refuse_leak(
+    result: AuditResult, store: PatchStore, split: Split, *, fold: int | None, allow_leaks: bool
+) -> None:
+    """Raise LeakError where an audit found a leak, with commands that show and avoid it.
+
+    Not for the scheme ``patch``, which is known to leak and marked, nor with ``allow_leaks``.
+    """
+    if not result.leaking or split.scheme == "patch" or allow_leaks:
+        return
+    leaks = [finding.sentence for finding in result.findings if finding.severity == "leak"]
+    name = shlex.quote(str(store.path))
+    looked = "" if fold is None else f" --fold {fold}"
+    see = f"see: eosin audit {name} {shlex.quote(str(split.path))}{looked}; " if split.path else ""
+    raise LeakError(
+        f"the split leaks: {'; '.join(leaks)}; {see}{another_split(store)}; to go on with "
+        "this one, add --allow-leaks: every output is then marked"
     )
 
 
@@ -151,40 +173,14 @@ def near_copies(
 
     A patch is done with the first such picture of a part; how many more there are is not counted.
     """
-    exact = np.full(len(store), -1, np.int64)
-    for number, group in enumerate(groups):
-        exact[group] = number
+    exact = numbered(groups, len(store))
     busy = np.flatnonzero(~prints.sparse)
     where = part_of[prints.rows[busy]]
     pairs: list[tuple[int, int]] = []
     for early, late in combinations(sorted(set(where.tolist())), 2):
-        table, query = busy[where == early], busy[where == late]
-        for position in range(8):
-            alike = partial(_alike, store, exact, position, prints.rows[query], prints.rows[table])
-            entry = first_near(prints.codes[position, query], prints.codes[0, table], alike)
-            rows, others = prints.rows[query[entry >= 0]], prints.rows[table[entry[entry >= 0]]]
-            pairs += zip(rows.tolist(), others.tolist(), strict=True)
-            query = query[entry < 0]
+        found = near_pairs(store, prints, exact, busy[where == late], busy[where == early])
+        pairs += zip(*(rows.tolist() for rows in found), strict=True)
     return _copies("near-copies", "nearly the same picture as one of", pairs, part_of)
-
-
-def _alike(
-    store: PatchStore, exact: Rows, position: int, queries: Rows, table: Rows, at: Rows, to: Rows
-) -> Bools:
-    """Whether turning ``queries[at]`` to the position gives pictures like ``table[to]``: bool [n].
-
-    exact: int64 [N], the number of each patch's group of equal pictures or -1; equal ones are not
-    counted here.
-    """
-    rows, others = queries[at], table[to]
-    out = np.zeros(len(rows), np.bool_)
-    different = np.flatnonzero((exact[rows] < 0) | (exact[rows] != exact[others]))
-    for start in range(0, len(different), 4096):
-        block = different[start : start + 4096]
-        small = reduced_pictures(store, rows[block])
-        view = np.stack([turned(picture, position) for picture in small]).astype(np.float32)
-        out[block] = likeness(view, reduced_pictures(store, others[block])) >= MIN_LIKENESS
-    return out
 
 
 def touching(store: PatchStore, parts: Parts, part_of: Codes) -> Finding | None:

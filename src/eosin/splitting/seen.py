@@ -22,6 +22,7 @@ from eosin.folders import whole_file
 from eosin.records.marks import Mark
 from eosin.records.shared import case_digest as case_digest
 from eosin.runs import RunFolder
+from eosin.splitting.fingerprints import blank
 from eosin.splitting.split_file import read_split
 
 #: The file in a run folder, and beside an exported model.
@@ -158,13 +159,16 @@ class Seen:
     def overlap(self, store: PatchStore, rows: Rows | None = None) -> Overlap:
         """Which patches of a store were seen, by the name of the case or by pixels.
 
+        Equal pixels of a blank patch, such as glass, are no evidence.
         rows: int64 [n], the patches that are asked about; by default all.
         """
         chosen = np.arange(len(store.cases)) if rows is None else rows
         cases, pixels = store.cases[chosen], store.index["digest"][chosen]
         shared = self.recognized(cases.tolist())
         digests = set(self.table["digest"].to_list()) - {""}
-        by_pixels = pixels.is_in(list(digests)).to_numpy()
+        by_pixels = pixels.is_in(list(digests)).to_numpy().copy()
+        equal = np.flatnonzero(by_pixels)
+        by_pixels[equal] = ~blank(store, chosen[equal])
         seen = np.isin(cases, sorted(shared)) | by_pixels
         return Overlap(tuple(sorted(shared)), int(by_pixels.sum()), seen)
 

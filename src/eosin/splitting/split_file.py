@@ -21,6 +21,7 @@ import csv
 import io
 import os
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,6 +75,8 @@ class Split:
     marks: tuple[str, ...] = ()
     #: Further header lines, such as the fractions.
     headers: Mapping[str, str] = field(default_factory=dict)
+    #: The file that it was read from.
+    path: Path | None = None
 
     def patch_codes(self, store: PatchStore) -> Codes:
         """int16 [N]: index of the part (or the fold) of every patch; OUT where left out.
@@ -83,13 +86,13 @@ class Split:
         if self.store_digest != store.digest:
             raise SplitError(
                 f"the split was made for the store {self.store_digest[:12]}, but {store.path} is "
-                f"{store.digest[:12]}; make the split again with: eosin split {store.path}"
+                f"{store.digest[:12]}; {another_split(store)}"
             )
         if self.unit == "patch":
             if len(self.codes) != len(store):
                 raise SplitError(
                     f"the split has {len(self.codes):,} patches, {store.path} has {len(store):,}; "
-                    f"make the split again with: eosin split {store.path}"
+                    f"{another_split(store)}"
                 )
             return self.codes
         return by_name(store.cases, dict(zip(self.names, self.codes.tolist(), strict=True)))
@@ -120,6 +123,16 @@ class Split:
         else:
             masks = {name: codes == code for code, name in enumerate(PARTS)}
         return {name: np.flatnonzero(mask) for name, mask in masks.items()}
+
+
+def another_split(store: PatchStore) -> str:
+    """The command that makes another split of a store, by case, in words."""
+    path = store.path.with_name(f"{store.path.resolve().name}.case.split.csv")
+    name, target = shlex.quote(str(store.path)), shlex.quote(str(path))
+    return (
+        "make one that keeps cases and copies together with: "
+        f"eosin split {name} --by case -o {target} --force (then choose it with --split {target})"
+    )
 
 
 def by_name(cases: npt.NDArray[np.str_], codes: Mapping[str, int]) -> Codes:
@@ -188,7 +201,8 @@ def read_split(path: str | os.PathLike[str]) -> Split:
     if "eosin split" not in head:
         raise SplitError(
             f"{source} is not a split of eosin (its first line is not '# eosin split {FORMAT}'); "
-            f"make one of your own table with: eosin split STORE --by file --file {source}"
+            f"make one of your own table with: "
+            f"eosin split STORE --by file --file {shlex.quote(str(source))}"
         )
     if head["eosin split"] != [str(FORMAT)]:
         raise SplitError(
@@ -236,6 +250,7 @@ def read_split(path: str | os.PathLike[str]) -> Split:
         notes=tuple(head.get("note", ())),
         marks=tuple(head.get("mark", ())),
         headers={key: values[0] for key, values in head.items() if key not in known},
+        path=source,
     )
 
 

@@ -20,6 +20,7 @@ from eosin.data.store import PatchStore
 from eosin.errors import SplitError, closest
 from eosin.records.scored import Floats
 from eosin.splitting.balance import Codes, balanced
+from eosin.splitting.copies import joined
 from eosin.splitting.split_file import (
     OUT,
     PARTS,
@@ -40,7 +41,10 @@ SHARED_CASES = "cases are on both sides of the split, so every figure is too goo
 
 
 def groups_of(store: PatchStore) -> Rows:
-    """int64 [N]: what must stay together: the case, else the slide, else the patch alone."""
+    """int64 [N]: what must stay together: the case, else the slide, else the patch, with copies.
+
+    Copies are equal and nearly equal pictures, as the audit searches for them.
+    """
     if not len(store):
         return np.zeros(0, np.int64)
     names = np.where(store.cases != "", np.char.add("c", store.cases), "")
@@ -49,8 +53,7 @@ def groups_of(store: PatchStore) -> Rows:
         rows = np.char.add("r", np.arange(len(store)).astype(np.str_))
         fallback = np.where(slides != "", np.char.add("s", slides), rows)
         names = np.where(names != "", names, fallback)
-    inverse: Rows = np.unique(names, return_inverse=True)[1]
-    return inverse
+    return joined(store, np.unique(names, return_inverse=True)[1])
 
 
 def parse_fractions(text: str) -> tuple[float, float, float]:
@@ -197,7 +200,7 @@ def by_given(store: PatchStore, *, seed: int = 42) -> Split:
         contents = _contents(store, groups, train)
         taken = balanced(contents, [0.9, 0.1], seed=seed)[groups] == 1
         codes[train[taken]] = PARTS.index("val")
-        unit = "by case" if store.cases_known else "by patch"
+        unit = "by case" if store.cases_known else "by patch (copies together)"
         notes.append(f"the source has no validation part: 10 % of train is taken, {unit}")
     return _finish(store, "given", codes, seed=seed, notes=notes)
 

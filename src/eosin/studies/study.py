@@ -212,6 +212,7 @@ class Study:
                     f"finished and the state is saved; resume with: {self.again}"
                 ) from None
             except (LeakError, RecipeError, StoreError):
+                self._withdraw()
                 raise
             except (EosinError, OSError, RuntimeError, ValueError, MemoryError) as error:
                 # A full disk or a lost device must not cost the other runs.
@@ -222,6 +223,13 @@ class Study:
                 done.failed[job.name] = why
                 self.note(f"{job.title} failed: {why}")
         return done
+
+    def _withdraw(self) -> None:
+        """Remove a folder in which nothing was trained: a refused study leaves none behind."""
+        folder = self.folder.path
+        alone = self.plan.study != "search" and not has_trained(self.folder)
+        if alone and not clear(folder, "study"):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def result(
         self, marks: Sequence[str], failed: Mapping[str, str], **content: Any

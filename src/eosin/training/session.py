@@ -17,12 +17,12 @@ import numpy.typing as npt
 from eosin.config import Recipe
 from eosin.data.store import MADE_UP, PatchStore
 from eosin.data.views import for_recipe
-from eosin.errors import LeakError, RecipeError, RunError, TrainingError
+from eosin.errors import RecipeError, RunError, TrainingError
 from eosin.folders import sweep, whole_folder
 from eosin.records.model import ModelFacts
 from eosin.records.origin import Origin, Teacher
 from eosin.runs import RunFolder, environment, recorded_path, recorded_places
-from eosin.splitting.audit import AuditResult, audit
+from eosin.splitting.audit import AuditResult, audit, refuse_leak
 from eosin.splitting.seen import SEEN, Seen
 from eosin.splitting.split_file import Split, read_split, write_split
 from eosin.training.diagnose import missing_classes
@@ -85,11 +85,7 @@ def start(
     recipe, store = at_scale(recipe, store), for_recipe(store, recipe)
     parts = split.parts(store, fold)
     result = audit(store, split, fold=fold)
-    if result.leaking and split.scheme != "patch" and not allow_leaks:
-        raise LeakError(
-            f"the split leaks: {'; '.join(result.marks)}. See: eosin audit {store.path} "
-            "SPLIT; to train on it anyway, add --allow-leaks: every output is then marked"
-        )
+    refuse_leak(result, store, split, fold=fold, allow_leaks=allow_leaks)
     origin = Origin()
     if base is not None:
         origin = from_run(base, recipe)

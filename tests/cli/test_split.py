@@ -85,6 +85,9 @@ def test_folds_and_file(eosin: Run, store: Path, tmp_path: Path) -> None:
     ("words", "message"),
     [
         (["--by", "cases"], "did you mean case?"),
+        # Spelled nearly as patch, which leaks.
+        (["--by", "parts"], "known: case, file, folds, given, published (given: the source's own"),
+        (["--by", "patches"], "did you mean patch?"),
         (["--by", "published"], "is in the published lists"),
         (["--by", "given"], "its source gave no parts"),
         (["--by", "file"], "needs your table: --file"),

@@ -60,6 +60,9 @@ READ = {
         {f"{name}/Fall {k + 6 * j}": 9 for j, name in enumerate(("gut", "bös")) for k in range(6)},
         "label/case", 2, 12,
     ),
+    "French": (tree(("hôpital A", "hôpital B"), ("bénin", "malin"), PATIENTS, each=3),
+               "*/label/case", 2, 6),
+    "parts in German": (tree(("Training", "Validierung"), ("gesund", "Tumor")), "part/label", 2, 0),
     "organs above": (
         {"lung_sets/lung_aca": 99, "lung_sets/lung_n": 99, "colon_sets/colon_aca": 99,
          "colon_sets/colon_n": 99},
@@ -151,8 +154,10 @@ def test_notes():
         READ["test without labels"][0]
     )
     assert "keep one with --include '*/40X/*'" in notes(READ["magnifications"][0])
+    # As the folders are written: patterns tell capitals apart.
+    assert "keep one with --include '*/40x/*'" in notes(tree(("40x", "100x"), L))
     assert "folds fold1, fold2, fold3 are not kept" in notes(READ["folds"][0])
-    assert "level of hospital a, hospital b is not kept" in notes(READ["all there is"][0])
+    assert "level of hospital A, hospital B is not kept" in notes(READ["all there is"][0])
     assert "below several of benign, malignant is taken for one case" in notes(
         READ["label/case"][0]
     )

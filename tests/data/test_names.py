@@ -69,7 +69,8 @@ def test_the_form_of_file_names():
 
     assert "QuPath" in about(files("s{} [x={},y=0,w=1,h=1].png"))
     assert about(files("TCGA-AA-000{}-{}.png")) == "TCGA barcodes"
-    for form in ("patient_{}_{}.png", "P{}-{}.png", "img_case {}_{}.png", "x_slide{}_{}_tile.png"):
+    for form in ("patient_{}_{}.png", "P{}-{}.png", "img_case {}_{}.png", "x_slide{}_{}_tile.png",
+                 "patient.{}.tile.{}.png"):  # fmt: skip
         assert "patient, case or slide number" in about(files(form))
     assert "before x and y" in about(files("B{}_x{}_y0.png"))
     # One case a file is a running number; few names in the form are chance.
@@ -111,11 +112,19 @@ def test_spellings():
 
 
 def test_which_files_are_images():
-    images = ["a/1.png", "1.JPEG", "a.b/x.tif", "../1.png", "./a/1.png", "1.txt.png"]
+    images = [
+        "a/1.png",
+        "1.JPEG",
+        "a.b/x.tif",
+        "../1.png",
+        "./a/1.png",
+        "1.txt.png",
+        "a/thumb_1.png",
+    ]
     others = [
         "x.txt", "png", "__MACOSX/a/1.png", "a/._1.png", "a/.hidden/1.png", ".1.png",
         "thumbs/1.png", "a/Thumbnails/1.png", "a/@eaDir/1.png/x.jpg", "$RECYCLE.BIN/1.png",
-        "a/.ipynb_checkpoints/1-checkpoint.png",
+        "a/.ipynb_checkpoints/1-checkpoint.png", "tumor/Thumbnail.png", "thumb.jpg",
     ]  # fmt: skip
-    assert [is_image_name(name) for name in images + others] == [True] * 6 + [False] * 11
+    assert [is_image_name(name) for name in images + others] == [True] * 7 + [False] * 13
     assert not is_left_behind("thumbsucker/1.png")

@@ -271,6 +271,11 @@ def test_spellings_are_one_or_asked_about(tmp_path):
     assert "'Tumor' (9) and 'tumor ' (2) are one class, Tumor" in notes
     assert "' P1' (6) and 'P1' (5) are one case, P1" in notes
     assert "left out: 9 hidden images or thumbnails (in normal/.cache)" in notes
+    stray = write(
+        tmp_path / "c.zip", {"1.png": png(1), "normal/2.png": png(2), "fat/3.png": png(3)}
+    )
+    with pytest.raises(RejectsError, match=r"1\.png .unknown name: it is not below a folder of a"):
+        pack(stray, tmp_path / "t")
     members = {f"{name}/{k}.png": png(k) for name in ("Tumor", "tumor", "fat") for k in range(20)}
     path = write(tmp_path / "b.zip", members)
     with pytest.raises(SourceError, match=r"'Tumor' .20. and 'tumor' .20. .* --levels 'label'"):
@@ -331,6 +336,8 @@ def test_copies_with_another_label_or_part_are_kept(tmp_path):
     members |= {name.replace("/P0/", "/P0/again/"): data for name, data in members.items()}
     store = pack(write(tmp_path / "a.zip", members), tmp_path / "s")
     assert (len(store), store.info["nested_copies"]) == (16, 4)
+    note = "the source has parts (train 8, test 8): eosin split --by given uses them"
+    assert note in store.info["notes"]
     assert store.info["conflicts"]["count"] == 4
 
 

@@ -58,6 +58,7 @@ def test_a_choice_is_checked() -> None:
     with pytest.raises(UserError, match="there are 3 classes, and a single positive one"):
         choose_positive(["a", "b", "c"], "a")
     assert choose_positive(["a", "b", "c"]) == ("", "")
+    assert positive_sentence(["a"], "").endswith("there is one class, and a model needs two")
 
 
 def test_a_class_against_its_name_is_told() -> None:

@@ -227,8 +227,8 @@ def test_idx(tmp_path, packed):
         idx(folder, f"{name}-labels-idx1-ubyte", (5,), bytes([0, 1, 2, 9, 1]), packed=packed)
     store = pack(folder, tmp_path / "s")
     assert store.info["layout"] == "idx"
-    assert store.classes == tuple("0123456789")
-    assert store.labels.tolist() == [0, 1, 2, 9, 1] * 2
+    assert store.classes == ("0", "1", "2", "9")
+    assert store.labels.tolist() == [0, 1, 2, 3, 1] * 2
     assert store.index["part"].to_list() == ["train"] * 5 + ["test"] * 5
     assert not store.cases_known
     wanted = np.concatenate([images[1], images[0]])[..., None].repeat(3, 3)
@@ -272,6 +272,14 @@ def test_medmnist(tmp_path):
     )
     labels = np.concatenate([parts[f"{p}_labels"][:, 0] for p in order])
     assert store.labels.tolist() == labels.tolist()
+
+
+def test_labels_that_begin_with_1_and_arrays_beside_them(tmp_path):
+    images = np.zeros((4, 4, 4), np.uint8)
+    np.savez(tmp_path / "m.npz", images=images, labels=[1, 2, 1, 2], patients=[7, 7, 8, 8])
+    store = pack(tmp_path / "m.npz", tmp_path / "s")
+    assert (store.classes, store.labels.tolist()) == (("1", "2"), [0, 1, 0, 1])
+    assert "arrays that are not used: patients.npy" in store.info["notes"][0]
 
 
 @pytest.mark.parametrize(
@@ -356,7 +364,7 @@ def test_wrong_requests(tmp_path):
         open_source(tmp_path / "none")
     with pytest.raises(SourceError, match="contains no images"):
         open_source(tmp_path)
-    with pytest.raises(SourceError, match="has no table that lists its images"):
+    with pytest.raises(SourceError, match="there is no table that lists the images"):
         open_source(tmp_path, layout="manifest")
     (tmp_path / "1.png").write_bytes(png(1))
     with pytest.raises(SourceError, match=r"no known layout explains .* 1\.png"):

@@ -101,7 +101,7 @@ def test_what_two_columns_decide() -> None:
         roles_of(parse_table("t.csv", text.replace(b"B,2", b"A,2")), {}, lambda values: 1)
 
 
-@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
 def test_separators_and_missing_values(separator: str) -> None:
     rows = [
         ["\ufeffpath", "label", "case", "x"], ["a.png", "1.0", "7.0", "1101.0"],
@@ -119,6 +119,76 @@ def test_separators_and_missing_values(separator: str) -> None:
         ("d.png", "impossible position: x is '1.5' in line 5"),
         ("e.png", "damaged row: line 6 has 5 values for 4 columns"),
     ]
+
+
+def test_tables_as_spreadsheets_write_them() -> None:
+    text = '\r\n\r\n, "File Name", "Diagnosis",Split\r\n0,"a, b.png", "tumor","Hold-out set"\r\n'
+    for encoding in ("utf-8-sig", "utf-16"):
+        table = parse_table("t.csv", text.encode(encoding))
+        read = roles_of(table, {}, len)
+        assert read.columns == {"path": "File Name", "label": "Diagnosis", "part": "Split"}
+        assert read.unused == []  # the column without a name numbers the rows
+        [(_, path, entry)], rejects = entries_of(table, read)
+        assert (path, entry.label, entry.part, rejects) == ("a, b.png", "tumor", "test", [])
+        assert table.places == ["line 4"]
+    # A decimal comma; what may be a thousand is none.
+    table = parse_table("t.csv", b"path;label;x;y\na;1;50,0;7\nb;1;1,000;7\nc;1;0,5;7\n")
+    entries, rejects = entries_of(table, roles_of(table, {}, len))
+    assert [(path, entry.x) for _, path, entry in entries] == [("a", 50)]
+    assert [path for path, _ in rejects] == ["b", "c"]
+    with pytest.raises(SourceError, match="save it as CSV in UTF-8"):
+        parse_table("t.csv", "path,label\na,b\u00e9nin\n".encode("latin-1"))
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("Datei;Klasse\n1.png;a\n2.png;b\n",
+         r"^t\.csv has the columns Datei, Klasse, and none is the path or the label .*"
+         "--column path=NAME --column label=NAME. By its paths: no known layout"),
+        ("path,patient\n1,P1\n2,P2\n", "none is the label .*choose with --column label=NAME"),
+        ("path,label\n", "t.csv has no rows"),
+        ("1.png,a\n2.png,b\n", "begins with 1.png, a; its first line must name the columns"),
+        ("path,label\n7.png,a\n8.png,b\n",
+         "the first is 7.png .missing: no image of this name., by the column path"),
+        ("path,label,x\n1,a,0.5\n2,b,0.5\n", "the first is 1 .impossible position"),
+    ],
+)  # fmt: skip
+def test_what_a_table_lacks(tmp_path: Path, text: str, wanted: str) -> None:
+    put(tmp_path, "1.png", "2.png")
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(SourceError, match=wanted):
+        read(tmp_path)
+    # It is no reason to refuse images whose folders tell their classes.
+    put(tmp_path / "f", "a/1.png", "b/2.png")
+    (tmp_path / "f" / "t.csv").write_text(text.replace("patient", "age"))
+    assert set(said(read(tmp_path / "f")).values()) == {"a", "b"}
+
+
+def test_labels_in_folders_and_cases_in_a_table(tmp_path: Path) -> None:
+    put(tmp_path, "a/1.png", "a/2.png", "b/3.png", "b/4.png")
+    text = "file,patient\n1.png,P1\n2.png,P2\n3.png,P2\n4.png,P3\n"
+    (tmp_path / "t.csv").write_text(text)
+    for plan in (read(tmp_path), read(tmp_path, table="t.csv")):
+        assert list(said(plan).values()) == ["a", "a", "b", "b"]
+        assert plan.columns["case"] == ["P1", "P2", "P2", "P3"]
+        assert "read as path=file, case=patient, label=the folders" in plan.notes[0]
+    # Images without a case would be lost: a question.
+    (tmp_path / "t.csv").write_text(text[:-9])
+    with pytest.raises(SourceError, match=r"t\.csv \(3 images; 2 .*; the folders \(4 images"):
+        read(tmp_path)
+    assert len(read(tmp_path, table="t.csv")) == 3
+
+
+def test_labels_that_are_no_classes(tmp_path: Path) -> None:
+    names = [f"{k}.png" for k in range(40)]
+    put(tmp_path, *names)
+    rows = "".join(f"{name},{k / 40}\n" for k, name in enumerate(names))
+    (tmp_path / "t.csv").write_text(f"path,label\n{rows}")
+    for source in (tmp_path, tmp_path / "t.csv"):
+        with pytest.raises(SourceError, match=r"label has 40 values for 40 images .0.0, 0.025"):
+            read(source)
+        assert len(read(source, columns={"label": "label"}).classes) == 40
 
 
 def test_names_that_a_table_shortens(tmp_path: Path) -> None:
@@ -290,7 +360,7 @@ def test_columns_that_a_person_chooses(tmp_path: Path) -> None:
             read(source, columns={"case": "blok"})
         with pytest.raises(SourceError, match=r"--column patient=block: unknown role"):
             read(source, columns={"patient": "block"})
-    with pytest.raises(SourceError, match=r"needs the path and the label .* --column path=NAME"):
+    with pytest.raises(SourceError, match=r"none is the path .* --column path=NAME"):
         read(tmp_path / "t.csv", columns={"case": "pic"})
 
 

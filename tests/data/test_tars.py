@@ -128,7 +128,7 @@ def test_shards_that_cannot_be_packed(tmp_path: Path) -> None:
         "has 2 images": {"a.x.png": png(1), "a.y.png": png(2), "a.cls": b"1"},
         r"a\.json in .* cannot be read": {"a.png": png(1), "a.json": b"{"},
         "a label has": {"a.png": png(1), "a.cls": bytes(2 << 20)},
-        "needs the path and the label": {"a.png": png(1), "a.txt": b"many words " * 20},
+        "none is the label": {"a.png": png(1), "a.txt": b"many words " * 20},
     }
     for reason, members in cases.items():
         with pytest.raises(SourceError, match=reason):

@@ -102,7 +102,12 @@ def _make(
     from eosin.splitting import splits
 
     if by not in SCHEMES:
-        raise SplitError(f"--by {by!r} is not a way to split; {closest(by, SCHEMES)}")
+        # "parts" is spelled nearly as "patch", which leaks, and means "given".
+        known = [name for name in SCHEMES if name != "patch" or by.startswith(name)]
+        raise SplitError(
+            f"--by {by!r} is not a way to split; {closest(by, known)} (given: the source's own "
+            "parts)"
+        )
     owner = {"--fractions": "case", "--folds": "folds", "--unlisted": "published", "--file": "file"}
     for (name, scheme), value in zip(owner.items(), (fractions, k, unlisted, file), strict=True):
         if value is not None and scheme != by:

@@ -154,6 +154,7 @@ def check_labels(name: str, labels: npt.NDArray[Any], count: int) -> npt.NDArray
 
 def open_arrays(source: Path, layout: Layout, *, scratch: Path | None) -> ArrayPlan:
     """The plan of an array data set; raises SourceError when it is damaged or of another kind."""
+    notes: list[str] = []
     if layout.name in ("hdf5", "pcam"):
         from eosin.data.hdf5 import hdf5_parts, looks_like_pcam
 
@@ -161,13 +162,19 @@ def open_arrays(source: Path, layout: Layout, *, scratch: Path | None) -> ArrayP
         if layout.name == "hdf5" and looks_like_pcam(source, parts):
             layout = LAYOUTS["pcam"]
     else:
-        parts = _npz_parts(source) if layout.name == "medmnist" else _idx_parts(source)
+        parts = _npz_parts(source, notes) if layout.name == "medmnist" else _idx_parts(source)
     sizes = {check_shape(part.name, part.shape, part.dtype) for part in parts}
-    numbers = range(1 + max(int(part.labels.max()) for part in parts))
-    classes = list(layout.classes or map(str, numbers))
-    if len(classes) < len(numbers):
+    present = np.unique(np.concatenate([np.unique(part.labels) for part in parts]))
+    classes = list(layout.classes or map(str, present))
+    if layout.classes is None:
+        # Labels 1 and 2 are two classes, and no empty third one.
+        parts = [
+            part._replace(labels=np.searchsorted(present, part.labels).astype(np.int64))
+            for part in parts
+        ]
+    elif present[-1] >= len(classes):
         raise SourceError(
-            f"{source} contains labels up to {len(numbers) - 1}; layout {layout.name} has "
+            f"{source} contains labels up to {present[-1]}; layout {layout.name} has "
             f"{len(classes)} classes; leave out --layout"
         )
 
@@ -175,7 +182,8 @@ def open_arrays(source: Path, layout: Layout, *, scratch: Path | None) -> ArrayP
         for part in parts:
             yield from _blocks(source, part)
 
-    return ArrayPlan(layout, classes, max(sizes), sum(part.shape[0] for part in parts), blocks)
+    count = sum(part.shape[0] for part in parts)
+    return ArrayPlan(layout, classes, max(sizes), count, blocks, notes=notes)
 
 
 def _blocks(source: Path, part: Part) -> Iterator[Block]:
@@ -311,7 +319,7 @@ def _idx_shape(path: Path) -> tuple[int, ...]:
     return shape
 
 
-def _npz_parts(source: Path) -> list[Part]:
+def _npz_parts(source: Path, notes: list[str]) -> list[Part]:
     try:
         with zipfile.ZipFile(source) as archive:
             names = {info.filename: info for info in archive.infolist()}
@@ -319,6 +327,11 @@ def _npz_parts(source: Path) -> list[Part]:
             pairs = paired(names)
             if any(name != plainly(name) for name in pairs):
                 raise SourceError(f"{source} has unreadable member names")
+            if others := names.keys() - pairs.keys() - set(pairs.values()):
+                notes.append(
+                    f"arrays that are not used: {plainly(', '.join(sorted(others)))}; cases "
+                    "(patients) are read from tables"
+                )
             for name in in_order(pairs):
                 pair = pairs[name]
                 if not pair:
@@ -365,7 +378,10 @@ def _npy_header(name: str, stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype
         raise SourceError(f"{name} is not a complete npy array ({why})") from None
     if dtype.hasobject or dtype.kind not in "uibf" or fortran or not shape or min(shape) < 1:
         order = ", column by column" if fortran else ""
-        raise SourceError(f"{name} contains {dtype} {list(shape)}{order}; it cannot be packed")
+        raise SourceError(
+            f"{name} contains {dtype} {list(shape)}{order}; "
+            "images and labels are arrays of numbers in C order"
+        )
     return tuple(int(n) for n in shape), dtype
 
 

@@ -16,7 +16,8 @@ from eosin.errors import ImageError, SourceError, closest
 #: Top folders that stand for a part of the data set, and its name in the index.
 PARTS = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
-    "test": "test", "testing": "test", "dev": "val", "holdout": "test",
+    "test": "test", "testing": "test", "dev": "val", "holdout": "test", "validierung": "val",
+    "entrainement": "train", "apprentissage": "train",
 }  # fmt: skip
 
 

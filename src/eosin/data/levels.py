@@ -231,8 +231,9 @@ def _trimmed(roles: Sequence[str]) -> tuple[str, ...]:
 def _find(rows: Rows, counts: Counts) -> tuple[Reading, list[str]]:
     """The reading that fits, and notes; SourceError with all readings where it is not one."""
     keys: Counter[tuple[str, ...]] = Counter()
+    spelled: dict[str, str] = {}
     for folder, row in rows.items():
-        keys[tuple(map(folded, row))] += counts[folder]
+        keys[tuple(spelled.setdefault(folded(name), name) for name in row)] += counts[folder]
     levels = [Counter[str]() for _ in range(max(map(len, keys), default=0))]
     for names, count in keys.items():
         for level, name in zip(levels, names, strict=False):
@@ -337,7 +338,7 @@ def _notes(
         elif kind == "magnification" and len(names) > 1:
             yield (
                 f"magnifications {_list(names)} are mixed; keep one with "
-                f"--include '*/{plainly(names[0]).upper()}/*'"
+                f"--include '*/{plainly(names[0])}/*'"
             )
         elif not kind and len(names) > 1 and (*reading.roles, *"*" * len(levels))[k] == "*":
             yield f"the level of {_list(names)} is not kept"

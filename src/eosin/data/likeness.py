@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from eosin.data.layouts import PARTS
 from eosin.data.names import patient
+from eosin.data.positive import tells
 
 #: More classes than this are asked about.
 MOST_CLASSES = 20
@@ -195,5 +196,6 @@ def _numbers(values: list[int]) -> tuple[float, float]:
 
 def _label_words(words: Collection[str]) -> bool:
     return any(
-        word in _LABELS or word in _LABEL_STEMS or word.startswith(_LABEL_ROOTS) for word in words
+        word in _LABELS or word in _LABEL_STEMS or word.startswith(_LABEL_ROOTS) or tells(word)
+        for word in words
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -12,8 +12,12 @@ from typing import NamedTuple
 from eosin.data.archives import MAX_BYTES, Files, FolderFiles, read_file
 from eosin.data.arrays import part_of
 from eosin.data.layouts import PARTS, Entry, plainly
+from eosin.data.levels import HANDFUL
+from eosin.data.likeness import MOST_CLASSES
 from eosin.data.members import is_image_name, is_unsafe
+from eosin.data.names import folded
 from eosin.data.tables import (
+    ROLES,
     Roles,
     Table,
     check_choice,
@@ -25,6 +29,9 @@ from eosin.data.tables import (
 from eosin.errors import ImageError, SourceError
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
+
+#: The column of labels that a table does not have itself.
+_FOLDERS = "the folders"
 
 
 class Row(NamedTuple):
@@ -122,11 +129,17 @@ class Images:
 
 
 def listing_of(
-    table: Table, files: Files, images: Images, chosen: Mapping[str, str] | None = None
+    table: Table,
+    files: Files,
+    images: Images,
+    chosen: Mapping[str, str] | None = None,
+    labels: Mapping[int, str] | None = None,
 ) -> Listing | None:
     """A table with its images; None where it has no labels or its paths are not those of images.
 
-    Raises SourceError where two columns fit one role, or one image has two labels.
+    labels: the class of each image by its folder, for a table that has the cases alone.
+    Raises SourceError where two columns fit one role, where one image has two labels, and where
+    the labels are no classes.
     """
     folder = table.name.rpartition("/")[0] + "/" if "/" in table.name else ""
 
@@ -134,7 +147,7 @@ def listing_of(
         names = {value.replace("\\", "/").removeprefix("./") for value in values if value}
         return sum(not isinstance(images.find(n, folder=folder), str) for n in names)
 
-    return listing(table, files, images.find, fits, chosen or {}, folder)
+    return listing(table, files, images.find, fits, chosen or {}, folder, labels)
 
 
 def listing(
@@ -144,11 +157,18 @@ def listing(
     fits: Callable[[Sequence[str]], int],
     chosen: Mapping[str, str],
     folder: str = "",
+    labels: Mapping[int, str] | None = None,
 ) -> Listing | None:
     """The same with another way to find an image."""
     roles = roles_of(table, chosen, fits)
+    if labels and {"path", "case"} <= roles.columns.keys() and "label" not in roles.columns:
+        members = [find(path, folder=folder) for path in table.columns[roles.columns["path"]]]
+        table = _labeled(table, [labels.get(m, "") if isinstance(m, int) else "" for m in members])
+        roles.columns["label"] = _FOLDERS
     if not {"path", "label"} <= roles.columns.keys():
         return None
+    if "label" not in chosen:
+        _check_labels(table, roles.columns["label"])
     entries, rejects = entries_of(table, roles)
     made = Listing(table.name, files, roles, rejects=rejects, notes=list(roles.notes))
     made.paths = len({path for path in table.columns[roles.columns["path"]] if path})
@@ -172,6 +192,30 @@ def listing(
     refused = (find(path, folder=folder, part=own_part) for path, _ in rejects)
     made.mentioned = {*first, *(member for member in refused if not isinstance(member, str))}
     return made
+
+
+def _labeled(table: Table, labels: Sequence[str]) -> Table:
+    """The rows of a table that have a label elsewhere, with that in a column of its own."""
+    rows = [row for row, label in enumerate(labels) if label]
+    columns = {**table.columns, _FOLDERS: labels}
+    return Table(
+        table.name,
+        {name: [values[row] for row in rows] for name, values in columns.items()},
+        [table.places[row] for row in rows],
+        {k: table.damaged[row] for k, row in enumerate(rows) if row in table.damaged},
+    )
+
+
+def _check_labels(table: Table, column: str) -> None:
+    """Ask about labels that are as many as their images, such as probabilities."""
+    classes = sorted({folded(label) for label in table.columns[column] if label})
+    if len(classes) > MOST_CLASSES and len(table) < HANDFUL * len(classes):
+        raise SourceError(
+            f"{table.name}: the column {plainly(column)} has {len(classes):,} values for "
+            f"{len(table):,} images ({plainly(', '.join(classes[:3]))}, ...), which may be no "
+            f"classes; choose another with --column label=NAME, or take it with --column "
+            f"label={column}"
+        )
 
 
 def listing_of_file(
@@ -208,7 +252,7 @@ def listing_of_file(
             return finished(other)
     made = listing(table, plain, find, fits, chosen)
     if made is None:
-        raise no_table(str(path), table)
+        raise no_table(str(path), table, chosen)
     plain.names += numbers
     beside = set()
     with contextlib.suppress(OSError):
@@ -219,9 +263,17 @@ def listing_of_file(
 
 
 def table_in(
-    path: Path | str, files: Files, chosen: Mapping[str, str], *, max_bytes: int = MAX_BYTES
+    path: Path | str,
+    files: Files,
+    chosen: Mapping[str, str],
+    labels: Mapping[int, str] | None = None,
+    *,
+    max_bytes: int = MAX_BYTES,
 ) -> Listing:
-    """The listing of one table that a person chose: a member of the source, or a file elsewhere."""
+    """The listing of one table that a person chose: a member of the source, or a file elsewhere.
+
+    labels: see ``listing_of``.
+    """
     name = str(path)
     try:
         if name in files.names:
@@ -237,25 +289,41 @@ def table_in(
     except ImageError as error:
         raise SourceError(f"{name} cannot be read: {error}") from None
     check_choice(chosen, list(table.columns), name)
-    made = listing_of(table, files, images_of(files), chosen)
+    made = listing_of(table, files, images_of(files), chosen, labels)
     if made is None:
-        raise no_table(name, table)
+        raise no_table(name, table, chosen)
     if not made.rows:
-        column = made.roles.columns["path"]
-        why = plainly(made.rejects[0]) if made.rejects else "it has no rows"
-        raise SourceError(
-            f"{name}: no value of the column {column} is the name of an image in {files.path} "
-            f"({why}); choose another with --column path=NAME"
-        )
+        raise SourceError(nothing_listed(made))
     return finished(made)
 
 
-def no_table(name: str, table: Table) -> SourceError:
+def nothing_listed(made: Listing) -> str:
+    """Why no row of a table means an image."""
+    first, why = made.rejects[0]
+    column = f", by the column {made.roles.columns['path']}; another: --column path=NAME"
+    return (
+        f"{made.name}: no row can be used of {made.files.path}; the first is {plainly(first)} "
+        f"({plainly(why)}){column * why.startswith('missing')}"
+    )
+
+
+def no_table(name: str, table: Table, chosen: Collection[str]) -> SourceError:
     """What a table lacks."""
+    if not len(table):
+        return SourceError(
+            f"{name} has no rows; a table of images has a row with path and label each"
+        )
+    shown = plainly(", ".join(table.columns))
+    if any(map(is_image_name, table.columns)):
+        return SourceError(
+            f"{name} begins with {shown}; its first line must name the columns, such as path,label"
+        )
+    known = set(map(squeezed, table.columns))
+    lacking = [r for r in ("path", "label") if r not in chosen and not known & set(ROLES[r])]
+    options = [f"--column {role}=NAME" for role in lacking or ("path", "label")]
     return SourceError(
-        f"{name} has the columns {plainly(', '.join(table.columns)) or 'none'}; a table of images "
-        "needs the path and the label of each: name them path and label, or choose them with "
-        "--column path=NAME --column label=NAME"
+        f"{name} has the columns {shown}, and none is the {' or the '.join(lacking or ['path'])} "
+        f"of the images by its name; choose with {' '.join(options)}"
     )
 
 

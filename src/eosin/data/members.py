@@ -10,7 +10,8 @@ _SUFFIXES = (
 
 #: Hidden files and folders, and the folders of small copies that systems and viewers make.
 _LEFT_BEHIND = re.compile(
-    r"(?:^|/)(?:\.(?!\.?/)|(?:__macosx|@eadir|_?thumb(?:nail)?s?|\$recycle\.bin|lost\+found)/)"
+    r"(?:^|/)(?:\.(?!\.?/)|_?thumb(?:nail)?s?(?:/|\.\w+$)|"
+    r"(?:__macosx|@eadir|\$recycle\.bin|lost\+found)/)"
 )
 
 

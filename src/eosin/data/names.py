@@ -56,7 +56,7 @@ _PATIENTS = {
 _PATIENT = re.compile(rf"(?<![A-Z0-9])(?:{'|'.join(_PATIENTS.values())})(?![A-Z0-9])", re.I)
 _WORDS = "patient|pat|case|subject|subj|slide|wsi|specimen|donor|biopsy|pt"
 _NUMBERED = re.compile(
-    rf"(?<![A-Za-z0-9])((?:{_WORDS})[-_ ]?\d+|^[ps]\d+)(?![A-Za-z0-9])[^\d]*\d", re.I
+    rf"(?<![A-Za-z0-9])((?:{_WORDS})[-_ .]?\d+|^[ps]\d+)(?![A-Za-z0-9])[^\d]*\d", re.I
 )
 #: What is behind the name of a slide: a position, or a number alone.
 _PLACE = re.compile(r"[-_ ]x[-_= ]?\d+[-_, ]+y[-_= ]?\d+\D{0,40}\.\w+$", re.I)

@@ -20,7 +20,7 @@ from eosin.data.decode import MAX_PIXELS, STRICT, image_size
 from eosin.data.depth import FULL, Deep, depth_sentence, white_of
 from eosin.data.fit import FITS, PictureRule
 from eosin.data.identity import origin_of
-from eosin.data.layouts import plainly
+from eosin.data.layouts import PARTS, plainly
 from eosin.data.plans import Plan
 from eosin.data.positive import PositiveClass, choose_positive
 from eosin.data.sources import open_source
@@ -227,6 +227,10 @@ def _write(
                 "the source does not give the case of every patch: no split of this store can "
                 "guarantee disjoint cases"
             )
+        parts = Counter(table["part"])
+        if len(parts) > 1 and "train" in parts and parts.keys() <= set(PARTS):
+            shown = ", ".join(f"{name} {parts[name]:,}" for name in PARTS if name in parts)
+            notes.append(f"the source has parts ({shown}): eosin split --by given uses them")
         if white is not None:
             notes.append(depth_sentence(sum(one.images for one in deep), white))
         rejects.sort()

@@ -70,8 +70,8 @@ def choose_positive(
     option = option or f"--positive {chosen}"
     if chosen is not None and len(classes) != 2:
         raise UserError(
-            f"{option}: there are {len(classes)} classes, and a single positive one is defined for "
-            "two; figures of more classes are means over all of them. Leave it out"
+            f"{option}: there {_are(classes)}, and a single positive one is defined for two; "
+            "figures of more classes are means over all of them. Leave it out"
         )
     if len(classes) != 2:
         return PositiveClass("", "")
@@ -86,6 +86,10 @@ def choose_positive(
         return PositiveClass(classes[1], "layout")
     known = known_positive(classes)
     return PositiveClass(known or classes[1], "names" if known else "guess")
+
+
+def _are(classes: Sequence[str]) -> str:
+    return "is one class" if len(classes) == 1 else f"are {len(classes)} classes"
 
 
 def known_positive(classes: Sequence[str]) -> str | None:
@@ -153,6 +157,15 @@ def _grade(name: str) -> tuple[int | None, bool]:
     return (_first(re.fullmatch, _WEAK, tokens[-1]) if tokens else None), True
 
 
+def tells(word: str) -> bool:
+    """Whether a word has a part that tells healthy from diseased, in any of the languages.
+
+    >>> tells("bénin"), tells("Gesund"), tells("Hôpital")
+    (True, True, False)
+    """
+    return _first(re.search, _PARTS, _plain(word)) is not None
+
+
 def _graded(token: str) -> int | None:
     word = _first(re.fullmatch, _WORDS, token)
     return _first(re.search, _PARTS, token) if word is None else word
@@ -188,8 +201,9 @@ def positive_sentence(classes: Sequence[str], by: str) -> str:
     """
     if len(classes) != 2:
         return (
-            f"no positive class: there are {len(classes)} classes, and the figures are means over "
-            "them"
+            f"no positive class: there {_are(classes)}, and the figures are means over them"
+            if len(classes) > 2
+            else f"no positive class: there {_are(classes)}, and a model needs two"
         )
     name, known = classes[1], known_positive(classes)
     how = by or ("names" if known == name else "order")

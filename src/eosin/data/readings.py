@@ -10,7 +10,16 @@ from pathlib import Path
 from eosin.data.archives import Files
 from eosin.data.arrays import part_of
 from eosin.data.layouts import plainly
-from eosin.data.listings import Images, Listing, images_of, is_table, listing_of, read_table
+from eosin.data.listings import (
+    Images,
+    Listing,
+    images_of,
+    is_table,
+    listing_of,
+    no_table,
+    nothing_listed,
+    read_table,
+)
 from eosin.data.tables import agree, check_choice
 from eosin.errors import ImageError, SourceError
 
@@ -19,10 +28,12 @@ _MOST_TABLES = 200
 
 
 def tables_in(
-    files: Files, chosen: Mapping[str, str]
-) -> tuple[list[Listing], list[str], list[str]]:
-    """(listings that explain images, tables that would and are wrong, why others are not used).
+    files: Files, chosen: Mapping[str, str], labels: Mapping[int, str]
+) -> tuple[list[Listing], list[str], list[str], list[str]]:
+    """(listings that explain images, tables that would and are wrong, why others are not used, and
+    what those lack that have images and no labels).
 
+    labels: the class of each image by its folder, for a table that has the cases alone.
     A table explains images where at least half of its paths are images. Tables of equal columns
     for different parts (train.csv, test.csv) are one listing.
     """
@@ -30,9 +41,10 @@ def tables_in(
     listings: list[Listing] = []
     wrong: list[str] = []
     others: list[str] = []
+    lacking: list[str] = []
     known: dict[str, None] = {}
     if len(numbers) > _MOST_TABLES:
-        return [], [], [f"{len(numbers)} tables are not looked at; choose one with --table"]
+        return [], [], [f"{len(numbers)} tables are not looked at; choose one with --table"], []
     images = images_of(files) if numbers else Images(())
     for i in numbers:
         name = files.names[i]
@@ -43,11 +55,19 @@ def tables_in(
             continue
         known |= dict.fromkeys(table.columns)
         try:
-            made = listing_of(table, files, images, chosen)
+            made = listing_of(table, files, images, chosen, labels)
         except SourceError as error:
             wrong.append(str(error))
             continue
         if made is None or not made.rows:
+            if made is not None:
+                lacking.append(nothing_listed(made))
+            elif not len(table) or any(
+                isinstance(images.find(value.replace("\\", "/")), int)
+                for values in table.columns.values()
+                for value in values[:20]
+            ):
+                lacking.append(str(no_table(name, table, chosen)))
             continue
         if re.search("submission|predict", name.rpartition("/")[2], re.I):
             others.append(
@@ -63,7 +83,7 @@ def tables_in(
             listings.append(made)
     if chosen:
         check_choice(chosen, list(known), f"the tables of {files.path}")
-    return _joined(listings), wrong, others
+    return _joined(listings), wrong, others, lacking
 
 
 def _joined(listings: list[Listing]) -> list[Listing]:

@@ -131,7 +131,7 @@ def _from_records(
         records.table, files, listings.Images(files.names), {**columns, "path": records.path}
     )
     if listing is None:
-        raise listings.no_table(str(source), records.table)
+        raise listings.no_table(str(source), records.table, (*columns, "path"))
     listing.notes += records.notes
     return _from_listing(source, listings.finished(listing), records.layout, include, cases)
 
@@ -153,40 +153,60 @@ def _from_files(
     if table is not None:
         if chosen is not None and chosen != manifest:
             raise SourceError(f"choose one of --table {table} and --layout {chosen.name}")
-        listing = listings.table_in(table, files, columns)
+        listing = listings.table_in(
+            table, files, columns, _classes(_by_paths(source, files, include, levels, cases)[0])
+        )
         return _from_listing(source, listing, manifest, include, cases)
     if chosen is not None and chosen != manifest:
         if columns:
             raise SourceError(f"--column is for tables; layout {chosen.name} has none")
         return _from_paths(source, files, chosen, include, levels, cases)
-    tables, wrong, others = readings.tables_in(files, columns)
     by_paths, failed = None, None
     if chosen is None:
-        try:
-            by_paths = _from_paths(source, files, None, include, levels, cases)
-        except SourceError as error:
-            failed = error
-    folders: dict[int, str] = {}
-    if by_paths is not None and (by_paths.layout.classes or len(by_paths.classes) > 1):
-        labels = (by_paths.classes[label] for label in by_paths.columns["label"])
-        folders = dict(zip(by_paths.members, labels, strict=True))
+        by_paths, failed = _by_paths(source, files, include, levels, cases)
+    folders = _classes(by_paths)
+    tables, wrong, others, lacking = readings.tables_in(
+        files, columns, {} if by_paths is None or by_paths.layout.classes else folders
+    )
     if not tables:
         if wrong and not folders:
             raise SourceError(wrong[0])
         if by_paths is not None and not columns:
             by_paths.notes += [*(f"a table is not used: {each}" for each in wrong), *others]
             return by_paths
-        raise (
-            failed
-            if failed and not columns
-            else SourceError(f"{source} has no table that lists its images by path and label")
-        )
+        reasons = [*lacking, *others][:2]
+        if not failed or columns:
+            reasons = reasons or ["there is no table that lists the images by path and label"]
+            raise SourceError(f"{source}: {'; '.join(reasons)}")
+        raise SourceError(f"{'; '.join(reasons)}. By its paths: {failed}") if reasons else failed
     listing = readings.choose(
         source, tables, folders, by_paths.layout.name if by_paths else "",
         cases=by_paths is not None and all(by_paths.columns["case"]),
     )  # fmt: skip
     listing.notes += [*(f"a table is not used: {each}" for each in wrong), *others]
     return _from_listing(source, listings.finished(listing), manifest, include, cases)
+
+
+def _by_paths(
+    source: Path,
+    files: Files,
+    include: Sequence[str],
+    levels: str | None,
+    cases: CasePattern | None,
+) -> tuple[Plan | None, SourceError | None]:
+    """What the paths say, or why they say nothing."""
+    try:
+        return _from_paths(source, files, None, include, levels, cases), None
+    except SourceError as error:
+        return None, error
+
+
+def _classes(by_paths: Plan | None) -> dict[int, str]:
+    """The class of each image by its path; none where all are of one that no layout defines."""
+    if by_paths is None or not (by_paths.layout.classes or len(by_paths.classes) > 1):
+        return {}
+    labels = (by_paths.classes[label] for label in by_paths.columns["label"])
+    return dict(zip(by_paths.members, labels, strict=True))
 
 
 def _from_listing(
@@ -256,7 +276,7 @@ def _from_paths(
     notes = list(files.notes)
     if hidden:
         notes.append(
-            f"left out: {hidden.total():,} hidden images or thumbnails "
+            f"left out: {hidden.total():,} hidden image{'s' * (hidden.total() > 1)} or thumbnails "
             f"(in {plainly(', '.join(sorted(hidden)[:3]))})"
         )
     if not candidates and not rejects:
@@ -281,8 +301,11 @@ def _from_paths(
                 continue
             entry = parse(name)
             if entry is None:
-                rule = tree.levels if tree else f"layout {layout.name}"
-                raise ImageError(f"unknown name: it does not follow {rule}")
+                raise ImageError(
+                    f"unknown name: it is not below a folder of a label (levels {tree.levels})"
+                    if tree
+                    else f"unknown name: it does not follow layout {layout.name}"
+                )
         except ImageError as error:
             rejects.append((name, str(error)))
         else:

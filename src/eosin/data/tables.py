@@ -6,6 +6,7 @@ values are text, and "" is a missing one. Nothing here reads a file.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
@@ -14,7 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from eosin.data.layouts import PARTS, Entry, plainly
+from eosin.data.layouts import Entry, plainly
+from eosin.data.likeness import part_of
 from eosin.data.members import is_image_name
 from eosin.errors import SourceError, closest
 
@@ -23,9 +25,9 @@ from eosin.errors import SourceError, closest
 ROLES: dict[str, tuple[str, ...]] = {
     "path": (
         "path", "filepath", "filename", "file", "imagepath", "imagefile", "imagefilename",
-        "imagename", "image", "imageid", "img", "imgpath", "imgname", "imgid", "patchpath", "patch",
-        "patchname", "patchid", "tilepath", "tile", "tilename", "tileid", "relativepath", "fname",
-        "name", "id", "uuid", "key",
+        "imagename", "image", "imageid", "img", "imgpath", "imgname", "imgid", "isicid",
+        "patchpath", "patch", "patchname", "patchid", "tilepath", "tile", "tilename", "tileid",
+        "relativepath", "fname", "name", "id", "uuid", "key",
     ),
     "label": (
         "label", "labels", "class", "classname", "classlabel", "labelname", "category", "target",
@@ -87,7 +89,7 @@ def present(text: str) -> str:
 
 
 def parse_table(name: str, data: bytes) -> Table:
-    """The table in a CSV (separated by , ; or tab) or in JSON lines, in UTF-8.
+    """The table in a CSV (separated by , ; | or tab) or in JSON lines, in UTF-8 or UTF-16.
 
     Raises SourceError where it is not one, or is a file that eosin wrote about another.
 
@@ -95,22 +97,26 @@ def parse_table(name: str, data: bytes) -> Table:
     {'id': ['7'], 'label': ['']}
     """
     try:
-        text = data.decode("utf-8-sig")
+        wide = data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+        text = data.decode("utf-16" if wide else "utf-8-sig")
         if text.startswith("# eosin"):
             raise SourceError(f"{name} is a split of eosin, not a table of images")
         if name.lower().endswith((".jsonl", ".ndjson")):
             return _from_json(name, text)
-        head = text.partition("\n")[0]
-        separator = max(",;\t", key=head.count)
-        rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+        head = text.lstrip("\r\n").partition("\n")[0]
+        separator = max(",;\t|", key=head.count)
+        source = io.StringIO(text, newline="")
+        rows = csv.reader(source, delimiter=separator, skipinitialspace=separator != "\t")
         return _from_rows(name, rows)
     except (UnicodeDecodeError, csv.Error, ValueError, RecursionError) as error:
-        raise SourceError(f"{name} cannot be read as a table in UTF-8: {plainly(error)}") from None
+        raise SourceError(
+            f"{name} cannot be read as a table; save it as CSV in UTF-8 ({plainly(error)})"
+        ) from None
 
 
 def _from_rows(name: str, rows: Any) -> Table:
     columns: dict[str, list[str]] = {}
-    for column in next(rows, []):
+    for column in next(filter(any, rows), []):
         column, k = column.strip(), 2
         while column in columns:
             column, k = f"{column} ({k})", k + 1
@@ -212,7 +218,12 @@ def roles_of(table: Table, chosen: Mapping[str, str], fits: Fits) -> Roles:
         )
     used = set(roles.columns.values())
     roles.columns = {role: roles.columns[role] for role in ROLES if role in roles.columns}
-    roles.unused = [name for name in table.columns if name not in used]
+    roles.unused = [
+        name
+        for name in table.columns
+        # Nor the numbers of rows that pandas writes without a name.
+        if name not in used and not re.fullmatch(r"(unnamed\d+)?", squeezed(name))
+    ]
     return roles
 
 
@@ -268,7 +279,7 @@ def _part(table: Table, role: str, names: list[str], notes: list[str], fits: Fit
     fitting = []
     for name in names:
         words = {value.lower() for value in table.columns[name]} - {""}
-        if squeezed(name) == role or words <= PARTS.keys():
+        if squeezed(name) == role or all(map(part_of, words)):
             fitting.append(name)
         else:
             shown = plainly(", ".join(sorted(words)[:3]))
@@ -339,7 +350,7 @@ def entries_of(
     }
     for role in ("label", "case", "slide"):
         of[role] = _whole(of[role])
-    of["part"] = [PARTS.get(value.lower(), value) for value in of["part"]]
+    of["part"] = [part_of(value) or value for value in of["part"]]
     entries, rejects = [], []
     for row, where in enumerate(table.places):
         name = of["path"][row].replace("\\", "/").removeprefix("./")
@@ -367,6 +378,7 @@ def entries_of(
 def _position(text: str) -> int | None:
     if not text:
         return None
+    text = re.sub(r",0{1,2}$", "", text)  # a decimal comma; 1,000 may be a thousand
     value = int(text) if re.fullmatch(r"[-+]?\d{1,11}", text) else float(text)
     if value != int(value) or not -(2**31) <= value < 2**31:
         raise ValueError

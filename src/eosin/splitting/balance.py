@@ -41,8 +41,8 @@ def balanced(contents: Floats, fractions: Sequence[float], *, seed: int) -> Code
     groups = len(contents)
     if groups < len(fractions):
         raise SplitError(
-            f"{groups} cases cannot be shared out to {len(fractions)} parts: every part needs one "
-            "(cases that share a picture count as one)"
+            f"{groups} case{'s' * (groups != 1)} cannot be shared out to {len(fractions)} parts: "
+            "every part needs one (cases that share a picture count as one)"
         )
     columns = contents[:, contents.sum(axis=0) > 0]
     shares = columns / columns.sum(axis=0)

@@ -364,6 +364,12 @@ def test_wrong_requests(tmp_path):
         open_source(tmp_path / "none")
     with pytest.raises(SourceError, match="contains no images"):
         open_source(tmp_path)
+    (tmp_path / "a.svs").write_bytes(b"II*")
+    with pytest.raises(SourceError, match=r"no images .*here 1, such as a\.svs.: export their"):
+        open_source(tmp_path)
+    with pytest.raises(SourceError, match=r"a\.svs is a whole slide"):
+        open_source(tmp_path / "a.svs")
+    (tmp_path / "a.svs").unlink()
     with pytest.raises(SourceError, match="there is no table that lists the images"):
         open_source(tmp_path, layout="manifest")
     (tmp_path / "1.png").write_bytes(png(1))

@@ -19,7 +19,7 @@ from eosin.data.pack import pack
 from eosin.data.scale import measured_scale, scale_mark, to_model_scale, unknown_scale
 from eosin.data.store import PatchStore, StoreWriter
 from eosin.data.views import resampled_view
-from eosin.errors import ImageError, UserError
+from eosin.errors import ImageError, SourceError, UserError
 from eosin.inference.assess import assess_unseen
 from eosin.inference.images import picture_rule, predict_images
 from eosin.inference.predictor import Predictor, load
@@ -223,6 +223,17 @@ def test_a_real_slide_is_refused(tumor_model: Predictor, tmp_path: Path) -> None
         list(predict_images(tumor_model, [WSI]))
     with pytest.raises(UserError, match=r"no patch: 2220x2967 px .* export tiles"):
         list(predict_images(tumor_model, [copy]))
+
+
+def test_slides_in_a_folder_are_rows(tumor_model: Predictor, tmp_path: Path) -> None:
+    (tmp_path / "a.SVS").write_bytes(b"II*")
+    cv2.imwrite(str(tmp_path / "b.png"), np.zeros((*tumor_model.patch_size, 3), np.uint8))
+    rows = {Path(row.file).name: row.error for row in predict_images(tumor_model, [tmp_path])}
+    assert rows == {"a.SVS": "a whole slide: give its tiles", "b.png": ""}
+    (tmp_path / "b.png").rename(tmp_path / "store.json")
+    (tmp_path / "a.SVS").unlink()
+    with pytest.raises(SourceError, match="no image files; of a store use eosin evaluate"):
+        list(predict_images(tumor_model, [tmp_path]))
 
 
 def test_the_rule_for_more_than_8_bits_is_the_models(tmp_path: Path) -> None:

@@ -122,10 +122,11 @@ def table(
 def patches(count: int, cases: int | None) -> str:
     """How many patches of how many cases, where that is known.
 
-    >>> patches(1200, 12), patches(1200, None)
-    ('1,200 patches of 12 cases', '1,200 patches')
+    >>> patches(1200, 12), patches(1200, None), patches(1, 1)
+    ('1,200 patches of 12 cases', '1,200 patches', '1 patch of 1 case')
     """
-    return f"{count:,} patches" + (f" of {cases:,} cases" if cases else "")
+    of_cases = f" of {cases:,} case{'s' * (cases != 1)}" if cases else ""
+    return f"{count:,} patch{'es' * (count != 1)}{of_cases}"
 
 
 def say(*lines: str) -> None:

@@ -148,20 +148,25 @@ def pack(
 
 def pack_and_note(source: Path, store: Path) -> PatchStore:
     """Pack with the defaults as part of another command; one line about it on stderr."""
-    from eosin.data.positive import positive_sentence
-
     made, seconds = _pack(source, store)
     info = made.info
     output.note(
-        f"packed {len(made):,} patches of {info['cases']} cases (layout {info['layout']}) into "
-        f"{store} in {seconds:.1f} s: {info['nested_copies']:,} nested copies skipped, "
+        f"packed {output.patches(len(made), info['cases'])} (layout {info['layout']}) into {store} "
+        f"in {seconds:.1f} s: {info['nested_copies']:,} nested copies skipped, "
         f"{info['rejects_count']} rejected"
     )
-    for text in (positive_sentence(made.classes, made.positive_by), *_sentences(info)):
-        output.note(f"  {text}")
+    note_reading(made)
     if not made.cases_known:
         output.warn("the source does not give the case of every patch")
     return made
+
+
+def note_reading(made: PatchStore) -> None:
+    """The positive class of a store and how its source was read, on stderr."""
+    from eosin.data.positive import positive_sentence
+
+    for text in (positive_sentence(made.classes, made.positive_by), *_sentences(made.info)):
+        output.note(f"  {text}")
 
 
 def _pack(source: Path, store: Path, **options: Any) -> tuple[PatchStore, float]:

@@ -210,9 +210,11 @@ def _store(source: Path, run: Path) -> PatchStore:
     """The store itself, or the one packed from the source, beside the run folder."""
     from eosin.data.store import PatchStore
 
-    if (source / "store.json").exists() or not source.exists():
+    if not source.exists():
+        raise UserError(f"{source}: no such store, folder or archive")
+    if (source / "store.json").exists():
         return PatchStore.open(source)
-    from eosin.cli.pack import pack_and_note
+    from eosin.cli.pack import note_reading, pack_and_note
     from eosin.data.identity import packed_before
 
     first = run.parent / f"{source.stem}.store"
@@ -228,6 +230,7 @@ def _store(source: Path, run: Path) -> PatchStore:
             if store is None:
                 raise
     output.note(f"using {path}, packed earlier from the same source")
+    note_reading(store)
     return store
 
 

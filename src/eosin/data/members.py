@@ -8,6 +8,12 @@ _SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".jp2", ".ppm", ".pgm",
 )  # fmt: skip
 
+#: How files of whole slides end.
+_SLIDES = (
+    ".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".czi", ".vsi", ".dcm", ".svslide",
+    ".qptiff", ".isyntax",
+)  # fmt: skip
+
 #: Hidden files and folders, and the folders of small copies that systems and viewers make.
 _LEFT_BEHIND = re.compile(
     r"(?:^|/)(?:\.(?!\.?/)|_?thumb(?:nail)?s?(?:/|\.\w+$)|"
@@ -34,6 +40,16 @@ def is_image_name(name: str) -> bool:
     """
     lower = name.lower()
     return lower.endswith(_SUFFIXES) and not is_left_behind(lower)
+
+
+def is_slide(name: str) -> bool:
+    """Whether a path ends like a whole slide.
+
+    >>> is_slide("a/CMU-1.SVS"), is_slide("a/CMU-1.tif")
+    (True, False)
+    """
+    lower = name.lower()
+    return lower.endswith(_SLIDES) and not is_left_behind(lower)
 
 
 def is_left_behind(name: str) -> bool:

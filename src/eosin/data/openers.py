@@ -9,7 +9,7 @@ from eosin.data import nested
 from eosin.data.archives import Files
 from eosin.data.arrays import in_order
 from eosin.data.layouts import LAYOUTS, Layout
-from eosin.data.members import is_image_name
+from eosin.data.members import is_image_name, is_slide
 from eosin.data.parquet import ParquetFiles, has_images
 from eosin.data.tables import Table
 from eosin.data.tars import is_tar_name, open_tars, records_of
@@ -92,6 +92,8 @@ def _check_zip(source: Path) -> None:
     if source.suffix.lower() in (".gz", ".7z", ".rar", ".bz2", ".xz", ".zst"):
         raise SourceError(f"{source}: {source.suffix} is not read; unpack it and pack the folder")
     raise SourceError(
-        f"{source} begins with {start!r}: neither a zip, a tar nor a folder, CSV, Parquet, npz, "
-        "IDX or HDF5 file"
+        f"{source} is a whole slide, and those are not read: export its tiles"
+        if is_slide(source.name)
+        else f"{source} begins with {start!r}: neither a zip, a tar nor a folder, CSV, Parquet, "
+        "npz, IDX or HDF5 file"
     )

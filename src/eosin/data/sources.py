@@ -29,7 +29,7 @@ from eosin.data.layouts import (
 )
 from eosin.data.levels import parse_levels
 from eosin.data.listings import Listing
-from eosin.data.members import has_image_suffix, is_image_name, is_unsafe
+from eosin.data.members import has_image_suffix, is_image_name, is_slide, is_unsafe
 from eosin.data.names import CasePattern
 from eosin.data.openers import Records, is_archive, open_files
 from eosin.data.parquet import has_images
@@ -279,9 +279,18 @@ def _from_paths(
             f"left out: {hidden.total():,} hidden image{'s' * (hidden.total() > 1)} or thumbnails "
             f"(in {plainly(', '.join(sorted(hidden)[:3]))})"
         )
+    slides = [name for name in files.names if is_slide(name)]
+    if slides:
+        notes.append(
+            f"whole slides are not read (here {len(slides):,}, such as {plainly(slides[0])}): "
+            "export their tiles"
+        )
     if not candidates and not rejects:
         hint = f"{excluded} left out by --include" if excluded else f"{ignored} other files"
-        raise SourceError(f"{source} contains no images (suffixes .png, .jpg, .tif, ...; {hint})")
+        more = f"; {notes[-1]}" if slides else ""
+        raise SourceError(
+            f"{source} contains no images (suffixes .png, .jpg, .tif, ...; {hint}){more}"
+        )
     candidates.sort()
     layout = chosen or detect_layout([name for _, name, _ in candidates]) or LAYOUTS["folders"]
     tree: TreeLayout | None = None

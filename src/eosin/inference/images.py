@@ -16,7 +16,7 @@ from eosin.data.archives import Files, read_file
 from eosin.data.decode import MAX_PIXELS, image_size, read_pixels
 from eosin.data.depth import FULL, deep_of, is_deep, white_of
 from eosin.data.fit import FITS, Picture, PictureRule
-from eosin.data.members import is_image_name
+from eosin.data.members import is_image_name, is_slide
 from eosin.data.nested import open_files
 from eosin.errors import ImageError, SourceError, UserError
 from eosin.inference.predictor import Predictor
@@ -25,11 +25,6 @@ from eosin.records.model import ModelFacts
 
 #: A file whose sides are more than so many times those of a patch is none.
 MANY = 4
-#: How files of whole slides end.
-SLIDES = (
-    ".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".czi", ".vsi", ".dcm", ".svslide",
-    ".qptiff", ".isyntax",
-)  # fmt: skip
 _BATCH_PIXELS = 256 * 50 * 50
 
 
@@ -203,7 +198,7 @@ def _check_patch(path: Path, facts: ModelFacts, rule: PictureRule) -> None:
         f"Whole slides are not read yet: export {tiles}, for example with QuPath's TileExporter, "
         "and give their folder"
     )
-    if path.suffix.lower() in SLIDES:
+    if is_slide(path.name):
         raise UserError(f"{path} is a whole slide, and patches are classified. {advice}")
     try:
         rule.check_size(*image_size(read_file(path), rule.max_pixels))
@@ -231,9 +226,14 @@ def _members(path: Path, files: Files) -> list[ImageFile]:
         for number, name in enumerate(files.names)
         if is_image_name(name)
     ]
-    members += [ImageFile(f"{path}/{name}", partial(_refuse, why)) for name, why in files.refused]
+    slides = [(name, "a whole slide: give its tiles") for name in files.names if is_slide(name)]
+    members += [
+        ImageFile(f"{path}/{name}", partial(_refuse, why)) for name, why in files.refused + slides
+    ]
     if not members:
-        raise SourceError(f"{path} contains no image files")
+        is_store = (path / "store.json").is_file()
+        hint = "; of a store use eosin evaluate RUN --store STORE" if is_store else ""
+        raise SourceError(f"{path} contains no image files{hint}")
     return members
 
 

@@ -19,10 +19,15 @@ def missing_classes(classes: Sequence[str], counts: Sequence[int]) -> list[str]:
 
     >>> missing_classes(["a", "b", "c"], [4, 0, 2])
     ['b']
+    >>> missing_classes(["tumor"], [4])
+    Traceback (most recent call last):
+    eosin.errors.SplitError: the store has one class only, tumor; a classifier needs two
     """
     if sum(counts) < 2:
         raise SplitError(f"the split has {sum(counts)} training patches; at least 2 are needed")
     missing = [name for name, n in zip(classes, counts, strict=True) if not n]
+    if len(classes) < 2:
+        raise SplitError(f"the store has one class only, {classes[0]}; a classifier needs two")
     if len(missing) >= len(classes) - 1:
         raise SplitError(
             f"the training part contains only one class (no {', '.join(missing)}); "

@@ -208,7 +208,7 @@ def _labeled(table: Table, labels: Sequence[str]) -> Table:
 
 def _check_labels(table: Table, column: str) -> None:
     """Ask about labels that are as many as their images, such as probabilities."""
-    classes = sorted({folded(label) for label in table.columns[column] if label})
+    classes = sorted({folded(label) for label in set(table.columns[column]) if label})
     if len(classes) > MOST_CLASSES and len(table) < HANDFUL * len(classes):
         raise SourceError(
             f"{table.name}: the column {plainly(column)} has {len(classes):,} values for "

@@ -56,7 +56,7 @@ def audit(
 
 
 def _show(result: AuditResult, store: PatchStore, split: Path) -> None:
-    from eosin.data.layouts import plainly
+    from eosin.sources.layouts import plainly
 
     compared = ", ".join(f"{count:,} {part}" for part, count in result.compared.items())
     made_up = " (made up: synthetic patches)" if store.made_up else ""

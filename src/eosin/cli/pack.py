@@ -239,7 +239,7 @@ def _sentences(info: dict[str, Any]) -> list[str]:
 
 def _show(made: PatchStore, seconds: float) -> None:
     from eosin.cli.inspect import show_store
-    from eosin.data.layouts import plainly
+    from eosin.sources.layouts import plainly
 
     info: dict[str, Any] = made.info
     show_store(made, ("time", f"{seconds:.1f} s, {len(made) / seconds:,.0f} patches/s"))

@@ -122,7 +122,7 @@ def _make(
 
 
 def _show(split: Split, store: PatchStore, target: Path) -> None:
-    from eosin.data.layouts import plainly
+    from eosin.sources.layouts import plainly
     from eosin.splitting.split_summary import summarize
 
     classes = [plainly(name, 40) for name in store.classes]

@@ -11,8 +11,8 @@ from collections.abc import Collection
 from functools import lru_cache
 from typing import NamedTuple
 
-from eosin.data.layouts import PARTS
-from eosin.data.names import patient
+from eosin.sources.layouts import PARTS
+from eosin.sources.names import patient
 
 #: More classes than this are asked about.
 MOST_CLASSES = 20

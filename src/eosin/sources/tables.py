@@ -14,9 +14,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from eosin.data.layouts import PARTS, Entry, plainly
-from eosin.data.members import is_image_name
 from eosin.errors import SourceError, closest
+from eosin.sources.layouts import PARTS, Entry, plainly
+from eosin.sources.members import is_image_name
 
 #: What a column can be, with its usual names in small letters without spaces, ``_`` and ``-``. The
 #: first name is eosin's own. Of the names of a case those of one line are of one kind.

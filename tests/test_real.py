@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import cv2
+import polars as pl
 import pytest
 
 from eosin.data.pack import pack

@@ -51,7 +51,10 @@ $(STAMP): requirements.lock pyproject.toml
 		rm -rf .venv; \
 		echo "a virtual environment could not be made; on Debian and Ubuntu: apt install python3-venv" >&2; \
 		exit 1; }
-	$(PIP) -r requirements.lock
+	@{ $(PIP) "$$(sed -n 's/^\(uv==[0-9.]*\).*/\1/p' requirements.lock)" && \
+		$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.lock; } || { \
+		echo "uv could not install the packages; pip does it now, which takes longer" >&2; \
+		$(PIP) -r requirements.lock; }
 	$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $(STAMP)
 

@@ -27,14 +27,14 @@ from harness import SAMPLE, alternate, child, cores, rows_of, show, write_csv
 from PIL import Image
 
 from eosin.data import chunks
-from eosin.data.archives import ZipFiles
 from eosin.data.chunks import in_order
 from eosin.data.fit import PictureRule
-from eosin.data.layouts import LAYOUTS
 from eosin.data.pack import pack
-from eosin.data.plans import Plan
 from eosin.data.store import PatchStore
 from eosin.memory import keep_freed_memory
+from eosin.sources.archives import ZipFiles
+from eosin.sources.layouts import LAYOUTS
+from eosin.sources.plans import Plan
 
 PACKAGES = ("opencv-python-headless", "pillow", "deflate")
 

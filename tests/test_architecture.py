@@ -23,7 +23,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("kinds",),
     ("locks", "swaps"),
     ("folders",),
-    ("config",),
+    ("config", "sources"),
     ("records",),
     ("runs",),
     ("data", "models", "evaluation", "fetching", "tracking"),
@@ -46,7 +46,7 @@ ALONE = ("scratch",)
 #: They never import torch, not even inside a function, nor a room that may.
 TORCH_FREE = (
     "errors", "kinds", "locks", "swaps", "folders", "cores", "memory", "stopping",
-    "config", "records", "runs", "data", "evaluation", "fetching",
+    "config", "records", "runs", "sources", "data", "evaluation", "fetching",
     "splitting", "synthetic", "trust", "figures", "tracking", "experiments", "runtime",
 )  # fmt: skip
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import polars as pl
 import pytest
 
@@ -105,16 +106,21 @@ def compact(sample: PatchStore, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return run
 
 
-def test_compact_learns_in_two_epochs(eosin: Run, compact: Path) -> None:
+def test_compact_learns_in_two_epochs(eosin: Run, compact: Path, tmp_path: Path) -> None:
     result = json.loads((compact / "evaluation.json").read_text())
     assert result["auroc"]["value"] > 0.93
     assert result["auroc"]["low"] < result["auroc"]["value"] < result["auroc"]["high"]
     assert result["n_cases"] == 29
     image = SAMPLE.parent / "wsi" / "pathml-smalltif.tif"
     refused = eosin("predict", compact, image, "--json")
+    assert refused.code == 2
+    assert "640x480 px are many times 50x50 px" in refused.err
+    field = tmp_path / "field.png"
+    cv2.imwrite(str(field), cv2.imread(str(image))[100:180, 100:200])
+    refused = eosin("predict", compact, field, "--json")
     assert refused.code == 1
-    assert "too large: 640x480 px" in json.loads(refused.out)["predictions"][0]["error"]
-    images = eosin("predict", compact, image, "--fit", "resize", "--json")
+    assert "too large: 100x80 px" in json.loads(refused.out)["predictions"][0]["error"]
+    images = eosin("predict", compact, field, "--fit", "resize", "--json")
     assert images.code == 0, images.err
     assert json.loads(images.out)["predictions"][0]["resized"]
 

@@ -15,12 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from eosin.data import chunks, inflate
-from eosin.data.archives import Run, ZipFiles
+from eosin.data import chunks
 from eosin.data.decode import png_header, read_png, unfilter
 from eosin.data.pack import pack
 from eosin.data.quick import quick_rows
 from eosin.errors import ImageError
+from eosin.sources import inflate
+from eosin.sources.archives import Run, ZipFiles
 
 
 def chunk(kind: bytes, body: bytes) -> bytes:

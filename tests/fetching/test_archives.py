@@ -184,7 +184,7 @@ def test_an_archive_is_fetched_and_packed_by_the_command_that_it_names(
 def _reads_tar() -> bool:
     from importlib.util import find_spec
 
-    return find_spec("eosin.data.tars") is not None
+    return find_spec("eosin.sources.tars") is not None
 
 
 def test_the_form_of_mhist(tmp_path: Path) -> None:

@@ -135,6 +135,13 @@ def test_another_store_is_measured_by_names_and_at_scale(tmp_path: Path) -> None
     (mark,) = (mark for mark in again.evaluation["marks"] if mark["kind"] == "scale")
     assert "only their middle is seen" in mark["sentence"]
 
+    path = tmp_path / "t.store" / "store.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "fit": "resize", "other_sizes": 7}))
+    fitted = assess_unseen(RunFolder(run.path), PatchStore.open(path.parent), **quick)
+    (warning,) = (text for text in fitted.evaluation["warnings"] if "another size" in text)
+    assert "7 patches" in warning
+    assert warning.endswith("by resize; the model learned from patches made by pad")
+
     lacking = assess_unseen(RunFolder(run.path), other("l", ("no", "yes"), [1] * 9, 4.0), **quick)
     assert lacking.evaluation["auroc"]["value"] is None
     assert "class" in lacking.evaluation["undefined"]["auroc"]

@@ -200,6 +200,17 @@ def test_what_was_fitted_for_other_weights_is_not_used(tmp_path: Path) -> None:
     other = build("compact", arguments={"widths": [8, 8], "blocks": [0, 0]})
     save_classifier(other, tmp_path)
     assert load_classifier(tmp_path)[1].temperature == 1.0
+    assert not load_classifier(tmp_path)[1].marks
+
+
+def test_weights_that_were_replaced_leave_a_mark(tmp_path: Path) -> None:
+    save_classifier(build("compact"), tmp_path / "one")
+    torch.manual_seed(1)
+    other = Classifier.build("compact", classes=PAIR, patch_size=(50, 50))
+    save_classifier(other, tmp_path / "two")
+    (tmp_path / "two" / "model.safetensors").replace(tmp_path / "one" / "model.safetensors")
+    (mark,) = load_classifier(tmp_path / "one")[1].marks
+    assert "not the file that training wrote" in mark.sentence
 
 
 def test_damaged_files_are_named(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def audit(
     store: options.Store,
-    split: Annotated[Path, typer.Argument(help="A split of the store, made by eosin split.")],
+    split: Path,
     fold: options.Fold = None,
     json_: options.Json = False,
 ) -> None:
@@ -26,6 +26,9 @@ def audit(
     Leaks are shared cases, exact copies (turned and flipped ones included), near copies
     (recompressed, brighter, noisy) and neighbors that touch on a slide. Contradicting labels are a
     warning, consecutive case numbers a hint. Flat fields are left out of the search for copies.
+
+    Options:
+        split: A split of the store, made by eosin split.
 
     Example: eosin audit idc.store idc.store.split.csv
     """
@@ -56,7 +59,7 @@ def audit(
 
 
 def _show(result: AuditResult, store: PatchStore, split: Path) -> None:
-    from eosin.data.layouts import plainly
+    from eosin.sources.layouts import plainly
 
     compared = ", ".join(f"{count:,} {part}" for part, count in result.compared.items())
     made_up = " (made up: synthetic patches)" if store.made_up else ""

@@ -93,7 +93,7 @@ def _statements(store: PatchStore, facts: Path | None, **statements: str) -> dic
 
 
 def _show(result: dict[str, Any], limits: list[str]) -> None:
-    from eosin.data.layouts import plainly
+    from eosin.sources.layouts import plainly
 
     cases = result["cases"]["count"]
     rows = {"patches": f"{result['patches']:,}", "cases": f"{cases:,}" if cases else "unknown"}

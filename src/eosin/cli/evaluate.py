@@ -21,50 +21,21 @@ if TYPE_CHECKING:
 
 def evaluate(
     run: options.Model,
-    store: Annotated[
-        Path | None,
-        typer.Option(
-            help="A store that the run has never seen: all of it is evaluated. "
-            "The run's own store, where it has moved, is recognized. An exported file needs it."
-        ),
-    ] = None,
-    split: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE|SCHEME",
-            help="For an exported file: evaluate the test part of this split, not all patches.",
-        ),
-    ] = None,
-    fold: Annotated[
-        int | None, typer.Option(min=0, help="For --split into folds: the one to test on.")
-    ] = None,
+    store: Path | None = None,
+    split: Annotated[str | None, typer.Option(metavar="FILE|SCHEME")] = None,
+    fold: Annotated[int | None, typer.Option(min=0)] = None,
     point: options.Point = None,
-    out: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder for the results on another store.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option("--output", "-o")] = None,
     replicates: options.Replicates = 2000,
     seed: options.Seed = 0,
     precision: options.Precision = "fp32",
-    baselines: Annotated[
-        bool, typer.Option("--baselines/--no-baselines", help="Fit the simple baselines as well.")
-    ] = True,
+    baselines: Annotated[bool, typer.Option("--baselines/--no-baselines")] = True,
     allow_seen: options.AllowSeen = False,
-    resample: Annotated[
-        bool,
-        typer.Option("--resample", help="Bring the patches of another store to the model's scale."),
-    ] = False,
-    refer_error: Annotated[
-        float, typer.Option(help="Promise: at most this share of the automatic answers is wrong.")
-    ] = 0.05,
-    refer_confidence: Annotated[
-        float, typer.Option(help="How sure the promise must be, between 0 and 1.")
-    ] = 0.9,
-    cost_ratio: Annotated[
-        float, typer.Option(help="What a missed positive costs, in false alarms.")
-    ] = 5.0,
-    report: Annotated[
-        bool, typer.Option("--report/--no-report", help="Write report.html and MODEL_CARD.md.")
-    ] = True,
+    resample: Annotated[bool, typer.Option("--resample")] = False,
+    refer_error: float = 0.05,
+    refer_confidence: float = 0.9,
+    cost_ratio: float = 5.0,
+    report: Annotated[bool, typer.Option("--report/--no-report")] = True,
     json_: options.Json = False,
 ) -> None:
     """Evaluate a run on the test part of its split, or a run or exported file on another store.
@@ -74,6 +45,19 @@ def evaluate(
     figure has a 95 % interval by bootstrap over cases. Writes evaluation.json, predictions.parquet,
     figures, report.html and MODEL_CARD.md. An exported file is asked without torch, and by what it
     contains: nothing is fitted.
+
+    Options:
+        store: A store that the run has never seen: all of it is evaluated. The run's own store,
+            where it has moved, is recognized. An exported file needs it.
+        split: For an exported file: evaluate the test part of this split, not all patches.
+        fold: For --split into folds: the one to test on.
+        out: Folder for the results on another store.
+        baselines: Fit the simple baselines as well.
+        resample: Bring the patches of another store to the model's scale.
+        refer_error: Promise: at most this share of the automatic answers is wrong.
+        refer_confidence: How sure the promise must be, between 0 and 1.
+        cost_ratio: What a missed positive costs, in false alarms.
+        report: Write report.html and MODEL_CARD.md.
 
     Example: eosin evaluate run --store hospital-b.store
     """

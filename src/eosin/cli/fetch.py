@@ -16,28 +16,11 @@ if TYPE_CHECKING:
 
 
 def fetch(
-    name: Annotated[
-        str | None, typer.Argument(help="The data set, such as idc, pcam or nct-crc; see --list.")
-    ] = None,
-    list_: Annotated[
-        bool, typer.Option("--list", help="List the data sets that can be fetched.")
-    ] = False,
-    to: Annotated[
-        Path | None,
-        typer.Option(
-            "-o",
-            "--output",
-            help="Folder for the files (default NAME); of one zip from Kaggle, the file.",
-            show_default=False,
-        ),
-    ] = None,
-    mirror: Annotated[
-        list[str] | None,
-        typer.Option("--mirror", help="Address of another folder with the files; repeatable."),
-    ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Fetch again, and replace an earlier download.")
-    ] = False,
+    name: Annotated[str | None, typer.Argument()] = None,
+    list_: Annotated[bool, typer.Option("--list")] = False,
+    to: Annotated[Path | None, typer.Option("-o", "--output", show_default=False)] = None,
+    mirror: Annotated[list[str] | None, typer.Option("--mirror")] = None,
+    force: Annotated[bool, typer.Option("--force")] = False,
     json_: options.Json = False,
 ) -> None:
     """Download a public data set, with its license and citation, and show how to pack it.
@@ -45,6 +28,13 @@ def fetch(
     Run the command again to resume a broken or stopped download. Files are checked against their
     published checksums; where none is known, that of the first download is recorded in fetched.json
     and compared from then on. Archives are not unpacked: eosin pack reads them as they are.
+
+    Options:
+        name: The data set, such as idc, pcam or nct-crc; see --list.
+        list_: List the data sets that can be fetched.
+        to: Folder for the files (default NAME); of one zip from Kaggle, the file.
+        mirror: Address of another folder with the files; repeatable.
+        force: Fetch again, and replace an earlier download.
 
     Example: eosin fetch idc -o archive.zip
     """

@@ -116,9 +116,9 @@ def _mosaics(store: PatchStore, case: str, rows: Any, folder: Path) -> tuple[lis
 
 def show_store(store: PatchStore, *more: tuple[str, object]) -> None:
     """Two tables: what is known of a store, with ``more`` rows before its digest; its classes."""
-    from eosin.data.layouts import plainly
     from eosin.data.overview import edge_patches
     from eosin.data.positive import positive_sentence
+    from eosin.sources.layouts import plainly
 
     info = store.info
     height, width = store.patch_size
@@ -152,7 +152,7 @@ def show_store(store: PatchStore, *more: tuple[str, object]) -> None:
 def _show_classes(store: PatchStore) -> None:
     import numpy as np
 
-    from eosin.data.layouts import plainly
+    from eosin.sources.layouts import plainly
 
     counts = np.bincount(store.labels, minlength=len(store.classes))
     with_case = store.cases != ""
@@ -168,8 +168,8 @@ def _show_classes(store: PatchStore) -> None:
 
 
 def _show_cases(store: PatchStore, counts: list[CaseCounts], everything: bool) -> None:
-    from eosin.data.layouts import plainly
     from eosin.data.overview import quantiles
+    from eosin.sources.layouts import plainly
 
     if not counts:
         output.say("cases are unknown: no split of this store can guarantee disjoint cases")

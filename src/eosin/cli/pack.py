@@ -16,101 +16,25 @@ if TYPE_CHECKING:
 
 
 def pack(
-    source: Annotated[
-        Path,
-        typer.Argument(
-            help="Zip or tar (read in place), folder, CSV, Parquet, npz, IDX or HDF5 file."
-        ),
-    ],
-    store: Annotated[Path, typer.Argument(help="The folder to make.")],
-    layout: Annotated[
-        str | None,
-        typer.Option(
-            help="How files are named: idc, breakhis, nct-crc, folders, manifest, parquet, "
-            "webdataset, idx, medmnist, pcam, hdf5; detected by default."
-        ),
-    ] = None,
-    table: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE",
-            help="The table that lists the images: a file in SOURCE or elsewhere. Needed where "
-            "several tables, or a table and folders, could be meant.",
-        ),
-    ] = None,
-    column: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="ROLE=NAME",
-            help="The column of the table that is the path, label, case, x, y, part, slide or "
-            "subtype, where its name does not tell; repeatable.",
-        ),
-    ] = None,
-    size: Annotated[
-        str | None,
-        typer.Option(
-            metavar="N|HxW", help="Patch size in pixels; else the most common size of a sample."
-        ),
-    ] = None,
-    fit: Annotated[
-        str,
-        typer.Option(
-            help="Images of another size: pad (white, image at the top-left; a larger one is "
-            "rejected), resize (scaled to fit, proportions change) or reject. Their own size "
-            "is in the index; the choice is kept in the store and in its models."
-        ),
-    ] = "pad",
-    include: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="GLOB", help="Keep only images whose path or file name matches; repeatable."
-        ),
-    ] = None,
-    levels: Annotated[
-        str | None,
-        typer.Option(
-            metavar="label/case",
-            help="What each level of folders is, from the top: part, label, case, slide, subtype, "
-            "or * for one that does not matter. Found by default.",
-        ),
-    ] = None,
-    case_pattern: Annotated[
-        str | None,
-        typer.Option(
-            metavar="REGEX",
-            help="The case is in the file names: a regular expression with one group, such as "
-            "'^(P\\d+)_'. With a slash in it, it is searched in the whole path.",
-        ),
-    ] = None,
-    max_rejects: Annotated[
-        str,
-        typer.Option(
-            metavar="SHARE|N",
-            help="Unusable images that are accepted: a share (1% or 0.01) or a number (20).",
-        ),
-    ] = "1%",
-    max_pixels: Annotated[
-        int, typer.Option(min=1, help="The most pixels an image may declare.")
-    ] = 16_777_216,
-    mpp: Annotated[
-        float | None,
-        typer.Option(help="Micrometers a pixel, if the layout does not have it or is wrong."),
-    ] = None,
-    positive: Annotated[
-        str | None,
-        typer.Option(
-            metavar="CLASS",
-            help="Which of two classes the figures are about; else known from the class names, "
-            "or guessed, which the output then tells.",
-        ),
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, max=64, help="Decoding threads; all cores by default.")
-    ] = None,
+    source: Path,
+    store: Path,
+    layout: str | None = None,
+    table: Annotated[str | None, typer.Option(metavar="FILE")] = None,
+    column: Annotated[list[str] | None, typer.Option(metavar="ROLE=NAME")] = None,
+    size: Annotated[str | None, typer.Option(metavar="N|HxW")] = None,
+    fit: str = "pad",
+    include: Annotated[list[str] | None, typer.Option(metavar="GLOB")] = None,
+    levels: Annotated[str | None, typer.Option(metavar="label/case")] = None,
+    case_pattern: Annotated[str | None, typer.Option(metavar="REGEX")] = None,
+    max_rejects: Annotated[str, typer.Option(metavar="SHARE|N")] = "1%",
+    max_pixels: Annotated[int, typer.Option(min=1)] = 16_777_216,
+    mpp: float | None = None,
+    positive: Annotated[str | None, typer.Option(metavar="CLASS")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, max=64)] = None,
     force: options.Force = False,
     json_: options.Json = False,
 ) -> None:
-    """Pack labeled patches from an archive into one store.
+    r"""Pack labeled patches from an archive into one store.
 
     The source is read in place, its layout is detected and shown, and every image is checked.
     What each level of folders is (part, label, case) is found by the names that it has; where
@@ -120,6 +44,31 @@ def pack(
     second copy of an image (same case, class, part and file name, same content) is skipped. Images
     that cannot be used are listed with their reasons in store.json; with more than --max-rejects of
     them the command fails, and a command that fails leaves no store.
+
+    Options:
+        source: Zip or tar (read in place), folder, CSV, Parquet, npz, IDX or HDF5 file.
+        store: The folder to make.
+        layout: How files are named: idc, breakhis, nct-crc, folders, manifest, parquet, webdataset,
+            idx, medmnist, pcam, hdf5; detected by default.
+        table: The table that lists the images: a file in SOURCE or elsewhere. Needed where several
+            tables, or a table and folders, could be meant.
+        column: The column of the table that is the path, label, case, x, y, part, slide or subtype,
+            where its name does not tell; repeatable.
+        size: Patch size in pixels; else the most common size of a sample.
+        fit: Images of another size: pad (white, image at the top-left; a larger one is rejected),
+            resize (scaled to fit, proportions change) or reject. Their own size is in the index;
+            the choice is kept in the store and in its models.
+        include: Keep only images whose path or file name matches; repeatable.
+        levels: What each level of folders is, from the top: part, label, case, slide, subtype, or *
+            for one that does not matter. Found by default.
+        case_pattern: The case is in the file names: a regular expression with one group, such as
+            '^(P\d+)_'. With a slash in it, it is searched in the whole path.
+        max_rejects: Unusable images that are accepted: a share (1% or 0.01) or a number (20).
+        max_pixels: The most pixels an image may declare.
+        mpp: Micrometers a pixel, if the layout does not have it or is wrong.
+        positive: Which of two classes the figures are about; else known from the class names, or
+            guessed, which the output then tells.
+        workers: Decoding threads; all cores by default.
 
     Example: eosin pack archive.zip idc.store
     """
@@ -244,7 +193,7 @@ def _sentences(info: dict[str, Any]) -> list[str]:
 
 def _show(made: PatchStore, seconds: float) -> None:
     from eosin.cli.inspect import show_store
-    from eosin.data.layouts import plainly
+    from eosin.sources.layouts import plainly
 
     info: dict[str, Any] = made.info
     show_store(made, ("time", f"{seconds:.1f} s, {len(made) / seconds:,.0f} patches/s"))

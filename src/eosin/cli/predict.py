@@ -24,13 +24,11 @@ def predict(
     images: options.Images,
     point: options.Point = None,
     fit: options.Fit = None,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Refuse images of another size: --fit reject.")
-    ] = False,
+    strict: Annotated[bool, typer.Option("--strict")] = False,
     mpp: options.Mpp = None,
     resample: options.Resample = False,
     max_pixels: options.MaxPixels = 16_777_216,
-    csv: Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")] = False,
+    csv: Annotated[bool, typer.Option("--csv")] = False,
     precision: options.Precision = "fp32",
     json_: options.Json = False,
 ) -> None:
@@ -43,6 +41,10 @@ def predict(
     compared with the model's where --mpp gives it. A file that cannot be read or is refused is a
     row with its reason; the others are classified, and the exit code is 1. Whole slides are not
     read: give tiles.
+
+    Options:
+        strict: Refuse images of another size: --fit reject.
+        csv: Print CSV on stdout.
 
     Example: eosin predict run patches/ new.png --point sensitivity --csv
     """

@@ -132,8 +132,8 @@ def _table(
 
 
 def _cell(row: RunRow, name: str, interval: bool) -> str:
-    from eosin.data.layouts import plainly
     from eosin.experiments.rows import FIGURES
+    from eosin.sources.layouts import plainly
 
     result = row.value(name)
     if result is None:
@@ -207,7 +207,7 @@ def _diff(folder: Path, names: tuple[str, str], json_: bool) -> None:
 
 
 def _side(value: Any) -> str:
-    from eosin.data.layouts import plainly
+    from eosin.sources.layouts import plainly
 
     if value is None:
         return "-"

@@ -23,39 +23,14 @@ _SHOWN_CLASSES = 10
 
 def split(
     store: options.Store,
-    by: Annotated[
-        str,
-        typer.Option(
-            help="case (whole cases, classes balanced), published (the lists of the "
-            "breast-histopathology archive), folds (cross-validation), file (your own table), "
-            "patch (random patches, as the tutorial: leaks), given (the source's own parts)."
-        ),
-    ] = "case",
-    fractions: Annotated[
-        str | None,
-        typer.Option(metavar="T/V/T", help="For --by case: train/val/test.  [default: 60/20/20]"),
-    ] = None,
-    k: Annotated[
-        int | None, typer.Option("-k", "--folds", help="For --by folds: how many.  [default: 5]")
-    ] = None,
-    unlisted: Annotated[
-        str | None,
-        typer.Option(
-            metavar="out|train",
-            help="For --by published: where cases in no list go; train is marked in every "
-            "later output.  [default: out]",
-        ),
-    ] = None,
-    file: Annotated[
-        Path | None,
-        typer.Option(help="For --by file: a CSV with case,part or source,part or patch,part."),
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of what is drawn.")] = 42,
-    out: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="The CSV to write.  [default: STORE.split.csv]"),
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a split of that name.")] = False,
+    by: str = "case",
+    fractions: Annotated[str | None, typer.Option(metavar="T/V/T")] = None,
+    k: Annotated[int | None, typer.Option("-k", "--folds")] = None,
+    unlisted: Annotated[str | None, typer.Option(metavar="out|train")] = None,
+    file: Path | None = None,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1)] = 42,
+    out: Annotated[Path | None, typer.Option("--output", "-o")] = None,
+    force: Annotated[bool, typer.Option("--force")] = False,
     json_: options.Json = False,
 ) -> None:
     """Divide a store into training, validation and test.
@@ -63,6 +38,19 @@ def split(
     No case is divided, where cases are known. The split is a CSV that can be read and edited; its
     header has scheme, seed, store and whether it is known to leak. Nothing ties a case to a
     patient: parts are disjoint by case, not by patient.
+
+    Options:
+        by: case (whole cases, classes balanced), published (the lists of the breast-histopathology
+            archive), folds (cross-validation), file (your own table), patch (random patches, as the
+            tutorial: leaks), given (the source's own parts).
+        fractions: For --by case: train/val/test.  [default: 60/20/20]
+        k: For --by folds: how many.  [default: 5]
+        unlisted: For --by published: where cases in no list go; train is marked in every later
+            output.  [default: out]
+        file: For --by file: a CSV with case,part or source,part or patch,part.
+        seed: Seed of what is drawn.
+        out: The CSV to write.  [default: STORE.split.csv]
+        force: Replace a split of that name.
 
     Example: eosin split idc.store --by case
     """
@@ -127,7 +115,7 @@ def _make(
 
 
 def _show(split: Split, store: PatchStore, target: Path) -> None:
-    from eosin.data.layouts import plainly
+    from eosin.sources.layouts import plainly
     from eosin.splitting.split_summary import summarize
 
     classes = [plainly(name, 40) for name in store.classes]

@@ -17,14 +17,14 @@ import numpy as np
 import numpy.typing as npt
 
 from eosin.cores import usable_cores
-from eosin.data.arrays import ArrayPlan, Block
 from eosin.data.decode import unfilter
 from eosin.data.depth import Deep, deep_of, is_deep, to_rgb
 from eosin.data.digests import pixel_digests
 from eosin.data.fit import PictureRule
-from eosin.data.plans import Plan
 from eosin.data.quick import quick_rows
 from eosin.errors import ImageError
+from eosin.sources.arrays import ArrayPlan, Block
+from eosin.sources.plans import Plan
 
 _CHUNK_PATCHES = 256
 _CHUNK_BYTES = 8 << 20

@@ -34,8 +34,8 @@ import numpy.typing as npt
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from eosin.data.depth import deep_of, is_deep, to_rgb
-from eosin.data.inflate import crc32, stored, zlib_exactly
 from eosin.errors import ImageError, first_line
+from eosin.sources.inflate import crc32, stored, zlib_exactly
 
 #: The most pixels an image may declare: 4096 x 4096.
 MAX_PIXELS = 16_777_216

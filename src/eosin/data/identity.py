@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from eosin.data.archives import zip_directory
-from eosin.data.listings import SUFFIXES, is_table, listing_of_file
-from eosin.data.members import is_image_name
-from eosin.data.sources import MADE_UP
 from eosin.data.store import PatchStore
 from eosin.errors import SourceError, StoreError
 from eosin.folders import kind_of
 from eosin.kinds import ENDING
+from eosin.sources.archives import zip_directory
+from eosin.sources.detect import MADE_UP
+from eosin.sources.listings import SUFFIXES, is_table, listing_of_file
+from eosin.sources.members import is_image_name
 
 #: What packing a folder may read besides images; a split that is written there changes nothing.
 _READ = (

@@ -14,19 +14,19 @@ import cv2
 import numpy as np
 import polars as pl
 
-from eosin.data.arrays import ArrayPlan
 from eosin.data.chunks import Chunk, in_order, tasks_of
 from eosin.data.decode import MAX_PIXELS, STRICT, image_size
 from eosin.data.depth import FULL, Deep, depth_sentence, white_of
 from eosin.data.fit import FITS, PictureRule
 from eosin.data.identity import origin_of
-from eosin.data.layouts import PARTS, plainly
-from eosin.data.plans import Plan
 from eosin.data.positive import PositiveClass, choose_positive
-from eosin.data.sources import open_source
 from eosin.data.store import INDEX_SCHEMA, PatchStore, StoreWriter
 from eosin.errors import ImageError, RejectsError, SourceError
 from eosin.folders import check_target
+from eosin.sources.arrays import ArrayPlan
+from eosin.sources.detect import open_source
+from eosin.sources.layouts import PARTS, plainly
+from eosin.sources.plans import Plan
 
 Progress = Callable[[int, int], None]
 
@@ -56,7 +56,7 @@ def pack(
 ) -> PatchStore:
     """Pack labeled patches into a store.
 
-    source: a zip, tar, folder, CSV, Parquet, npz, IDX or HDF5 file; see ``eosin.data.layouts``.
+    source: a zip, tar, folder, CSV, Parquet, npz, IDX or HDF5 file; see ``eosin.sources.layouts``.
     store: the folder to make. layout: its name, or None to detect it. size: (height_px, width_px)
     of the patches, or None for the most common size of a sample. fit: what happens to other
     sizes: "pad", "resize" or "reject" (``eosin.data.fit``).
@@ -64,7 +64,7 @@ def pack(
     max_pixels: the most pixels an image may declare. mpp: micrometers a pixel. positive: which of
     two classes is positive, and so the second (``eosin.data.positive``), or None to know it from
     the names. include: glob patterns of members to keep. table: the table that lists the images,
-    where there are several. columns: role -> column of that table (``eosin.data.tables.ROLES``),
+    where there are several. columns: role -> column of that table (``eosin.sources.tables.ROLES``),
     where names do not decide. levels: what each level of folders is, such as "part/label/case", or
     None to find that. case_pattern: a regular expression with one group, the case, that is searched
     in file names, or in paths if it has a slash. force: replace a store. workers: threads, all

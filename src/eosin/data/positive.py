@@ -157,15 +157,6 @@ def _grade(name: str) -> tuple[int | None, bool]:
     return (_first(re.fullmatch, _WEAK, tokens[-1]) if tokens else None), True
 
 
-def tells(word: str) -> bool:
-    """Whether a word has a part that tells healthy from diseased, in any of the languages.
-
-    >>> tells("bénin"), tells("Gesund"), tells("Hôpital")
-    (True, True, False)
-    """
-    return _first(re.search, _PARTS, _plain(word)) is not None
-
-
 def _graded(token: str) -> int | None:
     word = _first(re.fullmatch, _WORDS, token)
     return _first(re.search, _PARTS, token) if word is None else word

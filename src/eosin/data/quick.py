@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from eosin.data.archives import Run
 from eosin.data.decode import CHUNK, END, NUMBER, png_header
-from eosin.data.inflate import crc32, zlib_exactly
+from eosin.sources.archives import Run
+from eosin.sources.inflate import crc32, zlib_exactly
 
 
 def quick_rows(run: Run, height: int, width: int) -> Iterator[bytes | None]:

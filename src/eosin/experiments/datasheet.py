@@ -19,12 +19,12 @@ import numpy as np
 
 from eosin import __version__
 from eosin.data.grid import positions
-from eosin.data.layouts import LAYOUTS
 from eosin.data.overview import CaseCounts, case_counts, edge_patches, quantiles
 from eosin.data.published import published_cases
 from eosin.data.store import PatchStore
 from eosin.errors import UserError, closest
 from eosin.evaluation.intervals import MIN_PATCHES
+from eosin.sources.layouts import LAYOUTS
 from eosin.splitting.audit import audit
 from eosin.splitting.split_file import Split
 

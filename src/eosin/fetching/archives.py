@@ -1,7 +1,7 @@
 """The public archives that ``eosin fetch`` knows: files, license, citation, and how to pack them.
 
-Addresses, sizes and checksums are those that the archive's own page or two independent lists of it
-give. What could not be confirmed is left out: a file without a checksum has that of its first
+Addresses, sizes and checksums are those that the archive's own page or programs that load it give.
+What could not be confirmed is left out: a file without a checksum has that of its first
 download recorded in fetched.json, and is compared with it from then on.
 """
 

@@ -273,13 +273,19 @@ def _at_scale(
     """The store as it is measured, its scale beside the model's, marks and warnings of that."""
     if store.digest == facts.store_digest:
         return store, None, [], []
+    warnings = []
+    if store.fit != facts.fit and (others := store.info.get("other_sizes")):
+        warnings.append(
+            f"{others:,} patches of {store.path} had another size and became patches by "
+            f"{store.fit}; the model learned from patches made by {facts.fit}"
+        )
     beside = measured_scale(facts, store.patch_size, store.mpp)
     if resample:
         store, done = to_model_scale(facts, store)
         beside = beside.model_copy(update={"resampled": done is not None})
-        return store, beside, [done] if done else [], []
+        return store, beside, [done] if done else [], warnings
     mark, unknown = scale_mark(beside), unknown_scale(beside)
-    return store, beside, [mark] if mark else [], [unknown] if unknown else []
+    return store, beside, [mark] if mark else [], [*warnings, *([unknown] if unknown else [])]
 
 
 def _assess_kept(

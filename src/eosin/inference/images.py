@@ -12,16 +12,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from eosin.data.archives import Files, read_file
 from eosin.data.decode import MAX_PIXELS, image_size, read_pixels
 from eosin.data.depth import FULL, deep_of, is_deep, white_of
 from eosin.data.fit import FITS, Picture, PictureRule
-from eosin.data.members import is_image_name, is_slide
-from eosin.data.nested import open_files
 from eosin.errors import ImageError, SourceError, UserError
 from eosin.inference.predictor import Predictor
 from eosin.records.decision import Decision
 from eosin.records.model import ModelFacts
+from eosin.sources.archives import Files, read_file
+from eosin.sources.members import is_image_name, is_slide
+from eosin.sources.nested import open_files
 
 #: A file whose sides are more than so many times those of a patch is none.
 MANY = 4

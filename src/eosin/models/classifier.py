@@ -21,6 +21,7 @@ from eosin.folders import whole_file, whole_files
 from eosin.models.networks import build_network
 from eosin.models.resize import prepare
 from eosin.models.symmetry import views_of
+from eosin.records.marks import Mark
 from eosin.records.model import FITTED, MODEL, Fitted, ModelFacts, read_object
 from eosin.records.weights import SCOPE_TENSORS, WEIGHTS, tensors_digest, weights_digest
 
@@ -238,6 +239,12 @@ def save_fitted(folder: Path, fitted: Fitted, model: Classifier) -> Fitted:
     return fitted
 
 
+_REPLACED = (
+    f"{WEIGHTS} is not the file that training wrote: what is known of the training may not be true "
+    "of it, and temperature, operating points and the out-of-scope limit are not used"
+)
+
+
 def load_classifier(folder: Path) -> tuple[Classifier, ModelFacts]:
     """Read a classifier and what is known of it. Loading runs no code from the files.
 
@@ -257,6 +264,8 @@ def load_classifier(folder: Path) -> tuple[Classifier, ModelFacts]:
     except (OSError, SafetensorError, ValueError, KeyError) as error:
         raise RunError(f"{folder / WEIGHTS} is damaged ({error})") from None
     facts = ModelFacts.read({**described, "weights_digest": digest}, fitted, file=str(file))
+    if described.get("weights_digest", digest) != digest:
+        facts = facts.model_copy(update={"marks": (*facts.marks, Mark("other", _REPLACED))})
     try:
         known = {name: getattr(facts, name) for name in _BUILT_FROM}
         model = Classifier.build(facts.architecture, **known)

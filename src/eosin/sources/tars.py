@@ -21,13 +21,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from eosin.data.archives import MAX_BYTES, Files
-from eosin.data.layouts import plainly
-from eosin.data.members import is_image_name, is_unsafe
-from eosin.data.nested import Joined
-from eosin.data.tables import Table, present, table_of
 from eosin.errors import ImageError, SourceError, first_line
 from eosin.folders import scratch_file
+from eosin.sources.archives import MAX_BYTES, Files
+from eosin.sources.layouts import plainly
+from eosin.sources.members import is_image_name, is_unsafe
+from eosin.sources.nested import Joined
+from eosin.sources.tables import Table, present, table_of
 
 _PACKED: dict[str, Callable[[Path], Any]] = {
     ".gz": gzip.open, ".tgz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from eosin.data.likeness import Likeness
+from eosin.sources.likeness import Likeness
 
 #: Names of the levels, one spelling each -> number of images.
 Keys = Mapping[tuple[str, ...], int]

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from eosin.data.pack import pack
-from eosin.data.sources import open_source
-from eosin.data.tars import TarFiles
 from eosin.errors import ImageError, SourceError
+from eosin.sources.detect import open_source
+from eosin.sources.tars import TarFiles
 
 
 def png(value: int) -> bytes:

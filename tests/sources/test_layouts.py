@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from eosin.data.layouts import (
+from eosin.errors import ImageError, SourceError
+from eosin.sources.layouts import (
     LAYOUTS,
     Entry,
     detect_layout,
@@ -14,7 +15,6 @@ from eosin.data.layouts import (
     parse_nct,
     plainly,
 )
-from eosin.errors import ImageError, SourceError
 
 
 @pytest.mark.parametrize("above", ["", "8863/1/", "IDC_regular_ps50_idx5/8863/1/", "a/b/1/"])

@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from eosin.data.identity import origin_of
-from eosin.data.nested import open_files
 from eosin.data.pack import pack
 from eosin.errors import SourceError
+from eosin.sources.nested import open_files
 
 
 def png(seed: int) -> bytes:
@@ -124,7 +124,7 @@ def test_a_zip_three_deep_is_read(tmp_path):
 
 def test_a_full_disk_is_known_before(tmp_path, monkeypatch):
     (tmp_path / "s.zip").write_bytes(zipped({"a.zip": zipped(patches())}, zipfile.ZIP_DEFLATED))
-    monkeypatch.setattr("eosin.data.nested._free_bytes", lambda folder: 10)
+    monkeypatch.setattr("eosin.sources.nested._free_bytes", lambda folder: 10)
     with pytest.raises(SourceError, match="10 free; unpack it elsewhere"):
         pack(tmp_path / "s.zip", tmp_path / "t")
     assert [path.name for path in Path(tmp_path).iterdir()] == ["s.zip"]

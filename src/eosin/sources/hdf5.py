@@ -20,7 +20,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from eosin.data.arrays import (
+from eosin.errors import SourceError, first_line, needing
+from eosin.folders import scratch_file
+from eosin.sources.arrays import (
     Part,
     Reader,
     array_files,
@@ -29,10 +31,8 @@ from eosin.data.arrays import (
     in_order,
     labels_beside,
 )
-from eosin.data.layouts import plainly
-from eosin.data.pairs import paired, role_of
-from eosin.errors import SourceError, first_line, needing
-from eosin.folders import scratch_file
+from eosin.sources.layouts import plainly
+from eosin.sources.pairs import paired, role_of
 
 #: How the names of HDF5 files end.
 ENDING = r"\.(h5|hdf5)(\.gz)?$"
@@ -41,7 +41,7 @@ ENDING = r"\.(h5|hdf5)(\.gz)?$"
 def hdf5_parts(source: Path, scratch: Path | None) -> list[Part]:
     """The arrays of HDF5 files with their labels: pairs of files, or pairs of data sets in a file.
 
-    source: a folder or a file; names decide what belongs together (``eosin.data.pairs``).
+    source: a folder or a file; names decide what belongs together (``eosin.sources.pairs``).
     scratch: where a gzipped file is unpacked for as long as it is read (HDF5 needs to seek).
     Raises MissingExtraError without h5py, SourceError for files that are damaged or do not match.
     """

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from eosin.data.archives import FolderFiles, ZipFiles
 from eosin.data.pack import pack
-from eosin.data.sources import open_source
 from eosin.errors import ImageError, MissingExtraError, SourceError
+from eosin.sources.archives import FolderFiles, ZipFiles
+from eosin.sources.detect import open_source
 
 
 def png(value: int, height: int = 4, width: int = 4) -> bytes:

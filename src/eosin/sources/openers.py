@@ -5,15 +5,15 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
-from eosin.data import nested
-from eosin.data.archives import Files
-from eosin.data.arrays import in_order
-from eosin.data.layouts import LAYOUTS, Layout
-from eosin.data.members import is_image_name, is_slide
-from eosin.data.parquet import ParquetFiles, has_images
-from eosin.data.tables import Table
-from eosin.data.tars import is_tar_name, open_tars, records_of
 from eosin.errors import SourceError
+from eosin.sources import nested
+from eosin.sources.archives import Files
+from eosin.sources.arrays import in_order
+from eosin.sources.layouts import LAYOUTS, Layout
+from eosin.sources.members import is_image_name, is_slide
+from eosin.sources.parquet import ParquetFiles, has_images
+from eosin.sources.tables import Table
+from eosin.sources.tars import is_tar_name, open_tars, records_of
 
 
 class Records:

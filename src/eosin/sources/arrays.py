@@ -21,9 +21,9 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from eosin.data.layouts import LAYOUTS, PARTS, Layout, natural_key, plainly
-from eosin.data.pairs import paired, words_of
 from eosin.errors import SourceError, first_line
+from eosin.sources.layouts import LAYOUTS, PARTS, Layout, natural_key, plainly
+from eosin.sources.pairs import paired, words_of
 
 #: Bytes of an array that are read at a time.
 BLOCK_BYTES = 4 << 20
@@ -156,7 +156,7 @@ def open_arrays(source: Path, layout: Layout, *, scratch: Path | None) -> ArrayP
     """The plan of an array data set; raises SourceError when it is damaged or of another kind."""
     notes: list[str] = []
     if layout.name in ("hdf5", "pcam"):
-        from eosin.data.hdf5 import hdf5_parts, looks_like_pcam
+        from eosin.sources.hdf5 import hdf5_parts, looks_like_pcam
 
         parts = hdf5_parts(source, scratch)
         if layout.name == "hdf5" and looks_like_pcam(source, parts):

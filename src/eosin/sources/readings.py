@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from eosin.data.archives import Files
-from eosin.data.arrays import part_of
-from eosin.data.layouts import plainly
-from eosin.data.listings import (
+from eosin.errors import ImageError, SourceError
+from eosin.sources.archives import Files
+from eosin.sources.arrays import part_of
+from eosin.sources.layouts import plainly
+from eosin.sources.listings import (
     Images,
     Listing,
     images_of,
@@ -20,8 +21,7 @@ from eosin.data.listings import (
     nothing_listed,
     read_table,
 )
-from eosin.data.tables import agree, check_choice
-from eosin.errors import ImageError, SourceError
+from eosin.sources.tables import agree, check_choice
 
 #: A source with more tables than this is not one that a table describes.
 _MOST_TABLES = 200

@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
-from eosin.data.evidence import options_of, sizes_of
-from eosin.data.layouts import Entry, natural_key, plainly
-from eosin.data.likeness import (
+from eosin.errors import SourceError
+from eosin.sources.evidence import options_of, sizes_of
+from eosin.sources.layouts import Entry, natural_key, plainly
+from eosin.sources.likeness import (
     MOST_CLASSES,
     Likeness,
     kind_of_level,
@@ -23,8 +24,7 @@ from eosin.data.likeness import (
     stray_names,
     why_left_out,
 )
-from eosin.data.names import folded, patient
-from eosin.errors import SourceError
+from eosin.sources.names import folded, patient
 
 ROLES = ("part", "label", "case", "slide", "subtype", "*")
 

@@ -15,9 +15,9 @@ from PIL import Image
 
 from eosin.data.identity import origin_of
 from eosin.data.pack import pack
-from eosin.data.sources import Plan, open_source
-from eosin.data.tables import entries_of, parse_table, roles_of
 from eosin.errors import RejectsError, SourceError
+from eosin.sources.detect import Plan, open_source
+from eosin.sources.tables import entries_of, parse_table, roles_of
 
 
 def png(value: int) -> bytes:

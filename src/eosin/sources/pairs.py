@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from eosin.data.layouts import PARTS
+from eosin.sources.layouts import PARTS
 
 _IMAGES = ("images", "image", "imgs", "img", "x")
 _LABELS = ("labels", "label", "targets", "target", "classes", "class", "lbl", "y")

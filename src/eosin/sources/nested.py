@@ -15,9 +15,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
-from eosin.data.archives import MAX_BYTES, Files, FolderFiles, Run, ZipFiles
-from eosin.data.members import is_image_name, is_left_behind
 from eosin.errors import ImageError, SourceError
+from eosin.sources.archives import MAX_BYTES, Files, FolderFiles, Run, ZipFiles
+from eosin.sources.members import is_image_name, is_left_behind
 
 #: Zips may be inside of zips so deep, so many, and grow so many times when they are inflated.
 _MOST_DEEP, _MOST_ZIPS, _MOST_GROWTH = 3, 1000, 100

@@ -4,9 +4,9 @@ import random
 
 import pytest
 
-from eosin.data.levels import parse_levels, read_tree
-from eosin.data.trees import TreeLayout
 from eosin.errors import ImageError, SourceError
+from eosin.sources.levels import parse_levels, read_tree
+from eosin.sources.trees import TreeLayout
 
 L = ("benign", "malignant")
 BRACS = ("0_N", "1_PB", "2_UDH", "3_FEA", "4_ADH", "5_DCIS", "6_IC")

@@ -16,11 +16,11 @@ from typing import Any
 
 import polars as pl
 
-from eosin.data.archives import MAX_BYTES, Files
-from eosin.data.arrays import in_order
-from eosin.data.layouts import plainly
-from eosin.data.tables import ROLES, Table, as_text, squeezed
 from eosin.errors import ImageError, SourceError, first_line
+from eosin.sources.archives import MAX_BYTES, Files
+from eosin.sources.arrays import in_order
+from eosin.sources.layouts import plainly
+from eosin.sources.tables import ROLES, Table, as_text, squeezed
 
 #: Rows that are read together: so many bytes about, and so many rows at most; and such blocks kept.
 #: Each access decodes a row group, which may be the whole file: smaller blocks take minutes then.

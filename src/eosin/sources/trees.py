@@ -6,10 +6,10 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from eosin.data.layouts import Entry, plainly
-from eosin.data.levels import read_tree
-from eosin.data.names import CasePattern, NameFacts, NameForm, form_of, qupath, suggestion
 from eosin.errors import ImageError
+from eosin.sources.layouts import Entry, plainly
+from eosin.sources.levels import read_tree
+from eosin.sources.names import CasePattern, NameFacts, NameForm, form_of, qupath, suggestion
 
 #: A picture that belongs to a patch: patch_mask.png, or QuPath's "slide [x=..]-labelled.png".
 _MASK_FILE = re.compile(

@@ -11,9 +11,8 @@ from collections.abc import Collection
 from functools import lru_cache
 from typing import NamedTuple
 
-from eosin.data.layouts import PARTS
-from eosin.data.names import patient
-from eosin.data.positive import tells
+from eosin.sources.layouts import PARTS
+from eosin.sources.names import patient
 
 #: More classes than this are asked about.
 MOST_CLASSES = 20
@@ -45,7 +44,8 @@ _LABELS = _words(
     "stroma stromal tissue true tubular tum tva udh unaffected viable wildtype yes"
 )
 _LABEL_ROOTS = (
-    "adenocarc", "adenom", "adenos", "benign", "cancer", "carcin", "eosinoph", "gliom", "lympho",
+    "adenocarc", "adenom", "adenos", "benign", "benin", "bénin", "bösart", "cancer", "cancr",
+    "carcin", "eosinoph", "gesund", "gliom", "gutart", "karzin", "krebs", "lympho",
     "malign", "melano", "metasta", "naev", "necro", "neutroph", "nevus", "noncancer", "plasma",
     "sarco", "squam", "tumo",
 )  # fmt: skip
@@ -196,6 +196,5 @@ def _numbers(values: list[int]) -> tuple[float, float]:
 
 def _label_words(words: Collection[str]) -> bool:
     return any(
-        word in _LABELS or word in _LABEL_STEMS or word.startswith(_LABEL_ROOTS) or tells(word)
-        for word in words
+        word in _LABELS or word in _LABEL_STEMS or word.startswith(_LABEL_ROOTS) for word in words
     )

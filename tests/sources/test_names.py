@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from eosin.data.members import is_image_name, is_left_behind
-from eosin.data.names import (
+from eosin.errors import ImageError, SourceError
+from eosin.sources.members import is_image_name, is_left_behind
+from eosin.sources.names import (
     CasePattern,
     NameFacts,
     folded,
@@ -13,7 +14,6 @@ from eosin.data.names import (
     qupath,
     suggestion,
 )
-from eosin.errors import ImageError, SourceError
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from eosin.data import arrays, listings, readings
-from eosin.data.archives import MAX_BYTES, Files
-from eosin.data.arrays import ArrayPlan
-from eosin.data.layouts import (
+from eosin.errors import ImageError, SourceError
+from eosin.sources import arrays, listings, readings
+from eosin.sources.archives import MAX_BYTES, Files
+from eosin.sources.arrays import ArrayPlan
+from eosin.sources.layouts import (
     LAYOUTS,
     TABLES,
     Entry,
@@ -27,16 +28,15 @@ from eosin.data.layouts import (
     natural_key,
     plainly,
 )
-from eosin.data.levels import parse_levels
-from eosin.data.listings import Listing
-from eosin.data.members import has_image_suffix, is_image_name, is_slide, is_unsafe
-from eosin.data.names import CasePattern
-from eosin.data.openers import Records, is_archive, open_files
-from eosin.data.parquet import has_images
-from eosin.data.plans import Plan, archive_notes, plan_of
-from eosin.data.tables import check_choice
-from eosin.data.trees import TreeLayout
-from eosin.errors import ImageError, SourceError
+from eosin.sources.levels import parse_levels
+from eosin.sources.listings import Listing
+from eosin.sources.members import has_image_suffix, is_image_name, is_slide, is_unsafe
+from eosin.sources.names import CasePattern
+from eosin.sources.openers import Records, is_archive, open_files
+from eosin.sources.parquet import has_images
+from eosin.sources.plans import Plan, archive_notes, plan_of
+from eosin.sources.tables import check_choice
+from eosin.sources.trees import TreeLayout
 
 #: A member of this name marks patches as synthetic.
 MADE_UP = "MADE_UP.txt"
@@ -58,8 +58,8 @@ def open_source(
 
     source: a zip, tar, folder, CSV, Parquet, npz, IDX or HDF5 file. layout: a name of ``LAYOUTS``,
     or None to detect it. include: glob patterns of member paths or file names to keep. levels: what
-    each level of folders is, such as "part/label/case" (``eosin.data.levels``), or None to find it.
-    case_pattern: a regular expression with one group, the case, that is searched in file names
+    each level of folders is, such as "part/label/case" (``eosin.sources.levels``), or None to find
+    it. case_pattern: a regular expression with one group, the case, that is searched in file names
     (``CasePattern``). scratch: a folder for the temporary files that a gzipped HDF5 file and a
     packed zip inside of a zip need, or a packed tar. max_bytes: the most bytes of a member. table:
     the table that lists the images, a member of the source or a file. columns: role -> column of

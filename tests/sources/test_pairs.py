@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from eosin.data.pack import pack
-from eosin.data.pairs import paired
-from eosin.data.sources import open_source
 from eosin.errors import SourceError
+from eosin.sources.detect import open_source
+from eosin.sources.pairs import paired
 
 
 def arrays(count: int, size: int = 4) -> tuple[Any, Any]:

@@ -17,8 +17,8 @@ from collections.abc import Iterator, MutableSequence, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from eosin.data.inflate import crc32, deflate_exactly
 from eosin.errors import ImageError, SourceError
+from eosin.sources.inflate import crc32, deflate_exactly
 
 #: The most bytes a member may have: an uncompressed RGBA image of the most pixels.
 MAX_BYTES = 64 << 20

@@ -7,10 +7,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from eosin.data.archives import Files
-from eosin.data.layouts import TABLES, Entry, Layout, magnification, natural_key, plainly
-from eosin.data.names import CasePattern, one_spelling
 from eosin.errors import ImageError, SourceError
+from eosin.sources.archives import Files
+from eosin.sources.layouts import TABLES, Entry, Layout, magnification, natural_key, plainly
+from eosin.sources.names import CasePattern, one_spelling
 
 #: A class of so many patches that is spelled as another one is asked about.
 _MANY_PATCHES = 20

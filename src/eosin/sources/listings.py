@@ -9,14 +9,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from eosin.data.archives import MAX_BYTES, Files, FolderFiles, read_file
-from eosin.data.arrays import part_of
-from eosin.data.layouts import PARTS, Entry, plainly
-from eosin.data.levels import HANDFUL
-from eosin.data.likeness import MOST_CLASSES
-from eosin.data.members import is_image_name, is_unsafe
-from eosin.data.names import folded
-from eosin.data.tables import (
+from eosin.errors import ImageError, SourceError
+from eosin.sources.archives import MAX_BYTES, Files, FolderFiles, read_file
+from eosin.sources.arrays import part_of
+from eosin.sources.layouts import PARTS, Entry, plainly
+from eosin.sources.levels import HANDFUL
+from eosin.sources.likeness import MOST_CLASSES
+from eosin.sources.members import is_image_name, is_unsafe
+from eosin.sources.names import folded
+from eosin.sources.tables import (
     ROLES,
     Roles,
     Table,
@@ -26,7 +27,6 @@ from eosin.data.tables import (
     roles_of,
     squeezed,
 )
-from eosin.errors import ImageError, SourceError
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
 
@@ -393,6 +393,6 @@ def parsed(name: str, data: bytes) -> Table:
     """The table in a file, by the kind that its name tells."""
     if not name.lower().endswith(".parquet"):
         return parse_table(name, data)
-    from eosin.data.parquet import parquet_table
+    from eosin.sources.parquet import parquet_table
 
     return parquet_table(name, data)

@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 from eosin.data.pack import pack
-from eosin.data.parquet import ParquetFiles
-from eosin.data.sources import open_source
 from eosin.errors import ImageError, SourceError
+from eosin.sources.detect import open_source
+from eosin.sources.parquet import ParquetFiles
 
 NAMES = ["tumor", "normal", "never"]
 
@@ -78,7 +78,7 @@ def test_shards_with_parts(tmp_path: Path) -> None:
 def test_rows_in_any_order_are_the_rows_of_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("eosin.data.parquet._BLOCK_ROWS", 7)
+    monkeypatch.setattr("eosin.sources.parquet._BLOCK_ROWS", 7)
     path = write(tmp_path / "p.parquet", [0] * 200)
     files = ParquetFiles(path, [path], max_bytes=200)
     for i in np.random.default_rng(0).permutation(200).tolist():

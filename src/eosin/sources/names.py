@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from eosin.data.layouts import natural_key, plainly
 from eosin.errors import ImageError, SourceError
+from eosin.sources.layouts import natural_key, plainly
 
 
 class NameFacts(NamedTuple):

@@ -15,10 +15,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from eosin.data.layouts import Entry, plainly
-from eosin.data.likeness import part_of
-from eosin.data.members import is_image_name
 from eosin.errors import SourceError, closest
+from eosin.sources.layouts import Entry, plainly
+from eosin.sources.likeness import part_of
+from eosin.sources.members import is_image_name
 
 #: What a column can be, with its usual names in small letters without spaces, ``_`` and ``-``. The
 #: first name is eosin's own. Of the names of a case those of one line are of one kind.

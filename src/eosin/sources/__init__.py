@@ -1,0 +1,1 @@
+"""From what people bring (archives, folders, tables, arrays) to a plan of patches. Never torch."""

@@ -180,6 +180,35 @@ def test_labels_in_folders_and_cases_in_a_table(tmp_path: Path) -> None:
     assert len(read(tmp_path, table="t.csv")) == 3
 
 
+def test_levels_are_chosen_and_the_cases_are_in_a_table(tmp_path: Path) -> None:
+    names = [f"{a}/{b}/{a}{b}{k}.png" for a in "AB" for b in ("high", "low") for k in range(4)]
+    put(tmp_path, *names)
+    (tmp_path / "t.csv").write_text(
+        "path,patient\n" + "".join(f"{name},P{k // 2}\n" for k, name in enumerate(names))
+    )
+    with pytest.raises(SourceError, match=r"several ways.* A table: t\.csv has the columns path"):
+        read(tmp_path)
+    plan = read(tmp_path, levels="label/subtype")
+    assert plan.classes == ["A", "B"]
+    cases = dict(zip(plan.columns["source"], plan.columns["case"], strict=True))
+    assert cases == {name: f"P{k // 2}" for k, name in enumerate(names)}
+    assert "the cases are those of t.csv (patient)" in plan.notes
+
+
+def test_the_folders_have_the_cases_and_a_table_the_same_classes(tmp_path: Path) -> None:
+    names = [f"{a}/P{a}{k}/{a}{k}.png" for a in ("fat", "tumor") for k in range(9)]
+    put(tmp_path, *names)
+    text = "path,label\n" + "".join(f"{name},{int(name[0] == 't')}\n" for name in names)
+    (tmp_path / "t.csv").write_text(text)
+    plan = read(tmp_path)
+    assert (plan.classes, len(set(plan.columns["case"]))) == (["fat", "tumor"], 18)
+    assert "t.csv: the same classes as the folders, which have the cases" in plan.notes
+    # A table that has nothing to add is told.
+    (tmp_path / "t.csv").write_text(text.replace("label", "split"))
+    notes = "\n".join(read(tmp_path).notes)
+    assert "a table is not used: t.csv has the columns path, split" in notes
+
+
 def test_labels_that_are_no_classes(tmp_path: Path) -> None:
     names = [f"{k}.png" for k in range(40)]
     put(tmp_path, *names)

@@ -160,7 +160,10 @@ def _from_files(
     if chosen is not None and chosen != manifest:
         if columns:
             raise SourceError(f"--column is for tables; layout {chosen.name} has none")
-        return _from_paths(source, files, chosen, include, levels, cases)
+        plan = _from_paths(source, files, chosen, include, levels, cases)
+        if levels is not None:
+            _add_cases(plan, readings.tables_in(files, {}, _classes(plan))[0])
+        return plan
     by_paths, failed = None, None
     if chosen is None:
         by_paths, failed = _by_paths(source, files, include, levels, cases)
@@ -172,19 +175,34 @@ def _from_files(
         if wrong and not folders:
             raise SourceError(wrong[0])
         if by_paths is not None and not columns:
-            by_paths.notes += [*(f"a table is not used: {each}" for each in wrong), *others]
+            by_paths.notes += [
+                *(f"a table is not used: {each}" for each in [*wrong, *lacking]),
+                *others,
+            ]
             return by_paths
         reasons = [*lacking, *others][:2]
         if not failed or columns:
             reasons = reasons or ["there is no table that lists the images by path and label"]
             raise SourceError(f"{source}: {'; '.join(reasons)}")
-        raise SourceError(f"{'; '.join(reasons)}. By its paths: {failed}") if reasons else failed
-    listing = readings.choose(
+        if not reasons:
+            raise failed
+        texts = ["; ".join(reasons), f"By its paths: {failed}"]
+        if "--levels" in str(failed):  # a question that can be answered comes first
+            texts = [str(failed), f"A table: {texts[0]}"]
+        raise SourceError(". ".join(texts))
+    taken = readings.choose(
         source, tables, folders, by_paths.layout.name if by_paths else "",
         cases=by_paths is not None and all(by_paths.columns["case"]),
     )  # fmt: skip
-    listing.notes += [*(f"a table is not used: {each}" for each in wrong), *others]
-    return _from_listing(source, listings.finished(listing), manifest, include, cases)
+    notes = [*(f"a table is not used: {each}" for each in wrong), *others]
+    if taken is None and by_paths is not None and not columns:
+        names = ", ".join(made.name for made in tables)
+        notes.append(f"{names}: the same classes as the folders, which have the cases")
+        by_paths.notes += notes
+        return by_paths
+    taken = taken or tables[0]
+    taken.notes += notes
+    return _from_listing(source, listings.finished(taken), manifest, include, cases)
 
 
 def _by_paths(
@@ -207,6 +225,16 @@ def _classes(by_paths: Plan | None) -> dict[int, str]:
         return {}
     labels = (by_paths.classes[label] for label in by_paths.columns["label"])
     return dict(zip(by_paths.members, labels, strict=True))
+
+
+def _add_cases(by_paths: Plan, tables: Sequence[Listing]) -> None:
+    """The cases of a table, where the paths have none."""
+    for table in tables:
+        known = {row.member: row.entry.case for row in table.rows if row.entry.case}
+        if not any(by_paths.columns["case"]) and set(by_paths.members) <= known.keys():
+            by_paths.columns["case"] = [known[member] for member in by_paths.members]
+            column = table.roles.columns["case"]
+            by_paths.notes.append(f"the cases are those of {table.name} ({plainly(column)})")
 
 
 def _from_listing(

@@ -116,12 +116,13 @@ def _joined(listings: list[Listing]) -> list[Listing]:
 
 def choose(
     source: Path, listings: list[Listing], folders: Mapping[int, str], layout: str, *, cases: bool
-) -> Listing:
+) -> Listing | None:
     """The table to take; SourceError with all readings where that is open.
 
     folders: the class of each image by its path, empty where paths say nothing; layout: its name;
     cases: whether the paths also give the case. Of tables that agree the one that says most is
-    taken, and a table that agrees with the folders before them where it adds the case.
+    taken, and a table that agrees with the folders before them where it adds the case; None for
+    the folders, where they have it and no table does.
     """
     best = next((a for a in listings if all(_covers(a, b) for b in listings)), None)
     if best is not None:
@@ -131,12 +132,11 @@ def choose(
         labels = best.labels()
         if not folders:
             return best
-        adds = "case" in best.roles.columns or not cases
-        if (
-            adds
-            and folders.keys() <= labels.keys()
-            and agree([labels[i] for i in folders], list(folders.values()))
+        if folders.keys() <= labels.keys() and agree(
+            [labels[i] for i in folders], list(folders.values())
         ):
+            if cases and "case" not in best.roles.columns:
+                return None
             best.notes.append(f"the folders of {source.name} have the same classes as {best.name}")
             return best
     ways = [str(made) for made in listings]

@@ -181,7 +181,7 @@ def test_labels_in_folders_and_cases_in_a_table(tmp_path: Path) -> None:
 
 
 def test_levels_are_chosen_and_the_cases_are_in_a_table(tmp_path: Path) -> None:
-    names = [f"{a}/{b}/{a}{b}{k}.png" for a in "AB" for b in ("high", "low") for k in range(4)]
+    names = [f"Class {a}/{b}/{k}.png" for a in "AB" for b in ("high", "low") for k in range(4)]
     put(tmp_path, *names)
     (tmp_path / "t.csv").write_text(
         "path,patient\n" + "".join(f"{name},P{k // 2}\n" for k, name in enumerate(names))
@@ -189,7 +189,7 @@ def test_levels_are_chosen_and_the_cases_are_in_a_table(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"several ways.* A table: t\.csv has the columns path"):
         read(tmp_path)
     plan = read(tmp_path, levels="label/subtype")
-    assert plan.classes == ["A", "B"]
+    assert plan.classes == ["Class A", "Class B"]
     cases = dict(zip(plan.columns["source"], plan.columns["case"], strict=True))
     assert cases == {name: f"P{k // 2}" for k, name in enumerate(names)}
     assert "the cases are those of t.csv (patient)" in plan.notes

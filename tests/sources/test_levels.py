@@ -60,6 +60,8 @@ READ = {
         {f"{name}/Fall {k + 6 * j}": 9 for j, name in enumerate(("gut", "bös")) for k in range(6)},
         "label/case", 2, 12,
     ),
+    "scores": (tree(("0", "1+", "2+", "3+")), "label", 4, 0),
+    "Gleason's sums of cases": (tree(PATIENTS, ("3+3", "3+4", "4+3")), "case/label", 3, 6),
     "French": (tree(("hôpital A", "hôpital B"), ("bénin", "malin"), PATIENTS, each=3),
                "*/label/case", 2, 6),
     "parts in German": (tree(("Training", "Validierung"), ("gesund", "Tumor")), "part/label", 2, 0),

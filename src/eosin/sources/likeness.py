@@ -62,6 +62,8 @@ _FOLD = re.compile(r"(?:k?[-_ ]?fold|cv)[-_ ]?\d+", re.I)
 _MAGNIFICATION = re.compile(
     r"\d+(?:\.\d+)?[-_ ]?x|x\d+|40|80|100|120|128|160|200|224|256|400|512|1024", re.I
 )
+#: Scores such as 2+ and Gleason's 3+4, beside plain numbers.
+_SCORE = re.compile(r"\d(?:\+\d?)?")
 _DIGITS = re.compile(r"\d+")
 _WORD = re.compile(r"[^\W\d_]+|\d+")
 
@@ -164,6 +166,8 @@ def _likeness(names: frozenset[str], few: bool) -> tuple[float, float]:
     series = numbered and 2 * len({_DIGITS.sub("#", name) for name in names}) <= max(count, 2)
     if sum(patient(name) is not None for name in names) >= most:
         return -2, 2
+    if any("+" in name for name in names) and all(map(_SCORE.fullmatch, names)):
+        return 2, -1
     if series:
         if all(stem & _LABEL_STEMS for stem in stems):
             return 2, -1

@@ -283,6 +283,22 @@ def test_spellings_are_one_or_asked_about(tmp_path):
     assert pack(path, tmp_path / "t", levels="label").info["counts"] == {"Tumor": 40, "fat": 20}
 
 
+def test_what_eosin_made_in_a_source_is_left_out(tmp_path):
+    for label in ("fat", "tumor"):
+        (tmp_path / "d" / label).mkdir(parents=True)
+        for k in range(9):
+            (tmp_path / "d" / label / f"{k}.png").write_bytes(png(k))
+    store = pack(tmp_path / "d", tmp_path / "d" / "mine.store")
+    pictures = tmp_path / "d" / "mine.store.pictures"
+    pictures.mkdir()
+    (pictures / "patches.png").write_bytes(png(1))
+    table = "path,label\n" + "".join(f"{k}.png,{k}\n" for k in range(9))
+    (tmp_path / "d" / "mine.store" / "suspects.csv").write_text(table)
+    again = pack(tmp_path / "d", tmp_path / "s")
+    assert again.digest == store.digest
+    assert "left out: 1 image in folders of eosin (mine.store/, ...)" in again.info["notes"]
+
+
 def test_cases_by_a_pattern(tmp_path):
     members = {f"{label}/A{k % 3}_{k}.png": png(k + 50 * j)
                for j, label in enumerate(("fat", "tumor")) for k in range(12)}  # fmt: skip

@@ -20,7 +20,7 @@ from eosin.inference.predictor import Predictor
 from eosin.records.decision import Decision
 from eosin.records.model import ModelFacts
 from eosin.sources.archives import Files, read_file
-from eosin.sources.members import is_image_name, is_slide
+from eosin.sources.members import is_image_name, is_slide, own_folders
 from eosin.sources.nested import open_files
 
 #: A file whose sides are more than so many times those of a patch is none.
@@ -221,10 +221,11 @@ def _white(files: Sequence[ImageFile], rule: PictureRule) -> float | None:
 
 
 def _members(path: Path, files: Files) -> list[ImageFile]:
+    own = own_folders(files.names)
     members = [
         ImageFile(f"{path}/{name}", partial(files.read, number))
         for number, name in enumerate(files.names)
-        if is_image_name(name)
+        if is_image_name(name) and not (own and name.startswith(own))
     ]
     slides = [(name, "a whole slide: give its tiles") for name in files.names if is_slide(name)]
     members += [

@@ -30,7 +30,13 @@ from eosin.sources.layouts import (
 )
 from eosin.sources.levels import parse_levels
 from eosin.sources.listings import Listing
-from eosin.sources.members import has_image_suffix, is_image_name, is_slide, is_unsafe
+from eosin.sources.members import (
+    has_image_suffix,
+    is_image_name,
+    is_slide,
+    is_unsafe,
+    own_folders,
+)
 from eosin.sources.names import CasePattern
 from eosin.sources.openers import Records, is_archive, open_files
 from eosin.sources.parquet import has_images
@@ -281,9 +287,12 @@ def _from_paths(
     rejects = []
     hidden: Counter[str] = Counter()
     candidates: list[tuple[str, str, int]] = []
-    keep = _filter(include)
+    keep, own, own_images = _filter(include), own_folders(files.names), 0
     for i, name in enumerate(files.names):
-        if not is_image_name(name):
+        if own and name.startswith(own):
+            own_images += has_image_suffix(name)
+            ignored += 1
+        elif not is_image_name(name):
             file = name.rpartition("/")[2]
             made_up = made_up or file == MADE_UP
             if has_image_suffix(name) and not file.startswith("._"):
@@ -302,6 +311,9 @@ def _from_paths(
         else:
             ignored += 1
     notes = list(files.notes)
+    if own_images:
+        many = "s" * (own_images != 1)
+        notes.append(f"left out: {own_images:,} image{many} in folders of eosin ({own[0]}, ...)")
     if hidden:
         notes.append(
             f"left out: {hidden.total():,} hidden image{'s' * (hidden.total() > 1)} or thumbnails "

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+
+from eosin.kinds import MARK
 
 _SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".jp2", ".ppm", ".pgm",
@@ -59,6 +62,16 @@ def is_left_behind(name: str) -> bool:
     (True, False)
     """
     return _LEFT_BEHIND.search(name.lower()) is not None
+
+
+def own_folders(names: Iterable[str]) -> tuple[str, ...]:
+    """How paths begin in the folders that eosin made below a source, and in their pictures.
+
+    >>> own_folders(["a/1.png", "a/mine.store/.eosin.json"])
+    ('a/mine.store/', 'a/mine.store.pictures/')
+    """
+    own = [name.removesuffix("/" + MARK) for name in names if name.endswith("/" + MARK)]
+    return tuple(folder + end for folder in own for end in ("/", ".pictures/"))
 
 
 def is_unsafe(name: str) -> bool:

@@ -21,6 +21,7 @@ from eosin.sources.listings import (
     nothing_listed,
     read_table,
 )
+from eosin.sources.members import own_folders
 from eosin.sources.tables import agree, check_choice
 
 #: A source with more tables than this is not one that a table describes.
@@ -37,7 +38,12 @@ def tables_in(
     A table explains images where at least half of its paths are images. Tables of equal columns
     for different parts (train.csv, test.csv) are one listing.
     """
-    numbers = [i for i, name in enumerate(files.names) if is_table(name)]
+    own = own_folders(files.names)
+    numbers = [
+        i
+        for i, name in enumerate(files.names)
+        if is_table(name) and not (own and name.startswith(own))
+    ]
     listings: list[Listing] = []
     wrong: list[str] = []
     others: list[str] = []

@@ -214,8 +214,9 @@ def test_a_refusal_is_final(file_server: Any, tmp_path: Path, status: int) -> No
     file_server.files["/a"] = b"x"
     file_server.faults["/a"] = [status]
     with pytest.raises(DownloadError, match=str(status)):
-        download(open_url(file_server.url + "/a"), tmp_path / "a", check=is_md5(b"x"))
+        download(open_url(file_server.url + "/a"), tmp_path / "new" / "a", check=is_md5(b"x"))
     assert len(file_server.of("/a")) == 1
+    assert not (tmp_path / "new").exists(), "a refused download leaves no folder"
 
 
 def test_redirects_keep_the_range(file_server: Any, tmp_path: Path) -> None:

@@ -347,6 +347,7 @@ def test_hdf5_is_an_extra(tmp_path, monkeypatch):
     [
         ("a.tar", b"x" * 600, "is not a complete tar"),
         ("a.rar", b"x" * 600, "unpack it and pack the folder"),
+        ("a.xlsx", b"PK" * 300, "save its table as CSV"),
         ("a.bin", b"\x7fELF", "neither a zip, a tar nor a folder"),
         ("a.zip", b"", "is not a complete zip"),
         ("a.npz", b"PK\x03\x04", "cannot be read as npz"),

@@ -65,7 +65,6 @@ def download(
     """
     patience = patience or servers.PATIENCE
     watcher = watcher or Watcher()
-    target.parent.mkdir(parents=True, exist_ok=True)
     partial = partial_path(target)
     failures = 0
     while True:
@@ -110,6 +109,7 @@ def _attempt(
                 return  # An earlier run was ended between the last byte and the renaming.
             raise _changed(partial)
         begins, total = _extent(response)
+        partial.parent.mkdir(parents=True, exist_ok=True)
         identity = {"validator": _validator(response), "total": total}
         if begins != start or (start and not _same(earlier, identity)):
             if begins:

@@ -82,6 +82,8 @@ def _tars(
 
 
 def _check_zip(source: Path) -> None:
+    if source.suffix.lower() in (".xlsx", ".xls", ".ods"):
+        raise SourceError(f"{source} is a spreadsheet: save its table as CSV and pack that file")
     try:
         with open(source, "rb") as file:
             start = file.read(4)

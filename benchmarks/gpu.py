@@ -269,7 +269,8 @@ def warm(trainer: Trainer, steps: int = 8) -> float:
             break
     if len(trainer.val_rows):
         rows = trainer.val_rows
-        answers(trainer.model, trainer.store.patches, rows, trainer.machine, trainer.team)
+        machine, team = trainer.machine, trainer.team
+        answers(trainer.model, trainer.store.patches, rows, machine, team, trainer.val_batch)
     for tensor, value in zip(tensors, before, strict=True):
         tensor.copy_(value)
     for part in trainer.optimizer.parts:

@@ -33,9 +33,9 @@ WORK: dict[tuple[str, ...], set[str]] = {
     ("runs", "{runs}"): {"numpy"},
     # requests is asked where a Kaggle token would go; torch only in a process of its own.
     ("doctor", "--json"): {"requests"},
-    ("split", "{store}", "-o", "{folder}/split.csv"): {"numpy", "polars"},
+    ("split", "{store}", "-o", "{folder}/split.csv"): {"numpy", "polars", "scipy"},
     ("audit", "{store}", "{split}"): {"numpy", "polars", "scipy"},
-    ("card", "{store}", "-o", "{folder}/card.md"): {"numpy", "polars", "scipy"},
+    ("card", "{store}", "-o", "{folder}/card.md"): {"numpy", "polars", "scipy", "jinja2"},
     ("inspect", "{store}", "-o", "{folder}/pictures"): {
         "numpy", "polars", "scipy", "cv2", "PIL", "matplotlib",
     },

@@ -201,7 +201,7 @@ def test_the_form_of_mhist(tmp_path: Path) -> None:
         rows += f"MHIST_{k}.png,{('HP', 'SSA')[k % 2]},{k % 8},{'train' if k < 6 else 'test'}\n"
     (tmp_path / "mhist" / "annotations.csv").write_text(rows)
     (store,) = packed([command])
-    assert (len(store), store.classes) == (8, ["HP", "SSA"])
+    assert (len(store), store.classes) == (8, ("HP", "SSA"))
     assert set(store.index["part"].to_list()) == {"train", "test"}
 
 

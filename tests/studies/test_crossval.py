@@ -17,7 +17,7 @@ from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 from eosin.config import Recipe
 from eosin.data.store import PatchStore, StoreWriter
-from eosin.errors import EosinError, FailureError, LeakError, SplitError, StoppedError, UserError
+from eosin.errors import EosinError, FailureError, SplitError, StoppedError, UserError
 from eosin.evaluation.decisions import choose_threshold
 from eosin.records.scored import Scored
 from eosin.studies import study as study_module
@@ -372,8 +372,8 @@ def store_of(path: Path, cases: list[str], labels: list[int]) -> PatchStore:
     ("cases", "labels", "k", "said"),
     [
         ([], [], 5, "has no patches"),
-        (["a"] * 8, [0, 1] * 4, 5, "has 1 case, .* at least 3 cases"),
-        (list("aabbccdd"), [0, 1] * 4, 5, "has 4 cases, .* choose -k 4"),
+        (["a"] * 8, [0, 1] * 4, 5, "has 1 case: .* at least 3 cases"),
+        (list("aabbccdd"), [0, 1] * 4, 5, "has 4 cases: .* choose -k 4"),
         (list("aabbccdd"), [0, 1] * 4, 2, "at least 3 folds"),
         (list("aabbccdd"), [1] * 8, 3, "all 8 patches .* are positive"),
     ],
@@ -400,7 +400,7 @@ def test_a_fold_of_one_class_is_warned_of(tiny: Recipe, tmp_path: Path, no_pictu
     json.dumps(found.result, allow_nan=False)
 
 
-def test_copies_in_two_cases_are_refused_unless_said(
+def test_copies_join_cases_and_too_few_are_left_for_folds(
     tiny: Recipe, tmp_path: Path, made_up_store: PatchStore
 ) -> None:
     rows = made_up_store.index.to_dicts()
@@ -413,6 +413,7 @@ def test_copies_in_two_cases_are_refused_unless_said(
     path = tmp_path / "copies.store"
     with StoreWriter(path, classes=made_up_store.classes, patch_size=(50, 50)) as writer:
         writer.append(patches, rows)
-    with pytest.raises(LeakError, match="--allow-leaks"):
+    with pytest.raises(SplitError, match="16 cases, which equal patches join to 1 group: too few"):
         crossval(PatchStore.open(path), tiny, tmp_path / "folds", k=3)
+    assert not (tmp_path / "folds").exists()
     assert issubclass(SplitError, UserError)

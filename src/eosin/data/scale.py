@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from eosin.data.fit import SAME
-from eosin.data.store import PatchStore
-from eosin.data.views import resampled_view
 from eosin.errors import UserError
 from eosin.records.evaluation import MeasuredScale
 from eosin.records.marks import Mark
 from eosin.records.model import ModelFacts
+
+if TYPE_CHECKING:
+    from eosin.data.store import PatchStore
 
 Size = tuple[int, int]
 
@@ -84,6 +87,8 @@ def to_model_scale(facts: ModelFacts, store: PatchStore) -> tuple[PatchStore, Ma
     Each patch is resampled, and its middle of the model's patch size is used. Raises UserError
     where a scale is unknown, or the patches show less of the tissue than the model needs.
     """
+    from eosin.data.views import resampled_view
+
     if not facts.mpp or not store.mpp:
         who = "the model" if not facts.mpp else str(store.path)
         raise UserError(

@@ -6,8 +6,6 @@ import hashlib
 import json
 from pathlib import Path
 
-import safetensors
-
 from eosin.errors import RunError
 
 WEIGHTS = "model.safetensors"
@@ -25,6 +23,8 @@ def tensors_digest(data: bytes) -> str:
     >>> tensors_digest(struct.pack("<Q", len(header)) + header + b"x")[:8]
     '03b537de'
     """
+    import safetensors
+
     hasher = hashlib.sha256()
     try:
         tensors = dict(safetensors.deserialize(data))  # type: ignore[no-untyped-call]

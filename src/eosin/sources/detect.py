@@ -288,6 +288,7 @@ def _from_paths(
     hidden: Counter[str] = Counter()
     candidates: list[tuple[str, str, int]] = []
     keep, own, own_images = _filter(include), own_folders(files.names), 0
+    slides = []
     for i, name in enumerate(files.names):
         if own and name.startswith(own):
             own_images += has_image_suffix(name)
@@ -295,6 +296,7 @@ def _from_paths(
         elif not is_image_name(name):
             file = name.rpartition("/")[2]
             made_up = made_up or file == MADE_UP
+            slides += [name] if is_slide(name) else []
             if has_image_suffix(name) and not file.startswith("._"):
                 hidden[name.rpartition("/")[0]] += 1
             ignored += 1
@@ -319,7 +321,6 @@ def _from_paths(
             f"left out: {hidden.total():,} hidden image{'s' * (hidden.total() > 1)} or thumbnails "
             f"(in {plainly(', '.join(sorted(hidden)[:3]))})"
         )
-    slides = [name for name in files.names if is_slide(name)]
     if slides:
         notes.append(
             f"whole slides are not read (here {len(slides):,}, such as {plainly(slides[0])}): "

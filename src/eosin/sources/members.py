@@ -42,7 +42,7 @@ def is_image_name(name: str) -> bool:
     (False, False, True)
     """
     lower = name.lower()
-    return lower.endswith(_SUFFIXES) and not is_left_behind(lower)
+    return lower.endswith(_SUFFIXES) and _LEFT_BEHIND.search(lower) is None
 
 
 def is_slide(name: str) -> bool:

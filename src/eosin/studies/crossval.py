@@ -129,8 +129,10 @@ def _check(store: PatchStore, k: int) -> None:
     groups = len(np.unique(groups_of(store)))
     if groups < k:
         what = markdown.counted(groups, "case")
+        if (cases := len(np.unique(store.cases))) > groups:
+            what = f"{cases} cases, which equal patches join to {markdown.counted(groups, 'group')}"
         hint = f"choose -k {groups} or fewer" if groups >= 3 else "at least 3 cases are needed"
-        raise SplitError(f"{store.path} has {what}, which cannot be divided into {k} folds; {hint}")
+        raise SplitError(f"{store.path} has {what}: too few for {k} folds; {hint}")
 
 
 def _fold(store: PatchStore, done: Done[Session], fold: int, seeds: Sequence[int]) -> _Fold | None:

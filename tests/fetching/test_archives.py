@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import inspect
 import io
 import json
 import shlex
@@ -174,25 +173,15 @@ def test_an_archive_is_fetched_and_packed_by_the_command_that_it_names(
     assert commands == archive.commands(Path(name))
     again = run(fetch_command, *options, "--json")
     assert not any(file["new"] for file in json.loads(again.stdout)["files"])
-    if name == "breakhis" and not _reads_tar():
-        pytest.skip("this version does not read a tar")
     stores = packed(commands)
     assert [len(store) for store in stores] == patches
     assert {len(store.classes) for store in stores} == {classes}
-
-
-def _reads_tar() -> bool:
-    from importlib.util import find_spec
-
-    return find_spec("eosin.sources.tars") is not None
 
 
 def test_the_form_of_mhist(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"bmirds\.github\.io/MHIST") as told:
         run(fetch_command, "mhist")
     command = str(told.value).splitlines()[-1].strip()
-    if "column" not in inspect.signature(pack_command).parameters:
-        pytest.skip("this version of pack has no --column")
     (tmp_path / "mhist" / "images").mkdir(parents=True)
     votes = "Number of Annotators who Selected SSA (Out of 7)"
     rows = f"Image Name,Majority Vote Label,{votes},Partition\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 PROC = Path("/proc")
@@ -45,6 +45,33 @@ def processor(proc: Path = PROC) -> tuple[str, set[str]]:
             flags = set(value.split())
             break
     return name, flags
+
+
+#: What computes in bf16 on x86-64, and from which of oneDNN's limits on it may be used.
+_BF16 = {"avx512_bf16": "AVX512_CORE_BF16", "amx_bf16": "AVX512_CORE_AMX"}
+#: The limits that ``ONEDNN_MAX_CPU_ISA`` names, each with all before it.
+_LIMITS = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI",
+           "AVX512_CORE_BF16", "AVX512_CORE_FP16", "AVX512_CORE_AMX")  # fmt: skip
+
+
+def bf16_instructions(
+    proc: Path = PROC, environment: Mapping[str, str] | None = None
+) -> tuple[str, ...]:
+    """The instructions for bf16 that the processor has and oneDNN may use; empty where none.
+
+    environment: its ``ONEDNN_MAX_CPU_ISA`` (or ``DNNL_MAX_CPU_ISA``) keeps oneDNN from newer
+    instructions, and bf16 is then slow. Such a limit makes one processor stand for another.
+
+    >>> bf16_instructions(environment={"ONEDNN_MAX_CPU_ISA": "AVX2"})
+    ()
+    """
+    names = os.environ if environment is None else environment
+    limit = (names.get("ONEDNN_MAX_CPU_ISA") or names.get("DNNL_MAX_CPU_ISA") or "").upper()
+    allowed = _LIMITS.index(limit) if limit in _LIMITS else len(_LIMITS)
+    there = processor(proc)[1]
+    return tuple(
+        flag for flag, need in _BF16.items() if flag in there and _LIMITS.index(need) <= allowed
+    )
 
 
 def control_groups(controller: str, proc: Path, cgroups: Path) -> Iterator[Path]:

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from eosin.cli import checks, doctor, hardware, output
 from eosin.cli.checks import FAIL, NONE, PASS, WARN
-from eosin.cores import processor, usable_cores
+from eosin.cores import bf16_instructions, processor, usable_cores
 
 GIB = 1 << 30
 CPU = {
@@ -409,3 +409,20 @@ def test_this_machine() -> None:
     assert rows["packages"]["status"] == "PASS", rows["packages"]
     assert rows["precision"]["details"]["auto"] in ("bf16", "fp32")
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("limit", "instructions"),
+    [
+        ("", ("avx512_bf16", "amx_bf16")),
+        ("DEFAULT", ("avx512_bf16", "amx_bf16")),
+        ("avx512_core_bf16", ("avx512_bf16",)),
+        ("AVX512_CORE_VNNI", ()),
+        ("SSE41", ()),
+    ],
+)
+def test_a_limit_of_onednn_takes_bf16_away(
+    limit: str, instructions: tuple[str, ...], tmp_path: Path
+) -> None:
+    write(tmp_path, {"cpuinfo": "flags\t\t: avx2 avx512_bf16 amx_bf16\n\n"})
+    assert bf16_instructions(tmp_path, {"ONEDNN_MAX_CPU_ISA": limit}) == instructions

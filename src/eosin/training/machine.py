@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from eosin.cores import processor
+from eosin.cores import bf16_instructions
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,6 @@ def choose_machine(precision: str = "auto") -> Machine:
         if major >= 8:
             return Machine(device, "bf16", f"{name} has bf16 tensor cores")
         return Machine(device, "fp32", f"{name} (capability {major}.{minor}) is slow at bf16")
-    if fast := sorted({"avx512_bf16", "amx_bf16"} & processor()[1]):
+    if fast := bf16_instructions():
         return Machine(device, "bf16", f"the processor has {' and '.join(fast)}")
     return Machine(device, "fp32", "the processor has no bf16 instructions")

@@ -12,7 +12,9 @@ import typer.core
 
 from eosin import __version__
 from eosin.cli import options, output, processes
+from eosin.disks import disk_error
 from eosin.errors import EosinError, missing_extra
+from eosin.memory import out_of_memory
 
 #: Stage of the work -> command -> its line in `eosin --help`, most used first. A command is the
 #: function of that name in the module of that name. A line fits a terminal of 80 columns.
@@ -148,10 +150,17 @@ def _fail(error: Exception, words: list[str]) -> NoReturn:
             output.fail(str(missing), missing.exit_code)
     if os.environ.get("EOSIN_DEBUG"):
         raise error
+    if refused := disk_error(error, getattr(error, "filename", None) or "."):
+        output.fail(str(refused), refused.exit_code)
     if isinstance(error, OSError):
-        # Usually a full disk or a folder without write permission.
         where = f" ({error.filename})" if error.filename else ""
         output.fail(f"{error.strerror or error}{where}", 1)
+    if out_of_memory(error):
+        output.fail(
+            "the memory is full; close other programs, give the container more, or choose smaller "
+            "work (for training --set batch_size=N), then run the same command again",
+            1,
+        )
     output.fail(
         f"internal error, please report it: {type(error).__name__}: {error} "
         "(EOSIN_DEBUG=1 shows where)",

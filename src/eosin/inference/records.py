@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from eosin.data.store import PatchStore
 from eosin.evaluation.baselines import BASELINES, Baseline
 from eosin.evaluation.curves import Curves
 from eosin.figures import charts
-from eosin.folders import whole_files
+from eosin.folders import temporary_folder, whole_files
 from eosin.inference.subject import Subject
 from eosin.records.decision import Decision
 from eosin.records.evaluation import Evaluation
@@ -76,8 +75,7 @@ def write_assessment(
     complete, and those of the model change last.
     """
     measured = predictions.filter(pl.col("part") == evaluation["part"])
-    with tempfile.TemporaryDirectory() as temporary:
-        staging = Path(temporary)
+    with temporary_folder() as staging:
         marks = pl.lit("; ".join(mark["sentence"] for mark in evaluation["marks"]))
         predictions.with_columns(marks=marks).write_parquet(staging / "predictions.parquet")
         suspects = pl.DataFrame(evaluation["suspects"]["rows"], schema=_SUSPECT)

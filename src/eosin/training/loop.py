@@ -18,7 +18,7 @@ from torch.distributed import DistError
 
 from eosin.config import Recipe
 from eosin.data.store import PatchStore
-from eosin.errors import StoppedError, TrainingError
+from eosin.errors import DiskError, StoppedError, TrainingError
 from eosin.memory import LargestBatch, out_of_memory
 from eosin.models.classifier import Classifier, save_classifier
 from eosin.records.model import Diagnosis, ModelFacts
@@ -133,7 +133,8 @@ class Trainer:
         """Train to the end and save the model; returns the facts that model.json contains.
 
         Raises TrainingError when the loss is not finite, memory runs out or another process is
-        lost, StoppedError when the reporter asks to stop; resume.pt has the state to resume from.
+        lost, DiskError where the disk refuses what is kept, StoppedError when the reporter asks to
+        stop; resume.pt has the state to resume from.
         """
         if resume:
             self._load()
@@ -158,6 +159,10 @@ class Trainer:
                 if dead or (best and 0 < self.recipe.patience <= self.position.epoch - best):
                     break
             return self._finish()
+        except DiskError as error:
+            if (self.run / "resume.pt").exists():
+                raise error.followed_by(f"resume with: {self._resume_command()}") from None
+            raise
         except (LostError, DistError) as error:
             # On a GPU a broken collective is seen later, by whoever asks for a number.
             lost = error if isinstance(error, LostError) else LostError("another process ended")
@@ -300,11 +305,7 @@ class Trainer:
             "store": self.store.digest,
             "diagnoses": [d.model_dump() for d in self.diagnoses],
         }
-        try:
-            save_checkpoint(self.run / "resume.pt", self.position, state)
-        except (OSError, RuntimeError) as error:
-            # torch wraps what goes wrong below it, such as a full disk, in a RuntimeError.
-            raise TrainingError(f"{self.run / 'resume.pt'} cannot be written ({error})") from None
+        save_checkpoint(self.run / "resume.pt", self.position, state)
 
     def _rescued(self, error: LostError) -> str:
         """Keep the state before the step in which another process was lost; returns a message."""

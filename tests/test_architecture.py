@@ -19,8 +19,8 @@ SOURCE = Path(__file__).parents[1] / "src" / "eosin"
 #: From the ground up. A room (or a file beside the rooms) may import what stands in a line above
 #: its own; two in one line do not import each other. A new room is one more name here.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "cores", "memory", "stopping"),
-    ("kinds", "disks"),
+    ("errors", "cores", "stopping"),
+    ("kinds", "disks", "memory"),
     ("locks", "swaps"),
     ("folders",),
     ("config", "sources"),

@@ -32,8 +32,9 @@ _MEANING = {
     errno.EXDEV: ("it cannot be renamed", _MOUNTED),
     errno.EBUSY: ("it is busy and cannot be renamed", _MOUNTED),
 }
-#: What has no other cause than a disk.
-_CERTAIN = (*FULL, errno.EROFS, errno.EIO, errno.ESTALE)
+#: What only a write is refused for, and what has no other cause than a disk.
+WRITING = (*FULL, errno.EROFS)
+_CERTAIN = (*WRITING, errno.EIO, errno.ESTALE)
 #: Writers that are not Python's own tell it in their text: "os error 28", or in these words.
 _BY_TEXT = {os.strerror(number).lower(): number for number in _MEANING}
 _BY_TEXT |= {"disk is full": errno.ENOSPC, "sqlite_full": errno.ENOSPC}

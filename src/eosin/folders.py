@@ -15,7 +15,7 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from eosin.disks import writing
@@ -84,12 +84,12 @@ def whole_file(path: Path_, *, durable: bool = False) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def whole_files(folder: Path_) -> Iterator[Callable[[str], Path]]:
+def whole_files(folder: Path_, *, outdated: Iterable[str] = ()) -> Iterator[Callable[[str], Path]]:
     """Several files of one folder that belong together: a function from name to temporary path.
 
     When the block ends without error they are renamed one right after the other, in the order in
     which they were asked for, so the file that makes the others valid is asked for last. On an
-    error none of them changes.
+    error none of them changes. outdated: names of files made from the former ones, which go.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -112,6 +112,8 @@ def whole_files(folder: Path_) -> Iterator[Callable[[str], Path]]:
         yield new
         for temporary in made.values():
             synchronize(temporary)
+        for name in outdated:
+            (place / name).unlink(missing_ok=True)
         for name, temporary in made.items():
             os.replace(temporary, place / name)
         synchronize(place)

@@ -55,6 +55,7 @@ def examine() -> list[Check]:
 
     from eosin.cli import checks, hardware
     from eosin.cores import processor, usable_cores
+    from eosin.memory import memory
 
     about = metadata("eosin")
     requirements = about.get_all("Requires-Dist") or []
@@ -71,7 +72,7 @@ def examine() -> list[Check]:
         checks.instructions(*processor()),
         checks.threads(report, usable, present),
         checks.environment(os.environ, usable),
-        checks.memory(hardware.memory()),
+        checks.memory(memory()),
         checks.disk(here, shutil.disk_usage(here).free, writable=os.access(here, os.W_OK)),
         checks.temporary_folder(),
         checks.packages(requirements, imports),

@@ -28,6 +28,8 @@ from eosin.trust.literature import UNSEEN, compare_with_published
 
 Rows = npt.NDArray[np.int64]
 
+#: What a report makes of an evaluation: another evaluation leaves none.
+PAGES = ("report.html", "report.pdf", "MODEL_CARD.md")
 _SUSPECT = {
     "patch": pl.Int64, "case": pl.String, "source": pl.String, "label": pl.String,
     "suggested": pl.String, "probability": pl.Float64, "score": pl.Float64,
@@ -89,7 +91,7 @@ def write_assessment(
         typed = Evaluation.model_validate(evaluation)
         figures = charts.draw_all(staging, typed, curves, metrics=metrics)
         results = ("predictions.parquet", "suspects.csv", *figures, "evaluation.json")
-        with whole_files(folder) as new:
+        with whole_files(folder, outdated=PAGES) as new:
             for name in (*results, *model_files(staging)):
                 shutil.copyfile(staging / name, new(name))
     return Assessment(evaluation, folder, results)

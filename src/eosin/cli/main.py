@@ -13,7 +13,7 @@ import typer.core
 from eosin import __version__
 from eosin.cli import options, output, processes
 from eosin.disks import WRITING, disk_error, refusal
-from eosin.errors import EosinError, FailureError, missing_extra
+from eosin.errors import EosinError, missing_extra
 from eosin.memory import out_of_memory
 
 #: Stage of the work -> command -> its line in `eosin --help`, most used first. A command is the
@@ -119,7 +119,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         register()
         code = app(args=arguments, standalone_mode=False)
-        check_output()
+        sys.stdout.flush()
         # typer ends on Ctrl-C without a message.
         if code == 130:
             output.fail("stopped by Ctrl-C", 130)
@@ -136,33 +136,22 @@ def main(arguments: list[str] | None = None) -> None:
         _fail(error, words)
 
 
-def check_output() -> None:
-    """Raise FailureError where what was printed has no room, as in a file on a full disk."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        # What is left would be written once more at the end of the process.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise FailureError(
-            f"the output cannot be written ({error.strerror}): free space where it goes, then run "
-            "the same command again"
-        ) from None
-
-
-def _place(error: Exception) -> str:
-    return str(getattr(error, "filename", None) or ".")
+def _no_output(error: OSError) -> NoReturn:
+    """End where what is printed has no room, as in a file on a full disk."""
+    # What is left would be written once more at the end of the process.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    output.fail(
+        f"the output cannot be written ({error.strerror}): free space where it goes, then run the "
+        "same command again",
+        1,
+    )
 
 
 def _fail(error: Exception, words: list[str]) -> NoReturn:
     """End with a sentence for an error that eosin did not raise itself."""
-    try:
-        check_output()
-    except BrokenPipeError:
-        pass
-    except FailureError as full:
-        output.fail(str(full), full.exit_code)
+    if isinstance(error, OSError) and error.errno in WRITING and not error.filename:
+        # What goes into files is named, so this is what is printed.
+        _no_output(error)
     if hasattr(error, "show") and hasattr(error, "format_message"):
         # A command line that typer does not understand.
         usage: Any = error
@@ -176,7 +165,8 @@ def _fail(error: Exception, words: list[str]) -> NoReturn:
             output.fail(str(missing), missing.exit_code)
     if os.environ.get("EOSIN_DEBUG"):
         raise error
-    if refusal(error) in WRITING and (refused := disk_error(error, _place(error))):
+    place = getattr(error, "filename", None) or "."
+    if refusal(error) in WRITING and (refused := disk_error(error, place)):
         output.fail(str(refused), refused.exit_code)
     if isinstance(error, OSError):
         where = f" ({error.filename})" if error.filename else ""

@@ -50,7 +50,7 @@ class OpenvinoPredictor(FilePredictor):
     def _open(self) -> Opened:
         self._core, version = _core()
         able = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        # OpenVINO asks the processor, not oneDNN's limit, and then fails where that forbids bf16.
+        # OpenVINO's capabilities are the processor's, whatever oneDNN's limit allows.
         limited = bool(bf16_instructions(environment={})) and not bf16_instructions()
         if self.precision == "bf16" and (limited or "BF16" not in able):
             why = "ONEDNN_MAX_CPU_ISA forbids bf16" if limited else "this processor has no bf16"

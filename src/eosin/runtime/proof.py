@@ -20,7 +20,7 @@ import numpy.typing as npt
 from platformdirs import user_cache_path
 
 from eosin.cores import kinds_of_processor, processor, usable_cores
-from eosin.errors import FailureError, RunError
+from eosin.errors import DiskError, FailureError, RunError
 from eosin.folders import whole_file
 from eosin.records.export import FileFacts, Proof, Shown
 from eosin.records.model import ModelFacts

@@ -28,13 +28,13 @@ from pathlib import Path
 from harness import SAMPLE, Row, cores, hardware, show, write_csv
 
 from eosin.memory import keep_freed_memory
-from eosin.threads import COUNTS, SLEEP, WAITS, choose_threads
+from eosin.threads import COUNTS, NAP, SLEEP, WAITS, choose_threads
 
 #: Way -> what it sets. By default a thread asks 300,000 times for work before it sleeps.
 WAYS: dict[str, dict[str, str]] = {
     "default": {},
     "passive": SLEEP,
-    "a tenth": {"GOMP_SPINCOUNT": "30000"},
+    "a tenth": NAP,
     "one": {"OMP_NUM_THREADS": "1", **SLEEP},
 }
 #: Ends with the process that started it.

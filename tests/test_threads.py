@@ -17,7 +17,7 @@ from eosin import threads
 from eosin.cli import processes
 from eosin.data.store import PatchStore
 from eosin.runs import RunFolder
-from eosin.threads import SLEEP, busy_cores, choose_threads
+from eosin.threads import NAP, SLEEP, busy_cores, choose_threads
 
 ONE, TWO = {"OMP_NUM_THREADS": "1"}, {"OMP_NUM_THREADS": "2"}
 
@@ -25,14 +25,15 @@ ONE, TWO = {"OMP_NUM_THREADS": "1"}, {"OMP_NUM_THREADS": "2"}
 @pytest.mark.parametrize(
     ("busy", "cores", "allowed", "count", "settings"),
     [
-        (0.0, 2, 2, 2, {}),
-        (0.4, 2, 2, 2, {}),  # the system's own work
+        (0.0, 2, 2, 2, NAP),
+        (0.4, 2, 2, 2, NAP),  # the system's own work
         (1.0, 2, 2, 1, ONE | SLEEP),
-        (2.0, 2, 2, 2, SLEEP),  # every core is shared: as many threads as cores, asleep
+        (2.0, 2, 2, 1, ONE | SLEEP),  # every core is shared, and two would wait for each other
+        (4.0, 4, 4, 4, SLEEP),  # four halves of a core are more than one core
         (1.0, 1, 1, 1, SLEEP),
         (3.1, 16, 16, 13, {"OMP_NUM_THREADS": "13"} | SLEEP),
-        (0.0, 2, 64, 2, TWO),  # a container's quota, which OpenMP does not know
-        (40.0, 2, 64, 2, TWO),  # enough is free
+        (0.0, 2, 64, 2, TWO | NAP),  # a container's quota, which OpenMP does not know
+        (40.0, 2, 64, 2, TWO | NAP),  # enough is free
         (63.0, 2, 64, 1, ONE | SLEEP),
     ],
 )
@@ -51,12 +52,16 @@ def test_fewer_threads_need_work_that_lasts() -> None:
 @pytest.mark.parametrize(
     ("given", "settings", "words"),
     [
-        ({"OMP_NUM_THREADS": "2"}, SLEEP, "2 threads, asleep while they wait (OMP_NUM_THREADS=2;"),
+        (
+            {"OMP_NUM_THREADS": "2"},
+            SLEEP,
+            "2 threads that sleep while they wait (OMP_NUM_THREADS=2;",
+        ),
         ({"OMP_NUM_THREADS": "3,2"}, SLEEP, "3 threads"),
         ({"MKL_NUM_THREADS": "1"}, SLEEP, "1 thread (MKL_NUM_THREADS=1;"),
         ({"OMP_WAIT_POLICY": "active"}, ONE, "1 thread (other work keeps 1.0 of 2 cores busy)"),
-        ({"GOMP_SPINCOUNT": "5", **TWO}, {}, "2 threads, waiting by GOMP_SPINCOUNT=5"),
-        ({"KMP_BLOCKTIME": "9", **TWO}, {}, "2 threads, waiting by KMP_BLOCKTIME=9"),
+        ({"GOMP_SPINCOUNT": "5", **TWO}, {}, "2 threads waiting by GOMP_SPINCOUNT=5"),
+        ({"KMP_BLOCKTIME": "9", **TWO}, {}, "2 threads waiting by KMP_BLOCKTIME=9"),
     ],
 )
 def test_what_the_user_has_set_stays(
@@ -163,7 +168,7 @@ def test_the_first_line_of_a_run_names_threads_and_waiting(
     eosin: Callable[..., Any], made_up_store: PatchStore, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(processes, "_chosen", [choose_threads(2.0, 2, 2, {})])
+    monkeypatch.setattr(processes, "_chosen", [choose_threads(4.0, 4, 4, {})])
     settings = ["arguments.widths=[4,8]", "arguments.blocks=[0,0]", "epochs=1", "precision=fp32"]
     words = [word for setting in settings for word in ("--set", setting)]
     done = eosin("train", made_up_store.path, "-o", tmp_path / "run", "--no-evaluate", *words)
@@ -171,6 +176,6 @@ def test_the_first_line_of_a_run_names_threads_and_waiting(
     first = next(line for line in done.err.splitlines() if line.startswith("compact: "))
     count = torch.get_num_threads()
     assert f" on cpu, fp32 (as requested), {count} thread" in first
-    assert first.endswith(", asleep while they wait (other work keeps 2.0 of 2 cores busy)")
+    assert first.endswith(" that sleep while they wait (other work keeps 4.0 of 4 cores busy)")
     record = RunFolder(tmp_path / "run").read_json("environment.json")
     assert record["machine"]["threads"] == count

@@ -16,6 +16,9 @@ WAITS = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY")
 #: Waiting threads sleep at once: for GNU's OpenMP, which torch brings on Linux, and for those of
 #: LLVM and Intel, which it brings elsewhere. Each ignores the other's name.
 SLEEP = {"GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME": "0"}
+#: A tenth of the time that GNU's OpenMP would stay awake: long enough for the next operation of
+#: the same step, and little where other work begins later (docs/performance.md).
+NAP = {"GOMP_SPINCOUNT": "30000"}
 #: Seconds over which other work is counted; the kernel counts in hundredths.
 WINDOW_S = 0.2
 
@@ -33,7 +36,7 @@ class Threads:
     @property
     def why(self) -> str:
         """What follows the number of threads in the first line of a run."""
-        return f" ({self.reason})" if self.count == 1 else f", {self.waiting} ({self.reason})"
+        return f" ({self.reason})" if self.count == 1 else f" {self.waiting} ({self.reason})"
 
     def __str__(self) -> str:
         return f"{self.count} thread{'s' * (self.count != 1)}{self.why}"
@@ -48,20 +51,22 @@ def choose_threads(
     lasting: processes that wanted a core in the last minute; fewer threads for a whole run need
     work that lasts. Beside less work than there are cores it takes one thread for each that is
     free: one more would get half a core, and all others wait for it at the end of every operation.
-    Beside more, every core is shared, and a thread for each gets the largest part. Beside any,
-    threads sleep while they wait: one that stays awake keeps its core from the thread that it
-    waits for. On an idle machine that would cost time. What the environment says already stays.
+    Beside more, every core is shared: with one or two cores it takes one thread, with more one for
+    each, whose parts of the cores then add up to more than one. Beside any, threads sleep while
+    they wait: one that stays awake keeps its core from the thread that it waits for. Beside none
+    they stay awake for a moment. What the environment says already stays.
 
     >>> str(choose_threads(0.1, 2, 2, {}))
-    '2 threads, awake while they wait (no other work on the machine)'
+    '2 threads that soon sleep while they wait (no other work on the machine)'
     >>> str(choose_threads(1.0, 2, 2, {}))
     '1 thread (other work keeps 1.0 of 2 cores busy)'
-    >>> str(choose_threads(2.0, 2, 2, {}))
-    '2 threads, asleep while they wait (other work keeps 2.0 of 2 cores busy)'
+    >>> str(choose_threads(4.0, 4, 4, {}))
+    '4 threads that sleep while they wait (other work keeps 4.0 of 4 cores busy)'
     """
     settings: dict[str, str] = {}
     free = allowed - round(min(busy, lasting))
-    count = min(cores, free) if free > 0 else cores
+    # Of two threads that share their cores, each waits for the other more than half of the time.
+    count = min(cores, free) if free > 0 else cores if cores > 2 else 1
     disturbed = allowed - round(busy) < cores
     reason = f"other work keeps {busy:.1f} of {allowed} cores busy"
     if not disturbed:
@@ -72,11 +77,11 @@ def choose_threads(
         reason = f"{given}={environment[given]}; {reason}"
     elif count < allowed:
         settings["OMP_NUM_THREADS"] = str(count)
-    waiting = "asleep while they wait" if disturbed else "awake while they wait"
+    waiting = f"that {'' if disturbed else 'soon '}sleep while they wait"
     if told := next((name for name in WAITS if environment.get(name)), None):
         waiting = f"waiting by {told}={environment[told]}"
-    elif disturbed:
-        settings |= SLEEP
+    else:
+        settings |= SLEEP if disturbed else NAP
     return Threads(count, waiting, reason, settings)
 
 

@@ -101,7 +101,8 @@ def first_near(
     queries: uint64 [n]; table: uint64 [m]; the top bit is unused. bits: at most 5. agree: which
     pairs (queries int64 [p], entries int64 [p]) count, bool [p]; by default all do.
     Returns int64 [n]. A query is done with its first match, so a thousand copies of a picture cost
-    no more than one; time grows with n + m while entries spread over the 2^21 values of a band.
+    no more than one; time grows with (n + m) log m while entries spread over the 2^21 values of a
+    band.
 
     >>> first_near(np.array([0b1011, 1 << 62 | 0xFFF0], np.uint64), np.array([0b1000], np.uint64))
     array([ 0, -1])

@@ -98,7 +98,9 @@ def test_steps_that_fall_behind_make_the_rest_smaller() -> None:
     assert work(smaller) < work(plan)
     assert smaller.size.area == plan.size.area, "the cases are drawn already"
     assert len(smaller.changes) == 1
-    assert smaller.changes[0].startswith("behind by 150 % after verbatim; chosen: 24 cases")
+    assert " s are left after verbatim for what would take " in smaller.changes[0]
+    assert " s; chosen: 24 cases of about " in smaller.changes[0]
+    assert smaller.sentences[1] == f"{smaller.changes[0]}."
     much = {step: 100 * plan.seconds[step] for step in ("data", "verbatim")}
     least = plan.after(much).size
     assert (least.article, least.compact, least.complete) == (1, 2, False)
@@ -108,7 +110,7 @@ def test_a_plan_keeps_to_what_recipes_know() -> None:
     for size in SIZES:
         plan = replace(choose(FAST), size=size)
         for step, recipe in (("article, by case", "article"), ("compact, by case", "compact")):
-            assert read_recipe(recipe, plan.settings(step)).epochs >= 3
+            assert read_recipe(recipe, plan.settings(step)).epochs >= 2
         assert plan.settings("verbatim") == [], "the tutorial is unchanged"
 
 

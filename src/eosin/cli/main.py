@@ -20,7 +20,7 @@ from eosin.memory import out_of_memory
 #: function of that name in the module of that name. A line fits a terminal of 80 columns.
 STAGES: dict[str, dict[str, str]] = {
     "Start": {
-        "demo": "Try everything on made-up cases, in about three minutes.",
+        "demo": "Try everything on made-up cases, in at most three minutes.",
         "doctor": "Check what this machine has and what is missing.",
         "learn": "Open the guide: lessons from one perceptron to this network.",
     },

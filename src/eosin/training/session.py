@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from eosin.config import Recipe
 from eosin.data.store import MADE_UP, PatchStore
@@ -103,8 +104,11 @@ def start(
     if seen and not allow_leaks:
         raise leak(seen)
     marks = [*([MADE_UP] if store.made_up else []), *split.marks, *result.marks, *seen]
+    here = environment()
+    # The digits of a sum depend on how many threads share it.
+    here["machine"]["threads"] = torch.get_num_threads()
     content = {
-        **environment(),
+        **here,
         "store": {
             **recorded_path(store.path, run.path),
             "digest": store.digest,

@@ -86,15 +86,27 @@ def test_threads(threads: int | None, usable: int, present: int, status: str) ->
 
 def test_instructions() -> None:
     assert checks.instructions("Some CPU", {"avx2", "avx512_bf16"}).found == (
-        "Some CPU, avx2, avx512_bf16"
+        "Some CPU, AVX2, bf16"
     )
     assert checks.instructions("", {"asimd", "bf16"}).status == PASS
     assert checks.instructions("Old", {"sse2"}).status == WARN
     assert checks.instructions("", set()).status == NONE
 
 
+def test_int8_names_what_decides() -> None:
+    with_it = checks.whole_numbers({"avx2", "avx512_vnni"}, "x86_64")
+    assert with_it.found == "x86-64 with VNNI: int8 files answer as they were checked"
+    without = checks.whole_numbers({"avx2"}, "x86_64")
+    assert "no VNNI" in without.found
+    assert "8-bit weights, would answer wrongly and are refused" in without.found
+    assert checks.whole_numbers(set(), "arm64").found.startswith("Arm")
+
+
 def test_precision() -> None:
-    assert checks.precision(CPU).found == "auto means bf16: the processor has avx512_bf16"
+    assert checks.precision(CPU).found == (
+        "auto means bf16: the processor has avx512_bf16; faster than fp32, and digits differ by "
+        "rounding"
+    )
     assert checks.precision(BROKEN).status == NONE
 
 

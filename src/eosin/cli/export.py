@@ -65,6 +65,10 @@ def export(
             f"compared with torch on {result.sample.patches:,} patches ({part}); "
             f"the card: {folder / 'EXPORT_CARD.md'}"
         )
+        if result.checked_on is not None:
+            here = result.checked_on
+            has = ", ".join(here.instructions) or "instructions unknown"
+            output.say(f"checked on: {here.kind} ({has}); not on: {', '.join(here.not_on)}")
         output.note(result.intended_use)
     output.note(*(f"{each.file} was not written: {each.why}" for each in result.refused))
     if result.refused:

@@ -185,7 +185,7 @@ def import_everything() -> None:
 def small_sidebar(
     app: Sphinx, page: str, template: str, context: dict[str, Any], tree: Any
 ) -> None:
-    """In the sidebar only the branch of the page is open: all modules on every page take minutes."""
+    """Open only the branch of the page in the sidebar: all modules on each page take minutes."""
     if whole := context.get("toctree"):
         context["toctree"] = lambda **named: whole(**named | {"collapse": True})
 

@@ -22,12 +22,12 @@ endif
 
 .PHONY: demo install test test-slow test-all bench check lint types format docs docs-check pictures lock clean
 
-demo: $(CORE)  ## the main job on made-up cases, about three minutes on two cores
+demo: $(CORE)  ## the main job on made-up cases, at most three minutes on two cores
 	$(BIN)/eosin demo -o demo --force
 
 install: $(STAMP)  ## make .venv and install what requirements.lock names
 
-test: $(STAMP)  ## the tests but the slow ones, at most ten minutes on two cores; needs no data
+test: $(STAMP)  ## the tests but the slow ones; needs no data
 	$(PYTEST) -m "not slow"
 
 test-slow: $(STAMP)  ## the slow tests; those of real data run where the data are present

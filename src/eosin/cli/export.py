@@ -39,7 +39,7 @@ def export(
         folder: Folder to make.
         onnx: model.onnx; the default if no format is given.
         int8: Also in whole numbers, if that is as good: model-int8.
-        openvino: model.xml and model.bin, also for bf16.
+        openvino: model.xml and model.bin; bf16 where the processor has it.
         torch: model.pt2, for torch without eosin.
 
     Example: eosin export run --onnx --int8 -o exported

@@ -59,6 +59,10 @@ class Predictor(Protocol):
         """
         ...
 
+    def apart(self, patches: Patches) -> Floats | None:
+        """The distance of ``examine`` alone."""
+        ...
+
 
 class FilePredictor:
     """A predictor over an exported file; a runtime gives ``_open`` and ``_answers``.
@@ -95,14 +99,19 @@ class FilePredictor:
         probabilities, distances = self._joined(patches, (PROBABILITIES, DISTANCE))
         return probabilities, distances
 
+    def apart(self, patches: Patches) -> Floats | None:
+        """The distance of ``examine`` alone."""
+        return self._joined(patches, (DISTANCE,))[0] if self.exported.has_distance else None
+
     def _joined(self, patches: Patches, names: tuple[str, ...]) -> list[Floats]:
         check_patches(patches)
         parts = [
             self._answers(np.ascontiguousarray(patches[block]), names)
             for block in blocks(patches, self.patch_size, self.batch_size)
         ]
-        empty = [np.empty((0, len(self.classes)), np.float32), np.empty(0, np.float32)]
-        return [np.concatenate(each) for each in zip(empty[: len(names)], *parts, strict=True)]
+        shapes = {PROBABILITIES: (0, len(self.classes)), DISTANCE: (0,)}
+        empty = [np.empty(shapes[name], np.float32) for name in names]
+        return [np.concatenate(each) for each in zip(empty, *parts, strict=True)]
 
     def _open(self) -> Opened:
         """Open the file; the runtime with its version, the metadata's text, inputs and outputs."""

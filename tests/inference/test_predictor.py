@@ -58,7 +58,7 @@ def test_texture_and_distance_alone_are_those_beside_the_answers(saved: Path) ->
     assert predictor.apart(patches(3)) is None
     for rows in (np.array([4, 0, 2]), np.arange(0)):
         texture = predictor.read(patches(9), rows)[1]
-        assert texture.shape == (len(rows), 24)
+        assert texture.shape == (len(rows), 48)
         assert np.allclose(predictor.texture(patches(9), rows), texture, atol=1e-6)
     width = texture.shape[1]
     predictor.model.scope_mean, predictor.model.scope_whitening = (

@@ -131,7 +131,7 @@ def _places() -> set[int]:
 
 def _threads_a_core(proc: Path = PROC) -> float:
     """Threads that a core of the processor runs at once, for which the system counts it twice."""
-    counts = {}
+    counts: dict[str, int] = {}
     for line in read_system_file(proc / "cpuinfo").splitlines():
         key, _, value = line.partition(":")
         if key.strip() in ("siblings", "cpu cores") and value.strip().isdigit():

@@ -122,7 +122,8 @@ class Remembered:
 
     def features(self, rows: Ints, maker: Maker) -> Features:
         """As ``features_of``."""
-        known, table = self._made.get(maker, (np.zeros(len(self), bool), np.empty((0, 0))))
+        nothing = np.zeros(len(self), np.bool_), np.empty((0, 0), np.float32)
+        known, table = self._made.get(maker, nothing)
         missing = np.unique(rows[~known[rows]])
         if len(missing) or not table.size:
             made = features_of(self.patches, missing, maker)

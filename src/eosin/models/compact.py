@@ -139,7 +139,7 @@ class _Convolution(nn.Sequential):
         """
         exporting = torch.compiler.is_exporting()
         if self.training or exporting or torch.is_autocast_enabled(images.device.type):
-            passed: Tensor = super().forward(images)
+            passed: Tensor = super().forward(images)  # type: ignore[no-untyped-call]
             return passed
         parts: Any = self
         convolution, norm = parts[0], parts[1]

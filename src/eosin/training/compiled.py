@@ -75,6 +75,7 @@ class DeviceEpoch(PlainEpoch):
 
     def __post_init__(self) -> None:
         batches = self.batches
+        assert isinstance(batches.patches, Tensor), "recorded steps read patches on the device"
         self.recipe = self.step.recipe
         self.device = batches.patches.device
         self._size = (batches.patches.shape[1], batches.patches.shape[2])

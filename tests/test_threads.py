@@ -129,7 +129,7 @@ def test_torch_takes_the_settings() -> None:
     code = (
         "from eosin import threads; from eosin.cli import processes\n"
         "threads.busy_cores = lambda *words: 1.0\n"
-        "threads._places = lambda: {0, 1}\n"
+        "threads.core_numbers = lambda: {0, 1}\n"
         "threads.usable_cores = lambda: (2, 2)\n"
         "threads.os.getloadavg = lambda: (2.0, 0, 0)\n"
         "processes.prepare_process(['train', 'x'])\n"

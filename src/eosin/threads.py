@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from eosin.cores import PROC, read_system_file, usable_cores
+from eosin.cores import PROC, core_numbers, read_system_file, usable_cores
 
 #: What users set who decide for themselves; eosin then leaves it.
 COUNTS = ("OMP_NUM_THREADS", "OMP_THREAD_LIMIT", "MKL_NUM_THREADS")
@@ -87,7 +87,7 @@ def choose_threads(
 
 def threads_here(window_s: float = WINDOW_S) -> Threads:
     """The threads for this process now; sleeps for the window in which other work is counted."""
-    places = _places()
+    places = core_numbers()
     allowed = max(1, round(len(places) / _threads_a_core()))
     busy = busy_cores(places, window_s)
     lasting = os.getloadavg()[0] if hasattr(os, "getloadavg") else busy
@@ -122,16 +122,9 @@ def _worked(places: set[int], proc: Path) -> float:
     return ticks / (os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100)
 
 
-def _places() -> set[int]:
-    """The numbers of the cores that this process may be placed on."""
-    if hasattr(os, "sched_getaffinity"):
-        return os.sched_getaffinity(0)
-    return set(range(os.cpu_count() or 1))
-
-
 def _threads_a_core(proc: Path = PROC) -> float:
     """Threads that a core of the processor runs at once, for which the system counts it twice."""
-    counts = {}
+    counts: dict[str, int] = {}
     for line in read_system_file(proc / "cpuinfo").splitlines():
         key, _, value = line.partition(":")
         if key.strip() in ("siblings", "cpu cores") and value.strip().isdigit():

@@ -5,7 +5,7 @@
 RUN: an evaluated run whose store is there. Its int8 files are made with 8 and with 7 bits. OpenVINO
 obeys oneDNN's limit, so ONEDNN_MAX_CPU_ISA=AVX2 makes it add products as a processor without VNNI
 does. ONNX Runtime has no such limit: with --qemu it answers on an emulated processor (qemu-x86_64
--cpu Haswell), so slowly that only 512 patches are asked and no speed is given. Prints a table and
+-cpu Haswell), so slowly that only 128 patches are asked and no speed is given. Prints a table and
 writes a CSV: how far the answers are from torch's, whether the file would pass the gate of an
 export and the check where it is used, and patches a second.
 """
@@ -29,7 +29,7 @@ from typing import Any
 from harness import alternate, show, write_csv
 
 #: Patches that an emulated processor is asked.
-EMULATED = 512
+EMULATED = 128
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from eosin.cli import checks, doctor, hardware, output
 from eosin.cli.checks import FAIL, NONE, PASS, WARN
 from eosin.cores import bf16_instructions, processor, usable_cores
+from eosin.memory import memory
 
 GIB = 1 << 30
 CPU = {
@@ -246,7 +247,7 @@ MEMINFO = "MemTotal:       16777216 kB\nMemFree:  1 kB\nMemAvailable:   8388608 
 
 def test_memory_of_the_machine(tmp_path: Path) -> None:
     write(tmp_path, {"meminfo": MEMINFO, "self/cgroup": "0::/\n"})
-    assert hardware.memory(tmp_path, tmp_path / "none") == (16 * GIB, 8 * GIB)
+    assert memory(tmp_path, tmp_path / "none") == (16 * GIB, 8 * GIB)
 
 
 def test_memory_of_a_container_version_2(tmp_path: Path) -> None:
@@ -260,7 +261,7 @@ def test_memory_of_a_container_version_2(tmp_path: Path) -> None:
             "a/b/memory.max": "max",
         },
     )
-    assert hardware.memory(tmp_path, tmp_path / "cg") == (4 * GIB, 2 * GIB)
+    assert memory(tmp_path, tmp_path / "cg") == (4 * GIB, 2 * GIB)
 
 
 def test_memory_of_a_container_version_1(tmp_path: Path) -> None:
@@ -273,7 +274,7 @@ def test_memory_of_a_container_version_1(tmp_path: Path) -> None:
             "x/memory.usage_in_bytes": str(GIB),
         },
     )
-    assert hardware.memory(tmp_path, tmp_path / "cg") == (2 * GIB, GIB)
+    assert memory(tmp_path, tmp_path / "cg") == (2 * GIB, GIB)
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,7 @@ def examine() -> list[Check]:
 
     from eosin.cli import checks, hardware
     from eosin.cores import processor, usable_cores
+    from eosin.memory import memory
 
     about = metadata("eosin")
     requirements = about.get_all("Requires-Dist") or []
@@ -88,7 +89,7 @@ def examine() -> list[Check]:
         checks.whole_numbers(processor()[1], platform.machine()),
         checks.threads(report, usable, present),
         checks.environment(os.environ, usable),
-        checks.memory(hardware.memory()),
+        checks.memory(memory()),
         checks.disk(here, shutil.disk_usage(here).free, writable=os.access(here, os.W_OK)),
         checks.temporary_folder(),
         checks.packages(requirements, imports),

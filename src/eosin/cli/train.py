@@ -286,7 +286,8 @@ def watching(session: Session, *, processes: int = 1) -> Iterator[Reporter]:
                 f"{session.recipe.name}: {plan['parameters']:,} parameters, "
                 f"{plan['patches']:,} training patches, "
                 f"{output.counted(plan['epochs'], 'epoch')} of "
-                f"{plan['steps']} steps on {plan['machine']}{why_so_many_threads()}",
+                f"{output.counted(plan['steps'], 'step')} on {plan['machine']}"
+                f"{why_so_many_threads()}",
                 markup=False,
             )
             done = plan["epoch"] * plan["steps"] + plan["step"]

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eosin.errors import RunError, UserError
+from eosin.memory import LargestBatch
 from eosin.records.export import Shown
 from eosin.records.model import ModelFacts
 from eosin.runtime.exported import (
@@ -124,12 +125,19 @@ class FilePredictor:
 
     def _joined(self, patches: Patches, names: tuple[str, ...]) -> list[Floats]:
         check_patches(patches)
-        parts = [
-            self._answers(np.ascontiguousarray(patches[block]), names)
-            for block in blocks(patches, self.patch_size, self.batch_size)
-        ]
+        parts = []
+        for block in blocks(patches, self.patch_size, self.batch_size):
+            whole = np.ascontiguousarray(patches[block])
+            # Where memory runs out: fewer at once.
+            batch = LargestBatch(len(whole))
+            parts += [answers for _, answers in batch.parts(len(whole), self._asked(whole, names))]
         empty = [np.empty((0, len(self.classes)), np.float32), np.empty(0, np.float32)]
         return [np.concatenate(each) for each in zip(empty[: len(names)], *parts, strict=True)]
+
+    def _asked(
+        self, patches: Patches, names: tuple[str, ...]
+    ) -> Callable[[slice], Sequence[Floats]]:
+        return lambda part: self._answers(patches[part], names)
 
     def _open(self) -> Opened:
         """Open the file; the runtime with its version, the metadata's text, inputs and outputs."""

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from platformdirs import user_cache_path
 
 from eosin.cores import kinds_of_processor, processor, usable_cores
-from eosin.errors import FailureError, RunError
+from eosin.errors import DiskError, FailureError, RunError
 from eosin.folders import whole_file
 from eosin.records.export import FileFacts, Proof, Shown
 from eosin.records.model import ModelFacts
@@ -144,7 +144,7 @@ def prove(
         remembered.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(remembered) as temporary:
             temporary.write_text(json.dumps(shown.to_json() | {"file": path.name}), "utf-8")
-    except OSError:  # a home that cannot be written: it is checked again the next time
+    except (OSError, DiskError):  # a home that cannot be written: it is checked again next time
         pass
 
 

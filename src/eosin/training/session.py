@@ -18,7 +18,7 @@ import torch
 from eosin.config import Recipe
 from eosin.data.store import MADE_UP, PatchStore
 from eosin.data.views import for_recipe
-from eosin.errors import RecipeError, RunError, TrainingError
+from eosin.errors import DiskError, RecipeError, RunError, TrainingError
 from eosin.folders import sweep, whole_folder
 from eosin.records.model import ModelFacts
 from eosin.records.origin import Origin, Teacher
@@ -231,7 +231,7 @@ def fit(
         return trainer.fit(resume=resume)
     except TrainingError as error:
         # A full disk must not hide what went wrong before.
-        with suppress(OSError):
+        with suppress(OSError, DiskError):
             session.run.write_json("failed.json", {"sentence": str(error)})
         raise
 

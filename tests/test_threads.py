@@ -28,8 +28,7 @@ ONE, TWO = {"OMP_NUM_THREADS": "1"}, {"OMP_NUM_THREADS": "2"}
         (0.0, 2, 2, 2, NAP),
         (0.4, 2, 2, 2, NAP),  # the system's own work
         (1.0, 2, 2, 1, ONE | SLEEP),
-        (2.0, 2, 2, 1, ONE | SLEEP),  # every core is shared, and two would wait for each other
-        (4.0, 4, 4, 4, SLEEP),  # four halves of a core are more than one core
+        (2.0, 2, 2, 2, SLEEP),  # every core is shared: a thread for each gets the largest part
         (1.0, 1, 1, 1, SLEEP),
         (3.1, 16, 16, 13, {"OMP_NUM_THREADS": "13"} | SLEEP),
         (0.0, 2, 64, 2, TWO | NAP),  # a container's quota, which OpenMP does not know

@@ -239,9 +239,7 @@ def test_a_full_disk_is_known_before_the_work(
     home = tmp_path / "home"
     with monkeypatch.context() as patched:
         patched.setattr(os, "posix_fallocate", full)
-        with pytest.raises(
-            FailureError, match=r"No space left.*it needs .*--embeddings"
-        ):
+        with pytest.raises(FailureError, match=r"No space left.*it needs .*--embeddings"):
             embed(store, home)
     assert [path.name for path in home.iterdir() if not path.name.endswith(".lock")] == []
     assert embed(store, home)[0].done() == ROWS

@@ -28,8 +28,7 @@ ONE, TWO = {"OMP_NUM_THREADS": "1"}, {"OMP_NUM_THREADS": "2"}
         (0.0, 2, 2, 2, NAP),
         (0.4, 2, 2, 2, NAP),  # the system's own work
         (1.0, 2, 2, 1, ONE | SLEEP),
-        (2.0, 2, 2, 1, ONE | SLEEP),  # every core is shared, and two would wait for each other
-        (4.0, 4, 4, 4, SLEEP),  # four halves of a core are more than one core
+        (2.0, 2, 2, 2, SLEEP),  # every core is shared: a thread for each gets the largest part
         (1.0, 1, 1, 1, SLEEP),
         (3.1, 16, 16, 13, {"OMP_NUM_THREADS": "13"} | SLEEP),
         (0.0, 2, 64, 2, TWO | NAP),  # a container's quota, which OpenMP does not know
@@ -129,7 +128,7 @@ def test_torch_takes_the_settings() -> None:
     code = (
         "from eosin import threads; from eosin.cli import processes\n"
         "threads.busy_cores = lambda *words: 1.0\n"
-        "threads._places = lambda: {0, 1}\n"
+        "threads.core_numbers = lambda: {0, 1}\n"
         "threads.usable_cores = lambda: (2, 2)\n"
         "threads.os.getloadavg = lambda: (2.0, 0, 0)\n"
         "processes.prepare_process(['train', 'x'])\n"

@@ -22,7 +22,7 @@ def usable_cores(proc: Path = PROC, cgroups: Path = CGROUPS) -> tuple[int, int]:
     True
     """
     present = os.cpu_count() or 1
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else present
+    allowed = len(core_numbers())
     quotas = []
     for folder in control_groups("cpu", proc, cgroups):
         text = read_system_file(folder / "cpu.max").split()  # version 2: quota and period, or "max"
@@ -32,6 +32,13 @@ def usable_cores(proc: Path = PROC, cgroups: Path = CGROUPS) -> tuple[int, int]:
             if int(text[0]) > 0:
                 quotas.append(max(1, math.ceil(int(text[0]) / int(text[1]))))
     return min([allowed, *quotas]), present
+
+
+def core_numbers() -> set[int]:
+    """The numbers of the cores that this process may be placed on, whatever its quota."""
+    if hasattr(os, "sched_getaffinity"):
+        return os.sched_getaffinity(0)
+    return set(range(os.cpu_count() or 1))
 
 
 def processor(proc: Path = PROC) -> tuple[str, set[str]]:

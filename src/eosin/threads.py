@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from eosin.cores import PROC, read_system_file, usable_cores
+from eosin.cores import PROC, core_numbers, read_system_file, usable_cores
 
 #: What users set who decide for themselves; eosin then leaves it.
 COUNTS = ("OMP_NUM_THREADS", "OMP_THREAD_LIMIT", "MKL_NUM_THREADS")
@@ -51,22 +51,20 @@ def choose_threads(
     lasting: processes that wanted a core in the last minute; fewer threads for a whole run need
     work that lasts. Beside less work than there are cores it takes one thread for each that is
     free: one more would get half a core, and all others wait for it at the end of every operation.
-    Beside more, every core is shared: with one or two cores it takes one thread, with more one for
-    each, whose parts of the cores then add up to more than one. Beside any, threads sleep while
-    they wait: one that stays awake keeps its core from the thread that it waits for. Beside none
-    they stay awake for a moment. What the environment says already stays.
+    Beside more, every core is shared, and a thread for each gets the largest part. Beside any,
+    threads sleep while they wait: one that stays awake keeps its core from the thread that it
+    waits for. Beside none they stay awake for a moment. What the environment says already stays.
 
     >>> str(choose_threads(0.1, 2, 2, {}))
     '2 threads that soon sleep while they wait (no other work on the machine)'
     >>> str(choose_threads(1.0, 2, 2, {}))
     '1 thread (other work keeps 1.0 of 2 cores busy)'
-    >>> str(choose_threads(4.0, 4, 4, {}))
-    '4 threads that sleep while they wait (other work keeps 4.0 of 4 cores busy)'
+    >>> str(choose_threads(2.0, 2, 2, {}))
+    '2 threads that sleep while they wait (other work keeps 2.0 of 2 cores busy)'
     """
     settings: dict[str, str] = {}
     free = allowed - round(min(busy, lasting))
-    # Of two threads that share their cores, each waits for the other more than half of the time.
-    count = min(cores, free) if free > 0 else cores if cores > 2 else 1
+    count = min(cores, free) if free > 0 else cores
     disturbed = allowed - round(busy) < cores
     reason = f"other work keeps {busy:.1f} of {allowed} cores busy"
     if not disturbed:
@@ -87,7 +85,7 @@ def choose_threads(
 
 def threads_here(window_s: float = WINDOW_S) -> Threads:
     """The threads for this process now; sleeps for the window in which other work is counted."""
-    places = _places()
+    places = core_numbers()
     allowed = max(1, round(len(places) / _threads_a_core()))
     busy = busy_cores(places, window_s)
     lasting = os.getloadavg()[0] if hasattr(os, "getloadavg") else busy
@@ -120,13 +118,6 @@ def _worked(places: set[int], proc: Path) -> float:
             # user, nice, system, idle, waiting for a disk, interrupts, soft interrupts
             ticks += sum(int(counts[k]) for k in (0, 2, 5, 6))
     return ticks / (os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100)
-
-
-def _places() -> set[int]:
-    """The numbers of the cores that this process may be placed on."""
-    if hasattr(os, "sched_getaffinity"):
-        return os.sched_getaffinity(0)
-    return set(range(os.cpu_count() or 1))
 
 
 def _threads_a_core(proc: Path = PROC) -> float:

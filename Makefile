@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 PIP := $(BIN)/python -m pip install --quiet --no-input --disable-pip-version-check
 
-.PHONY: demo install test bench check lint types format docs docs-check pictures lock clean
+.PHONY: demo install test bench fuzz check lint types format docs docs-check pictures lock clean
 
 demo: $(STAMP)  ## the main job on made-up cases, about three minutes on two cores
 	$(BIN)/eosin demo -o demo --force
@@ -17,6 +17,9 @@ test: $(STAMP)  ## the whole test suite; the real-data tests run where the data 
 
 bench: $(STAMP)  ## the CPU benchmarks against their references, at most 20 minutes on two idle cores
 	$(BIN)/python benchmarks/all.py
+
+fuzz: $(STAMP)  ## 10,000 hostile inputs against every command that reads them, about half an hour
+	$(BIN)/python benchmarks/fuzz.py
 
 check: lint types docs-check test  ## format, lint, types, tests and docs: what has to pass before a commit
 

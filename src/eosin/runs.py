@@ -40,6 +40,7 @@ from eosin.cores import processor, usable_cores
 from eosin.errors import RunError
 from eosin.folders import Inputs, check_target, kind_of, make_folder, whole_file
 from eosin.kinds import KINDS
+from eosin.texts import from_json, read_text
 
 _PACKAGES = (
     "torch", "numpy", "opencv-python-headless", "scikit-learn", "polars", "safetensors", "captum",
@@ -109,7 +110,7 @@ class RunFolder:
     def read_json(self, name: str) -> dict[str, Any]:
         """A JSON object of the run; raises RunError where it is missing or damaged."""
         try:
-            data = json.loads((self / name).read_text("utf-8"))
+            data = from_json(read_text(self / name))
         except FileNotFoundError:
             raise RunError(
                 f"{self.path} has no {name}, so it is no complete folder of eosin; {_RIGHT_ONE}"
@@ -132,14 +133,21 @@ class RunFolder:
     def metrics(self) -> list[dict[str, Any]]:
         """The rows of metrics.jsonl; a last line cut short by a crash is left out."""
         path = self / "metrics.jsonl"
-        lines = path.read_text("utf-8").splitlines() if path.exists() else []
+        try:
+            lines = read_text(path).splitlines() if path.exists() else []
+        except (OSError, ValueError) as error:
+            raise RunError(f"{path} cannot be read ({error})") from None
         rows = []
         for number, line in enumerate(lines, 1):
             try:
-                rows.append(json.loads(line))
+                row = from_json(line)
             except ValueError:
                 if number < len(lines):
                     raise RunError(f"{path}, line {number}: not JSON") from None
+                continue
+            if not isinstance(row, dict):
+                raise RunError(f"{path}, line {number}: not a JSON object")
+            rows.append(row)
         return rows
 
     def append_metrics(self, row: Mapping[str, Any]) -> None:

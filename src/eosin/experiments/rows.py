@@ -10,7 +10,6 @@ import json
 import math
 import os
 import time
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ from eosin.errors import RunError
 from eosin.evaluation.definitions import NAMES
 from eosin.records.marks import Mark
 from eosin.runs import RunFolder
+from eosin.texts import from_toml, read_text
 
 #: Files of a run; a folder with any two of them counts as one, complete or not.
 _TRACES = frozenset(
@@ -218,7 +218,7 @@ def _try(problems: list[str], read: Callable[[], Any], instead: Any) -> Any:
 def _recipe(run: RunFolder) -> dict[str, Any]:
     """The recipe as written: one of another version may have keys that this one lacks."""
     try:
-        return tomllib.loads((run / "recipe.toml").read_text("utf-8"))
+        return from_toml(read_text(run / "recipe.toml"))
     except FileNotFoundError:
         raise RunError(f"{run.path} has no recipe.toml") from None
     except (OSError, ValueError) as error:

@@ -22,6 +22,7 @@ import requests
 from eosin.errors import DownloadError
 from eosin.fetching import servers
 from eosin.fetching.servers import Opener, Patience, TryAgain, answers
+from eosin.texts import from_json, read_text
 
 CHUNK_BYTES = 1 << 17
 
@@ -237,7 +238,7 @@ def _identity_path(partial: Path) -> Path:
 def _read_identity(partial: Path) -> dict[str, Any]:
     """The identity of the file that a partial file belongs to; empty where it is not known."""
     try:
-        identity = json.loads(_identity_path(partial).read_text("utf-8"))
+        identity = from_json(read_text(_identity_path(partial)))
     except (OSError, ValueError):
         return {}
     # Without a validator nothing proves that the rest belongs to the same file.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from eosin.errors import FailureError, MissingExtraError
+from eosin.errors import FailureError, MissingExtraError, first_line
 from eosin.folders import whole_file
 from eosin.locks import Lock, waiting_for
 from eosin.search.plan import SearchPlan
@@ -128,10 +128,13 @@ def opened(folder: Path, plan: SearchPlan) -> Any:
         if not study.get_trials(deepcopy=False) and any(folder.glob("trial-*/recipe.toml")):
             raise ValueError("it does not list the trials of this folder")
         return study
-    except (OSError, ValueError, KeyError) as error:
+    except FailureError:
+        raise
+    except Exception as error:
+        # Optuna replays the file, and a damaged line ends in as many kinds of exception.
         raise FailureError(
-            f"{path} cannot be used ({error}); if the disk is full, make room and resume with: "
-            f"eosin search --resume {folder}; a damaged file cannot be repaired: start another "
+            f"{path} cannot be used ({first_line(error)}); if the disk is full, make room and resume "
+            f"with: eosin search --resume {folder}; a damaged file cannot be repaired: start another "
             "search"
         ) from None
 

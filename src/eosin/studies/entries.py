@@ -14,6 +14,7 @@ from eosin.data.store import PatchStore
 from eosin.errors import RunError, StoreError, first_line
 from eosin.records.marks import Mark
 from eosin.runs import RunFolder
+from eosin.sources.files import read_parquet, read_predictions
 
 Floats = npt.NDArray[np.float64]
 
@@ -137,10 +138,10 @@ def _table(path: Path, classes: Sequence[str]) -> pl.DataFrame:
     file = path / "predictions.parquet"
     columns = ["patch", "case", "label", *(f"p_{name}" for name in classes)]
     try:
-        table = pl.read_parquet(file)
+        table = read_predictions(file)
         extra = [name for name in ("part", "threshold") if name in table.columns]
         result = table.select([*columns, *extra])
-    except (OSError, pl.exceptions.PolarsError) as error:
+    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
         raise RunError(f"{file} cannot be read ({first_line(error)}); evaluate again") from None
     if result.select(pl.any_horizontal(pl.col(columns).is_null().any())).item():
         raise RunError(f"{file} lacks values of some patches; evaluate again")
@@ -157,13 +158,13 @@ def _learned(run: Path, apart: int) -> tuple[frozenset[str], frozenset[str]]:
     """
     file = run / "seen.parquet"
     try:
-        seen = pl.read_parquet(file)
+        seen = read_parquet(file, dict.fromkeys(("case", "digest", "part"), "text"))
         if apart and "part" in seen.columns:
             seen = seen.filter(pl.col("part") != "val")
         else:
             seen = seen.head(len(seen) - apart)
         return frozenset(seen["case"]) - {""}, frozenset(seen["digest"])
-    except (OSError, pl.exceptions.PolarsError) as error:
+    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
         raise RunError(
             f"{file} cannot be read ({first_line(error)}), so what the run has learned from is "
             "unknown"

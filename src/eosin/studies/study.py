@@ -34,7 +34,7 @@ from eosin.locks import working_on
 from eosin.records.model import INTENDED_USE
 from eosin.runs import RunFolder, environment
 from eosin.splitting.split_file import Split, split_text
-from eosin.studies.plan import PLAN, Plan, differences, refuse_other
+from eosin.studies.plan import PLAN, Plan, differences, earlier_plan, refuse_other
 from eosin.training.loop import Reporter
 from eosin.training.session import Session, at_scale, fit, reopen, start
 
@@ -153,7 +153,7 @@ class Study:
             if not new and has_trained(folder):
                 refuse_other(folder, plan)
             elif not new:
-                new = bool(differences(folder.read_json(PLAN), plan.to_dict(), plan.counted))
+                new = bool(differences(earlier_plan(folder), plan.to_dict(), plan.counted))
             if new and (kept := make_folder(folder.path, "study", force=True)):
                 study.note(f"left in {folder.path}: {', '.join(kept)}")
             for name, text in (files or {}).items():

@@ -133,9 +133,9 @@ def opened(folder: Path, plan: SearchPlan) -> Any:
     except Exception as error:
         # Optuna replays the file, and a damaged line ends in as many kinds of exception.
         raise FailureError(
-            f"{path} cannot be used ({first_line(error)}); if the disk is full, make room and resume "
-            f"with: eosin search --resume {folder}; a damaged file cannot be repaired: start another "
-            "search"
+            f"{path} cannot be used ({first_line(error)}); if the disk is full, make room and "
+            f"resume with: eosin search --resume {folder}; a damaged file cannot be repaired: "
+            "start another search"
         ) from None
 
 

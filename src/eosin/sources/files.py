@@ -59,7 +59,11 @@ def read_npy(path: Path, *, mapped: bool = False) -> npt.NDArray[Any]:
 def read_npz(path: Path) -> dict[str, npt.NDArray[Any]]:
     """The arrays of an .npz file by name; OSError and ValueError as ``read_npy`` has them."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # NumPy itself would leave a damaged file open.
+        with open(path, "rb") as opened:
+            file = np.load(opened, allow_pickle=False)
+            if isinstance(file, np.ndarray):
+                raise ValueError("it is one array, not an archive of arrays")
             return {name: file[name] for name in file.files}
     except (EOFError, BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
         raise ValueError(first_line(error)) from None

@@ -34,12 +34,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from eosin import __version__
 from eosin.config import Recipe, read_recipe
 from eosin.cores import processor, usable_cores
 from eosin.errors import RunError
 from eosin.folders import Inputs, check_target, kind_of, make_folder, whole_file
 from eosin.kinds import KINDS
+from eosin.records.environment import RunEnvironment
+from eosin.records.record import first_problem
 from eosin.texts import from_json, read_text
 
 _PACKAGES = (
@@ -120,6 +124,19 @@ class RunFolder:
         if not isinstance(data, dict):
             raise RunError(f"{self / name} does not contain a JSON object")
         return data
+
+    def read_environment(self) -> dict[str, Any]:
+        """environment.json; RunError where it is damaged, or does not record the run's store."""
+        data = self.read_json("environment.json")
+        try:
+            store = RunEnvironment.model_validate(data).store
+        except ValidationError as error:
+            raise RunError(
+                f"{self / 'environment.json'} is damaged ({first_problem(error)})"
+            ) from None
+        if not (store.path and store.digest):
+            raise RunError(f"{self / 'environment.json'} does not record its store")
+        return {"fold": None, "marks": [], **data}
 
     def write_json(self, name: str, data: Mapping[str, Any]) -> None:
         """Write a JSON object, complete or not at all; NaN and infinities become null."""

@@ -114,9 +114,11 @@ def _entry(path: Path, file: str, kind: str) -> Entry:
         seeds = len(content["seeds"]) if kind == "crossval" else 1
         part = str(content["part"]) if kind == "run" else ""
         threshold = (content.get("threshold") or {}).get("value")
-    except (KeyError, TypeError, ValueError) as error:
+        threshold = None if threshold is None else float(threshold)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         again = "run its command again" if kind == "crossval" else "evaluate again"
-        raise RunError(f"{path / file} lacks {error}; {again}") from None
+        what = f"lacks {error}" if isinstance(error, KeyError) else f"is damaged ({error})"
+        raise RunError(f"{path / file} {what}; {again}") from None
     table = _table(path, classes)
     cases = pixels = frozenset[str]()
     training = "one training run"

@@ -194,7 +194,8 @@ class Study:
         for number, (job, run) in enumerate(zip(listed, runs, strict=True)):
             try:
                 if run.finished:
-                    seconds.append(float(run.read_json("model.json").get("train_seconds") or 0.0))
+                    taken = run.read_json("model.json").get("train_seconds")
+                    seconds.append(float(taken) if isinstance(taken, int | float) else 0.0)
                     done.finished[job.name] = job.do()
                     continue
                 left = sum(not each.finished for each in runs[number:])

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from harness import SAMPLE, Row, alternate, rows_of, show, write_csv
 
+from eosin.cores import bf16_instructions
 from eosin.memory import keep_freed_memory
 
 #: Name -> (file of the export, or "" for the run; precision). The first is the reference.
@@ -112,6 +113,17 @@ def work(path: Path, precision: str) -> None:
         sys.stdout.flush()
 
 
+def ways_here() -> dict[str, tuple[str, str]]:
+    """The ways of this processor: without bf16 in float32 and int8."""
+    if bf16_instructions():
+        return WAYS
+    return {
+        name: (file, precision.replace("bf16", "fp32"))
+        for name, (file, precision) in WAYS.items()
+        if "bf16" not in name
+    }
+
+
 def measure(
     run: Path, store: Path, folder: Path, *, patches: int, turns: int, sizes: tuple[int, ...]
 ) -> tuple[list[Row], list[Row]]:
@@ -131,7 +143,7 @@ def measure(
     np.save(folder / "val.npy", sample.patches)
     facts = load(run).facts
     point = facts.decision().point
-    ways = {name: way for name, way in WAYS.items() if way[0] not in refused}
+    ways = {name: way for name, way in ways_here().items() if way[0] not in refused}
     workers = {
         name: Worker(out / file if file else run, precision)
         for name, (file, precision) in ways.items()

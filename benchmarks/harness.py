@@ -42,14 +42,19 @@ def cores() -> int:
 
 
 def hardware() -> str:
-    """Processor and cores, as they may stand in a file name: "amd-epyc-2cores"."""
+    """Processor and cores, as they may stand in a file name: "amd-epyc-2cores".
+
+    A limit on oneDNN's instructions, which makes one processor stand for another, is added:
+    "amd-epyc-2cores-limited-to-avx2".
+    """
     name = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
         found = re.search(r"model name\s*:\s*(.+)", cpuinfo.read_text("utf-8"))
         name = found[1] if found else name
     words = re.findall(r"[a-z0-9]+", re.sub(r"\((r|tm)\)", " ", name.lower()))
-    return f"{'-'.join(words[:4])}-{cores()}cores"
+    limit = os.environ.get("ONEDNN_MAX_CPU_ISA", "").lower().replace("_", "-")
+    return f"{'-'.join(words[:4])}-{cores()}cores" + (f"-limited-to-{limit}" if limit else "")
 
 
 def versions(packages: Iterable[str] = ()) -> dict[str, str]:

@@ -25,13 +25,16 @@ from typing import Any
 
 from harness import SAMPLE, Row, Times, child, matrix_ceiling, rows_of, show, write_csv
 
+from eosin.cores import bf16_instructions
 from eosin.memory import keep_freed_memory
 
 BATCH = 128
 WARM = 2
 REFERENCE = "tutorial"
-ARTICLE = (REFERENCE, "eosin fp32", "eosin bf16")
-COMPACT = "compact bf16"
+#: A processor without bf16 computes it far more slowly than fp32, so it is left out there.
+BF16 = bool(bf16_instructions())
+ARTICLE = (REFERENCE, "eosin fp32", *(["eosin bf16"] if BF16 else []))
+COMPACT = "compact bf16" if BF16 else "compact fp32"
 
 
 def tutorial_turn(archive: Path, folder: Path, store: Path, steps: int) -> Row:

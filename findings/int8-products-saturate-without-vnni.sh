@@ -5,10 +5,10 @@
 # What happens: on x86-64 processors without VNNI, products are added in pairs that saturate at 16 bits: with
 # activations of 255 and weights of 127, ONNX Runtime's MatMul and OpenVINO's MatMul and Conv answer half of the
 # exact sum, without a warning. ONNX Runtime is exact with session.x64quantprecision=1. Processors with VNNI are
-# exact.
+# exact; there OpenVINO does the same under oneDNN's limit to AVX2, which ONNX Runtime does not know.
 #
-# Tested: onnxruntime 1.32.0, openvino 2026.4.1, a processor with AVX2 and without VNNI, 2026-12-01. On a
-# processor with VNNI the script only says that there is nothing to see.
+# Tested: onnxruntime 1.32.0, openvino 2026.4.1, 2026-12-01: a processor with AVX2 and without VNNI, and one with VNNI,
+# where only OpenVINO is looked at, with ONEDNN_MAX_CPU_ISA=AVX2.
 #
 # Who is hurt: whoever quantizes on a new processor and predicts on an older one (Intel before 2019, AMD before
 # 2022): classes change there, and no check of the file can see it.
@@ -19,6 +19,7 @@ trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/env"
 "$folder/env/bin/python" -m pip install --quiet --disable-pip-version-check numpy==2.4.6 onnx==1.23.2 onnxruntime==1.32.0 openvino==2026.4.1
 cd "$folder"
+export ONEDNN_MAX_CPU_ISA=AVX2
 "$folder/env/bin/python" - <<'PYTHON'
 import sys
 import numpy as np, onnx, onnxruntime, openvino
@@ -29,9 +30,10 @@ try:
     flags = open("/proc/cpuinfo").read()
 except OSError:
     flags = ""
-if "avx2" not in flags or "vnni" in flags:
-    print("this processor has VNNI, or is not x86-64 with AVX2: nothing to see here")
+if "avx2" not in flags:
+    print("this processor is not x86-64 with AVX2: nothing to see here")
     sys.exit()
+vnni = "vnni" in flags
 
 
 def model(operator, weights, shape, answer):
@@ -51,7 +53,9 @@ def model(operator, weights, shape, answer):
 
 def first(file, x, precise=None):
     if precise is None:
-        return float(openvino.compile_model(openvino.Core().read_model(file), "CPU")(x)[0].ravel()[0])
+        settings = {"INFERENCE_PRECISION_HINT": "f32"}  # what is not int8
+        compiled = openvino.compile_model(openvino.Core().read_model(file), "CPU", settings)
+        return float(compiled(x)[0].ravel()[0])
     options = onnxruntime.SessionOptions()
     options.add_session_config_entry("session.x64quantprecision", precise)
     session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
@@ -73,6 +77,7 @@ for name, (file, shape, terms) in cases.items():
         print(f"{name}: exact {exact}, {runtime} {value:.0f} ({value / exact:.2f})")
         if abs(value / exact - 1) > 0.4:
             wrong.append((name, runtime))
-assert wrong == [("MatMul", "ONNX Runtime"), ("MatMul", "OpenVINO"), ("Conv", "OpenVINO")], f"changed: {wrong}"
+expected = [("MatMul", "ONNX Runtime"), ("MatMul", "OpenVINO"), ("Conv", "OpenVINO")]
+assert wrong == (expected[1:] if vnni else expected), f"changed: {wrong}"
 print("as described")
 PYTHON

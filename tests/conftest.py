@@ -10,6 +10,7 @@ import re
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -23,6 +24,10 @@ import pytest
 
 if TYPE_CHECKING:
     from eosin.data.store import PatchStore
+
+# What tests remember of exported files goes away with them.
+_CACHE = tempfile.TemporaryDirectory()
+os.environ["EOSIN_CACHE"] = _CACHE.name
 
 REAL = Path(__file__).parents[2] / "shared" / "data"
 MARKERS = ("slow", "real", "gpu", "browser")

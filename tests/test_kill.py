@@ -1,4 +1,4 @@
-"""The short form of benchmarks/kill.py and benchmarks/two_processes.py."""
+"""The short form of benchmarks/kill.py, benchmarks/full.py and benchmarks/two_processes.py."""
 
 from __future__ import annotations
 
@@ -47,3 +47,12 @@ def test_killed_at_any_moment_nothing_is_lost(tmp_path: Path, command: str) -> N
 def test_two_processes_on_one_run_break_no_file(tmp_path: Path) -> None:
     rows = script("two_processes", tmp_path, "--pairs", "3")
     assert [row["problem"] for row in rows] == ["", "", ""]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["pack", "train", "evaluate", "export", "search", "probe"])
+def test_a_full_disk_is_one_sentence_at_every_write(tmp_path: Path, command: str) -> None:
+    """On a small tmpfs where one can be mounted; by RLIMIT_FSIZE and failing writes everywhere."""
+    rows = script("full", tmp_path, "--only", command, "--points", "4")
+    assert {row["kind"] for row in rows} >= {"sizes", "writes"}
+    assert [row["problem"] for row in rows] == [""] * len(rows)

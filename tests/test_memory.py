@@ -9,7 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eosin.memory import LargestBatch, forget_pages, keep_freed_memory, out_of_memory
+from eosin.memory import (
+    LargestBatch,
+    fits,
+    forget_pages,
+    keep_freed_memory,
+    memory,
+    out_of_memory,
+)
 
 
 def resident_files() -> int:
@@ -119,3 +126,100 @@ def test_what_does_not_fit_alone_and_other_errors_are_raised() -> None:
         list(LargestBatch(8).parts(8, exhausted))
     with pytest.raises(ValueError, match="another fault"):
         list(LargestBatch(8).parts(8, broken))
+
+
+GIB = 1 << 30
+MEMINFO = "MemTotal: 16777216 kB\nMemAvailable: 8388608 kB\n"
+
+
+def machine(folder: Path, files: dict[str, str]) -> tuple[Path, Path]:
+    """Made-up /proc and /sys/fs/cgroup."""
+    for name, text in {"proc/meminfo": MEMINFO, "proc/self/cgroup": "0::/a\n", **files}.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return folder / "proc", folder / "cg"
+
+
+def test_memory_that_is_slowed_down_counts_as_none(tmp_path: Path) -> None:
+    """memory.high: above it the kernel only takes back pages."""
+    files = {"cg/a/memory.max": str(4 * GIB), "cg/a/memory.high": str(3 * GIB)}
+    files["cg/a/memory.current"] = str(GIB)
+    assert memory(*machine(tmp_path, files)) == (3 * GIB, 2 * GIB)
+
+
+def test_pages_of_files_below_a_group_of_version_1_are_free(tmp_path: Path) -> None:
+    files = {"proc/self/cgroup": "4:memory:/a\n", "cg/memory/a/memory.limit_in_bytes": str(GIB)}
+    files["cg/memory/a/memory.usage_in_bytes"] = str(GIB)
+    files["cg/memory/a/memory.stat"] = f"inactive_file 0\ntotal_inactive_file {GIB // 2}\n"
+    assert memory(*machine(tmp_path, files)) == (GIB, GIB // 2)
+
+
+def test_a_limit_of_the_shell_counts(tmp_path: Path) -> None:
+    """ulimit -v"""
+    limits = f"Limit  Soft  Hard  Units\nMax address space  {2 * GIB}  unlimited  bytes\n"
+    files = {"proc/self/limits": limits, "proc/self/status": f"VmSize: {GIB // 1024} kB\n"}
+    assert memory(*machine(tmp_path, files)) == (2 * GIB, GIB)
+    files = {"proc/self/limits": limits.replace(str(2 * GIB), "unlimited")}
+    assert memory(*machine(tmp_path, files)) == (16 * GIB, 8 * GIB)
+
+
+def test_little_memory_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("eosin.memory.memory", lambda: (2 * GIB, GIB))
+    assert fits(GIB // 2)
+    assert not fits(GIB // 2 + 1)
+    assert not keep_freed_memory()
+    monkeypatch.setattr("eosin.memory.memory", lambda: None)
+    assert fits(1 << 60)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "std::bad_alloc",
+        "Failed to allocate memory for requested buffer of size 1073741824",
+        "OpenCV(4.12) alloc.cpp:73: error: (-4:Insufficient memory) Failed to allocate 999 bytes",
+        "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes",
+    ],
+)
+def test_memory_that_ran_out_is_known_from_every_library(text: str) -> None:
+    assert out_of_memory(RuntimeError(text))
+
+
+def test_a_bootstrap_without_memory_takes_fewer_replicates_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from eosin.evaluation import resampling
+
+    rng = np.random.default_rng(0)
+    truth, scores = rng.integers(0, 2, 300), rng.random(300)
+    arguments = (truth, scores, np.arange(300))
+    whole = resampling.replicate_figures(*arguments, replicates=64)
+    plain = resampling.RankSweep._figures
+
+    def poor(self: resampling.RankSweep, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if len(weights) > 3:
+            raise MemoryError
+        return plain(self, weights)
+
+    monkeypatch.setattr(resampling.RankSweep, "_figures", poor)
+    fewer = resampling.replicate_figures(*arguments, replicates=64)
+    assert all(np.array_equal(whole[name], fewer[name]) for name in whole)
+
+
+def test_a_chunk_without_memory_is_decoded_again_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    from eosin.data.chunks import Chunk, in_order
+
+    tried: dict[int, int] = {}
+
+    def decode(number: int) -> Chunk:
+        tried[number] = tried.get(number, 0) + 1
+        if number % 2 and tried[number] == 1:
+            raise MemoryError
+        return Chunk(number, np.empty((0, 2, 2, 3), np.uint8), {}, [])
+
+    tasks = (lambda number=number: decode(number) for number in range(9))
+    assert [chunk.seen for chunk in in_order(tasks, 2, (2, 2))] == list(range(9))
+    monkeypatch.setattr("eosin.data.chunks.memory", lambda: (1, 1))
+    tasks = (lambda number=number: decode(number) for number in range(9))
+    assert [chunk.seen for chunk in in_order(tasks, 2, (2, 2))] == list(range(9))

@@ -179,7 +179,7 @@ class Recipe(BaseModel):
 
     # Machine
     precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="auto: bf16 where the processor is fast at it."
+        "auto", description="auto: bf16 where the processor or the GPU is fast at it, else fp32."
     )
     micro_batch: int = Field(
         0,

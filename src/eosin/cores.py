@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 PROC = Path("/proc")
@@ -46,6 +46,40 @@ def processor(proc: Path = PROC) -> tuple[str, set[str]]:
             break
     return name, flags
 
+
+#: What people call instructions that change speed or digits -> how Linux names them.
+_INSTRUCTIONS = {
+    "AVX2": {"avx2"}, "AVX-512": {"avx512f"}, "VNNI": {"avx512_vnni", "avx_vnni"},
+    "AMX": {"amx_tile"}, "bf16": {"avx512_bf16", "amx_bf16", "bf16"},
+    "NEON": {"asimd"}, "dot products": {"asimddp"}, "int8 products": {"i8mm"}, "SVE": {"sve"},
+}  # fmt: skip
+
+
+def instructions(flags: Iterable[str]) -> tuple[str, ...]:
+    """The instruction sets that change speed or digits, of Linux's names for all of them.
+
+    >>> instructions({"fpu", "avx2", "avx512f", "avx512_vnni"})
+    ('AVX2', 'AVX-512', 'VNNI')
+    """
+    there = set(flags)
+    return tuple(name for name, any_of in _INSTRUCTIONS.items() if any_of & there)
+
+
+def kinds_of_processor(flags: Iterable[str], machine: str = "") -> tuple[str, tuple[str, ...]]:
+    """How this processor adds int8 products, and the other ways that there are.
+
+    flags: as Linux names them; machine: of ``platform.machine()``, where there are none.
+
+    >>> kinds_of_processor({"avx2"}, "x86_64")
+    ('x86-64 without VNNI', ('x86-64 with VNNI', 'Arm'))
+    """
+    has = instructions(flags)
+    arm = "NEON" in has or machine.lower() in ("arm64", "aarch64")
+    one = "Arm" if arm else f"x86-64 {'with' if 'VNNI' in has else 'without'} VNNI"
+    return one, tuple(each for each in _KINDS if each != one)
+
+
+_KINDS = ("x86-64 with VNNI", "x86-64 without VNNI", "Arm")
 
 #: What computes in bf16 on x86-64, and from which of oneDNN's limits on it may be used.
 _BF16 = {"avx512_bf16": "AVX512_CORE_BF16", "amx_bf16": "AVX512_CORE_AMX"}

@@ -16,7 +16,8 @@
     └── FailureError               exit code 1: it was tried and it failed
         ├── RejectsError           too many images of a source are unusable
         ├── LeakError              the parts of a split share information
-        ├── DownloadError          connection, checksum or disk
+        ├── DiskError              what is written has no room, or may not be written there
+        ├── DownloadError          connection or checksum
         ├── TrainingError          the loss is not a number, the memory is full, ...
         └── StoppedError           Ctrl-C or a stop signal (exit code 130); the state is saved
 
@@ -136,8 +137,26 @@ class LeakError(FailureError):
     """The parts of a split share information."""
 
 
+class DiskError(FailureError):
+    """What is written has no room, or may not be written there; what was complete is kept.
+
+    what: the place, what is wrong and what to do; again: what completes the work afterwards.
+
+    >>> print(DiskError("a/b cannot be written: it is read-only; choose another folder"))
+    a/b cannot be written: it is read-only; choose another folder, then run the same command again
+    """
+
+    def __init__(self, what: str, again: str = "run the same command again") -> None:
+        super().__init__(f"{what}, then {again}" if again else what)
+        self.what, self.again = what, again
+
+    def followed_by(self, again: str) -> DiskError:
+        """The same with another command that completes the work."""
+        return DiskError(self.what, again)
+
+
 class DownloadError(FailureError):
-    """A download failed: connection, checksum or disk."""
+    """A download failed: connection or checksum."""
 
 
 class TrainingError(FailureError):

@@ -9,16 +9,17 @@ having none, and are swept by the next writer of the same name. A folder carries
 from __future__ import annotations
 
 import contextlib
-import errno
 import glob
 import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from eosin.errors import UserError
+from eosin.disks import writing
+from eosin.errors import DiskError, UserError
 from eosin.kinds import ENDING, KINDS, LOCK, MARK, belongs, matches, recognize
 from eosin.locks import Lock, claim, refuse_in_use
 from eosin.swaps import swap, synchronize
@@ -42,20 +43,20 @@ def scratch_file(path: Path_) -> Iterator[Path]:
     []
     """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    sweep(target)
-    temporary = _temporary(target)
-    try:
+    with writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        sweep(target)
+        temporary = _temporary(target)
         lock = Lock.take(temporary)
-        try:
+    try:
+        with writing(target, temporary):
             yield temporary
-        finally:
+    finally:
+        # What cannot be removed now is swept by the next writer.
+        with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-            if lock:
-                lock.release()
-    except OSError as error:
-        _name_target(error, temporary, target)
-        raise
+        if lock:
+            lock.release()
 
 
 @contextlib.contextmanager
@@ -64,7 +65,7 @@ def whole_file(path: Path_, *, durable: bool = False) -> Iterator[Path]:
 
     The temporary file is in the same folder, which is made if it is missing. On an error, Ctrl-C
     included, it is removed and ``path`` stays as it was. durable: the bytes are on the disk before
-    the name changes. Raises OSError as writing does.
+    the name changes. Raises DiskError where the disk refuses it.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -84,12 +85,12 @@ def whole_file(path: Path_, *, durable: bool = False) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def whole_files(folder: Path_) -> Iterator[Callable[[str], Path]]:
+def whole_files(folder: Path_, *, outdated: Iterable[str] = ()) -> Iterator[Callable[[str], Path]]:
     """Several files of one folder that belong together: a function from name to temporary path.
 
     When the block ends without error they are renamed one right after the other, in the order in
     which they were asked for, so the file that makes the others valid is asked for last. On an
-    error none of them changes.
+    error none of them changes. outdated: names of files made from the former ones, which go.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -100,9 +101,9 @@ def whole_files(folder: Path_) -> Iterator[Callable[[str], Path]]:
     ['a', 'b']
     """
     place = Path(folder)
-    place.mkdir(parents=True, exist_ok=True)
     made: dict[str, Path] = {}
-    with contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack, writing(place):
+        place.mkdir(parents=True, exist_ok=True)
 
         def new(name: str) -> Path:
             if name not in made:
@@ -112,6 +113,8 @@ def whole_files(folder: Path_) -> Iterator[Callable[[str], Path]]:
         yield new
         for temporary in made.values():
             synchronize(temporary)
+        for name in outdated:
+            (place / name).unlink(missing_ok=True)
         for name, temporary in made.items():
             os.replace(temporary, place / name)
         synchronize(place)
@@ -126,7 +129,7 @@ def whole_folder(
     kind: a key of ``kinds.KINDS``; force: replace a folder of the same kind, of which files that
     eosin did not make are kept; inputs: what the work reads, by the option that gave it; resume:
     the command that resumes what is there, for the message. Raises UserError, before anything is
-    touched, for a path that may not be replaced; OSError as writing.
+    touched, for a path that may not be replaced; DiskError where the disk refuses it.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as place:
@@ -141,26 +144,48 @@ def whole_folder(
     sweep(target)
     check_target(target, kind, force=force, inputs=inputs, resume=resume)
     temporary = _temporary(target)
+    lock = None
     try:
-        temporary.mkdir(parents=True)
-        lock = Lock.take(temporary / LOCK)
-        try:
+        with writing(target, temporary):
+            temporary.mkdir(parents=True)
+            lock = Lock.take(temporary / LOCK)
             set_mark(temporary, kind, temporary=temporary.name)
             yield temporary
             # Another process may have been quicker.
             there = check_target(target, kind, force=force, inputs=inputs, resume=resume)
-        finally:
             (temporary / LOCK).unlink(missing_ok=True)
             if lock:
                 lock.release()
-        swap(temporary, target, there=there)
-    except OSError as error:
-        _name_target(error, temporary, target)
-        raise
+            swap(temporary, target, there=there)
     finally:
+        if lock:
+            lock.release()
         # What cannot be removed now is swept by the next writer.
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, DiskError):
             _put_away(temporary, target)
+
+
+@contextlib.contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder for files that are not kept, where the system has such; removed at the end.
+
+    Raises DiskError where the disk refuses it.
+
+    >>> with temporary_folder() as folder:
+    ...     folder.is_dir()
+    True
+    """
+    try:
+        with (
+            writing(tempfile.gettempdir()),
+            tempfile.TemporaryDirectory(prefix="eosin-", ignore_cleanup_errors=True) as name,
+        ):
+            yield Path(name)
+    except FileNotFoundError as error:
+        if "temporary directory" not in str(error):
+            raise
+        what = "temporary files cannot be written anywhere: free space in /tmp or set TMPDIR"
+        raise DiskError(what) from None
 
 
 def make_folder(
@@ -179,9 +204,10 @@ def make_folder(
     target = Path(path)
     check_target(target, kind, force=force, inputs=inputs, resume=resume)
     try:
-        target.mkdir(parents=True, exist_ok=True)
-        set_mark(target, kind)
-        return clear(target, kind)
+        with writing(target):
+            target.mkdir(parents=True, exist_ok=True)
+            set_mark(target, kind)
+            return clear(target, kind)
     except OSError as error:
         raise UserError(f"{target} cannot be made ({error.strerror or error})") from None
 
@@ -291,7 +317,7 @@ def sweep(target: Path) -> None:
     A folder that was about to be replaced, or had just been, is put back where it was; of one that
     was replaced, the files that eosin did not make go into the new one.
     """
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, DiskError):
         for leftover in target.parent.glob(f".{glob.escape(target.name)}.*{ENDING}"):
             number = leftover.name.removesuffix(ENDING).rpartition(".")[2].partition("-")[0]
             # None where its writer may be alive.
@@ -358,14 +384,6 @@ def _is_empty(folder: Path) -> bool:
         name in (MARK, LOCK) or (name.startswith(".") and name.endswith(ENDING))
         for name in os.listdir(folder)
     )
-
-
-def _name_target(error: OSError, temporary: Path, target: Path) -> None:
-    """Let an error name the requested path, and explain what a mount point needs."""
-    if error.filename == str(temporary):
-        error.filename, error.filename2 = str(target), None
-    if error.errno in (errno.EXDEV, errno.EBUSY):
-        error.strerror = f"{error.strerror}; it may be a mount point, so choose a name inside it"
 
 
 def _free(path: Path) -> Path:

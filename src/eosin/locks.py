@@ -17,12 +17,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from eosin.disks import writing
 from eosin.errors import BusyError
 from eosin.kinds import LOCK
 from eosin.texts import from_json, read_text
 
 #: What file systems without locks answer; nobody is refused there.
-_WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
+_WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL)
 _SWEEP_AFTER_S = 60
 #: What this process works on: process, thread, folder.
 _held: set[tuple[int, int, str]] = set()
@@ -103,12 +104,15 @@ def working_on(folder: str | os.PathLike[str], task: str) -> Iterator[None]:
     if key in _held:
         yield
         return
-    if (lock := Lock.take(path)) is None:
+    with writing(folder):
+        lock = Lock.take(path)
+    if lock is None:
         raise _busy(folder)
     _held.add(key)
     try:
         since = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-        lock.write(json.dumps({"task": task, "process": os.getpid(), "since": since}) + "\n")
+        with contextlib.suppress(OSError):  # for the message of others only
+            lock.write(json.dumps({"task": task, "process": os.getpid(), "since": since}) + "\n")
         yield
     finally:
         _held.discard(key)

@@ -1,17 +1,87 @@
-"""Memory: the largest batch that fits, freed memory that is kept, pages of files given back."""
+"""Memory: how much there is within the container's limits, and work that fits in it."""
 
 from __future__ import annotations
 
 import ctypes
 import mmap
+import os
+import re
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
+
+from eosin.cores import CGROUPS, PROC, control_groups, read_system_file
 
 T = TypeVar("T")
 
 # mallopt(3): parameters of glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
+#: With less memory than this, what is freed is needed by others.
+_ENOUGH_TO_KEEP = 4 << 30
+#: A version-1 limit of this size or more means "none".
+_NO_LIMIT = 1 << 60
+
+
+def memory(proc: Path = PROC, cgroups: Path = CGROUPS) -> tuple[int, int] | None:
+    """Total and available memory in bytes that this process may use; None where unknown.
+
+    By the machine, the container's limits (control groups, version 1 and 2) and ``ulimit -v``.
+    proc, cgroups: where Linux describes them; elsewhere they do not exist.
+    """
+    sizes = _meminfo(proc)
+    if sizes is None:
+        return None
+    total, available = sizes
+    for folder in control_groups("memory", proc, cgroups):
+        names = (("max", "current"), ("high", "current"), ("limit_in_bytes", "usage_in_bytes"))
+        for limit_name, used_name in names:
+            limit = read_system_file(folder / f"memory.{limit_name}")
+            used = read_system_file(folder / f"memory.{used_name}")
+            if not limit.isdigit() or int(limit) >= _NO_LIMIT:
+                continue
+            total = min(total, int(limit))
+            if used.isdigit():
+                # Pages of files that can be dropped at once count as used, but are free for us.
+                pages = read_system_file(folder / "memory.stat")
+                spare = max(_statistic(pages, f"{of}inactive_file") for of in ("", "total_"))
+                available = min(available, max(0, int(limit) - int(used) + spare))
+    limit = re.search(
+        r"^Max address space\s+(\d+)", read_system_file(proc / "self" / "limits"), re.M
+    )
+    if limit:
+        mapped = 1024 * _statistic(read_system_file(proc / "self" / "status"), "VmSize:")
+        total = min(total, int(limit[1]))
+        available = min(available, max(0, int(limit[1]) - mapped))
+    return total, min(available, total)
+
+
+def fits(size: int, share: float = 0.5) -> bool:
+    """Whether so many bytes are at most this share of the memory that is available.
+
+    >>> fits(0), fits(1 << 60)
+    (True, False)
+    """
+    sizes = memory()
+    return sizes is None or size <= share * sizes[1]
+
+
+def _meminfo(proc: Path) -> tuple[int, int] | None:
+    text = read_system_file(proc / "meminfo")
+    total, available = (_statistic(text, f"{name}:") for name in ("MemTotal", "MemAvailable"))
+    if total:
+        return total * 1024, (available or total) * 1024
+    try:
+        total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError, AttributeError):  # Windows
+        return None
+    return total, total
+
+
+def _statistic(text: str, name: str) -> int:
+    """The number after a name, on a line of its own; 0 where there is none."""
+    match = re.search(rf"^{re.escape(name)}\s+(\d+)", text, re.M)
+    return int(match[1]) if match else 0
 
 
 def keep_freed_memory() -> bool:
@@ -20,8 +90,11 @@ def keep_freed_memory() -> bool:
     A setting of the whole process: programs make it at their start, libraries never do. Large
     arrays are otherwise mapped and unmapped, page by page, each step: training the article's
     network in bf16 went from 508 to 747 patches/s with this, and inflating and filtering a patch
-    from 54 to 43 microseconds. Returns False where the C library has no such setting.
+    from 54 to 43 microseconds. Returns False where the C library has no such setting, and where a
+    container or the machine has less than 4 GiB.
     """
+    if not fits(_ENOUGH_TO_KEEP, 1.0):
+        return False
     if not sys.platform.startswith("linux"):
         return False
     try:
@@ -54,7 +127,10 @@ def out_of_memory(error: BaseException) -> bool:
     True
     """
     text = str(error).lower()
-    signs = ("out of memory", "can't allocate memory", "status_alloc_failed")
+    # CUDA; torch and the system; cuDNN; C++; ONNX Runtime; OpenCV.
+    signs = ("out of memory", "can't allocate memory", "cannot allocate memory",
+             "status_alloc_failed", "bad_alloc", "bad allocation", "failed to allocate",
+             "insufficient memory")  # fmt: skip
     return isinstance(error, MemoryError) or any(sign in text for sign in signs)
 
 

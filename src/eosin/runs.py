@@ -39,6 +39,7 @@ from pydantic import ValidationError
 from eosin import __version__
 from eosin.config import Recipe, read_recipe
 from eosin.cores import processor, usable_cores
+from eosin.disks import writing
 from eosin.errors import RunError
 from eosin.folders import Inputs, check_target, kind_of, make_folder, whole_file
 from eosin.kinds import KINDS
@@ -169,7 +170,8 @@ class RunFolder:
 
     def append_metrics(self, row: Mapping[str, Any]) -> None:
         """Add one line to metrics.jsonl."""
-        with open(self / "metrics.jsonl", "a", encoding="utf-8") as file:
+        path = self / "metrics.jsonl"
+        with writing(path), open(path, "a", encoding="utf-8") as file:
             file.write(json.dumps(finite(dict(row)), ensure_ascii=False) + "\n")
 
     def keep_metrics(self, rows: int) -> None:

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from eosin.cli import checks, doctor, hardware, output
 from eosin.cli.checks import FAIL, NONE, PASS, WARN
 from eosin.cores import bf16_instructions, processor, usable_cores
+from eosin.memory import memory
 
 GIB = 1 << 30
 CPU = {
@@ -86,15 +87,27 @@ def test_threads(threads: int | None, usable: int, present: int, status: str) ->
 
 def test_instructions() -> None:
     assert checks.instructions("Some CPU", {"avx2", "avx512_bf16"}).found == (
-        "Some CPU, avx2, avx512_bf16"
+        "Some CPU, AVX2, bf16"
     )
     assert checks.instructions("", {"asimd", "bf16"}).status == PASS
     assert checks.instructions("Old", {"sse2"}).status == WARN
     assert checks.instructions("", set()).status == NONE
 
 
+def test_int8_names_what_decides() -> None:
+    with_it = checks.whole_numbers({"avx2", "avx512_vnni"}, "x86_64")
+    assert with_it.found == "x86-64 with VNNI: int8 files answer as they were checked"
+    without = checks.whole_numbers({"avx2"}, "x86_64")
+    assert "no VNNI" in without.found
+    assert "8-bit weights, would answer wrongly and are refused" in without.found
+    assert checks.whole_numbers(set(), "arm64").found.startswith("Arm")
+
+
 def test_precision() -> None:
-    assert checks.precision(CPU).found == "auto means bf16: the processor has avx512_bf16"
+    assert checks.precision(CPU).found == (
+        "auto means bf16: the processor has avx512_bf16; faster than fp32, and digits differ by "
+        "rounding"
+    )
     assert checks.precision(BROKEN).status == NONE
 
 
@@ -234,7 +247,7 @@ MEMINFO = "MemTotal:       16777216 kB\nMemFree:  1 kB\nMemAvailable:   8388608 
 
 def test_memory_of_the_machine(tmp_path: Path) -> None:
     write(tmp_path, {"meminfo": MEMINFO, "self/cgroup": "0::/\n"})
-    assert hardware.memory(tmp_path, tmp_path / "none") == (16 * GIB, 8 * GIB)
+    assert memory(tmp_path, tmp_path / "none") == (16 * GIB, 8 * GIB)
 
 
 def test_memory_of_a_container_version_2(tmp_path: Path) -> None:
@@ -248,7 +261,7 @@ def test_memory_of_a_container_version_2(tmp_path: Path) -> None:
             "a/b/memory.max": "max",
         },
     )
-    assert hardware.memory(tmp_path, tmp_path / "cg") == (4 * GIB, 2 * GIB)
+    assert memory(tmp_path, tmp_path / "cg") == (4 * GIB, 2 * GIB)
 
 
 def test_memory_of_a_container_version_1(tmp_path: Path) -> None:
@@ -261,7 +274,7 @@ def test_memory_of_a_container_version_1(tmp_path: Path) -> None:
             "x/memory.usage_in_bytes": str(GIB),
         },
     )
-    assert hardware.memory(tmp_path, tmp_path / "cg") == (2 * GIB, GIB)
+    assert memory(tmp_path, tmp_path / "cg") == (2 * GIB, GIB)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -91,5 +92,33 @@ def test_a_full_disk_is_one_sentence(
     monkeypatch.setattr("eosin.cli.main.register", full)
     done = eosin("learn", "--json")
     assert done.code == 1
-    assert "error: No space left on device (a.store)" in done.err
+    assert "error: a.store cannot be written: the disk is full (" in done.err
+    assert "; free space there or choose another folder, then run the same" in done.err
     assert json.loads(done.out)["exit_code"] == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("words", [["recipes"], ["recipes", "--json"], ["--help"]])
+def test_output_on_a_full_disk_is_one_sentence(words: list[str]) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "eosin", *words], stdout=full, stderr=subprocess.PIPE, text=True,
+            check=False,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "error: the output cannot be written (No space left on device): free space where it goes, "
+        "then run the same command again"
+    ]
+
+
+def test_no_memory_is_one_sentence(
+    eosin: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def poor() -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("eosin.cli.main.register", poor)
+    done = eosin("learn")
+    assert done.code == 1
+    assert done.err.startswith("error: the memory is full; close other programs")

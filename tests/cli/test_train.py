@@ -75,6 +75,16 @@ def test_a_run_folder_is_complete(trained: Path, made_up_store: PatchStore) -> N
     assert not set(test["case"]) & set(pl.read_parquet(trained / "seen.parquet")["case"])
 
 
+def test_one_step_is_not_called_steps(
+    eosin: Run, made_up_store: PatchStore, tmp_path: Path
+) -> None:
+    once = [*SMALL, "--set", "epochs=1", "--set", "batch_size=10000", "--no-evaluate"]
+    found = eosin("train", made_up_store.path, "-o", tmp_path / "run", *once)
+    assert found.code == 0, found.err
+    assert ", 1 epoch of 1 step on " in found.err
+    assert "trained 1 epoch in" in found.err
+
+
 def test_evaluate_repeats_its_figures(eosin: Run, trained: Path) -> None:
     before = json.loads((trained / "evaluation.json").read_text())
     found = eosin("evaluate", trained, "--json")

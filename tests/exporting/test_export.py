@@ -30,6 +30,7 @@ from eosin.inference.predictor import load, load_file
 from eosin.records.model import ModelFacts
 from eosin.records.weights import weights_digest
 from eosin.runs import RunFolder
+from eosin.runtime.drawn import drawn_patches
 from eosin.splitting.seen import Seen
 from eosin.training.session import reopen
 
@@ -209,6 +210,73 @@ def test_float32_that_differs_leaves_nothing(
     with pytest.raises(FailureError, match="does not answer as torch does: the largest difference"):
         export(run, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_carries_torchs_answers_and_is_checked_with_them(
+    exported: tuple[Path, dict[str, Any]], run: Path, name: str
+) -> None:
+    proof = load_file(exported[0] / name, check=False).exported.info.proof
+    assert proof is not None
+    patches = drawn_patches(load(run).patch_size)
+    wanted = load(run).predict(patches)
+    given = torch.softmax(torch.tensor(proof.logits), 1).numpy()
+    np.testing.assert_allclose(given, wanted, atol=1e-6)
+    assert {each.precision for each in proof.shown} <= {"fp32", "bf16"}
+    assert all(each.runtime for each in proof.shown)
+    assert load_file(exported[0] / name).proven()
+
+
+def tampered(source: Path, target: Path) -> Path:
+    """A file that says that torch gave other answers."""
+    model = onnx.load(source)
+    (entry,) = (each for each in model.metadata_props if each.key == "eosin")
+    info = json.loads(entry.value)
+    info["proof"]["logits"] = [row[::-1] for row in info["proof"]["logits"]]
+    entry.value = json.dumps(info)
+    onnx.save(model, target)
+    return target
+
+
+def test_a_file_that_answers_otherwise_here_is_refused(
+    exported: tuple[Path, dict[str, Any]], eosin: Run, tmp_path: Path, made_up_store: PatchStore
+) -> None:
+    other = tampered(exported[0] / "model.onnx", tmp_path / "model.onnx")
+    done = eosin("evaluate", other, "--store", made_up_store.path, "-o", tmp_path / "out")
+    assert done.code == 2
+    assert "does not answer here as it did where it was exported: of 64 drawn patches" in done.err
+    assert "(at most 0.0001)" in done.err
+    assert not (tmp_path / "out").exists()
+    shown = eosin("doctor", other, "--json")
+    assert shown.code == 1
+    rows = json.loads(shown.out)["rows"]
+    assert [row["status"] for row in rows if row["precision"] == "fp32"] == ["FAIL"]
+
+
+def test_the_doctor_of_an_export(exported: tuple[Path, dict[str, Any]], eosin: Run) -> None:
+    done = eosin("doctor", exported[0], "--json")
+    assert done.code == 0, done.err
+    found = json.loads(done.out)
+    exact = [row for row in found["rows"] if row["precision"] == "fp32"]
+    assert {row["file"] for row in exact} == set(FILES)
+    assert {row["status"] for row in exact} == {"PASS"}
+    assert found["kind"].startswith(("x86-64", "Arm"))
+    (program,) = (
+        row for row in found["rows"] if (row["file"], row["precision"]) == ("model.pt2", "bf16")
+    )
+    assert (program["status"], "answers in fp32 only" in program["why"]) == ("-", True)
+    text = eosin("doctor", exported[0]).out
+    assert "64 drawn patches, beside torch in float32" in text
+    assert "model-int8.onnx" in text
+
+
+def test_the_card_names_the_processor(exported: tuple[Path, dict[str, Any]]) -> None:
+    folder, result = exported
+    here = result["checked_on"]
+    card = (folder / "EXPORT_CARD.md").read_text("utf-8")
+    assert f"Checked on: {here['kind']}" in card
+    assert f"not on: {' and '.join(here['not_on'])}" in card
+    assert load_file(folder).exported.info.checked_on.kind == here["kind"]
 
 
 def moved(run: Path, target: Path, store: str) -> Path:

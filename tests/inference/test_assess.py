@@ -128,6 +128,15 @@ def test_every_section_is_there_and_the_model_keeps_what_was_fitted(
     for key in ("auroc", "calibration", "operating_points", "referral", "scope"):
         assert json.dumps(again[key], sort_keys=True) == json.dumps(evaluation[key], sort_keys=True)
 
+    # Without the out-of-scope check: the same answers, and nothing of an earlier check is kept.
+    plain = assess(session, replicates=50, with_baselines=False, with_scope=False).evaluation
+    assert plain["auroc"] == evaluation["auroc"]
+    assert plain["scope"] == {
+        "note": "no out-of-scope check: this evaluation was made without one", "probes": []
+    }  # fmt: skip
+    assert ModelFacts.of_run(session.run.path).decision().scope_limit is None
+    assert load(session.run.path).examine(np.asarray(made_up_store.patches[:2]))[1] is None
+
 
 def test_options_are_kept(tmp_path: Path) -> None:
     labels = {**TRAIN, **{f"v{k}": mixed() for k in range(12)}}

@@ -126,3 +126,15 @@ def test_a_reference_out_of_the_folder_is_refused(make_exported: Make, tmp_path:
     path = make_exported(tmp_path / "folder" / "model.onnx", external="../elsewhere")
     with pytest.raises(RunError, match="outside its own folder"):
         OpenvinoPredictor(path)
+
+
+def test_a_limit_of_onednn_forbids_bf16(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def instructions(*_: object, **named: object) -> tuple[str, ...]:
+        return ("avx512_bf16",) if "environment" in named else ()
+
+    monkeypatch.setattr(with_openvino, "bf16_instructions", instructions)
+    with pytest.raises(UserError, match="ONEDNN_MAX_CPU_ISA forbids bf16; choose --precision fp32"):
+        load(exported / "model.xml", precision="bf16")
+    wanted = load(exported / "model.xml").predict(patches(3))
+    auto = load(exported / "model.xml", precision="auto")
+    np.testing.assert_allclose(auto.predict(patches(3)), wanted, atol=1e-6)

@@ -143,7 +143,15 @@ def test_progress_counts_cases_and_a_target_in_the_way_is_named(tmp_path: Path) 
         write_archive(tmp_path / "folder", cases=1)
     with pytest.raises(UserError, match="cases is 0"):
         write_archive(tmp_path / "none.zip", cases=0)
+    with pytest.raises(UserError, match=r"area is 0\.01; use 0\.1 to 1"):
+        write_archive(tmp_path / "none.zip", cases=1, area=0.01)
     assert sorted(item.name for item in tmp_path.iterdir()) == ["a.zip", "folder"]
+
+
+def test_smaller_sections_have_fewer_patches(tmp_path: Path, archive: tuple[Path, dict]) -> None:
+    counts = write_archive(tmp_path / "a.zip", cases=2, seed=1, area=0.25)
+    assert 0.15 < counts["patches"] / archive[1]["patches"] < 0.4
+    assert 0 < counts["positives"] < counts["patches"]
 
 
 def color_features(patch: np.ndarray) -> np.ndarray:

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from eosin.config import Recipe
-from eosin.training.batches import Batches, input_scaling, take
+from eosin.data.rows import StoreRows
+from eosin.training.batches import Batches, OnDisk, input_scaling, take
 
 
 def data(n: int = 23) -> tuple[torch.Tensor, torch.Tensor]:
@@ -62,15 +63,27 @@ def test_take_reads_rows_in_the_order_asked_for() -> None:
 
 def test_scaling_is_exactly_the_mean_and_deviation() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (9, 5, 4, 3), dtype=np.uint8)
-    mean, deviation = input_scaling(torch.from_numpy(pixels), Recipe(normalize="train"))
+    mean, deviation = input_scaling(pixels, Recipe(normalize="train"))
     scaled = pixels.reshape(-1, 3) / 255.0
     assert np.allclose(mean, scaled.mean(0))
     assert np.allclose(deviation, scaled.std(0))
-    assert input_scaling(torch.from_numpy(pixels), Recipe(normalize="half")) == (
+    assert input_scaling(pixels, Recipe(normalize="half")) == (
         [0.5] * 3,
         [0.5] * 3,
     )
-    assert input_scaling(torch.from_numpy(pixels), Recipe(normalize="none")) == (
+    assert input_scaling(pixels, Recipe(normalize="none")) == (
         [0.0] * 3,
         [1.0] * 3,
     )
+
+
+def test_patches_that_stay_on_the_disk_give_the_same_batches() -> None:
+    array = np.random.default_rng(0).integers(0, 256, (50, 2, 3, 3), dtype=np.uint8)
+    rows, labels = np.arange(3, 43)[::-1].copy(), torch.arange(40)
+    recipe = Recipe(batch_size=7, seed=1, normalize="train")
+    kept = Batches(take(array, rows), labels, recipe)
+    stored = Batches(OnDisk(StoreRows(array, rows)), labels, recipe)
+    for (one, first), (other, second) in zip(kept.epoch(1), stored.epoch(1), strict=True):
+        assert torch.equal(one, other)
+        assert torch.equal(first, second)
+    assert input_scaling(StoreRows(array, rows), recipe) == input_scaling(array[rows], recipe)

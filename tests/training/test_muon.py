@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from eosin.config import Recipe
+from eosin.training import muon
 from eosin.training.draws import seeded
 from eosin.training.muon import COEFFICIENTS, STEPS, GramMuon, orthogonalized
 from eosin.training.optimizers import Optimizer, WeightAverage
@@ -37,6 +38,20 @@ def test_gathering_polynomials_is_the_iteration() -> None:
         expected = plain(matrix)
         assert (found - expected).norm() < 0.05 * expected.norm()
         assert found.shape == matrix.shape
+
+
+def test_without_bf16_instructions_every_product_is_in_float32(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(muon, "bf16_instructions", lambda: ())
+    muon._brief.cache_clear()
+    try:
+        given = [torch.randn(shape, generator=seeded(1)) for shape in SHAPES]
+        for found, matrix in zip(orthogonalized(given), given, strict=True):
+            # bf16 has 2 to 3 digits, float32 has 7, of which the iteration loses some.
+            assert (found - plain(matrix)).norm() < 1e-3 * plain(matrix).norm()
+    finally:
+        muon._brief.cache_clear()
 
 
 @pytest.mark.parametrize("shape", [(6, 20), (20, 6), (12, 12)])

@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from eosin.cores import instructions as known_instructions
+from eosin.cores import kinds_of_processor
+
 PASS, WARN, FAIL = "PASS", "WARN", "FAIL"
 #: An optional part that is not installed, or a question that does not arise.
 NONE = "-"
@@ -94,8 +97,7 @@ def threads(report: Mapping[str, Any], usable: int, present: int) -> Check:
 
 def instructions(name: str, flags: set[str]) -> Check:
     """Whether the processor has the vector instructions that make training fast."""
-    known = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "sve", "bf16")
-    has = [flag for flag in known if flag in flags]
+    has = list(known_instructions(flags))
     result = ", ".join([*([name] if name else []), *has]) or "unknown"
     details = {"name": name, "has": has}
     if not flags:
@@ -106,11 +108,26 @@ def instructions(name: str, flags: set[str]) -> Check:
     return Check("processor", WARN, f"{result}; no AVX2", remedy, details)
 
 
+def whole_numbers(flags: set[str], machine: str) -> Check:
+    """What the processor means for int8 files: which it answers as they were checked."""
+    kind, _ = kinds_of_processor(flags, machine)
+    if kind == "x86-64 without VNNI":
+        result = (
+            "no VNNI: int8 files answer as they were checked; earlier ones, with 8-bit weights, "
+            "would answer wrongly and are refused"
+        )
+    else:
+        result = f"{kind}: int8 files answer as they were checked"
+    return Check("int8", PASS, result, details={"kind": kind})
+
+
 def precision(report: Mapping[str, Any]) -> Check:
     """What precision `auto` chooses here, and why."""
     if "precision" not in report:
         return Check("precision", NONE, _unknown(report))
     result = f"auto means {report['precision']}: {report['reason']}"
+    if report["precision"] == "bf16":
+        result += "; faster than fp32, and digits differ by rounding"
     return Check("precision", PASS, result, details={"auto": report["precision"]})
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,16 +18,31 @@ _MODULES = {"opencv-python-headless": "cv2", "pillow": "PIL", "scikit-learn": "s
 _PROBE_TIMEOUT_S = 180
 
 
-def doctor(json_: options.Json = False) -> None:
+def doctor(
+    file: Annotated[Path | None, typer.Argument(metavar="[file]")] = None,
+    json_: options.Json = False,
+) -> None:
     """Check Python, torch, devices, memory, disk, packages and the Kaggle token.
 
     Each row is PASS, WARN or FAIL, or "-" for an optional part that is not installed; the remedies
-    follow below. Exits with 1 if anything fails.
+    follow below. With a file, check instead whether an exported model answers on this computer as
+    torch did where it was exported, in every runtime and precision. Exits with 1 if anything fails.
 
-    Example: eosin doctor
+    Options:
+        file: An exported file, or the folder of an export.
+
+    Example: eosin doctor exported/model-int8.onnx
     """
     from dataclasses import asdict
 
+    if file is not None:
+        from eosin.cli.proving import prove_file, show_proof
+
+        found = prove_file(file)
+        output.result(found) if json_ else show_proof(found)
+        if found["failed"]:
+            raise typer.Exit(1)
+        return
     rows = examine()
     counts = {status: sum(row.status == status for row in rows) for status in ("FAIL", "WARN")}
     if json_:
@@ -49,12 +65,13 @@ def _show(rows: list[Check], counts: dict[str, int]) -> None:
 def examine() -> list[Check]:
     """All checks of this machine, in the order they are shown."""
     import os
+    import platform
     import shutil
     from importlib.metadata import metadata
-    from pathlib import Path
 
     from eosin.cli import checks, hardware
     from eosin.cores import processor, usable_cores
+    from eosin.memory import memory
 
     about = metadata("eosin")
     requirements = about.get_all("Requires-Dist") or []
@@ -69,9 +86,10 @@ def examine() -> list[Check]:
         checks.devices(report, hardware.nvidia_devices(), os.environ),
         checks.precision(report),
         checks.instructions(*processor()),
+        checks.whole_numbers(processor()[1], platform.machine()),
         checks.threads(report, usable, present),
         checks.environment(os.environ, usable),
-        checks.memory(hardware.memory()),
+        checks.memory(memory()),
         checks.disk(here, shutil.disk_usage(here).free, writable=os.access(here, os.W_OK)),
         checks.temporary_folder(),
         checks.packages(requirements, imports),

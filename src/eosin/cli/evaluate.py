@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from eosin.cli import options, output
+from eosin.errors import DiskError
 
 if TYPE_CHECKING:
     from eosin.data.store import PatchStore
@@ -128,12 +129,18 @@ def evaluate(
 
 def finish(session: Session, facts: ModelFacts, *, evaluate: bool, json_: bool) -> None:
     """The end of a command that made a run: evaluate it, or print the command that does."""
+    run = session.run.path
     if evaluate:
         from eosin.inference.assess import assess
 
-        _show(*measured(partial(assess, session), session.store), json_)
+        try:
+            done = measured(partial(assess, session), session.store)
+        except DiskError as error:
+            # The run is complete: the same command would refuse to replace it.
+            raise error.followed_by(f"run: eosin evaluate {shlex.quote(str(run))}") from None
+        _show(*done, json_)
     else:
-        show_next(session.run.path, facts, json_=json_)
+        show_next(run, facts, json_=json_)
 
 
 def show_next(run: Path, facts: ModelFacts, *, json_: bool) -> None:

@@ -39,7 +39,7 @@ def export(
         folder: Folder to make.
         onnx: model.onnx; the default if no format is given.
         int8: Also in whole numbers, if that is as good: model-int8.
-        openvino: model.xml and model.bin, also for bf16.
+        openvino: model.xml and model.bin; bf16 where the processor has it.
         torch: model.pt2, for torch without eosin.
 
     Example: eosin export run --onnx --int8 -o exported
@@ -65,6 +65,10 @@ def export(
             f"compared with torch on {result.sample.patches:,} patches ({part}); "
             f"the card: {folder / 'EXPORT_CARD.md'}"
         )
+        if result.checked_on is not None:
+            here = result.checked_on
+            has = ", ".join(here.instructions) or "instructions unknown"
+            output.say(f"checked on: {here.kind} ({has}); not on: {', '.join(here.not_on)}")
         output.note(result.intended_use)
     output.note(*(f"{each.file} was not written: {each.why}" for each in result.refused))
     if result.refused:

@@ -88,7 +88,7 @@ def _facts(archive: Archive) -> dict[str, Any]:
 
 
 def _list(archives: list[Archive], json_: bool) -> None:
-    from eosin.fetching.downloads import amount
+    from eosin.disks import amount
 
     if json_:
         output.result({"archives": [_facts(archive) for archive in archives]})
@@ -109,7 +109,7 @@ def _list(archives: list[Archive], json_: bool) -> None:
 
 
 def _show(archive: Archive, target: Path, fetched: list[Fetched], json_: bool) -> None:
-    from eosin.fetching.downloads import amount
+    from eosin.disks import amount
 
     following = archive.commands(target)
     if json_:

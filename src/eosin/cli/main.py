@@ -12,13 +12,15 @@ import typer.core
 
 from eosin import __version__
 from eosin.cli import options, output, processes
+from eosin.disks import WRITING, disk_error, refusal
 from eosin.errors import EosinError, missing_extra
+from eosin.memory import out_of_memory
 
 #: Stage of the work -> command -> its line in `eosin --help`, most used first. A command is the
 #: function of that name in the module of that name. A line fits a terminal of 80 columns.
 STAGES: dict[str, dict[str, str]] = {
     "Start": {
-        "demo": "Try everything on made-up cases, in about three minutes.",
+        "demo": "Try everything on made-up cases, in at most three minutes.",
         "doctor": "Check what this machine has and what is missing.",
         "learn": "Open the guide: lessons from one perceptron to this network.",
     },
@@ -117,6 +119,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         register()
         code = app(args=arguments, standalone_mode=False)
+        sys.stdout.flush()
         # typer ends on Ctrl-C without a message.
         if code == 130:
             output.fail("stopped by Ctrl-C", 130)
@@ -133,8 +136,22 @@ def main(arguments: list[str] | None = None) -> None:
         _fail(error, words)
 
 
+def _no_output(error: OSError) -> NoReturn:
+    """End where what is printed has no room, as in a file on a full disk."""
+    # What is left would be written once more at the end of the process.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    output.fail(
+        f"the output cannot be written ({error.strerror}): free space where it goes, then run the "
+        "same command again",
+        1,
+    )
+
+
 def _fail(error: Exception, words: list[str]) -> NoReturn:
     """End with a sentence for an error that eosin did not raise itself."""
+    if isinstance(error, OSError) and error.errno in WRITING and not error.filename:
+        # What goes into files is named, so this is what is printed.
+        _no_output(error)
     if hasattr(error, "show") and hasattr(error, "format_message"):
         # A command line that typer does not understand.
         usage: Any = error
@@ -148,10 +165,18 @@ def _fail(error: Exception, words: list[str]) -> NoReturn:
             output.fail(str(missing), missing.exit_code)
     if os.environ.get("EOSIN_DEBUG"):
         raise error
+    place = getattr(error, "filename", None) or "."
+    if refusal(error) in WRITING and (refused := disk_error(error, place)):
+        output.fail(str(refused), refused.exit_code)
     if isinstance(error, OSError):
-        # Usually a full disk or a folder without write permission.
         where = f" ({error.filename})" if error.filename else ""
         output.fail(f"{error.strerror or error}{where}", 1)
+    if out_of_memory(error):
+        output.fail(
+            "the memory is full; close other programs, give the container more, or choose smaller "
+            "work (for training --set batch_size=N), then run the same command again",
+            1,
+        )
     output.fail(
         f"internal error, please report it: {type(error).__name__}: {error} "
         "(EOSIN_DEBUG=1 shows where)",

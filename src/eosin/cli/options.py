@@ -87,7 +87,10 @@ Point = Annotated[
     ),
 ]
 Precision = Annotated[
-    str, typer.Option(help="fp32 (exact), bf16 or auto; an .onnx file needs OpenVINO for bf16.")
+    str,
+    typer.Option(
+        help="fp32 (exact), bf16 (not on every processor) or auto; .onnx in bf16 needs OpenVINO."
+    ),
 ]
 Replicates = Annotated[int, typer.Option(min=10, help="Bootstrap replicates.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")]

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from eosin.cli import output
@@ -20,12 +21,19 @@ BUSY = {
     "demo", "pack", "train", "probe", "evaluate", "predict", "export", "explain", "ensemble",
     "prune", "retrain", "crossval", "gap", "search",
 }  # fmt: skip
+#: Those that compute with torch for long enough to look first at what else the machine does.
+LONG = BUSY - {"pack", "predict", "export", "explain"}
 #: torchrun kills after thirty seconds any process that has not ended.
 GRACE_SECONDS = 20.0
 
 if TYPE_CHECKING:
+    from eosin.runs import RunFolder
+    from eosin.threads import Threads
     from eosin.training.parallel import Team
     from eosin.training.session import Session
+
+#: What was chosen for this process; empty where nothing was.
+_chosen: list[Threads] = []
 
 
 def prepare_process(arguments: Sequence[str]) -> None:
@@ -38,6 +46,49 @@ def prepare_process(arguments: Sequence[str]) -> None:
         from eosin.memory import keep_freed_memory
 
         keep_freed_memory()
+    if LONG & set(arguments[:1]) and count() == 1 and not {"-h", "--help"} & set(arguments):
+        choose_threads(arguments[0])
+
+
+def choose_threads(command: str) -> None:
+    """Set how many threads compute and how they wait, before torch and its OpenMP are loaded."""
+    # A library that is loaded already has read its settings; a search gives threads to workers.
+    if "torch" in sys.modules:
+        return
+    from eosin.threads import threads_here
+
+    chosen = threads_here()
+    settings = dict(chosen.settings)
+    if command == "search":
+        settings.pop("OMP_NUM_THREADS", None)
+    os.environ.update(settings)
+    _chosen.append(chosen)
+
+
+def threads_of(run: RunFolder) -> None:
+    """Let torch compute a resumed run with the threads it began with, for the same digits.
+
+    What the user has set stays.
+    """
+    from eosin.threads import COUNTS
+
+    recorded = run.read_json("environment.json").get("machine", {}).get("threads")
+    ours = "OMP_NUM_THREADS" in _chosen[-1].settings if _chosen else False
+    if not isinstance(recorded, int) or (any(map(os.environ.get, COUNTS)) and not ours):
+        return
+    import torch
+
+    if recorded != torch.get_num_threads():
+        torch.set_num_threads(recorded)
+        _chosen[:] = [replace(each, count=recorded, reason="as before") for each in _chosen]
+
+
+def why_so_many_threads() -> str:
+    """How the threads of this process wait and why there are so many; "" where nothing was chosen.
+
+    Follows their number in the first line of a run.
+    """
+    return _chosen[-1].why if _chosen else ""
 
 
 def count() -> int:

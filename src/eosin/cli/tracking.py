@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from eosin.cli import output
 from eosin.errors import EosinError, RunError, StoppedError, UserError
+from eosin.folders import temporary_folder
 
 if TYPE_CHECKING:
     from eosin.runs import RunFolder
@@ -105,8 +105,8 @@ def finish(tracker: Tracker, session: Session) -> list[str]:
     if not tracker.names:
         # A tracker that was dropped at the last moment is still reported.
         return tracker.finished({})
-    with tempfile.TemporaryDirectory() as folder:
-        shared = for_others(session, Path(folder))
+    with temporary_folder() as folder:
+        shared = for_others(session, folder)
         pictures, others = words.files(shared)
         for path, kind in [*((path, "figure") for path in pictures), *others]:
             tracker.file(path, kind)

@@ -12,6 +12,7 @@ import typer
 
 from eosin.cli import options, output, processes, tracking
 from eosin.cli.evaluate import finish
+from eosin.cli.processes import why_so_many_threads
 from eosin.cli.transfers import encoder_weights
 from eosin.errors import UserError
 from eosin.stopping import asked_to_stop
@@ -129,6 +130,8 @@ def _go(
         resuming = resume is not None and (session.run / "resume.pt").exists()
         if resume is not None and not resuming:
             output.note(f"{resume} has no checkpoint yet; it starts again from the beginning")
+        if resuming and team.count == 1:
+            processes.threads_of(session.run)
         silent = (
             processes.last_words(
                 f"stopped while another process did not answer; {session.run.path} has the last "
@@ -283,7 +286,8 @@ def watching(session: Session, *, processes: int = 1) -> Iterator[Reporter]:
                 f"{session.recipe.name}: {plan['parameters']:,} parameters, "
                 f"{plan['patches']:,} training patches, "
                 f"{output.counted(plan['epochs'], 'epoch')} of "
-                f"{plan['steps']} steps on {plan['machine']}",
+                f"{output.counted(plan['steps'], 'step')} on {plan['machine']}"
+                f"{why_so_many_threads()}",
                 markup=False,
             )
             done = plan["epoch"] * plan["steps"] + plan["step"]

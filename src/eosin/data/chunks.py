@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,6 +23,7 @@ from eosin.data.digests import pixel_digests
 from eosin.data.fit import PictureRule
 from eosin.data.quick import quick_rows
 from eosin.errors import ImageError
+from eosin.memory import memory, out_of_memory
 from eosin.sources.arrays import ArrayPlan, Block
 from eosin.sources.plans import Plan
 
@@ -67,16 +68,30 @@ def in_order(
     """Run tasks in threads and give their chunks in order; only so many wait at a time."""
     count = workers or min(8, usable_cores()[0])
     chunk_bytes = max(3 * size[0] * size[1], min(_CHUNK_BYTES, 768 * size[0] * size[1]))
-    window = max(1, min(2 * count + 2, _WAITING_BYTES // chunk_bytes))
-    pool = ThreadPoolExecutor(count, thread_name_prefix="pack")
-    waiting: deque[Future[Chunk]] = deque()
+    sizes = memory()
+    most = _WAITING_BYTES if sizes is None else min(_WAITING_BYTES, sizes[1] // 8)
+    window = max(1, min(2 * count + 2, most // chunk_bytes))
+    pool = ThreadPoolExecutor(min(count, window), thread_name_prefix="pack")
+    waiting: deque[tuple[Callable[[], Chunk], Future[Chunk]]] = deque()
+
+    def first() -> Chunk:
+        task, future = waiting.popleft()
+        try:
+            return future.result()
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+        # Once more, while no other thread works.
+        wait([other for _, other in waiting])
+        return task()
+
     try:
         for task in tasks:
-            waiting.append(pool.submit(task))
+            waiting.append((task, pool.submit(task)))
             if len(waiting) >= window:
-                yield waiting.popleft().result()
+                yield first()
         while waiting:
-            yield waiting.popleft().result()
+            yield first()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 

@@ -71,7 +71,7 @@ def pack(
     cores by default. progress: called with (images done, images in all).
 
     Raises SourceError when the source cannot be read or has nothing usable, RejectsError when
-    too much of it is unusable, StoreError when the store cannot be written. Nothing is left then.
+    too much of it is unusable, DiskError where the disk refuses it. Nothing is left then.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:

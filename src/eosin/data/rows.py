@@ -20,6 +20,11 @@ class StoreRows:
     def __len__(self) -> int:
         return len(self.rows)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all of them."""
+        return len(self.rows) * int(np.prod(self.patches.shape[1:]))
+
     def __getitem__(self, index: Any) -> npt.NDArray[np.uint8]:
         block = np.asarray(self.patches[self.rows[index]])
         forget_pages(self.patches)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +29,7 @@ from pydantic import ValidationError
 from eosin.data.digests import pixel_digests, table_digest
 from eosin.data.info import StoreInfo
 from eosin.data.positive import By
+from eosin.disks import writing
 from eosin.errors import StoreError, first_line
 from eosin.folders import whole_folder
 from eosin.records.record import first_problem
@@ -226,8 +227,7 @@ class StoreWriter:
     path: the store to make; replace: one that is there may be replaced, of which files that eosin
     did not make are kept. patch_size: (height_px, width_px) of every patch.
     info: further keys for store.json (layout, rejects, made_up, ...); may be filled until closing.
-    Raises UserError when a store may not be made at this path, StoreError when it cannot be
-    written.
+    Raises UserError when a store may not be made at this path, DiskError where the disk refuses it.
     """
 
     def __init__(
@@ -251,19 +251,12 @@ class StoreWriter:
         self._waits: list[Future[None]] = []
         self._unsynchronized = 0
         # Forgotten, or stopped by Ctrl-C between any two lines, the stack removes the folder.
-        self._stack = contextlib.ExitStack()
-        with self._writing():
+        with writing(self.path), contextlib.ExitStack() as stack:
             writer = whole_folder(self.path, "store", force=replace)
-            self._folder = self._stack.enter_context(writer)
-            self._file = self._stack.enter_context(open(self._folder / "patches.npy", "wb"))  # noqa: SIM115
+            self._folder = stack.enter_context(writer)
+            self._file = stack.enter_context(open(self._folder / "patches.npy", "wb"))
             self._file.write(b"\0" * _HEADER_BYTES)
-
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise StoreError(f"{self.path} cannot be written: {error.strerror or error}") from None
+            self._stack = stack.pop_all()
 
     def append(
         self,
@@ -274,14 +267,14 @@ class StoreWriter:
 
         Missing columns get defaults: the store's patch size, digests of the pixels, the case as
         the slide, "" or null. rows: None where ``describe`` adds them later.
-        Raises StoreError when they cannot be written.
+        Raises DiskError where the disk refuses them.
         """
         if patches.dtype != np.uint8 or patches.shape[1:] != (*self.patch_size, 3):
             raise ValueError(f"patches are {patches.dtype} {patches.shape}, not {self.patch_size}")
         table = None if rows is None else self._columns(patches, rows)
         if table is not None and table.height != len(patches):
             raise ValueError(f"{len(patches)} patches but {table.height} rows")
-        with self._writing():
+        with writing(self.path, self._folder):
             self._file.write(np.ascontiguousarray(patches).data)
         if table is not None:
             self._tables.append(table)
@@ -388,7 +381,7 @@ class StoreWriter:
             self.abort(error)
             return
         try:
-            with self._writing():
+            with writing(self.path, self._folder):
                 self.close()
         except BaseException as failed:
             self.abort(failed)

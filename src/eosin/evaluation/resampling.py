@@ -24,6 +24,7 @@ from eosin.cores import usable_cores
 from eosin.evaluation.definitions import Floats, Ints, figure_names
 from eosin.evaluation.metrics import predicted, rates, ratio, squared_errors
 from eosin.evaluation.ranking import ranked_counts
+from eosin.memory import LargestBatch
 
 #: Up to so many units the tables of pairs and counts are used (measured: the sweep wins above it).
 TABLE_UNITS = 160
@@ -156,8 +157,8 @@ def _in_parts(
     figures: Callable[[Floats], tuple[Floats, Floats]], weights: Floats, rows: int
 ) -> tuple[Floats, Floats]:
     """Both figures, few replicates at once: the arrays between are as long as there are patches."""
-    step = max(1, rows)
-    parts = [figures(weights[k : k + step]) for k in range(0, len(weights), step)]
+    batch = LargestBatch(max(1, rows))
+    parts = [both for _, both in batch.parts(len(weights), lambda part: figures(weights[part]))]
     return np.concatenate([auroc for auroc, _ in parts]), np.concatenate([ap for _, ap in parts])
 
 

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 
 from eosin.errors import FailureError, UserError
-from eosin.exporting.parity import TOLERANCE, Sample, compare, exact, read, why_not
+from eosin.exporting.parity import Sample, compare, exact, read, why_not
 from eosin.inference.predictor import FilePredictor, load_file
 from eosin.inference.torch_predictor import TorchPredictor
 from eosin.records.export import ExportedFile, FileFacts, Parity, RefusedFile
+from eosin.runtime.drawn import drawn_patches
+from eosin.runtime.proof import TOLERANCE, proof_of
 
 #: (path, metadata) -> None: writes a file of an export.
 Writer = Callable[[Path, Mapping[str, Any]], None]
@@ -35,6 +37,10 @@ class Checker:
         self.refused: list[RefusedFile] = []
         self.rule = predictor.facts.decision()
         self.reference = read(predictor, sample)
+        drawn = drawn_patches(predictor.patch_size)
+        logits, _ = predictor.read(drawn, np.arange(len(drawn)))
+        #: What every file carries, to be asked again where it is used.
+        self.proof = proof_of(logits, predictor.patch_size)
         if not np.isfinite(self.reference.probabilities).all():
             raise FailureError(
                 "the run's network gives no finite probabilities for "
@@ -48,16 +54,21 @@ class Checker:
         not pass the gate is refused.
         """
         tried = self.work / path.name
+        info = info.model_copy(update={"proof": self.proof})
         writer(tried, info.model_dump(mode="json"))
         self.note(f"{path.name} answers for {self.sample.words()}")
-        predictor = load_file(tried)
+        predictor = load_file(tried, check=False)
         parity = self._compared(predictor)
+        shown = [predictor.shown()]
         if path.suffix == ".xml":
             try:
-                bf16 = self._compared(load_file(tried, precision="bf16"))
-                parity = parity.model_copy(update={"bf16": bf16})
+                in_bf16 = load_file(tried, precision="bf16", check=False)
+                parity = parity.model_copy(update={"bf16": self._compared(in_bf16)})
+                shown.append(in_bf16.shown())
             except UserError:  # the processor has no bf16
                 pass
+        proof = self.proof.model_copy(update={"shown": tuple(filter(None, shown))})
+        info = info.model_copy(update={"proof": proof})
         if info.kind == "fp32":
             self._check_exact(path.name, parity)
         elif why := self._why_not(parity):

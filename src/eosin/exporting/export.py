@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from eosin import __version__
+from eosin.cores import instructions, kinds_of_processor, processor
 from eosin.errors import RunError, SplitError, StoreError
 from eosin.exporting.card import export_card
 from eosin.exporting.checked import Checker, Note, Writer
@@ -25,7 +26,7 @@ from eosin.exporting.torch_file import save_program
 from eosin.folders import check_target, whole_folder
 from eosin.inference.scope import some
 from eosin.inference.torch_predictor import TorchPredictor, load_run
-from eosin.records.export import ExportFacts, FileFacts, RefusedFile
+from eosin.records.export import CheckedOn, ExportFacts, FileFacts, RefusedFile
 from eosin.records.shared import shared_model, shared_text
 from eosin.runs import RunFolder, installed
 from eosin.splitting.seen import SEEN, Seen, case_names
@@ -34,7 +35,8 @@ from eosin.training.session import Session, reopen
 CARD, RESULT = "EXPORT_CARD.md", "export.json"
 _PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime", "openvino", "timm")
 #: What every file contains, and export.json as well.
-_OF_THE_RUN = ("run", "classes", "patch_size", "facts", "weights_digest", "exported_with")
+_OF_THE_RUN = ("run", "classes", "patch_size", "facts", "weights_digest", "checked_on",
+           "exported_with")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,7 @@ def export(
             weights_digest=predictor.facts.weights_digest,
             seen_cases=shared.cases_by_part(),
             seen_key=key,
+            checked_on=checked_on(),
             exported_with={
                 "eosin": __version__,
                 "python": platform.python_version(),
@@ -123,6 +126,13 @@ def export(
         RunFolder(made).write_json(RESULT, result.model_dump(mode="json"))
         RunFolder(made).write_text(CARD, export_card(result, public))
     return result
+
+
+def checked_on() -> CheckedOn:
+    """The processor that files are checked on here."""
+    _, flags = processor()
+    kind, others = kinds_of_processor(flags, platform.machine())
+    return CheckedOn(kind=kind, not_on=others, instructions=instructions(flags))
 
 
 def _write_all(

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +11,7 @@ import numpy.typing as npt
 
 from eosin.errors import needing
 from eosin.exporting.graph import OUTPUTS
+from eosin.folders import temporary_folder
 from eosin.runtime.exported import INPUT
 
 if TYPE_CHECKING:
@@ -48,8 +47,8 @@ def make_int8(model: onnx.ModelProto, patches: npt.NDArray[np.uint8]) -> onnx.Mo
     # The quantizer warns of a model that it did not prepare itself; this one is folded already.
     mark = answer.metadata_props.add()
     mark.key, mark.value = "onnx.quant.pre_process", "onnxruntime.quant"
-    with tempfile.TemporaryDirectory() as folder:
-        made = Path(folder) / "int8.onnx"
+    with temporary_folder() as folder:
+        made = folder / "int8.onnx"
         quantizer.quantize_static(
             answer,
             made,

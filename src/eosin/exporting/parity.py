@@ -14,6 +14,7 @@ from eosin.inference.predictor import Predictor, examine_rows
 from eosin.inference.scope import some
 from eosin.records.decision import Decision
 from eosin.records.export import Parity, SampleFacts
+from eosin.runtime.proof import TOLERANCE
 from eosin.training.session import Session
 
 Patches = npt.NDArray[np.uint8]
@@ -21,8 +22,6 @@ Floats = npt.NDArray[np.float32]
 
 #: Patches that a file is tried on, at most.
 MOST = 6000
-#: float32: largest difference of a probability from torch's.
-TOLERANCE = 1e-4
 #: int8: what may be lost.
 MOST_AUROC_LOST, MOST_CHANGED = 0.002, 0.01
 #: A probability or distance that is nearer than this to a limit counts as on it: the limit of the

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +18,10 @@ def save_program(
     program: torch.export.ExportedProgram, path: Path, facts: Mapping[str, Any]
 ) -> None:
     """Write a traced graph to ``path`` (.pt2), with the facts as an extra file in the archive."""
+    data = io.BytesIO()
     with quiet():
+        # Into a file of its own torch ends the whole process where the disk is full.
         torch.export.save(
-            program, path, extra_files={METADATA: json.dumps(facts, ensure_ascii=False)}
+            program, data, extra_files={METADATA: json.dumps(facts, ensure_ascii=False)}
         )
+    path.write_bytes(data.getbuffer())

@@ -6,7 +6,6 @@ so that a later run resumes only with bytes of the same file.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -19,19 +18,17 @@ from typing import Any
 
 import requests
 
-from eosin.errors import DownloadError
+from eosin.disks import FULL, amount, disk_error, writing
+from eosin.errors import DiskError, DownloadError
 from eosin.fetching import servers
 from eosin.fetching.servers import Opener, Patience, TryAgain, answers
+from eosin.folders import whole_file
 from eosin.texts import from_json, read_text
 
 CHUNK_BYTES = 1 << 17
 
 #: An attempt that fetched this much counts as progress, and resets the count of failures.
 _WORTH_BYTES = 1 << 20
-
-
-class DiskError(DownloadError):
-    """The file cannot be written; another server would not help."""
 
 
 class GivenUpError(DownloadError):
@@ -94,7 +91,8 @@ def download(
     except DownloadError:
         discard(partial)
         raise
-    os.replace(partial, target)
+    with writing(target):
+        os.replace(partial, target)
     _identity_path(partial).unlink(missing_ok=True)
 
 
@@ -110,7 +108,8 @@ def _attempt(
                 return  # An earlier run was ended between the last byte and the renaming.
             raise _changed(partial)
         begins, total = _extent(response)
-        partial.parent.mkdir(parents=True, exist_ok=True)
+        with writing(partial):
+            partial.parent.mkdir(parents=True, exist_ok=True)
         identity = {"validator": _validator(response), "total": total}
         if begins != start or (start and not _same(earlier, identity)):
             if begins:
@@ -123,12 +122,13 @@ def _attempt(
             watcher.note(f"{name}: resuming at {amount(start)} of {amount(total or 0)}")
         else:
             discard(partial)
-            _identity_path(partial).write_text(json.dumps(identity), "utf-8")
+            with whole_file(_identity_path(partial)) as temporary:
+                temporary.write_text(json.dumps(identity), "utf-8")
         if total is not None:
             _require_space(partial, total, total - start)
         done = start
         watcher.progress(name, done, total)
-        with partial.open("ab", buffering=0) as file:
+        with writing(partial), partial.open("ab", buffering=0) as file:
             for chunk in _pieces(response, name):
                 _write(file, chunk, partial, done, total)
                 done += len(chunk)
@@ -163,11 +163,9 @@ def _write(file: Any, chunk: bytes, partial: Path, done: int, total: int | None)
         while rest:
             rest = rest[file.write(rest) :]
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in FULL:
             _no_space(partial, total, None if total is None else total - done)
-        raise DiskError(
-            f"{partial} cannot be written ({error.strerror or error}); the bytes so far are kept"
-        ) from None
+        raise disk_error(error, partial) or error from None
 
 
 def _require_space(partial: Path, total: int, needed: int) -> None:
@@ -182,7 +180,8 @@ def _no_space(partial: Path, total: int | None, needed: int | None) -> None:
     raise DiskError(
         f"the disk is full{size}: {missing}{amount(free)} are free in "
         f"{partial.parent.resolve()}. Free some space and run the same command again (it keeps "
-        f"the {amount(_size(partial))} in {partial.name}), or choose another place with -o"
+        f"the {amount(_size(partial))} in {partial.name}), or choose another place with -o",
+        again="",
     )
 
 
@@ -278,16 +277,3 @@ def looks_like(path: Path) -> str:
     if text.startswith((b"<?xml", b"{", b"[")):
         return "a message of the server: " + head[:120].decode("utf-8", "replace").strip()
     return "other or damaged data"
-
-
-def amount(count: float) -> str:
-    """A number of bytes for people, in powers of 1000 as disks and networks are sold.
-
-    >>> amount(999), amount(1_648_877), amount(3.1e9)
-    ('999 B', '1.6 MB', '3.1 GB')
-    """
-    for unit in ("B", "kB", "MB", "GB"):
-        if abs(count) < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"

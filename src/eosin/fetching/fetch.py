@@ -12,14 +12,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from eosin.disks import amount
 from eosin.errors import DownloadError, UserError
 from eosin.fetching import kaggle, servers
 from eosin.fetching.archives import Archive, Item
 from eosin.fetching.downloads import (
-    DiskError,
     GivenUpError,
     Watcher,
-    amount,
     checksum_of,
     download,
     looks_like,
@@ -188,8 +187,6 @@ def _from_mirrors(
                 open_url(url), target, check=lambda path: _check(path, item, item.checksum),
                 patience=patience, watcher=watcher,
             )  # fmt: skip
-        except DiskError:
-            raise
         except DownloadError as error:
             reasons.append(f"{mirror}: {error}".replace(f"{mirror}: {url}", url))
             watcher.note(reasons[-1])

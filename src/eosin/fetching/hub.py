@@ -20,8 +20,16 @@ from typing import Any, NoReturn, TypeVar
 
 import requests
 
-from eosin.errors import CredentialsError, DownloadError, EosinError, first_line, needing
-from eosin.fetching.downloads import DiskError, Watcher, amount, download
+from eosin.disks import amount
+from eosin.errors import (
+    CredentialsError,
+    DiskError,
+    DownloadError,
+    EosinError,
+    first_line,
+    needing,
+)
+from eosin.fetching.downloads import Watcher, download
 from eosin.fetching.servers import Patience, TryAgain, get, refuse_status
 from eosin.records.encoder import EncoderSpec
 
@@ -95,13 +103,14 @@ def fetch_file(hub: Any, place: Place, name: str, say: Callable[[str], object]) 
                     _body(place, url, blob, name, file)
         except DiskError as error:
             text = str(error).replace(" with -o", " with HF_HUB_CACHE")
-            raise DiskError(f"{place.spec.title}: {text}") from None
+            raise DiskError(f"{place.spec.title}: {text}", again="") from None
         except EosinError:
             raise
         except OSError as error:
             raise DiskError(
                 f"{place.cache} cannot be written ({error.strerror or error}); choose another "
-                "place with HF_HUB_CACHE"
+                "place with HF_HUB_CACHE",
+                again="",
             ) from None
     # The client gives the bytes their name in the cache.
     options = {"revision": place.revision, "cache_dir": place.cache, "endpoint": place.endpoint}

@@ -23,7 +23,7 @@ from eosin.inference.fitting import NO_VALIDATION, Fit, FittingOptions, cross_ju
 from eosin.inference.measure import measure
 from eosin.inference.predictor import Predictor, load_file
 from eosin.inference.records import Assessment, baselines_for, write_assessment
-from eosin.inference.scope import TOO_FEW, fit_scope
+from eosin.inference.scope import NOT_FITTED, TOO_FEW, fit_scope
 from eosin.inference.subject import (
     NEITHER,
     NO_TEST,
@@ -72,6 +72,7 @@ def assess(
     replicates: int = 2000,
     seed: int = 0,
     with_baselines: bool = True,
+    with_scope: bool = True,
     options: FittingOptions | None = None,
     progress: Progress = lambda done, total: None,
 ) -> Assessment:
@@ -81,6 +82,7 @@ def assess(
     fitted on the validation part and kept in the model; ``options``: what the bands must promise,
     and the point that decides. Without a test part the figures are those of the validation part,
     and have a mark. replicates, seed: of the bootstrap; nothing that is kept depends on them.
+    with_scope: fit the out-of-scope check, without which every patch gets an answer.
     Raises RunError for a split without such parts, BusyError where another process changes the run.
     """
     from eosin.inference.torch_predictor import load_run
@@ -95,7 +97,8 @@ def assess(
         predictor = load_run(run.path, precision=precision)
         # What is fitted here replaces what was fitted before.
         predictor.model.temperature.fill_(1.0)
-        has_scope = fit_scope(predictor, store, parts["train"])
+        for_scope = parts["train"] if with_scope else parts["train"][:0]
+        has_scope = fit_scope(predictor, store, for_scope)
         part = list(named)[-1]
         others: Mapping[str, Baseline] = {}
         if with_baselines:
@@ -125,7 +128,8 @@ def assess(
         predictor.model.temperature.fill_(kept.temperature)
         evaluation, table = measure(
             subject, predictor, readings, fitted, limit,
-            scope_note=NO_VALIDATION if has_scope else TOO_FEW, crossed=crossed,
+            scope_note=NO_VALIDATION if has_scope else TOO_FEW if with_scope else NOT_FITTED,
+            crossed=crossed,
             replicates=replicates, seed=seed,
         )  # fmt: skip
         evaluation |= {

@@ -34,16 +34,19 @@ def load(path: str | os.PathLike[str], *, precision: str = "fp32") -> Predictor:
         raise missing_extra(error, f"answering with the run {place}") or error from None
 
 
-def load_file(path: str | os.PathLike[str], *, precision: str = "fp32") -> FilePredictor:
+def load_file(
+    path: str | os.PathLike[str], *, precision: str = "fp32", check: bool = True
+) -> FilePredictor:
     """The predictor of an exported file, .pt2 included, or of an export's folder."""
     runtime.check_precision(precision)
     place = runtime.file_of(Path(path), precision)
     if place.suffix.lower() != ".pt2":
-        return runtime.load_file(place, precision=precision)
+        return runtime.load_file(place, precision=precision, check=check)
     try:
         from eosin.inference.torch_program import ProgramPredictor
 
-        return ProgramPredictor(place, precision=precision)
+        made = ProgramPredictor(place, precision=precision)
+        return made.proven() if check else made
     except ModuleNotFoundError as error:
         raise missing_extra(error, f"answering with {place}") or error from None
 

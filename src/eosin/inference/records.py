@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from eosin.data.store import PatchStore
 from eosin.evaluation.baselines import BASELINES, Baseline
 from eosin.evaluation.curves import Curves
 from eosin.figures import charts
-from eosin.folders import whole_files
+from eosin.folders import temporary_folder, whole_files
 from eosin.inference.subject import Subject
 from eosin.records.decision import Decision
 from eosin.records.evaluation import Evaluation
@@ -29,6 +28,8 @@ from eosin.trust.literature import UNSEEN, compare_with_published
 
 Rows = npt.NDArray[np.int64]
 
+#: What a report makes of an evaluation: another evaluation leaves none.
+PAGES = ("report.html", "report.pdf", "MODEL_CARD.md")
 _SUSPECT = {
     "patch": pl.Int64, "case": pl.String, "source": pl.String, "label": pl.String,
     "suggested": pl.String, "probability": pl.Float64, "score": pl.Float64,
@@ -76,8 +77,7 @@ def write_assessment(
     complete, and those of the model change last.
     """
     measured = predictions.filter(pl.col("part") == evaluation["part"])
-    with tempfile.TemporaryDirectory() as temporary:
-        staging = Path(temporary)
+    with temporary_folder() as staging:
         marks = pl.lit("; ".join(mark["sentence"] for mark in evaluation["marks"]))
         predictions.with_columns(marks=marks).write_parquet(staging / "predictions.parquet")
         suspects = pl.DataFrame(evaluation["suspects"]["rows"], schema=_SUSPECT)
@@ -91,7 +91,7 @@ def write_assessment(
         typed = Evaluation.model_validate(evaluation)
         figures = charts.draw_all(staging, typed, curves, metrics=metrics)
         results = ("predictions.parquet", "suspects.csv", *figures, "evaluation.json")
-        with whole_files(folder) as new:
+        with whole_files(folder, outdated=PAGES) as new:
             for name in (*results, *model_files(staging)):
                 shutil.copyfile(staging / name, new(name))
     return Assessment(evaluation, folder, results)

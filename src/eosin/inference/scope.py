@@ -21,6 +21,7 @@ Rows = npt.NDArray[np.int64]
 #: Training patches that the check is fitted on, and measured patches that probes are made from.
 MOST_FITTED = 6000
 MOST_PROBED = 500
+NOT_FITTED = "no out-of-scope check: this evaluation was made without one"
 TOO_FEW = "no out-of-scope check: there are too few training patches to fit it on"
 
 

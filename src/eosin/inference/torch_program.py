@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from eosin.errors import RunError
+from eosin.errors import RunError, UserError
 from eosin.runtime.exported import DISTANCE, INPUT, PROBABILITIES, Port, line_of, read_exported
 from eosin.runtime.predictor import FilePredictor, Floats, Opened, Patches
 from eosin.training.machine import choose_machine
@@ -28,12 +28,18 @@ class ProgramPredictor(FilePredictor):
     """A predictor over a program that torch.export has written.
 
     path: a .pt2 file of ``eosin export --torch``; such a file may contain code, so open only one
-    whose origin you know. precision: "fp32", "bf16" or "auto".
-    Raises RunError where the file is missing, damaged, not eosin's or of a newer format.
+    whose origin you know. precision: "fp32" or "auto", which is the same: a traced program has its
+    types written down, and torch's autocast breaks it.
+    Raises RunError where the file is missing, damaged, not eosin's or of a newer format; UserError
+    for bf16.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, precision: str = "fp32") -> None:
-        self._precision = precision
+        if precision == "bf16":
+            raise UserError(
+                f"{path} is a torch program, which answers in fp32 only; for bf16 use the run "
+                "itself, or an .xml file (eosin export RUN --openvino)"
+            )
         super().__init__(path)
 
     def _open(self) -> Opened:
@@ -52,15 +58,14 @@ class ProgramPredictor(FilePredictor):
             raise RunError(f"{file} cannot be opened by torch ({why}); export it again") from None
         if len(program.graph_signature.user_outputs) > 2:
             answer[DISTANCE] = Port("float32", (None,))
-        self.machine = choose_machine(self._precision)
+        self.machine = choose_machine("fp32")
         self._program: Any = program.module().to(self.machine.device)
         return f"torch {torch.__version__}", text, ports, answer
 
     @torch.inference_mode()
     def _answers(self, patches: Patches, names: tuple[str, ...]) -> Sequence[Floats]:
         block = torch.from_numpy(np.array(patches)).to(self.machine.device)
-        with self.machine.autocast():
-            outputs = dict(zip(_OUTPUTS, self._program(block), strict=False))
+        outputs = dict(zip(_OUTPUTS, self._program(block), strict=False))
         return [outputs[name].float().cpu().numpy() for name in names]
 
 

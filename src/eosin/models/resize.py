@@ -32,8 +32,8 @@ def prepare(patches: Tensor, size: tuple[int, int], mean: Tensor, deviation: Ten
 def resize(images: Tensor, size: tuple[int, int], mode: str) -> Tensor:
     """float [N, C, H, W] to [N, C, h, w], antialiased; mode: "bilinear" or "bicubic".
 
-    An exported graph gets matrix products: OpenVINO and browser runtimes silently drop the
-    antialiasing from the operator that torch exports for it.
+    An exported graph gets matrix products: OpenVINO silently drops the antialiasing from the
+    operator that torch exports for it (decision 0021).
     """
     if torch.compiler.is_exporting():
         return resize_by_matrices(images, size, mode)

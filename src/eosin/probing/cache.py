@@ -7,7 +7,6 @@ this order, so that a process may be killed at any moment.
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import json
 import os
@@ -20,7 +19,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from eosin.errors import BusyError, FailureError
+from eosin.disks import amount, writing
+from eosin.errors import BusyError, DiskError, FailureError
 from eosin.folders import whole_file
 from eosin.locks import Lock
 from eosin.sources.files import read_npy
@@ -103,7 +103,7 @@ class Cache:
     def create(self) -> None:
         """An empty cache in place of an earlier one, with all of its space reserved.
 
-        Raises FailureError where the disk has no room for it or cannot be written.
+        Raises DiskError where the disk has no room for it or refuses it.
         """
         shutil.rmtree(self.folder, ignore_errors=True)
         self.checksums = [None] * -(-self.shape[0] // BLOCK)
@@ -115,15 +115,15 @@ class Cache:
                 with open(self.array_path, "r+b") as file:
                     os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
             self._mark()
-        except OSError as error:
+        except (OSError, DiskError) as error:
             shutil.rmtree(self.folder, ignore_errors=True)
             with contextlib.suppress(OSError):
                 self.folder.parent.rmdir()
             size = self.shape[0] * self.shape[1] * np.dtype(self.dtype).itemsize
-            raise FailureError(
-                f"{self.folder} cannot be made ({error.strerror or error}): it needs "
-                f"{size / 1e6:,.1f} MB; make room, or keep embeddings elsewhere with "
-                "--embeddings FOLDER"
+            why = error.what if isinstance(error, DiskError) else error.strerror or error
+            raise DiskError(
+                f"{self.folder} cannot be made ({why}): it needs {amount(size)}; make room, or "
+                "keep embeddings elsewhere with --embeddings FOLDER"
             ) from None
 
     def damaged(self, blocks: list[int]) -> list[int]:
@@ -138,7 +138,8 @@ class Cache:
     def write(self, block: int, embeddings: Floats) -> None:
         """Put a block's embeddings, float32 [n, D], on the disk, then mark it done.
 
-        Raises FailureError where they cannot be kept: not finite, too large, or no room.
+        Raises FailureError where they are not finite or too large, DiskError where the disk
+        refuses them; the blocks before are kept.
         """
         with np.errstate(over="ignore"):
             values = embeddings.astype(self.dtype)
@@ -151,7 +152,7 @@ class Cache:
             )
             raise FailureError(f"the encoder gives {why}")
         width = self.shape[1] * values.itemsize
-        try:
+        with writing(self.folder):
             with open(self.array_path, "r+b") as file:
                 start = os.fstat(file.fileno()).st_size - self.shape[0] * width
                 file.seek(start + self.extent(block).start * width)
@@ -160,13 +161,6 @@ class Cache:
                 os.fsync(file.fileno())
             self.checksums[block] = _checksum(values)
             self._mark()
-        except OSError as error:
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-            remedy = "make room" if full else "fix that"
-            raise FailureError(
-                f"{self.folder} cannot be written ({error.strerror or error}); {remedy} and run "
-                "the same command again: the blocks before are kept"
-            ) from None
 
     def _mark(self) -> None:
         result = {
@@ -197,7 +191,7 @@ def alone(folder: Path) -> Iterator[None]:
     try:
         lock = Lock.take(path)
     except OSError as error:
-        raise FailureError(
+        raise DiskError(
             f"{path.parent} cannot be written ({error.strerror or error}); keep embeddings "
             "elsewhere with --embeddings FOLDER"
         ) from None

@@ -36,6 +36,39 @@ class Parity(Record):
     bf16: Parity | None = None
 
 
+class CheckedOn(Record):
+    """The processor that an export was checked on."""
+
+    #: How it adds int8 products, and the ways of other processors.
+    kind: str
+    not_on: tuple[str, ...] = ()
+    #: Instructions that change speed or digits ("AVX2", "VNNI", "bf16").
+    instructions: tuple[str, ...] = ()
+
+
+class Shown(Record):
+    """A file's answers for the drawn patches beside torch's, in one runtime on one machine."""
+
+    #: The library that answered, with its version, and the precision that it was asked for.
+    runtime: str
+    precision: str = "fp32"
+    #: Differences of a probability; patches whose class changed.
+    largest_difference: float
+    mean_difference: float
+    called_changed: int
+
+
+class Proof(Record):
+    """What a file is asked again where it is used: patches drawn by a program, torch's answers."""
+
+    #: SHA-256 of the patches, uint8 [64, H, W, 3] of the model's size (``eosin.runtime.drawn``).
+    patches_sha256: str
+    #: Torch's logits in float32, divided by the temperature: [64, K].
+    logits: tuple[tuple[float, ...], ...] = Field(min_length=1)
+    #: What the file answered where it was exported.
+    shown: tuple[Shown, ...] = ()
+
+
 class FileFacts(Record):
     """The metadata of an exported file: one JSON object under the key "eosin"."""
 
@@ -56,6 +89,9 @@ class FileFacts(Record):
     seen_key: str = ""
     #: How far the file's answers are those of torch.
     parity: dict[str, Any] | None = None
+    #: None in files of versions before this check.
+    proof: Proof | None = None
+    checked_on: CheckedOn | None = None
     exported_with: dict[str, str] = Field(default_factory=dict)
     intended_use: str = INTENDED_USE
 
@@ -104,5 +140,6 @@ class ExportFacts(Record):
     sample: SampleFacts
     facts: dict[str, Any]
     weights_digest: str
+    checked_on: CheckedOn | None = None
     exported_with: dict[str, str]
     intended_use: str = INTENDED_USE

@@ -6,11 +6,10 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
 from pathlib import Path
 
 from eosin.errors import FailureError, UserError
-from eosin.folders import whole_file
+from eosin.folders import temporary_folder, whole_file
 
 #: Names to look for on the path; $EOSIN_CHROMIUM goes first.
 NAMES = (
@@ -51,8 +50,8 @@ def print_pdf(
     """
     program = browser or find_browser()
     # Its own profile: a browser that the user has open is neither asked nor disturbed.
-    with tempfile.TemporaryDirectory(prefix="eosin-print-") as folder:
-        printed = Path(folder) / "page.pdf"
+    with temporary_folder() as folder:
+        printed = folder / "page.pdf"
         command = [
             str(program),
             *_OPTIONS,

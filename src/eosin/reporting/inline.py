@@ -7,13 +7,13 @@ the page's font; the size follows the column; ids are unique in the page.
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from markupsafe import Markup, escape
 
 from eosin.figures import canvas
+from eosin.folders import temporary_folder
 
 #: Colors of figures.canvas -> variables of style.css.
 COLORS = {
@@ -39,8 +39,8 @@ def drawn(name: str, make: Callable[[Path], Path], *, alt: str) -> Markup:
 
     name: unique in the page, made of letters and dashes; alt: what the figure shows, in words.
     """
-    with tempfile.TemporaryDirectory(prefix="eosin-figure-") as folder, canvas.for_page():
-        text = make(Path(folder) / "figure.svg").read_text("utf-8")
+    with temporary_folder() as folder, canvas.for_page():
+        text = make(folder / "figure.svg").read_text("utf-8")
     return for_html(text, name, alt=alt)
 
 

@@ -16,6 +16,7 @@ from markupsafe import Markup
 
 from eosin import __version__
 from eosin.data.store import PatchStore
+from eosin.folders import whole_files
 from eosin.records.model import INTENDED_USE
 from eosin.reporting.blocks import Card
 from eosin.reporting.cards import CARDS, MODEL_CARD, build, verdict_card
@@ -23,7 +24,6 @@ from eosin.reporting.markdown import as_markdown
 from eosin.reporting.material import Material, read
 from eosin.reporting.verdict import Verdict, verdict
 from eosin.reporting.words import isolated
-from eosin.runs import RunFolder
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -49,10 +49,14 @@ def write_report(
     """
     material = read(run_path, store)
     cards = build(material)
-    folder = RunFolder(material.folder)
-    folder.write_text("MODEL_CARD.md", model_card(material))
-    folder.write_text("report.html", page(material, _verdict(material), cards))
-    return Written(folder / "report.html", tuple(dict.fromkeys(material.problems)))
+    texts = {
+        "MODEL_CARD.md": model_card(material),
+        "report.html": page(material, _verdict(material), cards),
+    }
+    with whole_files(material.folder) as new:
+        for name, text in texts.items():
+            new(name).write_text(text, "utf-8")
+    return Written(material.folder / "report.html", tuple(dict.fromkeys(material.problems)))
 
 
 def model_card(material: Material) -> str:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from eosin.errors import RunError, UserError
+from eosin.memory import LargestBatch
+from eosin.records.export import Shown
 from eosin.records.model import ModelFacts
 from eosin.runtime.exported import (
     BATCH,
@@ -26,6 +28,7 @@ from eosin.runtime.exported import (
     existing,
     read_exported,
 )
+from eosin.runtime.proof import prove, show
 
 Patches = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -67,6 +70,9 @@ class FilePredictor:
     not eosin's or of a newer format; MissingExtraError where the runtime is not installed.
     """
 
+    #: "fp32", "bf16" or "auto": what a runtime computes in that is not int8.
+    precision = "fp32"
+
     def __init__(self, path: str | os.PathLike[str], *, batch_size: int = BATCH) -> None:
         self.path = existing(Path(path))
         self.batch_size = batch_size
@@ -95,14 +101,43 @@ class FilePredictor:
         probabilities, distances = self._joined(patches, (PROBABILITIES, DISTANCE))
         return probabilities, distances
 
+    def shown(self) -> Shown | None:
+        """Its answers for the drawn patches beside torch's; None where the file carries none."""
+        proof = self.exported.info.proof
+        if proof is None:
+            return None
+        return show(
+            # Only once: the file is not opened again without the texture, as for many patches.
+            lambda patches: self._joined(patches, (PROBABILITIES,))[0],
+            self.facts, proof, runtime=self.runtime, precision=self.precision,
+        )  # fmt: skip
+
+    def proven(self) -> Self:
+        """Itself, if it answers here as torch did (``eosin.runtime.proof``); else a RunError."""
+        prove(self.shown, self.files, self.exported.info, self.runtime, self.precision)
+        return self
+
+    @property
+    def files(self) -> list[Path]:
+        """All parts of the exported model."""
+        more = [self.path.with_suffix(".bin")] if self.path.suffix.lower() == ".xml" else []
+        return [self.path, *more]
+
     def _joined(self, patches: Patches, names: tuple[str, ...]) -> list[Floats]:
         check_patches(patches)
-        parts = [
-            self._answers(np.ascontiguousarray(patches[block]), names)
-            for block in blocks(patches, self.patch_size, self.batch_size)
-        ]
+        parts = []
+        for block in blocks(patches, self.patch_size, self.batch_size):
+            whole = np.ascontiguousarray(patches[block])
+            # Where memory runs out: fewer at once.
+            batch = LargestBatch(len(whole))
+            parts += [answers for _, answers in batch.parts(len(whole), self._asked(whole, names))]
         empty = [np.empty((0, len(self.classes)), np.float32), np.empty(0, np.float32)]
         return [np.concatenate(each) for each in zip(empty[: len(names)], *parts, strict=True)]
+
+    def _asked(
+        self, patches: Patches, names: tuple[str, ...]
+    ) -> Callable[[slice], Sequence[Floats]]:
+        return lambda part: self._answers(patches[part], names)
 
     def _open(self) -> Opened:
         """Open the file; the runtime with its version, the metadata's text, inputs and outputs."""
@@ -113,26 +148,32 @@ class FilePredictor:
         raise NotImplementedError
 
 
-def load_file(path: str | os.PathLike[str], *, precision: str = "fp32") -> FilePredictor:
+def load_file(
+    path: str | os.PathLike[str], *, precision: str = "fp32", check: bool = True
+) -> FilePredictor:
     """The predictor of an exported .onnx or .xml file, or of an export's folder.
 
     precision: "fp32" is exact; "bf16" is faster where the machine is good at it, "auto" decides by
-    the machine. An .onnx file is computed as it is; for bf16 it is given to OpenVINO.
-    Raises RunError for any other file, a missing or damaged one, or one that eosin did not export;
-    MissingExtraError where the part that answers is not installed; UserError for an unknown
-    precision.
+    the machine. An .onnx file is computed as it is; for bf16 it is given to OpenVINO. check: ask it
+    once on this machine for the drawn patches that it carries torch's answers for.
+    Raises RunError for any other file, a missing or damaged one, one that eosin did not export, or
+    one that answers otherwise here; MissingExtraError where the part that answers is not
+    installed; UserError for an unknown precision.
     """
     check_precision(precision)
     place = file_of(Path(path), precision)
     kind = place.suffix.lower()
+    made: FilePredictor | None = None
     if kind == ".onnx" and precision != "bf16":
         from eosin.runtime.with_onnx import OnnxPredictor
 
-        return OnnxPredictor(place)
-    if kind in (".onnx", ".xml"):
+        made = OnnxPredictor(place)
+    elif kind in (".onnx", ".xml"):
         from eosin.runtime.with_openvino import OpenvinoPredictor
 
-        return OpenvinoPredictor(place, precision=precision)
+        made = OpenvinoPredictor(place, precision=precision)
+    if made is not None:
+        return made.proven() if check else made
     if kind == ".pt2":
         raise RunError(
             f"{place} is a torch program, which does not answer without torch; use an .onnx file"

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from eosin.cores import usable_cores
+from eosin.cores import bf16_instructions, usable_cores
 from eosin.errors import FailureError, MissingExtraError, RunError, UserError
 from eosin.runtime.exported import (
     BATCH,
@@ -44,19 +44,22 @@ class OpenvinoPredictor(FilePredictor):
     def __init__(
         self, path: str | os.PathLike[str], *, precision: str = "fp32", batch_size: int = BATCH
     ) -> None:
-        self._precision = precision
+        self.precision = precision
         super().__init__(path, batch_size=batch_size)
 
     def _open(self) -> Opened:
         self._core, version = _core()
         able = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        if self._precision == "bf16" and "BF16" not in able:
-            raise UserError("this processor has no bf16; choose --precision fp32")
+        # OpenVINO's capabilities are the processor's, whatever oneDNN's limit allows.
+        limited = bool(bf16_instructions(environment={})) and not bf16_instructions()
+        if self.precision == "bf16" and (limited or "BF16" not in able):
+            why = "ONEDNN_MAX_CPU_ISA forbids bf16" if limited else "this processor has no bf16"
+            raise UserError(f"{why}; choose --precision fp32")
         self._settings = {
             # The other hint, THROUGHPUT, is half as fast on two cores.
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": usable_cores()[0],
-            **_HINTS.get(self._precision, {}),
+            **_HINTS.get("fp32" if limited else self.precision, {}),
         }
         self._model = model = _read(self._core, self.path)
         self._compiled: dict[tuple[Any, ...], Any] = {}

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from eosin.errors import FailureError, MissingExtraError, first_line
+from eosin.disks import writing
+from eosin.errors import DiskError, FailureError, MissingExtraError, first_line
 from eosin.folders import whole_file
 from eosin.locks import Lock, waiting_for
 from eosin.search.plan import SearchPlan
@@ -113,28 +114,30 @@ def opened(folder: Path, plan: SearchPlan) -> Any:
     library = optuna()
     path = folder / JOURNAL
     try:
-        if not path.exists() and (folder / DATABASE).exists():
-            _import(library, folder)
-        study = library.create_study(
-            storage=_storage(library, path),
-            study_name=_NAME,
-            direction="maximize" if plan.higher_is_better else "minimize",
-            pruner=library.pruners.MedianPruner(
-                n_startup_trials=COMPLETE_BEFORE_PRUNING,
-                n_warmup_steps=max(1, math.ceil(_SPARED * plan.recipe.epochs)),
-            ),
-            load_if_exists=True,
-        )
-        if not study.get_trials(deepcopy=False) and any(folder.glob("trial-*/recipe.toml")):
-            raise ValueError("it does not list the trials of this folder")
-        return study
+        with writing(path):
+            if not path.exists() and (folder / DATABASE).exists():
+                _import(library, folder)
+            study = library.create_study(
+                storage=_storage(library, path),
+                study_name=_NAME,
+                direction="maximize" if plan.higher_is_better else "minimize",
+                pruner=library.pruners.MedianPruner(
+                    n_startup_trials=COMPLETE_BEFORE_PRUNING,
+                    n_warmup_steps=max(1, math.ceil(_SPARED * plan.recipe.epochs)),
+                ),
+                load_if_exists=True,
+            )
+            if not study.get_trials(deepcopy=False) and any(folder.glob("trial-*/recipe.toml")):
+                raise ValueError("it does not list the trials of this folder")
+            return study
+    except DiskError as error:
+        raise error.followed_by(f"resume with: eosin search --resume {folder}") from None
     except FailureError:
         raise
     except Exception as error:
         # Optuna replays the file, and a damaged line ends in as many kinds of exception.
         raise FailureError(
-            f"{path} cannot be used ({first_line(error)}); if the disk is full, make room and "
-            f"resume with: eosin search --resume {folder}; a damaged file cannot be repaired: "
+            f"{path} cannot be used ({first_line(error)}); a damaged file cannot be repaired: "
             "start another search"
         ) from None
 

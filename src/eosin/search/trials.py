@@ -9,7 +9,9 @@ from dataclasses import replace
 from typing import Any
 
 from eosin.config import Recipe
+from eosin.disks import writing
 from eosin.errors import (
+    DiskError,
     EosinError,
     FailureError,
     RunError,
@@ -20,7 +22,7 @@ from eosin.errors import (
 from eosin.runs import RunFolder
 from eosin.search.plan import Search
 from eosin.search.space import shown
-from eosin.search.storage import Claimed, claim, rows_of, trial_name, trial_recipe
+from eosin.search.storage import JOURNAL, Claimed, claim, rows_of, trial_name, trial_recipe
 from eosin.studies.study import PlannedRun, discard_run, open_run, train
 from eosin.training.loop import Reporter
 from eosin.training.session import Session
@@ -64,10 +66,11 @@ def _run(search: Search, journal: Any, claimed: Claimed) -> None:
     study.note(f"trial {number}{remark}, {taken}: {settings}")
     state, value, reason = "COMPLETE", None, ""
     try:
-        trial.set_user_attr("values", claimed.values)
-        recipe = trial_recipe(search.plan, number, claimed.values)
-        _count_attempt(trial, run)
-        value = _value(search, trial, run, recipe)
+        with writing(search.folder / JOURNAL):
+            trial.set_user_attr("values", claimed.values)
+            recipe = trial_recipe(search.plan, number, claimed.values)
+            _count_attempt(trial, run)
+            value = _value(search, trial, run, recipe)
     except _Pruned:
         state = "PRUNED"
     except StoppedError:
@@ -81,11 +84,11 @@ def _run(search: Search, journal: Any, claimed: Claimed) -> None:
             f"{f' ({error.filename})' if error.filename else ''}; once the cause is removed, "
             f"resume with: {study.again}"
         ) from None
+    except DiskError as error:
+        raise error.followed_by(f"resume with: {study.again}") from None
     except (EosinError, RuntimeError, ValueError, MemoryError) as error:
-        # A leak or a full disk would meet every trial; other errors fail this one only.
-        full = "cannot be written" in str(error)
-        of_trial = isinstance(error, TrainingError) and not full
-        if isinstance(error, StoreError | FailureError) and not of_trial:
+        # A leak would meet every trial; other errors fail this one only.
+        if isinstance(error, StoreError | FailureError) and not isinstance(error, TrainingError):
             raise
         own = isinstance(error, EosinError)
         state, reason = "FAIL", str(error) if own else f"{type(error).__name__}: {error}"

@@ -12,7 +12,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,6 +20,7 @@ from pathlib import Path
 from eosin import errors
 from eosin.cores import usable_cores
 from eosin.errors import EosinError, FailureError, StoppedError
+from eosin.folders import temporary_folder
 from eosin.memory import keep_freed_memory
 from eosin.search.plan import Search
 from eosin.search.storage import opened
@@ -37,11 +37,11 @@ _MOST_SILENT = 3
 class _Worker:
     """A process and what it prints."""
 
-    def __init__(self, number: int, search: Search, threads: int, logs: str) -> None:
+    def __init__(self, number: int, search: Search, threads: int, logs: Path) -> None:
         self.name = f"worker {number}"
         self.last = "it printed nothing"
         self.error: EosinError | None = None
-        log = Path(logs) / str(number)
+        log = logs / str(number)
         words = [str(search.folder), str(search.study.store.path), str(os.getpid())]
         with open(log, "wb") as file:
             self.process = subprocess.Popen(
@@ -77,6 +77,8 @@ def _error(line: str) -> EosinError | None:
         kind = getattr(errors, str(result.get("kind")), FailureError)
         if kind is errors.MissingExtraError:
             return errors.MissingExtraError("search", "eosin search")
+        if kind is errors.DiskError:
+            return errors.DiskError(str(result["error"]), again="")
         error: EosinError = kind(str(result["error"]))
         return error
     return None
@@ -101,7 +103,7 @@ def run_workers(search: Search, count: int) -> None:
     running: list[_Worker] = []
     started = silent = 0
     words = "stopping all workers after their step (once more to stop at once) ..."
-    with asked_to_stop(lambda: note(words)) as asked, tempfile.TemporaryDirectory() as logs:
+    with asked_to_stop(lambda: note(words)) as asked, temporary_folder() as logs:
         try:
             missing = count
             while missing or running:

@@ -9,7 +9,6 @@ import contextlib
 import csv
 import gzip
 import re
-import shutil
 import tempfile
 import zlib
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from eosin.disks import writing
 from eosin.errors import SourceError, first_line, needing
 from eosin.folders import scratch_file
 from eosin.sources.arrays import (
@@ -157,7 +157,10 @@ def _opened(path: Path, scratch: Path | None) -> Iterator[Any]:
                 folder = Path(scratch or tempfile.gettempdir())
                 plain = stack.enter_context(scratch_file(folder / path.name))
                 with open(plain, "wb") as target, gzip.open(path, "rb") as packed:
-                    shutil.copyfileobj(packed, target, 1 << 20)
+                    while block := packed.read(1 << 20):
+                        with writing(plain, plain):
+                            target.write(block)
+                            target.flush()
             # It is only read, and an unpacked one is locked by this process.
             yield stack.enter_context(h5py.File(plain, "r", locking=False))
         except (OSError, EOFError, zlib.error, KeyError, ValueError, RuntimeError) as error:

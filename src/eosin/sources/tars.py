@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from eosin.disks import writing
 from eosin.errors import ImageError, SourceError, first_line
 from eosin.folders import scratch_file
 from eosin.sources.archives import MAX_BYTES, Files
@@ -94,7 +95,9 @@ class TarFiles(Files):
                         f"{self.path} needs more than half of the free disk space of {folder} when "
                         "it is unpacked; free some, or unpack it and pack the folder"
                     )
-                target.write(block)
+                with writing(plain, plain):
+                    target.write(block)
+                    target.flush()
         return plain
 
     def _list(self, file: IO[bytes]) -> None:

@@ -151,7 +151,7 @@ def by_name(cases: npt.NDArray[np.str_], codes: Mapping[str, int]) -> Codes:
 def write_split(split: Split, path: str | os.PathLike[str]) -> None:
     """Write the CSV, complete or not at all.
 
-    Raises SplitError when the file cannot be written.
+    Raises DiskError where the disk refuses it, SplitError where there can be no such file.
     """
     target = Path(path)
     text = split_text(split)

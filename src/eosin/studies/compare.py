@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from eosin.errors import FailureError, RunError, UserError
+from eosin.disks import writing
+from eosin.errors import RunError, UserError
 from eosin.evaluation.definitions import NAMES
 from eosin.evaluation.intervals import LEVEL, resampling_units
 from eosin.evaluation.paired import Paired, paired_differences, sentence
@@ -271,13 +272,11 @@ def _write(folder: Path, result: dict[str, Any]) -> None:
     """compare.md, and compare.json last."""
     if folder.is_file():
         raise UserError(f"{folder} is a file; choose a folder with -o FOLDER")
-    try:
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         target = RunFolder(folder)
         target.write_text("compare.md", page(result))
         target.write_json("compare.json", result)
-    except OSError as error:
-        raise FailureError(f"{folder} cannot be written: {error.strerror or error}") from None
 
 
 def page(result: dict[str, Any]) -> str:

@@ -19,7 +19,9 @@ import numpy as np
 
 from eosin.config import Recipe
 from eosin.data.store import PatchStore
+from eosin.disks import writing
 from eosin.errors import (
+    DiskError,
     EosinError,
     FailureError,
     LeakError,
@@ -215,8 +217,11 @@ class Study:
             except (LeakError, RecipeError, StoreError):
                 self._withdraw()
                 raise
+            except DiskError as error:
+                # Every run would meet it.
+                raise error.followed_by(f"resume with: {self.again}") from None
             except (EosinError, OSError, RuntimeError, ValueError, MemoryError) as error:
-                # A full disk or a lost device must not cost the other runs.
+                # A lost device must not cost the other runs.
                 own = isinstance(error, EosinError)
                 why = str(error) if own else f"{type(error).__name__}: {error}"
                 if run.finished:
@@ -274,14 +279,12 @@ class Study:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Turn what cannot be written into a FailureError with the command that resumes."""
+        """Turn what cannot be written into a DiskError with the command that resumes."""
         try:
-            yield
-        except OSError as error:
-            raise FailureError(
-                f"{self.folder.path} cannot be written: {error.strerror or error}; finished runs "
-                f"are kept, so make room and resume with: {self.again}"
-            ) from None
+            with writing(self.folder / "."):
+                yield
+        except DiskError as error:
+            raise error.followed_by(f"resume with: {self.again}") from None
 
 
 def open_run(store: PatchStore, planned: PlannedRun, path: Path) -> tuple[Session, bool]:

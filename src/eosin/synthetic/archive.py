@@ -96,6 +96,7 @@ def write_archive(
     seed: int = 0,
     nested_copy: bool = True,
     broken: int = 3,
+    area: float = 1.0,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Draw cases and write them as a zip in the layout of the Kaggle IDC archive.
@@ -103,12 +104,13 @@ def write_archive(
     cases: how many; they are named 90001, 90002, ...
     nested_copy: write every patch a second time under IDC_regular_ps50_idx5/, as the original has.
     broken: members that no decoder can read (truncated, empty, text); they come on top.
+    area: of each section, where 1 gives about 270 patches a case; its cells keep their size.
     progress: called with (cases done, cases).
 
     Returns the counts: cases, patches, positives, edge_patches, nested, broken, bytes.
-    Raises UserError for less than one case, StoreError when the file cannot be written. The file is
-    written complete or not at all; the same arguments give the same bytes with the same NumPy and
-    OpenCV on the same kind of processor.
+    Raises UserError for less than one case or an area outside 0.1 to 1, StoreError when the file
+    cannot be written. The file is written complete or not at all; the same arguments give the same
+    bytes with the same NumPy and OpenCV on the same kind of processor.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -120,15 +122,18 @@ def write_archive(
         raise UserError(
             f"cases is {cases} and broken is {broken}; use at least 1 case and at least 0 broken"
         )
+    if not 0.1 <= area <= 1:
+        raise UserError(f"area is {area:g}; use 0.1 to 1")
     target = Path(path)
     names = [str(FIRST_CASE + k) for k in range(cases)]
     shares = burdens(cases, seed)
-    sizes = np.random.default_rng([seed, 4]).integers(0, 256, (cases, 2))
+    more = np.random.default_rng([seed, 4]).integers(0, 256, (cases, 2))
+    sizes = np.rint((np.array([920, 745]) + more) * area**0.5).astype(np.int64)
     counts = {"cases": cases, "patches": 0, "positives": 0, "edge_patches": 0, "nested": 0}
 
     def draw(k: int) -> list[tuple[Cut, bytes]]:
         drawn = make_case(
-            names[k], seed, width_px=920 + int(sizes[k, 0]), height_px=745 + int(sizes[k, 1]),
+            names[k], seed, width_px=int(sizes[k, 0]), height_px=int(sizes[k, 1]),
             burden=shares[k],
         )  # fmt: skip
         return [(piece, _png(piece.patch)) for piece in cut(drawn, label_noise=LABEL_NOISE)]

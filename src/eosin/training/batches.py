@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from eosin.config import Recipe
+from eosin.data.rows import StoreRows
 from eosin.memory import forget_pages
 from eosin.training.draws import mixed_seed, seeded
 
@@ -37,6 +38,19 @@ def take(patches: npt.NDArray[np.uint8], rows: npt.NDArray[np.int64]) -> Tensor:
     return torch.from_numpy(result)
 
 
+class OnDisk:
+    """Patches that are too many for the memory: read from the store batch by batch."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, rows: StoreRows) -> None:
+        self._rows = rows
+
+    def index_select(self, axis: int, rows: Tensor) -> Tensor:
+        """uint8 [n, H, W, 3] of rows int64 [n]; axis: 0."""
+        return take(self._rows.patches, self._rows.rows[rows.numpy()])
+
+
 @dataclass(eq=False)
 class Batches:
     """Batches of one part of a store.
@@ -51,7 +65,7 @@ class Batches:
     (3, [0, 1, 2, 3, 4])
     """
 
-    patches: Tensor
+    patches: Tensor | OnDisk
     labels: Tensor
     recipe: Recipe
 
@@ -107,12 +121,14 @@ def balanced_weights(counts: Tensor) -> Tensor:
     return (counts.sum() / (len(counts) * counts.clamp(min=1).double())).float()
 
 
-def input_scaling(patches: Tensor, recipe: Recipe) -> tuple[list[float], list[float]]:
+def input_scaling(
+    patches: npt.NDArray[np.uint8] | StoreRows, recipe: Recipe
+) -> tuple[list[float], list[float]]:
     """Mean and deviation of each channel, of values in 0..1, as the recipe's ``normalize`` asks.
 
     patches: uint8 [N, H, W, 3]. Exact: from the histogram of all values.
 
-    >>> input_scaling(torch.full((1, 2, 2, 3), 255, dtype=torch.uint8), Recipe())
+    >>> input_scaling(np.full((1, 2, 2, 3), 255, np.uint8), Recipe())
     ([1.0, 1.0, 1.0], [1.0, 1.0, 1.0])
     """
     kind = recipe.normalize
@@ -129,11 +145,11 @@ def input_scaling(patches: Tensor, recipe: Recipe) -> tuple[list[float], list[fl
 
     values = np.arange(256) / 255.0
     counts = np.zeros((3, 256), dtype=np.int64)
-    pixels = patches.numpy()
     # OpenCV counts in float32, which is exact up to 2**24; NumPy takes five times as long.
-    together = max(1, 2**24 // (pixels.shape[1] * pixels.shape[2]))
-    for start in range(0, len(pixels), together):
-        block = pixels[start : start + together].reshape(-1, pixels.shape[2], 3)
+    together = max(1, 2**24 * 3 * len(patches) // max(1, patches.nbytes))
+    for start in range(0, len(patches), together):
+        block = patches[start : start + together]
+        block = block.reshape(-1, block.shape[2], 3)
         for channel in range(3):
             histogram = cv2.calcHist([block], [channel], None, [256], [0, 256])
             counts[channel] += histogram.ravel().astype(np.int64)

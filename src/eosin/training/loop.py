@@ -17,14 +17,16 @@ from torch import Tensor
 from torch.distributed import DistError
 
 from eosin.config import Recipe
+from eosin.data.rows import StoreRows
 from eosin.data.store import PatchStore
-from eosin.errors import StoppedError, TrainingError
-from eosin.memory import LargestBatch, out_of_memory
+from eosin.disks import amount
+from eosin.errors import DiskError, StoppedError, TrainingError
+from eosin.memory import LargestBatch, fits, out_of_memory
 from eosin.models.classifier import Classifier, save_classifier
 from eosin.records.model import Diagnosis, ModelFacts
 from eosin.runs import RunFolder
 from eosin.training import diagnose
-from eosin.training.batches import Batches, balanced_weights, input_scaling, take
+from eosin.training.batches import Batches, OnDisk, balanced_weights, input_scaling, take
 from eosin.training.checkpoint import Position, load_checkpoint, save_checkpoint
 from eosin.training.compiled import DeviceEpoch, compile_loss, compiling
 from eosin.training.epoch import PlainEpoch
@@ -88,12 +90,19 @@ class Trainer:
         self._moved = False
         rows = self.parts.get("train", np.empty(0, np.int64))
         self.val_rows = self.parts.get("val", np.empty(0, np.int64))
-        patches = take(store.patches, rows)
+        stored = StoreRows(store.patches, rows)
+        on_disk = device.type == "cpu" and not fits(stored.nbytes)
+        patches = None if on_disk else take(store.patches, rows)
+        if on_disk:
+            self.reporter.warned(
+                f"{amount(stored.nbytes)} of training patches are more than half of the available "
+                "memory: they are read from the store as they are needed"
+            )
         labels = torch.from_numpy(store.labels[rows])
         counts = torch.bincount(labels, minlength=len(store.classes))
         if missing := diagnose.missing_classes(store.classes, counts.tolist()):
             self.reporter.warned(f"no training patch of class {', '.join(missing)}")
-        mean, deviation = input_scaling(patches, recipe)
+        mean, deviation = input_scaling(stored if patches is None else patches.numpy(), recipe)
         self.model = fresh_classifier(
             recipe, store, self.initialize, mean=mean, deviation=deviation
         )
@@ -105,7 +114,8 @@ class Trainer:
         self.optimizer = Optimizer(self.model, recipe, on_device=on_device)
         decay = recipe.average_decay
         self.average = WeightAverage(self.model, decay) if decay else None
-        self.batches = Batches(patches.to(device), labels.to(device), recipe)
+        ready = OnDisk(stored) if patches is None else patches.to(device)
+        self.batches = Batches(ready, labels.to(device), recipe)
         balanced = recipe.class_weights == "balanced"
         self.step = Step(
             self.model,
@@ -133,7 +143,8 @@ class Trainer:
         """Train to the end and save the model; returns the facts that model.json contains.
 
         Raises TrainingError when the loss is not finite, memory runs out or another process is
-        lost, StoppedError when the reporter asks to stop; resume.pt has the state to resume from.
+        lost, DiskError where the disk refuses what is kept, StoppedError when the reporter asks to
+        stop; resume.pt has the state to resume from.
         """
         if resume:
             self._load()
@@ -158,6 +169,8 @@ class Trainer:
                 if dead or (best and 0 < self.recipe.patience <= self.position.epoch - best):
                     break
             return self._finish()
+        except DiskError as error:
+            raise error.followed_by(f"resume with: {self._resume_command()}") from None
         except (LostError, DistError) as error:
             # On a GPU a broken collective is seen later, by whoever asks for a number.
             lost = error if isinstance(error, LostError) else LostError("another process ended")
@@ -300,11 +313,7 @@ class Trainer:
             "store": self.store.digest,
             "diagnoses": [d.model_dump() for d in self.diagnoses],
         }
-        try:
-            save_checkpoint(self.run / "resume.pt", self.position, state)
-        except (OSError, RuntimeError) as error:
-            # torch wraps what goes wrong below it, such as a full disk, in a RuntimeError.
-            raise TrainingError(f"{self.run / 'resume.pt'} cannot be written ({error})") from None
+        save_checkpoint(self.run / "resume.pt", self.position, state)
 
     def _rescued(self, error: LostError) -> str:
         """Keep the state before the step in which another process was lost; returns a message."""

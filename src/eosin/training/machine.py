@@ -1,4 +1,4 @@
-"""Where a network runs and in which precision, and the reasons."""
+"""Where a network runs and in which precision, and the reasons; on a processor, its threads."""
 
 from __future__ import annotations
 
@@ -24,7 +24,11 @@ class Machine:
         )
 
     def __str__(self) -> str:
-        return f"{self.device}, {self.precision} ({self.reason})"
+        text = f"{self.device}, {self.precision} ({self.reason})"
+        if self.device.type != "cpu":
+            return text
+        count = torch.get_num_threads()
+        return f"{text}, {count} thread{'s' * (count != 1)}"
 
 
 def choose_machine(precision: str = "auto") -> Machine:

@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from eosin.config import Recipe
 from eosin.data.store import MADE_UP, PatchStore
 from eosin.data.views import for_recipe
-from eosin.errors import RecipeError, RunError, TrainingError
+from eosin.errors import DiskError, RecipeError, RunError, TrainingError
 from eosin.folders import sweep, whole_folder
 from eosin.records.model import ModelFacts
 from eosin.records.origin import Origin, Teacher
@@ -103,8 +104,11 @@ def start(
     if seen and not allow_leaks:
         raise leak(seen)
     marks = [*([MADE_UP] if store.made_up else []), *split.marks, *result.marks, *seen]
+    here = environment()
+    # The digits of a sum depend on how many threads share it.
+    here["machine"]["threads"] = torch.get_num_threads()
     content = {
-        **environment(),
+        **here,
         "store": {
             **recorded_path(store.path, run.path),
             "digest": store.digest,
@@ -224,7 +228,7 @@ def fit(
         return trainer.fit(resume=resume)
     except TrainingError as error:
         # A full disk must not hide what went wrong before.
-        with suppress(OSError):
+        with suppress(OSError, DiskError):
             session.run.write_json("failed.json", {"sentence": str(error)})
         raise
 

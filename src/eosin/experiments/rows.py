@@ -62,8 +62,12 @@ class RunRow:
 
     def value(self, key: str) -> Any:
         """The content of a column, or of a recipe key ("arguments.width"); None if unknown."""
-        if key in COLUMNS:
-            return COLUMNS[key].of(self)
+        if (column := COLUMNS.get(key)) is not None:
+            try:
+                found = column.of(self)
+            except (TypeError, AttributeError, ValueError, KeyError):
+                return None  # of a damaged run, which the remark tells
+            return found if not column.number or _finite(found) else None
         result: Any = self.recipe
         for piece in key.split("."):
             result = result.get(piece) if isinstance(result, Mapping) else None

@@ -119,7 +119,7 @@ def _entry(path: Path, file: str, kind: str) -> Entry:
         again = "run its command again" if kind == "crossval" else "evaluate again"
         what = f"lacks {error}" if isinstance(error, KeyError) else f"is damaged ({error})"
         raise RunError(f"{path / file} {what}; {again}") from None
-    table = _table(path, classes)
+    table = _table(path, classes, "threshold" if kind == "crossval" else "part")
     cases = pixels = frozenset[str]()
     training = "one training run"
     if kind == "crossval":
@@ -136,18 +136,25 @@ def _entry(path: Path, file: str, kind: str) -> Entry:
     )
 
 
-def _table(path: Path, classes: Sequence[str]) -> pl.DataFrame:
+def _table(path: Path, classes: Sequence[str], needed: str) -> pl.DataFrame:
     file = path / "predictions.parquet"
-    columns = ["patch", "case", "label", *(f"p_{name}" for name in classes)]
+    numbers = [f"p_{name}" for name in classes]
+    columns = ["patch", "case", "label", *numbers]
     try:
         table = read_predictions(file)
-        extra = [name for name in ("part", "threshold") if name in table.columns]
-        result = table.select([*columns, *extra])
+        result = table.select([*columns, needed])
+        outside = result.select(
+            pl.any_horizontal(~pl.col(numbers).is_between(0, 1.0001).all()).any()
+            | ~pl.col("label").is_between(0, len(classes) - 1).all()
+            | (pl.col("patch") < 0).any()
+        ).item()
     except (OSError, ValueError, pl.exceptions.PolarsError) as error:
         raise RunError(f"{file} cannot be read ({first_line(error)}); evaluate again") from None
     if result.select(pl.any_horizontal(pl.col(columns).is_null().any())).item():
         raise RunError(f"{file} lacks values of some patches; evaluate again")
-    if result["patch"].n_unique() != len(result) and "part" not in extra:
+    if outside:
+        raise RunError(f"{file} has labels or probabilities that cannot be; evaluate again")
+    if result["patch"].n_unique() != len(result) and needed != "part":
         raise RunError(f"{file} lists a patch twice; evaluate again")
     return result
 

@@ -164,7 +164,7 @@ class RunFolder:
                     raise RunError(f"{path}, line {number}: not JSON") from None
                 continue
             if not isinstance(row, dict):
-                raise RunError(f"{path}, line {number}: not a JSON object")
+                raise RunError(f"{path} has lines that are not JSON objects (line {number})")
             rows.append(row)
         return rows
 

@@ -195,7 +195,7 @@ def read_row(path: str | os.PathLike[str], *, name: str | None = None) -> RunRow
         "name": name or run.path.name,
         "path": run.path,
         "recipe": _try(problems, lambda: _recipe(run), {}),
-        "metrics": _try(problems, lambda: _rows_of_metrics(run), []),
+        "metrics": _try(problems, run.metrics, []),
         "environment": _try(problems, lambda: run.read_json("environment.json"), {}),
         "model": _try(problems, lambda: run.read_json("model.json"), {}) if has_model else {},
     }
@@ -227,16 +227,6 @@ def _recipe(run: RunFolder) -> dict[str, Any]:
         raise RunError(f"{run.path} has no recipe.toml") from None
     except (OSError, ValueError) as error:
         raise RunError(f"{run / 'recipe.toml'} cannot be read ({error})") from None
-
-
-def _rows_of_metrics(run: RunFolder) -> list[dict[str, Any]]:
-    try:
-        rows = run.metrics()
-    except (OSError, ValueError) as error:
-        raise RunError(f"{run / 'metrics.jsonl'} cannot be read ({error})") from None
-    if not all(isinstance(row, dict) for row in rows):
-        raise RunError(f"{run / 'metrics.jsonl'} has lines that are not JSON objects")
-    return rows
 
 
 def _measured(run: RunFolder) -> dict[str, Any]:

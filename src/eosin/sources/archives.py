@@ -380,7 +380,6 @@ class FolderFiles(Files):
         if not stat.S_ISREG(status.st_mode):
             self.refused.append((name, "not a file: a device, pipe or socket"))
             return
-        # Names that are not UTF-8 would break the index; the file is read by its real name.
         self.names.append(name)
         self.sizes.append(status.st_size)
 

@@ -203,7 +203,8 @@ def _readable(entries: list[tuple[str, int, Entry]]) -> list[tuple[str, int, Ent
     with contextlib.suppress(UnicodeEncodeError):
         "".join(name for name, _, _ in entries).encode()
         return entries
+    words = ("label", "case", "part", "slide", "subtype")
     return [
-        (readable(name), i, Entry(*(readable(v) if isinstance(v, str) else v for v in entry)))
-        for name, i, entry in entries
+        (readable(name), i, e._replace(**{word: readable(getattr(e, word)) for word in words}))
+        for name, i, e in entries
     ]

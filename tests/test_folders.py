@@ -206,7 +206,7 @@ def test_a_failed_swap_is_rolled_back(tmp_path: Path, monkeypatch: pytest.Monkey
         rename(source, target)
 
     monkeypatch.setattr("os.rename", failing)
-    with pytest.raises(OSError, match="busy"), whole_folder(out, "export", force=True) as folder:
+    with pytest.raises(DiskError, match="busy"), whole_folder(out, "export", force=True) as folder:
         (folder / "export.json").write_text("after")
     assert (out / "export.json").read_text() == "before"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import functools
 import importlib
 import json
 import os
@@ -57,6 +58,11 @@ def site(tools: Callable[[str], Any], tmp_path_factory: pytest.TempPathFactory) 
     return folder / "html"
 
 
+@functools.cache
+def links(page: Path) -> Links:
+    return Links(page)
+
+
 class Links(HTMLParser):
     """Everything that a page leads to or loads, and the ids in it."""
 
@@ -79,6 +85,7 @@ class Links(HTMLParser):
             self.loaded.append(str(data["href"]))
 
 
+@functools.cache
 def inside(page: Path, target: str) -> Path | None:
     """The file that a link of a page leads to, or None where it leaves the site."""
     parts = urlsplit(target)
@@ -89,14 +96,14 @@ def inside(page: Path, target: str) -> Path | None:
 
 @pytest.mark.slow
 def test_every_page_is_reachable_and_every_link_inside_leads_somewhere(site: Path) -> None:
-    pages = {path.resolve(): Links(path) for path in site.rglob("*.html")}
+    pages = {path.resolve(): links(path.resolve()) for path in site.rglob("*.html")}
     reached, waiting = set(), [(site / "index.html").resolve()]
     while waiting:
         page = waiting.pop()
         if page in reached or page not in pages:
             continue
         reached.add(page)
-        for target in pages[page].targets:
+        for target in dict.fromkeys(pages[page].targets):
             found = inside(page, target)
             if found is None:
                 continue
@@ -114,7 +121,7 @@ def test_every_page_is_reachable_and_every_link_inside_leads_somewhere(site: Pat
 @pytest.mark.slow
 def test_no_page_loads_anything_from_elsewhere(site: Path) -> None:
     for page in site.rglob("*.html"):
-        for target in Links(page).loaded:
+        for target in links(page.resolve()).loaded:
             found = inside(page, target)
             if not target.startswith("data:"):
                 assert found is not None, f"{page.name} loads {target}"

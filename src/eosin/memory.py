@@ -46,13 +46,13 @@ def memory(proc: Path = PROC, cgroups: Path = CGROUPS) -> tuple[int, int] | None
                 pages = read_system_file(folder / "memory.stat")
                 spare = max(_statistic(pages, f"{of}inactive_file") for of in ("", "total_"))
                 available = min(available, max(0, int(limit) - int(used) + spare))
-    limit = re.search(
+    shell = re.search(
         r"^Max address space\s+(\d+)", read_system_file(proc / "self" / "limits"), re.M
     )
-    if limit:
+    if shell:
         mapped = 1024 * _statistic(read_system_file(proc / "self" / "status"), "VmSize:")
-        total = min(total, int(limit[1]))
-        available = min(available, max(0, int(limit[1]) - mapped))
+        total = min(total, int(shell[1]))
+        available = min(available, max(0, int(shell[1]) - mapped))
     return total, min(available, total)
 
 

@@ -14,7 +14,7 @@ from eosin.data import pack as pack_module
 from eosin.data.decode import decode_pillow
 from eosin.data.pack import pack
 from eosin.data.store import PatchStore
-from eosin.errors import RejectsError, SourceError, StoreError, UserError
+from eosin.errors import DiskError, RejectsError, SourceError, UserError
 
 SAMPLE = Path(__file__).parents[2] / ".." / "shared" / "data" / "idc-sample.zip"
 
@@ -158,7 +158,9 @@ def test_an_interrupt_or_a_failure_leaves_nothing(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("polars.DataFrame.write_parquet", full)
-    with pytest.raises(StoreError, match="cannot be written: No space left on device"):
+    with pytest.raises(
+        DiskError, match=r"s cannot be written: the disk is full \(.*free space there"
+    ):
         pack(path, tmp_path / "out" / "s")
     assert left(tmp_path / "out") == []
 
@@ -176,7 +178,7 @@ def test_the_disk_is_asked_along_the_way(tmp_path, monkeypatch):
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr("os.fsync", broken)
-    with pytest.raises(StoreError, match="cannot be written: Input/output error"):
+    with pytest.raises(DiskError, match="t cannot be written: the disk reports an error"):
         pack(path, tmp_path / "t")
     assert left(tmp_path) == ["a.zip", "s"]
     assert gc.isenabled()

@@ -113,3 +113,32 @@ def test_color_features_are_histogram_mean_and_deviation():
 def test_small_features_never_enlarge():
     assert small_features(np.zeros((3, 4, 20, 3), np.uint8)).shape == (3, 4 * 7 * 3)
     assert small_features(np.full((1, 50, 50, 3), 255, np.uint8)).min() == 1.0
+
+
+@pytest.mark.parametrize("name", ["color_histogram", "nearest_neighbors"])
+def test_remembered_features_give_the_same_baseline(name):
+    rng = np.random.default_rng(0)
+    parts = [rng.integers(0, 256, (n, 6, 6, 3), dtype=np.uint8) for n in (90, 40)]
+    truths = [rng.integers(0, 2, len(part)) for part in parts]
+    plain = BASELINES[name](parts[0], truths[0], parts[1], truths[1], parts[1])
+    train, val = (features.Remembered(part) for part in parts)
+    for _ in range(2):  # the second time all of it is in memory
+        found = BASELINES[name](train, truths[0], val, truths[1], val)
+        np.testing.assert_array_equal(found.y_prob, plain.y_prob)
+        assert (found.threshold, found.note) == (plain.threshold, plain.note)
+
+
+def test_features_are_made_once_for_every_row():
+    asked = []
+
+    def maker(block):
+        asked.extend(block[:, 0, 0, 0].tolist())
+        return block[:, 0, 0, :2].astype(np.float32)
+
+    patches = np.arange(10, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 2, 3), np.uint8)
+    remembered = features.Remembered(patches)
+    for rows in ([7, 2, 2], [2, 3], [], range(10)):
+        rows = np.array(rows, np.int64)
+        found = features.features_of(remembered, rows, maker)
+        np.testing.assert_array_equal(found, patches[rows, 0, 0, :2])
+    assert sorted(asked) == list(range(10))

@@ -85,14 +85,15 @@ def test_parity_for_many_classes(monkeypatch, table_units):
 
 
 def test_undefined_replicates_agree_on_both_paths(monkeypatch):
-    y, p, case = np.array([0, 0, 1, 1]), np.array([0.1, 0.6, 0.6, 0.9]), np.arange(4)
+    y, p = np.array([0, 0, 1, 1, 1]), np.array([0.1, 0.6, 0.6, 0.9, 0.9])
+    case = np.array([0, 1, 2, 3, 3])
     tables = resampling.replicate_figures(y, p, case, replicates=200)
     monkeypatch.setattr(resampling, "TABLE_UNITS", 0)
     sweep = resampling.replicate_figures(y, p, case, replicates=200)
     assert 0 < np.isnan(tables["auroc"]).sum() < 200
     for name in BINARY:
         np.testing.assert_allclose(tables[name], sweep[name], atol=1e-12)
-    interval = bootstrap(y, p, ["a", "b", "c", "d"], replicates=200)["auroc"]
+    interval = bootstrap(y, p, ["a", "b", "c", "d", "d"], replicates=200)["auroc"]
     assert interval.replicates == 200 - np.isnan(tables["auroc"]).sum()
     assert "replicates left out" in interval.note
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from eosin.errors import CredentialsError, DownloadError, MissingExtraError, UserError
+from eosin.errors import CredentialsError, DiskError, DownloadError, MissingExtraError, UserError
 from eosin.fetching import downloads, fetch, kaggle, servers
 from eosin.fetching.archives import ARCHIVES, Item
 from eosin.fetching.downloads import Watcher, checksum_of, download, partial_path
@@ -296,7 +296,7 @@ def test_disk_full_in_the_middle_keeps_what_came(
     opener = open_url(file_server.url + "/a")
     with monkeypatch.context() as patched:
         patched.setattr(Path, "open", opened)
-        with pytest.raises(DownloadError, match=r"disk is full.*200\.0 kB.*more are needed.*free"):
+        with pytest.raises(DiskError, match=r"disk is full.*200\.0 kB.*more are needed.*free"):
             download(opener, tmp_path / "a", check=is_md5(body))
     kept = partial_path(tmp_path / "a").read_bytes()
     assert 0 < len(kept) <= 100_000
@@ -314,7 +314,7 @@ def test_too_little_room_is_told_before_the_first_byte(
     monkeypatch.setattr(
         shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1000, "total": 5000})
     )
-    with pytest.raises(DownloadError, match=r"200\.0 kB more are needed, 1\.0 kB are free"):
+    with pytest.raises(DiskError, match=r"200\.0 kB more are needed, 1\.0 kB are free"):
         download(open_url(file_server.url + "/a"), tmp_path / "a", check=is_md5(b""))
 
 

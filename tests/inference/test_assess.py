@@ -15,10 +15,13 @@ import torch
 from eosin.config import read_recipe
 from eosin.data.store import PatchStore, StoreWriter
 from eosin.errors import UserError
+from eosin.evaluation.features import Remembered, features_of
 from eosin.inference.assess import assess, assess_unseen
 from eosin.inference.fitting import FittingOptions
 from eosin.inference.predictor import load
 from eosin.inference.subject import OWN_SPLIT
+from eosin.inference.torch_predictor import TorchPredictor
+from eosin.models import compact
 from eosin.models.classifier import load_classifier, save_classifier
 from eosin.records.evaluation import Evaluation
 from eosin.records.model import ModelFacts
@@ -299,3 +302,50 @@ def test_three_classes(tmp_path: Path) -> None:
         RunFolder(tmp_path / "run"), other, replicates=20, with_baselines=False
     ).evaluation
     assert "were applied unchanged to this store" in unseen["fitting"]["sentence"]
+
+
+def test_the_quick_ways_give_the_figures_of_the_plain_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Texture alone, norms inside weights and remembered features change no digit that counts."""
+    run_on(tmp_path, {f"v{k}": mixed() for k in range(4)}, {f"x{k}": mixed() for k in range(4)})
+    session = reopen(tmp_path / "run")
+    quick = assess(session, replicates=50).evaluation
+    asked: list[str] = []
+
+    def by_reading(self: TorchPredictor, patches: Any, rows: Any) -> Any:
+        asked.append("texture")
+        return self.read(patches, rows)[1]
+
+    def layer_by_layer(self: torch.nn.Sequential, images: torch.Tensor) -> torch.Tensor:
+        asked.append("layers")
+        return torch.nn.Sequential.forward(self, images)
+
+    def again(self: Remembered, rows: Any, maker: Any) -> Any:
+        asked.append("features")
+        return features_of(self.patches, rows, maker)
+
+    monkeypatch.setattr(TorchPredictor, "texture", by_reading)
+    monkeypatch.setattr(compact._Convolution, "forward", layer_by_layer)
+    monkeypatch.setattr(Remembered, "features", again)
+    plain = assess(session, replicates=50).evaluation
+    assert set(asked) == {"texture", "layers", "features"}
+    assert_close(quick, plain)
+
+
+def assert_close(one: Any, other: Any, path: str = "") -> None:
+    """Equal, numbers within 1e-5."""
+    if isinstance(one, Mapping):
+        assert set(one) == set(other), path
+        for key in one:
+            # What names the numbers that were fitted, to the last bit.
+            if key != "fitted_digest":
+                assert_close(one[key], other[key], f"{path}/{key}")
+    elif isinstance(one, (list, tuple)):
+        assert len(one) == len(other), path
+        for place, pair in enumerate(zip(one, other, strict=True)):
+            assert_close(*pair, f"{path}/{place}")
+    elif isinstance(one, float):
+        assert one == pytest.approx(other, abs=1e-5), path
+    else:
+        assert one == other, path

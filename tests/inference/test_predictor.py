@@ -52,6 +52,25 @@ def test_predicting_alone_gives_what_examining_gives(saved: Path, precision: str
         assert np.allclose(predictor.predict(patches(9, size)), examined, atol=1e-6)
 
 
+def test_texture_and_distance_alone_are_those_beside_the_answers(saved: Path) -> None:
+    predictor = load(saved)
+    assert isinstance(predictor, TorchPredictor)
+    assert predictor.apart(patches(3)) is None
+    for rows in (np.array([4, 0, 2]), np.arange(0)):
+        texture = predictor.read(patches(9), rows)[1]
+        assert texture.shape == (len(rows), 48)
+        assert np.allclose(predictor.texture(patches(9), rows), texture, atol=1e-6)
+    width = texture.shape[1]
+    predictor.model.scope_mean, predictor.model.scope_whitening = (
+        torch.zeros(width),
+        torch.eye(width),
+    )
+    apart, distances = predictor.apart(patches(9)), predictor.examine(patches(9))[1]
+    assert apart is not None
+    assert distances is not None
+    assert np.allclose(apart, distances, atol=1e-6)
+
+
 def test_rows_of_an_array_are_predicted_in_blocks(saved: Path) -> None:
     predictor = load(saved)
     rows = np.array([9, 2, 2, 5])

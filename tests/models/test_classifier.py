@@ -68,6 +68,44 @@ def test_eight_views_give_the_mean_probability_and_the_same_for_a_turned_patch(
     assert many(patches()[:, :40]).shape == (3, 2)  # a rectangle has four
 
 
+def test_texture_is_what_it_is_called() -> None:
+    """The mean, the log deviation and the log neighbor difference, by a plain loop."""
+    model = build("compact").eval()
+    given = patches()
+    with torch.no_grad():
+        early = model.network.early(model.prepare(given)).double().numpy()
+        found = model.texture(given)
+        assert torch.allclose(found, model.examine(given)[1], atol=1e-6)
+    for maps, row in zip(early, found.numpy(), strict=True):
+        spreads = [
+            [each.std() for each in maps],
+            [
+                np.sqrt(np.square(np.diff(each, axis=1)).mean())
+                + np.sqrt(np.square(np.diff(each, axis=0)).mean())
+                for each in maps
+            ],
+        ]
+        expected = [[each.mean() for each in maps], *np.log(np.array(spreads) + 1e-3)]
+        assert np.allclose(row, np.concatenate(expected), atol=1e-5)
+
+
+def test_batch_norm_inside_the_weights_answers_as_beside_them() -> None:
+    torch.manual_seed(0)
+    model = build("compact")
+    for _ in range(3):  # so that the norms have something to say
+        model(patches(16))
+    model.eval()
+    with torch.no_grad():
+        found, texture = model.examine(patches())
+        for module in model.modules():
+            if isinstance(module, torch.nn.Sequential):
+                # Layer by layer, as the class that every network is made of does it.
+                module.forward = torch.nn.Sequential.forward.__get__(module)
+        plain, by_layer = model.examine(patches())
+    assert torch.allclose(found, plain, atol=1e-5)
+    assert torch.allclose(texture, by_layer, atol=1e-5)
+
+
 def test_stochastic_depth_is_off_when_measured() -> None:
     model = build("compact", arguments={"drop_path": 0.5})
     first, second = model(patches()), model(patches())

@@ -239,7 +239,9 @@ def test_a_full_disk_is_known_before_the_work(
     home = tmp_path / "home"
     with monkeypatch.context() as patched:
         patched.setattr(os, "posix_fallocate", full)
-        with pytest.raises(FailureError, match=r"No space left.*it needs 0\.1 MB.*--embeddings"):
+        with pytest.raises(
+            FailureError, match=r"No space left.*it needs .*--embeddings"
+        ):
             embed(store, home)
     assert [path.name for path in home.iterdir() if not path.name.endswith(".lock")] == []
     assert embed(store, home)[0].done() == ROWS
@@ -257,7 +259,7 @@ def test_a_disk_that_fills_up_keeps_the_blocks_before(
 
     with monkeypatch.context() as patched:
         patched.setattr(caching.os, "fsync", fill)
-        with pytest.raises(FailureError, match=r"No space left.*make room and run the same"):
+        with pytest.raises(FailureError, match=r"the disk is full.*run the same"):
             embed(store, tmp_path)
     cache, warned, steps = embed(store, tmp_path)
     assert not warned

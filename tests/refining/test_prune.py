@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from eosin.data.store import PatchStore
-from eosin.errors import FailureError, StoppedError, UserError
+from eosin.errors import DiskError, StoppedError, UserError
 from eosin.inference.predictor import load
 from eosin.records.origin import Origin
 from eosin.refining.derived import write_derived
@@ -123,7 +123,7 @@ def test_a_derived_run_is_there_whole_or_not_at_all(
 
     session = reopen(pair[0])
     monkeypatch.setattr("eosin.refining.derived.save_classifier", full)
-    with pytest.raises(FailureError, match="No space left"):
+    with pytest.raises(DiskError, match="the disk is full"):
         write_derived(
             tmp_path / "run", load(pair[0]).model, session.recipe, session,
             start=Origin(), parents=[session.run], marks=(), facts={},

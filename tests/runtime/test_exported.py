@@ -50,6 +50,7 @@ def test_any_number_and_size_of_patches(
     assert np.allclose(found, wanted, atol=1e-5)
     assert np.allclose(distances, apart, atol=1e-5)
     assert np.array_equal(predictor.predict(given), found)
+    assert np.array_equal(predictor.apart(given), distances)
     # A view that is not contiguous is taken as well.
     assert np.allclose(predictor.predict(given[:, ::-1]), wanted, atol=1e-5)
 

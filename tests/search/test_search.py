@@ -19,6 +19,7 @@ from eosin.config import Recipe, read_recipe
 from eosin.data.store import PatchStore
 from eosin.errors import (
     BusyError,
+    DiskError,
     FailureError,
     LeakError,
     MissingExtraError,
@@ -329,7 +330,7 @@ def test_all_trials_failing_is_an_error(
     "error",
     [
         OSError(28, "No space left on device", "resume.pt"),
-        TrainingError("resume.pt cannot be written (No space left on device)"),
+        DiskError("resume.pt cannot be written: the disk is full (No space left on device)"),
     ],
 )
 def test_a_full_disk_ends_the_search_and_loses_no_trial(

@@ -17,7 +17,7 @@ from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 from eosin.config import Recipe
 from eosin.data.store import PatchStore, StoreWriter
-from eosin.errors import EosinError, FailureError, SplitError, StoppedError, UserError
+from eosin.errors import DiskError, EosinError, FailureError, SplitError, StoppedError, UserError
 from eosin.evaluation.decisions import choose_threshold
 from eosin.records.scored import Scored
 from eosin.runs import RunFolder
@@ -212,6 +212,15 @@ def test_a_run_that_fails_does_not_lose_the_others(
     assert len(found.result["per_fold"]) == 2
     assert any("fold 1 are missing" in mark for mark in found.result["marks"])
     assert set(predictions(folder)["fold"]) == {0, 2}
+
+    def no_room(*_: Any, **__: Any) -> None:
+        raise DiskError("resume.pt cannot be written: the disk is full")
+
+    with monkeypatch.context() as patch:
+        # Every other run would meet it.
+        patch.setattr(study_module, "fit", no_room)
+        with pytest.raises(DiskError, match="the disk is full, then resume with: eosin crossval"):
+            crossval(made_up_store, tiny, folder, k=3, replicates=20)
     mended = crossval(made_up_store, tiny, folder, k=3, replicates=20)
     assert not mended.failed
     assert predictions(folder).equals(predictions(folds.folder))

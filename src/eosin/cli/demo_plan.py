@@ -74,10 +74,11 @@ SIZES = (
     Size(1.0, 4, 6, 128, 1000, complete=False),
     Size(0.6, 4, 6, 64, 1000, complete=False),
     Size(0.4, 3, 6, 64, 500, complete=False),
-    Size(0.3, 3, 5, 64, 500, complete=False),
-    Size(0.2, 3, 5, 32, 500, complete=False),
-    Size(0.2, 2, 4, 32, 500, complete=False),
-    Size(0.15, 2, 3, 32, 200, complete=False),
+    Size(0.3, 3, 5, 32, 500, complete=False),
+    Size(0.3, 2, 4, 32, 500, complete=False),
+    Size(0.3, 1, 3, 32, 200, complete=False),
+    Size(0.3, 1, 2, 32, 200, complete=False),
+    Size(0.2, 1, 2, 32, 200, complete=False),
 )
 
 
@@ -89,7 +90,7 @@ def predicted(size: Size, cases: int, speed: Speed) -> dict[str, float]:
 
     >>> speed = Speed(drawn=400, article=200, compact=600)
     >>> [round(s) for s in predicted(SIZES[-1], 24, speed).values()]
-    [9, 9, 24, 20, 14, 10]
+    [5, 10, 8, 8, 10, 5]
     """
     patches = cases * PATCHES * size.area
     everything = size.complete

@@ -80,11 +80,15 @@ def features_of(patches: Patches, rows: Ints, maker: Maker) -> Features:
     A block at a time, as the patches may be a memory map, and in a few threads, as most of the work
     is done outside Python.
 
-    patches: uint8 [N, H, W, 3]; rows: int64 [n].
+    patches: uint8 [N, H, W, 3]; rows: int64 [n]. Of ``Remembered`` patches what was made before is
+    taken from memory.
 
     >>> features_of(np.zeros((5, 4, 4, 3), np.uint8), np.array([3, 1]), color_features).shape
     (2, 108)
     """
+
+    if isinstance(patches, Remembered):
+        return patches.features(rows, maker)
 
     def block(start: int) -> Features:
         return maker(np.asarray(patches[rows[start : start + BLOCK]]))
@@ -92,3 +96,38 @@ def features_of(patches: Patches, rows: Ints, maker: Maker) -> Features:
     starts = range(0, max(1, len(rows)), BLOCK)
     with ThreadPoolExecutor(min(4, usable_cores()[0])) as pool:
         return np.concatenate(list(pool.map(block, starts)))
+
+
+class Remembered:
+    """Patches whose features are made once, however many baselines ask for them.
+
+    patches: uint8 [N, H, W, 3]. What is remembered takes as much memory as the features of the rows
+    that were asked for.
+
+    >>> patches = Remembered(np.zeros((5, 4, 4, 3), np.uint8))
+    >>> features_of(patches, np.array([3, 1]), color_features).shape
+    (2, 108)
+    """
+
+    def __init__(self, patches: Patches) -> None:
+        self.patches = patches
+        #: By maker: which rows are known, and the table of all.
+        self._made: dict[Maker, tuple[npt.NDArray[np.bool_], Features]] = {}
+
+    def __len__(self) -> int:
+        return len(self.patches)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.patches[index]
+
+    def features(self, rows: Ints, maker: Maker) -> Features:
+        """As ``features_of``."""
+        known, table = self._made.get(maker, (np.zeros(len(self), bool), np.empty((0, 0))))
+        missing = np.unique(rows[~known[rows]])
+        if len(missing) or not table.size:
+            made = features_of(self.patches, missing, maker)
+            if not table.size:
+                table = np.empty((len(self), made.shape[1]), np.float32)
+            table[missing], known[missing] = made, True
+            self._made[maker] = known, table
+        return table[rows]

@@ -8,8 +8,9 @@ kept as a row of weights: how often each unit was drawn. All figures follow from
   w U w' / (P N), exact, ties included (Mann-Whitney);
 - average precision from the counts of each unit above every positive score, again a product.
 
-With many units those tables grow too large; then the patches, sorted once, are swept with running
-sums. Both give what scikit-learn gives on the resampled patches, which the tests check.
+With many units, or units of one patch, those tables are too large; then the patches, sorted once,
+are swept with running sums. Both give what scikit-learn gives on the resampled patches, which the
+tests check.
 """
 
 from __future__ import annotations
@@ -214,7 +215,8 @@ def replicate_figures(
     for k in range(1, 2) if y_prob.ndim == 1 else np.unique(y_true):
         truth = (y_true == k).astype(np.int64)
         scores = y_prob if y_prob.ndim == 1 else y_prob[:, k]
-        few = count <= TABLE_UNITS
+        # Where a unit is a single patch, the tables are as long as the patches and mostly zeros.
+        few = count <= TABLE_UNITS and count < len(units)
         ranking = RankTable(truth, scores, units, count) if few else RankSweep(truth, scores, units)
         rankings.append(ranking)
 

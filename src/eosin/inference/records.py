@@ -18,6 +18,7 @@ from eosin.data.sheets import sheet
 from eosin.data.store import PatchStore
 from eosin.evaluation.baselines import BASELINES, Baseline
 from eosin.evaluation.curves import Curves
+from eosin.evaluation.features import Remembered
 from eosin.figures import charts
 from eosin.folders import temporary_folder, whole_files
 from eosin.inference.subject import Subject
@@ -52,10 +53,13 @@ def baselines_for(
 
     store, parts: those of the run, of which "train" and "val" are read.
     """
-    train, val = (StoreRows(store.patches, parts[name]) for name in ("train", "val"))
-    truths = [store.labels[each.rows] for each in (train, val)]
+    train, val = (Remembered(StoreRows(store.patches, parts[name])) for name in ("train", "val"))
+    truths = [store.labels[parts[name]] for name in ("train", "val")]
+    # Where the validation part is what is measured, its features are made once for both.
+    same = patches.patches is store.patches and np.array_equal(patches.rows, parts["val"])
+    asked = val if same else Remembered(patches)
     return {
-        name: method(train, truths[0], val, truths[1], patches, classes=len(store.classes))
+        name: method(train, truths[0], val, truths[1], asked, classes=len(store.classes))
         for name, method in BASELINES.items()
     }
 

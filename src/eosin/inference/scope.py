@@ -35,7 +35,7 @@ def fit_scope(predictor: TorchPredictor, store: PatchStore, rows: Rows) -> bool:
 
     model = predictor.model
     chosen = some(rows, MOST_FITTED, SEED)
-    fitted = fit_gaussian(predictor.read(store.patches, chosen)[1]) if len(chosen) else None
+    fitted = fit_gaussian(predictor.texture(store.patches, chosen)) if len(chosen) else None
     if fitted is None:
         model.scope_mean = model.scope_whitening = None
         return False
@@ -65,7 +65,7 @@ def probe_scope(
     made = probes(np.asarray(store.patches[chosen]), seed=seed)
     far = {}
     for name, (what, patches) in made.items():
-        apart = predictor.examine(patches)[1]
+        apart = predictor.apart(patches)
         assert apart is not None, "the model has no out-of-scope check"
         far[name] = (what, apart)
     flagged = None if groups is None else cross_flagged(distances, groups)

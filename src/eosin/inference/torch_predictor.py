@@ -31,7 +31,6 @@ class TorchPredictor:
         facts: ModelFacts,
         *,
         precision: str = "fp32",
-        batch_size: int = 256,
     ) -> None:
         self.machine: Machine = choose_machine(precision)
         self.model = model.eval().to(self.machine.device)
@@ -39,7 +38,7 @@ class TorchPredictor:
         self.classes = model.classes
         self.patch_size = model.patch_size
         #: Patches through the network at once.
-        self.batch = LargestBatch(batch_size)
+        self.batch = LargestBatch(self.machine.batch)
 
     @torch.inference_mode()
     def predict(self, patches: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
@@ -64,7 +63,13 @@ class TorchPredictor:
             None if self.model.scope_mean is None else self.distances(texture),
         )
 
-    @torch.inference_mode()
+    def apart(self, patches: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32] | None:
+        """The distance of ``examine`` alone, which takes a small part of its time."""
+        check_patches(patches)
+        if self.model.scope_mean is None:
+            return None
+        return self.distances(self.texture(patches, np.arange(len(patches))))
+
     def read(
         self,
         patches: npt.NDArray[np.uint8],
@@ -77,20 +82,41 @@ class TorchPredictor:
         patches: uint8 [N, H, W, 3], may be memory-mapped; rows: int64 [n]; progress is called
         with how many were read just now.
         """
-        logits = np.empty((len(rows), len(self.classes)), np.float32)
-        textures = []
+        logits, texture = self._joined(self.model.examine, patches, rows, progress)
+        return logits, texture
 
-        def examine(part: slice) -> list[npt.NDArray[np.float32]]:
-            block = torch.from_numpy(np.array(patches[rows[part]])).to(self.machine.device)
+    def texture(
+        self, patches: npt.NDArray[np.uint8], rows: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.float32]:
+        """The texture of ``read`` alone: float32 [n, F]."""
+        return self._joined(lambda block: (self.model.texture(block),), patches, rows)[0]
+
+    @torch.inference_mode()
+    def _joined(
+        self,
+        ask: Callable[[torch.Tensor], tuple[torch.Tensor, ...]],
+        patches: npt.NDArray[np.uint8],
+        rows: npt.NDArray[np.int64],
+        progress: Callable[[int], None] = lambda patches: None,
+    ) -> list[npt.NDArray[np.float32]]:
+        """What the model is asked of blocks of rows, float32 [n, ...] each."""
+
+        def answer(block: npt.NDArray[np.uint8]) -> list[npt.NDArray[np.float32]]:
             with self.machine.autocast():
-                return [each.float().cpu().numpy() for each in self.model.examine(block)]
+                answers = ask(torch.from_numpy(block).to(self.machine.device))
+            return [each.float().cpu().numpy() for each in answers]
 
-        for part, (block, texture) in self.batch.parts(len(rows), examine):
-            logits[part] = block
-            textures.append(texture)
+        if not len(rows):
+            blank = np.zeros((1, *self.patch_size, 3), np.uint8)
+            return [each[:0] for each in answer(blank)]
+        answers = []
+        for part, block in self.batch.parts(
+            len(rows), lambda part: answer(np.array(patches[rows[part]]))
+        ):
+            answers.append(block)
             forget_pages(patches)
             progress(part.stop - part.start)
-        return logits, np.concatenate(textures) if textures else np.empty((0, 0), np.float32)
+        return [np.concatenate(each) for each in zip(*answers, strict=True)]
 
     @torch.inference_mode()
     def distances(self, texture: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

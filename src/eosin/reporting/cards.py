@@ -6,6 +6,7 @@ Each card is built on its own, so none can stop the rest.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
@@ -35,14 +36,21 @@ class Entry:
 def build(material: Material, names: Iterable[str] = ()) -> list[Card]:
     """The cards of these names, by default every card in its order.
 
-    One that fails becomes a sentence, and a problem of the report.
+    One that fails becomes a sentence, and a problem of the report. The network's maps are computed
+    beside all else.
     """
-    cards = []
-    for name in names or CARDS:
+
+    def make(name: str) -> Card:
         entry = CARDS[name]
         made = material.attempt(f"The card {entry.title}", partial(entry.build, material))
-        cards.append(Card(name, entry.title, made, empty=True) if isinstance(made, str) else made)
-    return cards
+        return Card(name, entry.title, made, empty=True) if isinstance(made, str) else made
+
+    chosen = list(names or CARDS)
+    with ThreadPoolExecutor(1) as pool:
+        beside = {name: pool.submit(make, name) for name in chosen if name in WITH_MAPS}
+        made = {name: make(name) for name in chosen if name not in beside}
+        made |= {name: each.result() for name, each in beside.items()}
+    return [made[name] for name in chosen]
 
 
 def verdict_card(verdict: Verdict) -> Card:
@@ -197,6 +205,8 @@ CARDS: dict[str, Entry] = {
     "card": Entry("Limits and intended use", "Limits", card.model),
     "reproduce": Entry("How to make it again", "Reproduce", card.reproduce),
 }
+#: Those that ask the network, and draw nothing with matplotlib.
+WITH_MAPS = ("errors", "suspects")
 #: Those of MODEL_CARD.md, in its order.
 MODEL_CARD = ("card", "data", "training", "headline", "curves", "operating", "cases", "scope",
               "reproduce")  # fmt: skip

@@ -62,6 +62,10 @@ class Predictor(Protocol):
         """
         ...
 
+    def apart(self, patches: Patches) -> Floats | None:
+        """The distance of ``examine`` alone."""
+        ...
+
 
 class FilePredictor:
     """A predictor over an exported file; a runtime gives ``_open`` and ``_answers``.
@@ -101,6 +105,10 @@ class FilePredictor:
         probabilities, distances = self._joined(patches, (PROBABILITIES, DISTANCE))
         return probabilities, distances
 
+    def apart(self, patches: Patches) -> Floats | None:
+        """The distance of ``examine`` alone."""
+        return self._joined(patches, (DISTANCE,))[0] if self.exported.has_distance else None
+
     def shown(self) -> Shown | None:
         """Its answers for the drawn patches beside torch's; None where the file carries none."""
         proof = self.exported.info.proof
@@ -131,8 +139,9 @@ class FilePredictor:
             # Where memory runs out: fewer at once.
             batch = LargestBatch(len(whole))
             parts += [answers for _, answers in batch.parts(len(whole), self._asked(whole, names))]
-        empty = [np.empty((0, len(self.classes)), np.float32), np.empty(0, np.float32)]
-        return [np.concatenate(each) for each in zip(empty[: len(names)], *parts, strict=True)]
+        shapes = {PROBABILITIES: (0, len(self.classes)), DISTANCE: (0,)}
+        empty = [np.empty(shapes[name], np.float32) for name in names]
+        return [np.concatenate(each) for each in zip(empty, *parts, strict=True)]
 
     def _asked(
         self, patches: Patches, names: tuple[str, ...]

@@ -17,6 +17,14 @@ class Machine:
     precision: str
     reason: str
 
+    @property
+    def batch(self) -> int:
+        """Patches that are answered at once: 32 a thread, whose maps of 50 pixels stay in a cache.
+
+        A GPU gets 256, and so does a processor of 8 threads or more.
+        """
+        return 256 if self.device.type == "cuda" else min(256, 32 * torch.get_num_threads())
+
     def autocast(self) -> torch.autocast:
         """A context in which matrix products and convolutions run in the chosen precision."""
         return torch.autocast(

@@ -39,7 +39,6 @@ test-all: $(STAMP)  ## both in one run, which is shorter than one after the othe
 bench: $(STAMP)  ## the CPU benchmarks against their references, at most 20 minutes on two idle cores
 	$(BIN)/python benchmarks/all.py
 
-check: lint types docs-check test-all  ## format, lint, types, tests and docs: what has to pass before a commit
 fuzz: $(STAMP)  ## 10,000 hostile inputs against every command that reads them
 	$(BIN)/python benchmarks/fuzz.py
 

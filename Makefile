@@ -20,7 +20,7 @@ endif
 endif
 endif
 
-.PHONY: demo install test test-slow test-all bench check lint types format docs docs-check pictures lock clean
+.PHONY: demo install test test-slow test-all bench fuzz check lint types format docs docs-check pictures lock clean
 
 demo: $(CORE)  ## the main job on made-up cases, at most three minutes on two cores
 	$(BIN)/eosin demo -o demo --force
@@ -38,6 +38,9 @@ test-all: $(STAMP)  ## both in one run, which is shorter than one after the othe
 
 bench: $(STAMP)  ## the CPU benchmarks against their references, at most 20 minutes on two idle cores
 	$(BIN)/python benchmarks/all.py
+
+fuzz: $(STAMP)  ## 10,000 hostile inputs against every command that reads them
+	$(BIN)/python benchmarks/fuzz.py
 
 check: lint types docs-check test-all  ## format, lint, types, tests and docs: what has to pass before a commit
 

@@ -19,7 +19,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "eosin"
 #: From the ground up. A room (or a file beside the rooms) may import what stands in a line above
 #: its own; two in one line do not import each other. A new room is one more name here.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "cores", "stopping"),
+    ("errors", "texts", "cores", "stopping"),
     ("kinds", "disks", "memory", "threads"),
     ("locks", "swaps"),
     ("folders",),
@@ -45,7 +45,7 @@ ALONE = ("scratch",)
 
 #: They never import torch, not even inside a function, nor a room that may.
 TORCH_FREE = (
-    "errors", "kinds", "disks", "locks", "swaps", "folders", "cores", "threads", "memory",
+    "errors", "texts", "kinds", "disks", "locks", "swaps", "folders", "cores", "threads", "memory",
     "stopping",
     "config", "records", "runs", "sources", "data", "evaluation", "fetching",
     "splitting", "synthetic", "trust", "figures", "tracking", "experiments", "runtime",

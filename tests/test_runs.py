@@ -92,3 +92,12 @@ def test_the_environment_names_versions_and_machine() -> None:
     assert found["packages"]["torch"] != "not installed"
     assert found["machine"]["cores"] >= 1
     assert found["eosin"]
+
+
+@pytest.mark.parametrize(
+    "content", [b"\xff\xfe", b"[1]\n{}\n", b"null\n{}\n", b"[" * 90_000 + b"\n{}\n"]
+)
+def test_damaged_metrics_are_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "metrics.jsonl").write_bytes(content)
+    with pytest.raises(RunError, match=r"metrics\.jsonl"):
+        RunFolder(tmp_path).metrics()

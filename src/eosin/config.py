@@ -7,7 +7,6 @@ an unknown key names the closest known one.
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from eosin.errors import RecipeError, closest
+from eosin.texts import from_toml
 
 Scalar = bool | int | float | str
 _RECIPES = resources.files("eosin") / "recipes"
@@ -294,14 +294,14 @@ def _read_toml(name: str) -> dict[str, Any]:
             f"{closest(name, recipe_names())}"
         )
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        return from_toml(text)
+    except ValueError as error:
         raise RecipeError(f"{name}: not valid TOML ({error})") from None
 
 
 def _parse(text: str) -> Any:
     """A value as TOML writes it; a bare word is a string."""
     try:
-        return tomllib.loads(f"v = {text.strip()}")["v"]
-    except tomllib.TOMLDecodeError:
+        return from_toml(f"v = {text.strip()}")["v"]
+    except ValueError:
         return text.strip()

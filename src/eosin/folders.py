@@ -23,6 +23,7 @@ from eosin.errors import DiskError, UserError
 from eosin.kinds import ENDING, KINDS, LOCK, MARK, belongs, matches, recognize
 from eosin.locks import Lock, claim, refuse_in_use
 from eosin.swaps import swap, synchronize
+from eosin.texts import from_json, read_text
 
 Path_ = str | os.PathLike[str]
 Inputs = Mapping[str, Path_ | None]
@@ -367,7 +368,7 @@ def _sorted_out(folder: Path, kind: str) -> tuple[list[Path], list[str]]:
 
 def _mark_of(folder: Path) -> dict[str, object]:
     try:
-        mark = json.loads((folder / MARK).read_text("utf-8"))
+        mark = from_json(read_text(folder / MARK))
     except (OSError, ValueError):
         return {}
     return mark if isinstance(mark, dict) else {}

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
+
+from eosin.texts import from_json, read_text
 
 #: The mark of a folder that eosin made, and the lock of whoever changes it.
 MARK, LOCK = ".eosin.json", ".eosin.lock"
@@ -131,7 +132,7 @@ def _is_run(folder: Path) -> bool:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
+        value = from_json(read_text(path))
+    except (OSError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}

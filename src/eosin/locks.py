@@ -20,6 +20,7 @@ from pathlib import Path
 from eosin.disks import writing
 from eosin.errors import BusyError
 from eosin.kinds import LOCK
+from eosin.texts import from_json, read_text
 
 #: What file systems without locks answer; nobody is refused there.
 _WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL)
@@ -158,7 +159,7 @@ def _key(folder: str | os.PathLike[str]) -> tuple[int, int, str]:
 def _busy(folder: str | os.PathLike[str]) -> BusyError:
     who = "another process"
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        user = json.loads((Path(folder) / LOCK).read_text("utf-8"))
+        user = from_json(read_text(Path(folder) / LOCK))
         who = f"{user['task']} (process {user['process']}, since {user['since']})"
     return BusyError(f"{folder} is in use by {who}; wait until it has finished")
 

@@ -34,6 +34,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from eosin import __version__
 from eosin.config import Recipe, read_recipe
 from eosin.cores import processor, usable_cores
@@ -41,6 +43,9 @@ from eosin.disks import writing
 from eosin.errors import RunError
 from eosin.folders import Inputs, check_target, kind_of, make_folder, whole_file
 from eosin.kinds import KINDS
+from eosin.records.environment import RunEnvironment
+from eosin.records.record import first_problem
+from eosin.texts import from_json, read_text
 
 _PACKAGES = (
     "torch", "numpy", "opencv-python-headless", "scikit-learn", "polars", "safetensors", "captum",
@@ -110,7 +115,7 @@ class RunFolder:
     def read_json(self, name: str) -> dict[str, Any]:
         """A JSON object of the run; raises RunError where it is missing or damaged."""
         try:
-            data = json.loads((self / name).read_text("utf-8"))
+            data = from_json(read_text(self / name))
         except FileNotFoundError:
             raise RunError(
                 f"{self.path} has no {name}, so it is no complete folder of eosin; {_RIGHT_ONE}"
@@ -120,6 +125,19 @@ class RunFolder:
         if not isinstance(data, dict):
             raise RunError(f"{self / name} does not contain a JSON object")
         return data
+
+    def read_environment(self) -> dict[str, Any]:
+        """environment.json; RunError where it is damaged, or does not record the run's store."""
+        data = self.read_json("environment.json")
+        try:
+            store = RunEnvironment.model_validate(data).store
+        except ValidationError as error:
+            raise RunError(
+                f"{self / 'environment.json'} is damaged ({first_problem(error)})"
+            ) from None
+        if not (store.path and store.digest):
+            raise RunError(f"{self / 'environment.json'} does not record its store")
+        return {"fold": None, "marks": [], **data}
 
     def write_json(self, name: str, data: Mapping[str, Any]) -> None:
         """Write a JSON object, complete or not at all; NaN and infinities become null."""
@@ -133,14 +151,21 @@ class RunFolder:
     def metrics(self) -> list[dict[str, Any]]:
         """The rows of metrics.jsonl; a last line cut short by a crash is left out."""
         path = self / "metrics.jsonl"
-        lines = path.read_text("utf-8").splitlines() if path.exists() else []
+        try:
+            lines = read_text(path).splitlines() if path.exists() else []
+        except (OSError, ValueError) as error:
+            raise RunError(f"{path} cannot be read ({error})") from None
         rows = []
         for number, line in enumerate(lines, 1):
             try:
-                rows.append(json.loads(line))
+                row = from_json(line)
             except ValueError:
                 if number < len(lines):
                     raise RunError(f"{path}, line {number}: not JSON") from None
+                continue
+            if not isinstance(row, dict):
+                raise RunError(f"{path} has lines that are not JSON objects (line {number})")
+            rows.append(row)
         return rows
 
     def append_metrics(self, row: Mapping[str, Any]) -> None:

@@ -495,7 +495,7 @@ def test_force_removes_the_trials_and_nothing_else(
     assert said[0] == f"left in {folder}: notes.txt"
 
 
-@pytest.mark.parametrize("damage", ["garbage", "empty", "gone"])
+@pytest.mark.parametrize("damage", ["garbage", "deep", "list", "empty", "gone"])
 def test_a_damaged_journal_is_one_sentence(found: StudyResult, tmp_path: Path, damage: str) -> None:
     folder = tmp_path / "s"
     shutil.copytree(found.folder, folder)
@@ -503,9 +503,13 @@ def test_a_damaged_journal_is_one_sentence(found: StudyResult, tmp_path: Path, d
     if damage == "gone":
         (folder / JOURNAL).unlink()
     else:
-        (folder / JOURNAL).write_bytes(
-            text[:50] + b"no\n" + text[50:] if damage == "garbage" else b""
-        )
+        first, _, rest = text.partition(b"\n")
+        damaged = {
+            "garbage": text[:50] + b"no\n" + text[50:],
+            "deep": first + b"\n" + b'{"a":' * 50_000 + b"\n" + rest,
+            "list": b"[1]\n" + text,
+        }
+        (folder / JOURNAL).write_bytes(damaged.get(damage, b""))
     with pytest.raises(FailureError, match=r"search\.journal cannot be used"):
         resume(folder)
 

@@ -20,10 +20,12 @@ from eosin.data.store import PatchStore, StoreWriter
 from eosin.errors import DiskError, EosinError, FailureError, SplitError, StoppedError, UserError
 from eosin.evaluation.decisions import choose_threshold
 from eosin.records.scored import Scored
+from eosin.runs import RunFolder
 from eosin.studies import study as study_module
 from eosin.studies.answers import measured
 from eosin.studies.compare import compare
 from eosin.studies.crossval import crossval
+from eosin.studies.plan import earlier_plan
 from eosin.studies.study import StudyResult
 from eosin.training.loop import Reporter
 from eosin.training.session import Session, reopen
@@ -426,3 +428,12 @@ def test_copies_join_cases_and_too_few_are_left_for_folds(
         crossval(PatchStore.open(path), tiny, tmp_path / "folds", k=3)
     assert not (tmp_path / "folds").exists()
     assert issubclass(SplitError, UserError)
+
+
+@pytest.mark.parametrize(
+    "change", [{"store": "x"}, {"recipe": [1]}, {"settings": 5}, {"seeds": "2"}]
+)
+def test_a_plan_with_values_of_other_kinds_is_named(tmp_path: Path, change: dict[str, Any]) -> None:
+    (tmp_path / "plan.json").write_text(json.dumps({"format": 1, "study": "crossval", **change}))
+    with pytest.raises(UserError, match=r"plan\.json is damaged"):
+        earlier_plan(RunFolder(tmp_path))

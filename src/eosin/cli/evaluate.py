@@ -105,7 +105,7 @@ def evaluate(
         option = "--fold" if split is None else "--split"
         raise UserError(f"{option} is for an exported file; a run keeps its own split")
     folder = RunFolder.open(run)
-    own = folder.read_json("environment.json").get("store", {}).get("digest")
+    own = folder.read_environment()["store"]["digest"]
     if store is not None and (opened := PatchStore.open(store)).digest != own:
         if refitted:
             raise UserError(

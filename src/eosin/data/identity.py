@@ -18,6 +18,7 @@ from eosin.sources.archives import zip_directory
 from eosin.sources.detect import MADE_UP
 from eosin.sources.listings import SUFFIXES, is_table, listing_of_file
 from eosin.sources.members import is_image_name
+from eosin.texts import is_special
 
 #: What packing a folder may read besides images; a split that is written there changes nothing.
 _READ = (
@@ -84,6 +85,8 @@ def packed_before(source: Path, first: Path) -> tuple[Path, PatchStore | None]:
 
 def _directory(path: Path) -> bytes:
     """The central directory of a zip; empty for any other file."""
+    if is_special(path):
+        raise SourceError(f"{path} is a pipe or a device; save its content as a file first")
     try:
         with open(path, "rb") as file:
             if file.read(2) != b"PK":

@@ -26,7 +26,7 @@ from eosin.folders import check_target
 from eosin.sources.arrays import ArrayPlan
 from eosin.sources.detect import open_source
 from eosin.sources.layouts import PARTS, plainly
-from eosin.sources.plans import Plan
+from eosin.sources.plans import Plan, readable
 
 Progress = Callable[[int, int], None]
 
@@ -250,7 +250,10 @@ def _write(
             **_repeated(table, classes),
             rejects_count=len(rejects),
             reject_reasons=dict(sorted(Counter(kind_of(why) for _, why in rejects).items())),
-            rejects=[{"source": name, "reason": why} for name, why in rejects[:LISTED_REJECTS]],
+            rejects=[
+                {"source": readable(name), "reason": readable(why)}
+                for name, why in rejects[:LISTED_REJECTS]
+            ],
             ignored=plan.ignored if isinstance(plan, Plan) else 0,
             excluded=plan.excluded if isinstance(plan, Plan) else 0,
             made_up=plan.made_up,

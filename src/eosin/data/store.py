@@ -24,12 +24,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+from pydantic import ValidationError
 
 from eosin.data.digests import pixel_digests, table_digest
+from eosin.data.info import StoreInfo
 from eosin.data.positive import By
 from eosin.disks import writing
 from eosin.errors import StoreError, first_line
 from eosin.folders import whole_folder
+from eosin.records.record import first_problem
+from eosin.sources.files import read_npy, read_parquet
+from eosin.texts import from_json, read_text
 
 FORMAT = 1
 
@@ -93,7 +98,7 @@ class PatchStore:
         if not folder.exists():
             raise StoreError(f"{folder}: no such store; make one with: eosin pack SOURCE {folder}")
         try:
-            info = json.loads((folder / "store.json").read_text("utf-8"))
+            info = from_json(read_text(folder / "store.json"))
         except FileNotFoundError:
             raise StoreError(
                 f"{folder} is not a patch store (it has no store.json); "
@@ -106,23 +111,19 @@ class PatchStore:
             raise StoreError(
                 f"{folder}/store.json has format {other!r}, this version reads {FORMAT}; pack again"
             )
-        store = cls(folder, info)
+        try:
+            store = cls(folder, StoreInfo.model_validate(info).to_json())
+        except ValidationError as error:
+            raise StoreError(
+                f"{folder}/store.json is damaged ({first_problem(error)}); pack again"
+            ) from None
         store._check()
         return store
 
     def _check(self) -> None:
-        try:
-            shape = self.patches.shape
-            rows = self.index.height
-            expected = (int(self.info["count"]), *self.patch_size, 3)
-            classes = self.classes
-            digest = self.digest
-        except StoreError:
-            raise
-        except (KeyError, TypeError, ValueError) as error:
-            raise StoreError(
-                f"{self.path}/store.json is incomplete or damaged ({error}); pack again"
-            ) from None
+        shape, rows = self.patches.shape, self.index.height
+        expected = (int(self.info["count"]), *self.patch_size, 3)
+        classes = self.classes
         if shape != expected or rows != expected[0]:
             raise StoreError(
                 f"{self.path} is damaged: store.json has {expected}, patches.npy {shape}, "
@@ -133,8 +134,6 @@ class PatchStore:
                 f"{self.path} is damaged: labels {self.labels.min()} to {self.labels.max()} "
                 f"for {len(classes)} classes; pack again"
             )
-        if not isinstance(digest, str):
-            raise StoreError(f"{self.path}/store.json has no digest; pack again")
 
     def __len__(self) -> int:
         return int(self.info["count"])
@@ -144,11 +143,11 @@ class PatchStore:
         """uint8 [N, H, W, 3], memory-mapped, RGB."""
         path = self.path / "patches.npy"
         try:
-            array = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
+            array = read_npy(path, mapped=True)
+        except (OSError, ValueError) as error:
             # An array of no rows cannot be mapped.
-            with contextlib.suppress(OSError, ValueError, EOFError):
-                array = np.load(path, allow_pickle=False)
+            with contextlib.suppress(OSError, ValueError):
+                array = read_npy(path)
                 if array.shape[:1] == (0,):
                     return np.asarray(array, dtype=np.uint8)
             raise StoreError(f"{path} cannot be read ({error}); pack again") from None
@@ -161,11 +160,11 @@ class PatchStore:
         """One row a patch, in the order of ``patches``; columns as in INDEX_SCHEMA."""
         path = self.path / "index.parquet"
         try:
-            table = pl.read_parquet(path)
+            table = read_parquet(path)
             if self.order is not None:
                 table = table.with_columns(pl.col("label").replace_strict(self.order))
             return table.select([pl.col(name).cast(kind) for name, kind in INDEX_SCHEMA.items()])
-        except (OSError, pl.exceptions.PolarsError) as error:
+        except (OSError, ValueError, pl.exceptions.PolarsError) as error:
             raise StoreError(f"{path} cannot be read ({first_line(error)}); pack again") from None
 
     @cached_property

@@ -27,6 +27,7 @@ from eosin.evaluation.intervals import MIN_PATCHES
 from eosin.sources.layouts import LAYOUTS
 from eosin.splitting.audit import audit
 from eosin.splitting.split_file import Split
+from eosin.texts import from_toml
 
 FORMAT = 1
 _TEXTS = tomllib.loads(resources.files(__package__).joinpath("statements.toml").read_text("utf-8"))
@@ -45,7 +46,7 @@ def read_statements(path: Path) -> dict[str, str]:
     Raises UserError where it cannot be read, or a key is unknown or has no text.
     """
     try:
-        statements = tomllib.loads(path.read_text("utf-8"))
+        statements = from_toml(path.read_text("utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file of statements about the data") from None
     except (OSError, ValueError) as error:

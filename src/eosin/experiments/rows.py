@@ -10,7 +10,6 @@ import json
 import math
 import os
 import time
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ from eosin.errors import RunError
 from eosin.evaluation.definitions import NAMES
 from eosin.records.marks import Mark
 from eosin.runs import RunFolder
+from eosin.texts import from_toml, read_text
 
 #: Files of a run; a folder with any two of them counts as one, complete or not.
 _TRACES = frozenset(
@@ -62,8 +62,12 @@ class RunRow:
 
     def value(self, key: str) -> Any:
         """The content of a column, or of a recipe key ("arguments.width"); None if unknown."""
-        if key in COLUMNS:
-            return COLUMNS[key].of(self)
+        if (column := COLUMNS.get(key)) is not None:
+            try:
+                found = column.of(self)
+            except (TypeError, AttributeError, ValueError, KeyError):
+                return None  # of a damaged run, which the remark tells
+            return found if not column.number or _finite(found) else None
         result: Any = self.recipe
         for piece in key.split("."):
             result = result.get(piece) if isinstance(result, Mapping) else None
@@ -191,7 +195,7 @@ def read_row(path: str | os.PathLike[str], *, name: str | None = None) -> RunRow
         "name": name or run.path.name,
         "path": run.path,
         "recipe": _try(problems, lambda: _recipe(run), {}),
-        "metrics": _try(problems, lambda: _rows_of_metrics(run), []),
+        "metrics": _try(problems, run.metrics, []),
         "environment": _try(problems, lambda: run.read_json("environment.json"), {}),
         "model": _try(problems, lambda: run.read_json("model.json"), {}) if has_model else {},
     }
@@ -218,21 +222,11 @@ def _try(problems: list[str], read: Callable[[], Any], instead: Any) -> Any:
 def _recipe(run: RunFolder) -> dict[str, Any]:
     """The recipe as written: one of another version may have keys that this one lacks."""
     try:
-        return tomllib.loads((run / "recipe.toml").read_text("utf-8"))
+        return from_toml(read_text(run / "recipe.toml"))
     except FileNotFoundError:
         raise RunError(f"{run.path} has no recipe.toml") from None
     except (OSError, ValueError) as error:
         raise RunError(f"{run / 'recipe.toml'} cannot be read ({error})") from None
-
-
-def _rows_of_metrics(run: RunFolder) -> list[dict[str, Any]]:
-    try:
-        rows = run.metrics()
-    except (OSError, ValueError) as error:
-        raise RunError(f"{run / 'metrics.jsonl'} cannot be read ({error})") from None
-    if not all(isinstance(row, dict) for row in rows):
-        raise RunError(f"{run / 'metrics.jsonl'} has lines that are not JSON objects")
-    return rows
 
 
 def _measured(run: RunFolder) -> dict[str, Any]:

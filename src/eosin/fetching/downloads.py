@@ -23,6 +23,7 @@ from eosin.errors import DiskError, DownloadError
 from eosin.fetching import servers
 from eosin.fetching.servers import Opener, Patience, TryAgain, answers
 from eosin.folders import whole_file
+from eosin.texts import from_json, read_text
 
 CHUNK_BYTES = 1 << 17
 
@@ -236,7 +237,7 @@ def _identity_path(partial: Path) -> Path:
 def _read_identity(partial: Path) -> dict[str, Any]:
     """The identity of the file that a partial file belongs to; empty where it is not known."""
     try:
-        identity = json.loads(_identity_path(partial).read_text("utf-8"))
+        identity = from_json(read_text(_identity_path(partial)))
     except (OSError, ValueError):
         return {}
     # Without a validator nothing proves that the rest belongs to the same file.

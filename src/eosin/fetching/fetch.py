@@ -25,6 +25,7 @@ from eosin.fetching.downloads import (
 )
 from eosin.fetching.servers import open_url
 from eosin.folders import whole_file
+from eosin.texts import from_json, read_text
 
 #: Beside fetched files: the checksums of those for which none is published.
 RECORD = "fetched.json"
@@ -134,7 +135,7 @@ def _recorded(folder: Path) -> dict[str, str]:
     """The recorded checksums, by name; raises UserError for a damaged record."""
     path = folder / RECORD
     try:
-        return {str(k): str(v) for k, v in json.loads(path.read_text("utf-8")).items()}
+        return {str(k): str(v) for k, v in from_json(read_text(path)).items()}
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, AttributeError):

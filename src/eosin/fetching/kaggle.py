@@ -8,7 +8,6 @@ in and opens the download here, and eosin.fetching.downloads writes the body.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from contextlib import suppress
@@ -21,6 +20,7 @@ from requests.adapters import HTTPAdapter
 
 from eosin.errors import CredentialsError, DownloadError, MissingExtraError
 from eosin.fetching.servers import Opener, Patience, TryAgain, answers, range_headers, refuse_status
+from eosin.texts import from_json
 
 STEPS = """\
   1. Sign in at kaggle.com, open Settings > API and create a token.
@@ -125,7 +125,7 @@ def _text(path: Path) -> str:
 
 def _object(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(_text(path))
+        value = from_json(_text(path))
     except ValueError as error:
         raise _unusable(f"{path} is not JSON ({error})") from None
     if not isinstance(value, dict):

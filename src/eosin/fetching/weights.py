@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from itertools import pairwise
@@ -14,6 +13,7 @@ from eosin.fetching import servers
 from eosin.fetching.downloads import Watcher
 from eosin.fetching.hub import COMMIT, Place, by_hand, client, fetch_file
 from eosin.records.encoder import EncoderSpec
+from eosin.texts import from_json, read_text
 
 _YES = ("1", "on", "true", "yes")
 
@@ -105,7 +105,7 @@ def _candidates(spec: EncoderSpec) -> list[str]:
 def _parts(index: Path) -> list[str]:
     """The file names in an index of parts."""
     try:
-        return sorted({str(v) for v in json.loads(index.read_text("utf-8"))["weight_map"].values()})
+        return sorted({str(v) for v in from_json(read_text(index))["weight_map"].values()})
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DownloadError(f"{index} is not a list of parts ({error})") from None
 

@@ -134,7 +134,7 @@ def assess(
         )  # fmt: skip
         evaluation |= {
             "fitting": _fitting(part, count), "fitted_digest": fitted_digest(kept),
-            "audit": run.read_json("environment.json").get("audit"),
+            "audit": run.read_environment().get("audit"),
         }  # fmt: skip
 
         def model_files(staging: Path) -> Sequence[str]:

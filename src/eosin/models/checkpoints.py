@@ -6,7 +6,6 @@ Tensors are only read: safetensors, or torch files with weights_only, so no code
 from __future__ import annotations
 
 import hashlib
-import json
 import pickle
 import re
 from collections import Counter
@@ -21,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from eosin.errors import RunError
+from eosin.texts import from_json, read_text
 
 #: Names of the lists of parts that large checkpoints come with.
 INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
@@ -65,7 +65,7 @@ def _parts(file: Path) -> list[Path]:
     if not file.name.endswith(".index.json"):
         return [file]
     try:
-        names = sorted(set(json.loads(file.read_text("utf-8"))["weight_map"].values()))
+        names = sorted(set(from_json(read_text(file))["weight_map"].values()))
         # A list of parts must not lead out of its folder.
         parts = [file.parent / Path(name).name for name in names]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

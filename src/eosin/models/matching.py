@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from eosin.models.checkpoints import (
     without_prefix,
 )
 from eosin.records.encoder import EncoderSpec
+from eosin.texts import from_json, read_text
 
 #: The tensors of an attention pooling, in CONCH's names.
 _POOLS = ((re.compile(r"(?:^|\.)attn_pool_contrast\.(.+)$"), "pool."),
@@ -148,7 +148,7 @@ def check_config(spec: EncoderSpec, backbone: nn.Module, path: Path) -> None:
     if not path.is_file():
         return
     try:
-        config: Any = json.loads(path.read_text("utf-8"))
+        config: Any = from_json(read_text(path))
     except (OSError, ValueError) as error:
         raise RunError(f"{path} cannot be read ({error})") from None
     if not isinstance(config, dict) or "num_hidden_layers" not in config:

@@ -23,6 +23,8 @@ from eosin.disks import amount, writing
 from eosin.errors import BusyError, DiskError, FailureError
 from eosin.folders import whole_file
 from eosin.locks import Lock
+from eosin.sources.files import read_npy
+from eosin.texts import from_json, read_text
 
 Rows = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
@@ -58,10 +60,7 @@ class Cache:
 
     def values(self) -> npt.NDArray[np.floating[Any]]:
         """The memory-mapped array, float [N, D]; rows of blocks not done are empty."""
-        result: npt.NDArray[np.floating[Any]] = np.load(
-            self.array_path, mmap_mode="r", allow_pickle=False
-        )
-        return result
+        return read_npy(self.array_path, mapped=True)
 
     def rows(self, rows: Rows) -> Floats:
         """Embeddings of some rows in their order: float32 [n, D]."""
@@ -79,7 +78,7 @@ class Cache:
     def problem(self) -> str:
         """The problem with the folder itself, "" where there is none; reads its checksums."""
         try:
-            result = json.loads(self.facts_path.read_text("utf-8"))
+            result = from_json(read_text(self.facts_path))
             facts, sums = dict(result["facts"]), list(result["checksums"])
             recorded = (int(result["format"]), tuple(result["shape"]), str(result["dtype"]))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -94,7 +93,7 @@ class Cache:
             return "the checksums in embeddings.json are not valid"
         try:
             values = self.values()
-        except (OSError, ValueError, EOFError) as error:
+        except (OSError, ValueError) as error:
             return f"embeddings.npy cannot be read ({str(error).partition(chr(10))[0]})"
         if values.shape != self.shape or values.dtype != np.dtype(self.dtype):
             return f"embeddings.npy has {values.dtype} {values.shape}, not {self.shape}"

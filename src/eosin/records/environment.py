@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from eosin.records.evaluation import Audit, MeasuredStore
+from eosin.records.origin import Origin, Teacher
 from eosin.records.record import Record
 
 
@@ -32,6 +33,10 @@ class RunEnvironment(Record):
     command: str = ""
     store: TrainedStore = TrainedStore()
     audit: Audit | None = None
+    fold: int | None = None
+    marks: list[Any] = Field(default_factory=list)
+    start: Origin | None = None
+    teacher: Teacher | None = None
 
     def versions(self) -> dict[str, str]:
         """Name -> version of eosin, Python and each package that is recorded."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +23,7 @@ from eosin.records.marks import Marks
 from eosin.records.record import Number, Record, first_problem
 from eosin.records.referral import Decided, Referral
 from eosin.records.trust import Calibration, DecisionCurve, MeasuredPoint, ScopeCheck, Suspects
+from eosin.texts import from_json, read_text
 
 #: 1: marks are plain sentences (and the number was called version); 2: marks have a kind.
 FORMAT = 2
@@ -243,7 +243,7 @@ class Evaluation(FigureSet):
         """
         path = Path(folder) / NAME
         try:
-            data = json.loads(path.read_text("utf-8"))
+            data = from_json(read_text(path))
         except FileNotFoundError:
             raise RunError(
                 f"{folder} has no {NAME}; make it with: eosin evaluate {folder}"

@@ -7,7 +7,6 @@ A model is identified by the digest of its network's tensors, which fitting does
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,6 +26,7 @@ from eosin.records.points import (
     OperatingPoint,
 )
 from eosin.records.record import Record, first_problem
+from eosin.texts import from_json, read_text
 
 FORMAT = 2
 MODEL, FITTED = "model.json", "fitted.json"
@@ -221,12 +221,12 @@ class ModelFacts(Record):
 def read_object(path: Path) -> dict[str, Any]:
     """The JSON object in a file of a model; raises RunError where it is missing or damaged."""
     try:
-        value = json.loads(path.read_text("utf-8"))
+        value = from_json(read_text(path))
     except FileNotFoundError:
         raise RunError(
             f"{path.parent} does not contain a trained model ({path.name} is missing)"
         ) from None
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise RunError(f"{path} cannot be read ({error})") from None
     if not isinstance(value, dict):
         raise RunError(f"{path} is damaged (not a JSON object)")

@@ -42,7 +42,7 @@ def write_derived(
     Raises UserError where the folder may not be made, FailureError where it cannot be written.
     """
     store = session.store
-    before = session.run.read_json("environment.json")
+    before = session.run.read_environment()
     try:
         with whole_folder(path, "run", force=force, inputs=inputs) as folder:
             made = RunFolder(folder)

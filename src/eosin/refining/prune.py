@@ -19,6 +19,7 @@ from eosin.inference.predictor import predict_rows
 from eosin.inference.scope import some
 from eosin.inference.torch_predictor import TorchPredictor
 from eosin.models.classifier import Classifier, load_classifier
+from eosin.records.evaluation import Evaluation
 from eosin.records.origin import Origin
 from eosin.records.weights import weights_digest
 from eosin.refining.cost import size_of, speeds
@@ -189,7 +190,7 @@ class _Pruned:
         # Real patches, as a network may be faster on zeros.
         patches = np.asarray(session.store.patches[session.parts["train"][:256]])
         fast = speeds(models, patches, precision=precision)
-        part = RunFolder(path).read_json("evaluation.json")["part"]
+        part = Evaluation.read(path).part
         rows = [
             {
                 "name": name,

@@ -143,7 +143,7 @@ def _encoder_weights(path: Path, recipe: Recipe) -> dict[str, Any] | None:
     """
     if recipe.network != "encoder":
         return None
-    origin = RunFolder(path).read_json("environment.json").get("start") or {}
+    origin = RunFolder(path).read_environment().get("start") or {}
     if origin.get("kind") == "random":
         return None
     if origin.get("kind") != "encoder":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -26,7 +25,9 @@ from eosin.records.shared import shared_evaluation, shared_model, shared_text
 from eosin.reporting.blocks import MissingPart
 from eosin.reporting.words import sentence
 from eosin.runs import RunFolder
+from eosin.sources.files import read_predictions
 from eosin.splitting.seen import case_names
+from eosin.texts import from_toml, read_text
 
 if TYPE_CHECKING:
     from eosin.models.classifier import Classifier
@@ -109,8 +110,8 @@ class Material:
     def recipe(self) -> dict[str, Any]:
         """The recipe's keys and values; empty where its file is damaged."""
         try:
-            return tomllib.loads(self.recipe_text)
-        except tomllib.TOMLDecodeError as error:
+            return from_toml(self.recipe_text)
+        except ValueError as error:
             self.problems.append(f"recipe.toml is damaged ({error})")
             return {}
 
@@ -194,9 +195,7 @@ def read(path: str | os.PathLike[str], store: PatchStore | str | Path | None = N
             missing,
             "environment.json",
         ),
-        recipe_text=_tried(
-            lambda: (run / "recipe.toml").read_text("utf-8"), "", missing, "recipe.toml"
-        ),
+        recipe_text=_tried(lambda: read_text(run / "recipe.toml"), "", missing, "recipe.toml"),
         metrics=_tried(files.metrics, [], missing, "metrics.jsonl"),
         table=_table(folder, evaluation.part, missing),
         store=_store(folder, evaluation, store, missing),
@@ -240,8 +239,8 @@ def _tried(read: Callable[[], T], otherwise: T, missing: dict[str, str], name: s
 def _table(folder: Path, part: str, missing: dict[str, str]) -> pl.DataFrame | None:
     path = folder / "predictions.parquet"
     try:
-        return pl.read_parquet(path).filter(pl.col("part") == part)
-    except (OSError, pl.exceptions.PolarsError) as error:
+        return read_predictions(path).filter(pl.col("part") == part)
+    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
         why = "is missing" if not path.is_file() else f"cannot be read ({error})"
         missing["table"] = f"predictions.parquet {why}; make it with: eosin evaluate."
         return None

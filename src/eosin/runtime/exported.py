@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from eosin.errors import RunError
 from eosin.records.export import EXPORT_FORMAT, FileFacts
 from eosin.records.model import ModelFacts
 from eosin.records.record import first_problem
+from eosin.texts import from_json
 
 #: The key of the metadata in a file.
 KEY = "eosin"
@@ -78,8 +78,8 @@ thresholds); make one with: eosin export RUN --onnx -o FOLDER
             f"{_MAKE}"
         )
     try:
-        data = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        data = from_json(text)
+    except ValueError as error:
         raise RunError(f"{path}: its metadata are damaged ({error}); export it again") from None
     version = data.get("format") if isinstance(data, dict) else None
     if isinstance(version, int) and version > EXPORT_FORMAT:

@@ -85,14 +85,21 @@ class SearchPlan:
         plan, origin = Plan.read(folder, "search"), str(folder / PLAN)
         settings = dict(plan.settings)
         try:
+            if str(settings["metric"]) not in METRICS:
+                raise ValueError(f"metric is {settings['metric']!r}")
+            if not isinstance(settings.get("weights"), dict | None):
+                raise ValueError("weights is no table")
             settings |= {
+                "recipe_name": str(settings["recipe_name"]),
+                "space_origin": str(settings["space_origin"]),
+                "allow_leaks": bool(settings["allow_leaks"]),
                 "space": parse_space(settings["space"], origin=origin),
                 "seed": int(settings["seed"]),
                 "share": float(settings["share"]),
                 "split_words": tuple(map(str, settings["split_words"])),
             }
             return cls(plan.store, plan.recipe, trials=plan.count, **settings)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise UserError(f"{origin} is damaged ({type(error).__name__}: {error})") from None
 
 

@@ -20,7 +20,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -28,6 +27,7 @@ from typing import Any, Literal
 from eosin.config import Recipe
 from eosin.errors import RecipeError, closest
 from eosin.search.space import NOT_SEARCHED, Dimension
+from eosin.texts import from_toml
 
 _WORDS = ("low", "high", "log", "step", "choices")
 _HOW = "write low and high, or choices"
@@ -41,11 +41,11 @@ def read_space(path: str | os.PathLike[str]) -> tuple[Dimension, ...]:
     """
     source = Path(path)
     try:
-        tables = tomllib.loads(source.read_text("utf-8"))
+        tables = from_toml(source.read_text("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise RecipeError(f"{source}: the space file cannot be read ({reason})") from None
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:
         raise RecipeError(f"{source}: not valid TOML ({error})") from None
     return parse_space(tables, origin=str(source))
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from eosin.disks import writing
-from eosin.errors import DiskError, FailureError, MissingExtraError
+from eosin.errors import DiskError, FailureError, MissingExtraError, first_line
 from eosin.folders import whole_file
 from eosin.locks import Lock, waiting_for
 from eosin.search.plan import SearchPlan
@@ -132,10 +132,13 @@ def opened(folder: Path, plan: SearchPlan) -> Any:
             return study
     except DiskError as error:
         raise error.followed_by(f"resume with: eosin search --resume {folder}") from None
-    except (OSError, ValueError, KeyError) as error:
+    except FailureError:
+        raise
+    except Exception as error:
+        # Optuna replays the file, and a damaged line ends in as many kinds of exception.
         raise FailureError(
-            f"{path} cannot be used ({error}); a damaged file cannot be repaired: start another "
-            "search"
+            f"{path} cannot be used ({first_line(error)}); a damaged file cannot be repaired: "
+            "start another search"
         ) from None
 
 

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from eosin.errors import ImageError, SourceError
 from eosin.sources.inflate import crc32, deflate_exactly
+from eosin.texts import is_special
 
 #: The most bytes a member may have: an uncompressed RGBA image of the most pixels.
 MAX_BYTES = 64 << 20
@@ -379,7 +380,6 @@ class FolderFiles(Files):
         if not stat.S_ISREG(status.st_mode):
             self.refused.append((name, "not a file: a device, pipe or socket"))
             return
-        # Names that are not UTF-8 would break the index; the file is read by its real name.
         self.names.append(name)
         self.sizes.append(status.st_size)
 
@@ -387,6 +387,8 @@ class FolderFiles(Files):
 def read_file(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
     """The bytes of one file; raises ImageError when it is missing, too large or cannot be read."""
     try:
+        if is_special(path):
+            raise ImageError("not a file: a device, pipe or socket")
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
             if size > max_bytes:
@@ -394,7 +396,5 @@ def read_file(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
             return file.read(max_bytes)
     except FileNotFoundError:
         raise ImageError("missing: no such file") from None
-    except OSError as error:
-        raise ImageError(f"unreadable: {error.strerror}") from None
-    except ValueError as error:  # a path with a null byte
-        raise ImageError(f"unreadable: {error}") from None
+    except (OSError, ValueError) as error:  # ValueError: a path with a null byte
+        raise ImageError(f"unreadable: {getattr(error, 'strerror', None) or error}") from None

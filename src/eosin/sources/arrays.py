@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eosin.errors import SourceError, first_line
+from eosin.sources.files import BAD_HEADER
 from eosin.sources.layouts import LAYOUTS, PARTS, Layout, natural_key, plainly
 from eosin.sources.pairs import paired, words_of
 
@@ -373,7 +374,7 @@ def _npy_header(name: str, stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype
             shape, fortran, dtype = np.lib.format.read_array_header_2_0(stream)
         else:
             raise SourceError(f"{name} has npy version {version}; 1.0 and 2.0 are read")
-    except (ValueError, TypeError, SyntaxError, KeyError, OverflowError) as error:
+    except BAD_HEADER as error:
         why = plainly(first_line(error))
         raise SourceError(f"{name} is not a complete npy array ({why})") from None
     if dtype.hasobject or dtype.kind not in "uibf" or fortran or not shape or min(shape) < 1:

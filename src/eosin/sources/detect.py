@@ -43,6 +43,7 @@ from eosin.sources.parquet import has_images
 from eosin.sources.plans import Plan, archive_notes, plan_of
 from eosin.sources.tables import check_choice
 from eosin.sources.trees import TreeLayout
+from eosin.texts import is_special
 
 #: A member of this name marks patches as synthetic.
 MADE_UP = "MADE_UP.txt"
@@ -83,6 +84,8 @@ def open_source(
         chosen = LAYOUTS["folders"]
     if not source.exists():
         raise SourceError(f"{source}: no such file or folder")
+    if is_special(source):
+        raise SourceError(f"{source} is a pipe or a device; save its content as a file first")
     if (source / "store.json").is_file():
         raise SourceError(f"{source} is already a packed store; pack makes one from images")
     kind = _kind(source) if chosen is None else chosen.name

@@ -135,7 +135,10 @@ def _dataset(path: Path, name: str, scratch: Path | None) -> Iterator[Any]:
         # A link could lead into another file of this machine.
         link = file.get(name, getlink=True)
         if not isinstance(link, h5py.HardLink) or not isinstance(file[name], h5py.Dataset):
-            raise SourceError(f"{path} has no data set {name!r}; it has {plainly(names[:5])}")
+            other = ", but a group or a link of this name" if name in names else ""
+            raise SourceError(
+                f"{path} has no data set {name!r}{other}; it has {plainly(names[:5])}"
+            )
         values = file[name]
         if values.external or values.is_virtual:
             raise SourceError(f"{path} keeps its data in other files, which are not read")

@@ -6,7 +6,6 @@ Only some rows are in memory at a time; the other columns are a table.
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 import threading
 from collections import OrderedDict
@@ -19,8 +18,10 @@ import polars as pl
 from eosin.errors import ImageError, SourceError, first_line
 from eosin.sources.archives import MAX_BYTES, Files
 from eosin.sources.arrays import in_order
+from eosin.sources.files import BAD_TABLE
 from eosin.sources.layouts import plainly
 from eosin.sources.tables import ROLES, Table, as_text, squeezed
+from eosin.texts import from_json
 
 #: Rows that are read together: so many bytes about, and so many rows at most; and such blocks kept.
 #: Each access decodes a row group, which may be the whole file: smaller blocks take minutes then.
@@ -137,7 +138,7 @@ def _reading(name: str) -> Iterator[None]:
     """Whatever polars says of a damaged file as one sentence."""
     try:
         yield
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
+    except (*BAD_TABLE, OSError, ValueError) as error:
         why = plainly(first_line(error))
         raise SourceError(f"{name} cannot be read as Parquet: {why}") from None
 
@@ -204,7 +205,7 @@ def _class_of(name: str, column: str, text: str, names: Sequence[str]) -> str:
 def _class_names(file: Path | bytes) -> dict[str, list[str]]:
     """The names of the classes that ``datasets`` wrote into a Parquet file, by column."""
     try:
-        known = json.loads(pl.read_parquet_metadata(file).get("huggingface", "{}"))
+        known = from_json(pl.read_parquet_metadata(file).get("huggingface", "{}"))
         features = known.get("info", {}).get("features", {})
         return {
             column: [str(name) for name in feature["names"]]

@@ -61,6 +61,7 @@ def plan_of(
     two spellings of one class have many patches each, or "" if they are one in any case.
     Raises SourceError for such spellings, and for too many classes.
     """
+    entries = _readable(entries)
     rejects: list[tuple[str, str]] = []
     if cases is not None:
         entries = _with_cases(entries, cases, rejects)
@@ -83,7 +84,7 @@ def plan_of(
     by_field = list(zip(*(entry for _, _, entry in entries), strict=True)) or [()] * 7
     for name, values in zip(Entry._fields[1:], by_field[1:], strict=True):
         columns[name] = list(values)
-    columns["source"] = _printable([name for name, _, _ in entries])
+    columns["source"] = [name for name, _, _ in entries]
     plan = Plan(layout, files, classes, columns, [i for _, i, _ in entries], rejects=rejects)
     plan.notes = notes
     first: dict[tuple[str, ...], int] = {}
@@ -188,9 +189,22 @@ def archive_notes(plan: Plan) -> list[str]:
     return notes
 
 
-def _printable(names: list[str]) -> list[str]:
-    """The names in UTF-8; a file system may give bytes that are not."""
+def readable(name: str) -> str:
+    """A name in UTF-8; a file system may give bytes that are not, and nothing could write them.
+
+    >>> readable("P" + chr(0xDCE9))
+    'P\\\\udce9'
+    """
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+def _readable(entries: list[tuple[str, int, Entry]]) -> list[tuple[str, int, Entry]]:
+    """The entries with readable names, and what was taken from these."""
     with contextlib.suppress(UnicodeEncodeError):
-        "".join(names).encode()
-        return names
-    return [name.encode("utf-8", "backslashreplace").decode() for name in names]
+        "".join(name for name, _, _ in entries).encode()
+        return entries
+    words = ("label", "case", "part", "slide", "subtype")
+    return [
+        (readable(name), i, e._replace(**{word: readable(getattr(e, word)) for word in words}))
+        for name, i, e in entries
+    ]

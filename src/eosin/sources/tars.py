@@ -9,7 +9,6 @@ from __future__ import annotations
 import bz2
 import contextlib
 import gzip
-import json
 import lzma
 import os
 import shutil
@@ -29,6 +28,7 @@ from eosin.sources.layouts import plainly
 from eosin.sources.members import is_image_name, is_unsafe
 from eosin.sources.nested import Joined
 from eosin.sources.tables import Table, present, table_of
+from eosin.texts import from_json
 
 _PACKED: dict[str, Callable[[Path], Any]] = {
     ".gz": gzip.open, ".tgz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open,
@@ -219,9 +219,9 @@ def _record(files: Files, i: int, kind: str) -> dict[str, Any]:
         text = files.read(i).decode() if files.sizes[i] else ""
         if kind != "json":
             return {kind: present(text)}
-        value = json.loads(text)
+        value = from_json(text)
         return value if isinstance(value, dict) else {"cls": value}
-    except (ValueError, RecursionError, ImageError) as error:
+    except (ValueError, ImageError) as error:
         raise SourceError(f"{name} cannot be read: {plainly(first_line(error))}") from None
 
 

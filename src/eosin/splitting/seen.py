@@ -22,6 +22,7 @@ from eosin.folders import whole_file
 from eosin.records.marks import Mark
 from eosin.records.shared import case_digest as case_digest
 from eosin.runs import RunFolder
+from eosin.sources.files import read_parquet
 from eosin.splitting.fingerprints import blank
 from eosin.splitting.split_file import read_split
 
@@ -86,12 +87,12 @@ class Seen:
         Raises RunError if it cannot be read.
         """
         try:
-            table = pl.read_parquet(path)
+            table = read_parquet(path)
             for name, value in (("part", "train"), ("key", "")):
                 if name not in table.columns:
                     table = table.with_columns(pl.lit(value).alias(name))
             return cls(table.select(pl.col(_COLUMNS).cast(pl.String).fill_null("")))
-        except (OSError, pl.exceptions.PolarsError) as error:
+        except (OSError, ValueError, pl.exceptions.PolarsError) as error:
             first = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise RunError(
                 f"{path} cannot be read ({first}), so what the model has learned from is unknown"

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 
 from eosin.folders import whole_file
+from eosin.sources.files import read_npz
 from eosin.studies.study import Done, Job, PlannedRun, Study
 from eosin.training.session import Session
 
@@ -59,9 +58,8 @@ def measured(session: Session) -> dict[str, Probabilities]:
 def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
     """The arrays of an .npz file; none where it is missing or damaged, as it can be made again."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, KeyError, BadZipFile, zlib.error):
+        return read_npz(path)
+    except (OSError, ValueError):
         return {}
 
 

@@ -14,6 +14,7 @@ from eosin.data.store import PatchStore
 from eosin.errors import RunError, StoreError, first_line
 from eosin.records.marks import Mark
 from eosin.runs import RunFolder
+from eosin.sources.files import read_parquet, read_predictions
 
 Floats = npt.NDArray[np.float64]
 
@@ -113,10 +114,12 @@ def _entry(path: Path, file: str, kind: str) -> Entry:
         seeds = len(content["seeds"]) if kind == "crossval" else 1
         part = str(content["part"]) if kind == "run" else ""
         threshold = (content.get("threshold") or {}).get("value")
-    except (KeyError, TypeError, ValueError) as error:
+        threshold = None if threshold is None else float(threshold)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         again = "run its command again" if kind == "crossval" else "evaluate again"
-        raise RunError(f"{path / file} lacks {error}; {again}") from None
-    table = _table(path, classes)
+        what = f"lacks {error}" if isinstance(error, KeyError) else f"is damaged ({error})"
+        raise RunError(f"{path / file} {what}; {again}") from None
+    table = _table(path, classes, "threshold" if kind == "crossval" else "part")
     cases = pixels = frozenset[str]()
     training = "one training run"
     if kind == "crossval":
@@ -133,18 +136,25 @@ def _entry(path: Path, file: str, kind: str) -> Entry:
     )
 
 
-def _table(path: Path, classes: Sequence[str]) -> pl.DataFrame:
+def _table(path: Path, classes: Sequence[str], needed: str) -> pl.DataFrame:
     file = path / "predictions.parquet"
-    columns = ["patch", "case", "label", *(f"p_{name}" for name in classes)]
+    numbers = [f"p_{name}" for name in classes]
+    columns = ["patch", "case", "label", *numbers]
     try:
-        table = pl.read_parquet(file)
-        extra = [name for name in ("part", "threshold") if name in table.columns]
-        result = table.select([*columns, *extra])
-    except (OSError, pl.exceptions.PolarsError) as error:
+        table = read_predictions(file)
+        result = table.select([*columns, needed])
+        outside = result.select(
+            pl.any_horizontal(~pl.col(numbers).is_between(0, 1.0001).all()).any()
+            | ~pl.col("label").is_between(0, len(classes) - 1).all()
+            | (pl.col("patch") < 0).any()
+        ).item()
+    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
         raise RunError(f"{file} cannot be read ({first_line(error)}); evaluate again") from None
     if result.select(pl.any_horizontal(pl.col(columns).is_null().any())).item():
         raise RunError(f"{file} lacks values of some patches; evaluate again")
-    if result["patch"].n_unique() != len(result) and "part" not in extra:
+    if outside:
+        raise RunError(f"{file} has labels or probabilities that cannot be; evaluate again")
+    if result["patch"].n_unique() != len(result) and needed != "part":
         raise RunError(f"{file} lists a patch twice; evaluate again")
     return result
 
@@ -157,13 +167,13 @@ def _learned(run: Path, apart: int) -> tuple[frozenset[str], frozenset[str]]:
     """
     file = run / "seen.parquet"
     try:
-        seen = pl.read_parquet(file)
+        seen = read_parquet(file, dict.fromkeys(("case", "digest", "part"), "text"))
         if apart and "part" in seen.columns:
             seen = seen.filter(pl.col("part") != "val")
         else:
             seen = seen.head(len(seen) - apart)
         return frozenset(seen["case"]) - {""}, frozenset(seen["digest"])
-    except (OSError, pl.exceptions.PolarsError) as error:
+    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
         raise RunError(
             f"{file} cannot be read ({first_line(error)}), so what the run has learned from is "
             "unknown"

@@ -78,9 +78,19 @@ def identity(store: PatchStore) -> dict[str, Any]:
     return {"path": str(store.path.resolve()), "digest": store.digest, "patches": len(store)}
 
 
+def earlier_plan(folder: RunFolder) -> dict[str, Any]:
+    """The content of a folder's plan.json; UserError where it cannot be what a plan is."""
+    data = folder.read_json(PLAN)
+    for key, kind in (("store", dict), ("recipe", dict), ("settings", dict), ("seeds", int),
+                      ("trials", int)):  # fmt: skip
+        if data.get(key) is not None and not isinstance(data[key], kind):
+            raise UserError(f"{folder / PLAN} is damaged ({key} is {data[key]!r:.60})")
+    return data
+
+
 def refuse_other(folder: RunFolder, plan: Plan) -> None:
     """Raise UserError, with what differs, where a folder was started with other settings."""
-    if differing := differences(folder.read_json(PLAN), plan.to_dict(), plan.counted):
+    if differing := differences(earlier_plan(folder), plan.to_dict(), plan.counted):
         raise UserError(
             f"{folder.path} was started with other settings: {'; '.join(differing)}. Use the same "
             "settings to resume it, choose another folder with -o FOLDER, or start over with "

@@ -36,7 +36,7 @@ from eosin.locks import working_on
 from eosin.records.model import INTENDED_USE
 from eosin.runs import RunFolder, environment
 from eosin.splitting.split_file import Split, split_text
-from eosin.studies.plan import PLAN, Plan, differences, refuse_other
+from eosin.studies.plan import PLAN, Plan, differences, earlier_plan, refuse_other
 from eosin.training.loop import Reporter
 from eosin.training.session import Session, at_scale, fit, reopen, start
 
@@ -155,7 +155,7 @@ class Study:
             if not new and has_trained(folder):
                 refuse_other(folder, plan)
             elif not new:
-                new = bool(differences(folder.read_json(PLAN), plan.to_dict(), plan.counted))
+                new = bool(differences(earlier_plan(folder), plan.to_dict(), plan.counted))
             if new and (kept := make_folder(folder.path, "study", force=True)):
                 study.note(f"left in {folder.path}: {', '.join(kept)}")
             for name, text in (files or {}).items():
@@ -196,7 +196,8 @@ class Study:
         for number, (job, run) in enumerate(zip(listed, runs, strict=True)):
             try:
                 if run.finished:
-                    seconds.append(float(run.read_json("model.json").get("train_seconds") or 0.0))
+                    taken = run.read_json("model.json").get("train_seconds")
+                    seconds.append(float(taken) if isinstance(taken, int | float) else 0.0)
                     done.finished[job.name] = job.do()
                     continue
                 left = sum(not each.finished for each in runs[number:])

@@ -20,6 +20,7 @@ from eosin.records.shared import (
 )
 from eosin.records.weights import WEIGHTS
 from eosin.runs import RunFolder, flattened
+from eosin.texts import read_text
 from eosin.tracking.backend import Value
 
 #: Keys of environment.json that are not parameters: long lists, and what becomes a tag.
@@ -162,14 +163,16 @@ def share(run: RunFolder, folder: Path, *, key: str, cases: Collection[str]) -> 
         plain = shared_value(fitted, key, cases)
         shared.write_json(FITTED, {**plain, "scope_tensors": tensors})
     if (run / "recipe.toml").is_file():
-        text = (run / "recipe.toml").read_text("utf-8")
+        text = read_text(run / "recipe.toml")
         shared.write_text("recipe.toml", shared_text(text, cases, key))
     for row in run.metrics():
         shared.append_metrics(shared_value(row, key, cases))
     if (run / "predictions.parquet").is_file():
         import polars as pl  # not needed by the trackers' own processes
 
-        table = pl.read_parquet(run / "predictions.parquet")
+        from eosin.sources.files import read_predictions
+
+        table = read_predictions(run / "predictions.parquet")
         digests = {name: case_digest(name, key) for name in cases}
         named = [name for name in ("case", "slide") if name in table.columns]
         table = table.with_columns(

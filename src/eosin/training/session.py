@@ -158,12 +158,9 @@ def reopen(path: str | os.PathLike[str], store_path: str | None = None) -> Sessi
     run = RunFolder(path)
     sweep(run.path)
     run = RunFolder.open(path)
-    record = run.read_json("environment.json")
-    try:
-        digest, fold = str(record["store"]["digest"]), record["fold"]
-        places = [Path(store_path)] if store_path else recorded_places(record["store"], run.path)
-    except (KeyError, TypeError):
-        raise RunError(f"{run / 'environment.json'} does not record its store") from None
+    record = run.read_environment()
+    digest, fold = str(record["store"]["digest"]), record["fold"]
+    places = [Path(store_path)] if store_path else recorded_places(record["store"], run.path)
     there = [place for place in places if store_path or place.exists()]
     if not there:
         name = shlex.quote(str(run.path))
@@ -240,7 +237,7 @@ def _session(
     store: PatchStore, split: Split, fold: int | None, recipe: Recipe, run: RunFolder
 ) -> Session:
     store = for_recipe(store, recipe)
-    record = run.read_json("environment.json")
+    record = run.read_environment()
     marks = tuple(str(mark) for mark in record["marks"])
     origin = Origin.model_validate(record.get("start") or {})
     teacher = Teacher.model_validate(record["teacher"]) if record.get("teacher") else None

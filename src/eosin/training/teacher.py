@@ -17,6 +17,7 @@ from eosin.memory import LargestBatch
 from eosin.models.classifier import load_classifier
 from eosin.records.origin import Teacher
 from eosin.runs import RunFolder
+from eosin.sources.files import read_npy
 from eosin.training.machine import choose_machine
 from eosin.training.validate import logits_of
 
@@ -54,7 +55,7 @@ def teach(
     shape = (len(rows), len(store.classes))
     if kept.exists():
         try:
-            logits = np.load(kept, allow_pickle=False)
+            logits = read_npy(kept)
         except (OSError, ValueError) as error:
             raise RunError(f"{kept} cannot be read ({error}); delete it, then resume") from None
         if logits.shape == shape and logits.dtype == np.float32 and np.isfinite(logits).all():

@@ -35,7 +35,8 @@ def exported(folder: Path) -> Path:
     classes, size = ["negative", "positive"], (50, 50)
     graph = ExportGraph(Classifier.build("compact", classes=classes, patch_size=size)).eval()
     use = "Research and education only, not for diagnosis."
-    facts = {"format": 1, "kind": "fp32", "classes": classes, "patch_size": size, "facts": {}}
+    facts = {"format": 1, "kind": "fp32", "classes": classes, "patch_size": size}
+    facts["facts"] = {"architecture": "compact"}
     path = folder / "model.onnx"
     save_onnx(make_onnx(graph, trace(graph)), path, facts | {"intended_use": use})
     return path

@@ -78,6 +78,7 @@ def test_other_patches_are_not_compared() -> None:
     for other in (
         proof.model_copy(update={"patches_sha256": "0"}),
         proof.model_copy(update={"logits": proof.logits[:3]}),
+        proof.model_copy(update={"logits": (*proof.logits[:-1], (0.0,))}),
     ):
         with pytest.raises(FailureError, match="not those of this version"):
             proofs.show(lambda _: WANTED, MODEL, other, runtime="r", precision="fp32")

@@ -52,14 +52,15 @@ def show(
     Raises FailureError where this version draws other patches, or has numbers for others.
     """
     patches = drawn_patches(facts.patch_size)
-    logits = np.array(proof.logits, np.float64)
-    if _digest(patches.tobytes()) != proof.patches_sha256 or logits.shape != (
-        COUNT, len(facts.classes),
-    ):  # fmt: skip
+    fitting = len(proof.logits) == COUNT and {len(row) for row in proof.logits} == {
+        len(facts.classes)
+    }
+    if not fitting or _digest(patches.tobytes()) != proof.patches_sha256:
         raise FailureError(
             "the patches that the file was checked with are not those of this version, so it "
             "cannot be checked here; export it again"
         )
+    logits = np.array(proof.logits, np.float64)
     wanted = np.exp(logits - logits.max(axis=1, keepdims=True))
     wanted /= wanted.sum(axis=1, keepdims=True)
     given = predict(patches).astype(np.float64)

@@ -204,7 +204,9 @@ def _readable(entries: list[tuple[str, int, Entry]]) -> list[tuple[str, int, Ent
         "".join(name for name, _, _ in entries).encode()
         return entries
     words = ("label", "case", "part", "slide", "subtype")
-    return [
-        (readable(name), i, e._replace(**{word: readable(getattr(e, word)) for word in words}))
-        for name, i, e in entries
-    ]
+
+    def renamed(entry: Entry) -> Entry:
+        changed: dict[str, Any] = {word: readable(getattr(entry, word)) for word in words}
+        return entry._replace(**changed)
+
+    return [(readable(name), i, renamed(entry)) for name, i, entry in entries]

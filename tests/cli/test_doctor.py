@@ -380,7 +380,7 @@ def run(*arguments: str) -> Any:
 
 def test_the_table_and_the_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "_probe", lambda _: (dict(CPU, threads=None), {}))
-    monkeypatch.setattr(hardware, "memory", lambda: (GIB, GIB))
+    monkeypatch.setattr("eosin.memory.memory", lambda: (GIB, GIB))
     done = run()
     assert done.exit_code == 0
     assert "1.0 GiB available" in done.stdout

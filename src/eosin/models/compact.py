@@ -134,11 +134,12 @@ class _Convolution(nn.Sequential):
     def forward(self, images: Tensor) -> Tensor:
         """images: float [N, inputs, H, W]. Returns float [N, outputs, H, W].
 
-        In float32 outside of training the norm is part of the convolution's weights: a pass less
-        over the maps, which takes most of the time where they are large. The last bit may differ.
+        In float32 without gradients the norm is part of the convolution's weights: a pass less over
+        the maps, which takes most of the time where they are large. The last bit may differ. What
+        follows gradients (training, pruning, maps of an explanation) sees both modules.
         """
-        exporting = torch.compiler.is_exporting()
-        if self.training or exporting or torch.is_autocast_enabled(images.device.type):
+        plain = self.training or torch.is_grad_enabled() or torch.compiler.is_exporting()
+        if plain or torch.is_autocast_enabled(images.device.type):
             passed: Tensor = super().forward(images)  # type: ignore[no-untyped-call]
             return passed
         parts: Any = self

@@ -225,6 +225,7 @@ def test_what_card_refuses(eosin: Run, made_up_store: PatchStore, tmp_path: Path
     assert mine.read_text("utf-8") == "# My notes\n"  # not even with --force
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_texture_is_the_baseline_to_beat_on_real_patches(
     eosin: Run, real_data: Path, tmp_path: Path

@@ -50,7 +50,8 @@ def test_a_mistake_is_said_once_and_ends_all(launch: Launch, tmp_path: Path) -> 
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("stopped", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("stopped", [False, True])
 def test_a_dead_worker_leaves_a_checkpoint(
     launch: Launch, store: PatchStore, tmp_path: Path, stopped: bool
 ) -> None:

@@ -62,6 +62,7 @@ def test_crossval_shows_tables_and_goes_on(
     assert "k was 3, now 4" in found.err
 
 
+@pytest.mark.slow
 def test_gap_and_compare(eosin: Run, made: Path, made_up_store: PatchStore, tmp_path: Path) -> None:
     found = eosin(
         "gap", made_up_store.path, "--seeds", 1, *TINY, "-o", tmp_path / "gap",

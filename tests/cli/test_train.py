@@ -257,6 +257,7 @@ def test_a_store_that_is_gone_is_named(
     assert eosin("evaluate", copy, "--store", made_up_store.path, "--no-baselines").code == 0
 
 
+@pytest.mark.slow
 def test_one_command_from_the_zip_to_the_figures(eosin: Run, tmp_path: Path) -> None:
     from eosin.synthetic.archive import write_archive
 

@@ -237,6 +237,7 @@ def test_a_stopped_probe_gives_way(eosin: Run, small: PatchStore, tmp_path: Path
     assert quick(small, tmp_path / "run", force=True)[0].finished
 
 
+@pytest.mark.slow
 def test_ctrl_c_is_a_sentence(small: PatchStore, tmp_path: Path) -> None:
     code = (
         "import eosin.probing.embeddings as e, time, sys\n"

@@ -132,6 +132,7 @@ def made(
     return folder, found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RECIPES)
 def test_two_processes_train_what_one_trains(made: tuple[Path, Any], name: str) -> None:
     folder, _ = made
@@ -145,12 +146,14 @@ def test_two_processes_train_what_one_trains(made: tuple[Path, Any], name: str) 
     assert not [f for f in (folder / f"{name}-2").iterdir() if "partial" in f.name]
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_in_another_number_of_processes(made: tuple[Path, Any]) -> None:
     folder, _ = made
     assert difference(folder / "compact-1", folder / "moved") < 5e-5
     assert [row["epoch"] for row in RunFolder(folder / "moved").metrics()] == [1, 2]
 
 
+@pytest.mark.slow
 def test_norm_and_noise_are_those_of_the_whole_batch(made: tuple[Path, Any]) -> None:
     _, found = made
     assert len(found) == 2 * len(BOUNDS)

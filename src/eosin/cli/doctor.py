@@ -19,7 +19,7 @@ _PROBE_TIMEOUT_S = 180
 
 
 def doctor(
-    file: Annotated[Path | None, typer.Argument(metavar="[file]")] = None,
+    file: Annotated[Path | None, typer.Argument()] = None,
     json_: options.Json = False,
 ) -> None:
     """Check Python, torch, devices, memory, disk, packages and the Kaggle token.

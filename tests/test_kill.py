@@ -50,9 +50,10 @@ def test_two_processes_on_one_run_break_no_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", ["pack", "train", "evaluate", "export", "search", "probe"])
-def test_a_full_disk_is_one_sentence_at_every_write(tmp_path: Path, command: str) -> None:
-    """On a small tmpfs where one can be mounted; by RLIMIT_FSIZE and failing writes everywhere."""
-    rows = script("full", tmp_path, "--only", command, "--points", "4")
-    assert {row["kind"] for row in rows} >= {"sizes", "writes"}
+@pytest.mark.parametrize("command", ["pack", "train"])
+def test_a_full_disk_is_one_sentence(tmp_path: Path, command: str) -> None:
+    """On a small tmpfs where one can be mounted, by RLIMIT_FSIZE everywhere."""
+    kinds = "pages,files,sizes"
+    rows = script("full", tmp_path, "--only", command, "--points", "2", "--kinds", kinds)
+    assert "sizes" in {row["kind"] for row in rows}
     assert [row["problem"] for row in rows] == [""] * len(rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import importlib.util
 import json
@@ -560,3 +561,29 @@ def launch() -> Callable[..., list[subprocess.Popen[str]]]:
         ]
 
     return start
+
+
+@pytest.fixture(scope="session")
+def rows_of_benchmark() -> Callable[..., list[dict[str, str]]]:
+    """Runs a benchmark's short form."""
+    root = Path(__file__).parents[1]
+
+    def run(name: str, results: Path, *words: str) -> list[dict[str, str]]:
+        """Run a benchmark with its results elsewhere; the rows of its CSV."""
+        code = (
+            f"import sys; sys.path.insert(0, {str(root / 'benchmarks')!r})\n"
+            f"import harness, {name}\nfrom pathlib import Path\n"
+            f"harness.write_csv.__kwdefaults__['folder'] = Path({str(results)!r})\n"
+            f"sys.argv = ['{name}.py', *sys.argv[1:]]\n{name}.main()\n"
+        )
+        environment = {**os.environ, "PYTHONPATH": str(root / "src"), "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(
+            [sys.executable, "-c", code, *words], env=environment, capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        (path,) = results.glob("*.csv")
+        with open(path, encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+
+    return run

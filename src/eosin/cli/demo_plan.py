@@ -86,7 +86,7 @@ def predicted(size: Size, cases: int, speed: Speed) -> dict[str, float]:
     """The seconds of each step.
 
     What is not training takes as long as drawing a number of patches: the same cores do both. The
-    factors come from timed demos (docs/performance.md).
+    factors come from timed demos; how near they are: docs/explanation/machines.md.
 
     >>> speed = Speed(drawn=400, article=200, compact=600)
     >>> [round(s) for s in predicted(SIZES[-1], 24, speed).values()]

@@ -72,7 +72,7 @@ def threads_of(run: RunFolder) -> None:
     """
     from eosin.threads import COUNTS
 
-    machine = run.read_environment().get("machine")
+    machine = run.read_json("environment.json").get("machine")
     recorded = machine.get("threads") if isinstance(machine, dict) else None
     ours = "OMP_NUM_THREADS" in _chosen[-1].settings if _chosen else False
     if not isinstance(recorded, int) or (any(map(os.environ.get, COUNTS)) and not ours):

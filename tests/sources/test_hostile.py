@@ -53,3 +53,17 @@ def test_names_that_are_not_utf8_are_listed_readably(tmp_path: Path) -> None:
     pack(folder, tmp_path / "s", max_rejects=2)
     info = json.loads((tmp_path / "s" / "store.json").read_text("utf-8"))
     assert [row["source"] for row in info["rejects"]] == ["90000/0/bad-\\udcff\\udcfe.png"]
+
+
+@pytest.mark.parametrize(
+    "cell", ["a\0b.png", "90000/\0/1.png", "x" * 5000 + ".png", "x" * 300 + "/1.png"]
+)
+def test_a_cell_that_can_be_no_path_is_a_reject(tmp_path: Path, cell: str) -> None:
+    folder = folder_of_images(tmp_path)
+    names = sorted(p.relative_to(folder).as_posix() for p in folder.glob("*/*/*.png"))
+    rows = [f"{name},{k % 2},{name[:5]}" for k, name in enumerate(names)]
+    table = folder / "list.csv"
+    table.write_text("\n".join(["path,label,case", f"{cell},0,90000", *rows]))
+    store = pack(table, tmp_path / "s", max_rejects=1)
+    assert len(store) == 8 and store.info["rejects_count"] == 1
+    assert store.info["table"]["unlisted"] == 0

@@ -53,7 +53,7 @@ def origin_of(source: Path) -> dict[str, Any]:
     else:
         for path in _files(place):
             size = modified_ns = -1
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, ValueError):  # ValueError: a path with a null byte
                 entry = path.stat()
                 size, modified_ns = entry.st_size, entry.st_mtime_ns
             listing.update(f"{path}\0{size}\0{modified_ns}\n".encode("utf-8", "surrogateescape"))

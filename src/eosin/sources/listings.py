@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -240,7 +241,8 @@ def listing_of_file(
     def fits(values: Sequence[str]) -> int:
         names = list(dict.fromkeys(value for value in values if value))
         sample = names[:: max(1, len(names) // 50)][:50]
-        return sum((path.parent / name.replace("\\", "/")).is_file() for name in sample)
+        # Cells are texts of any kind; os.path has no error for one that can be no path.
+        return sum(os.path.isfile(path.parent / name.replace("\\", "/")) for name in sample)
 
     names = table.columns.get(roles_of(table, chosen, fits).columns.get("path", ""), [])
     there = fits(names) / max(1, min(50, len(set(names) - {""})))
@@ -255,9 +257,9 @@ def listing_of_file(
         raise no_table(str(path), table, chosen)
     plain.names += numbers
     beside = set()
-    with contextlib.suppress(OSError):
-        for folder in {name.rpartition("/")[0] for name in numbers}:
-            below = folder + "/" if folder else ""
+    for folder in {name.rpartition("/")[0] for name in numbers}:
+        below = folder + "/" if folder else ""
+        with contextlib.suppress(OSError, ValueError):  # ValueError: a path with a null byte
             beside |= {below + file.name for file in (path.parent / folder).iterdir()}
     return finished(made, beside)
 
@@ -278,7 +280,7 @@ def table_in(
     try:
         if name in files.names:
             table = read_table(files, files.names.index(name))
-        elif Path(path).is_file():
+        elif os.path.isfile(path):
             table = parsed(Path(path).name, read_file(Path(path), max_bytes))
         else:
             shown = plainly(", ".join(filter(is_table, files.names))) or "none"

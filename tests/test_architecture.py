@@ -27,9 +27,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("records",),
     ("runs",),
     ("data", "models", "evaluation", "fetching", "tracking"),
-    ("splitting", "synthetic", "trust", "figures"),
+    ("splitting", "synthetic", "trust", "figures", "slides"),
     ("training", "experiments", "runtime"),
-    ("probing",),
+    ("probing", "scanning"),
     ("inference",),
     ("studies",),
     ("refining", "search"),
@@ -48,7 +48,8 @@ TORCH_FREE = (
     "errors", "texts", "kinds", "disks", "locks", "swaps", "folders", "cores", "threads", "memory",
     "stopping",
     "config", "records", "runs", "sources", "data", "evaluation", "fetching",
-    "splitting", "synthetic", "trust", "figures", "tracking", "experiments", "runtime",
+    "splitting", "synthetic", "trust", "figures", "slides", "tracking", "experiments", "runtime",
+    "scanning",
 )  # fmt: skip
 
 #: Folders that hold no code.
@@ -59,7 +60,8 @@ HEAVY = (
     "torch", "numpy", "polars", "cv2", "matplotlib", "sklearn", "scipy", "PIL", "safetensors",
     "requests", "h5py", "kagglesdk", "captum", "jinja2", "marimo", "timm", "torchvision",
     "transformers", "peft", "huggingface_hub", "optuna", "mlflow", "wandb", "trackio",
-    "tensorboard", "onnx", "onnxscript", "onnxruntime", "openvino", "accelerate",
+    "tensorboard", "onnx", "onnxscript", "onnxruntime", "openvino", "accelerate", "openslide",
+    "tifffile", "imagecodecs", "wsidicom", "pydicom", "highdicom", "shapely",
 )  # fmt: skip
 
 MAX_LINES = 400

@@ -9,6 +9,7 @@
     │   ├── SplitError             a split that does not fit the store or itself
     │   ├── RecipeError            an unknown key or a value out of range
     │   ├── RunError               not a run folder, or a damaged one
+    │   ├── SlideError             a slide that no reader opens, or that is damaged
     │   ├── ImageError             an image that cannot be read (one of many: collected, not raised)
     │   ├── BusyError              another process is changing the same folder
     │   ├── CredentialsError       a download that needs a token, or was refused
@@ -61,6 +62,10 @@ class RecipeError(UserError):
 
 class RunError(UserError):
     """Not a run folder, or a damaged one."""
+
+
+class SlideError(UserError):
+    """A slide that no reader opens, or that is damaged; in a batch of many it is collected."""
 
 
 class ImageError(UserError):

@@ -65,5 +65,6 @@ def test_a_cell_that_can_be_no_path_is_a_reject(tmp_path: Path, cell: str) -> No
     table = folder / "list.csv"
     table.write_text("\n".join(["path,label,case", f"{cell},0,90000", *rows]))
     store = pack(table, tmp_path / "s", max_rejects=1)
-    assert len(store) == 8 and store.info["rejects_count"] == 1
+    assert len(store) == 8
+    assert store.info["rejects_count"] == 1
     assert store.info["table"]["unlisted"] == 0

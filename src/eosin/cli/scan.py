@@ -1,0 +1,250 @@
+"""`eosin scan`: a model's answers for every field of tissue on whole slides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from eosin.cli import options, output
+from eosin.errors import FailureError, UserError
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+    from eosin.records.model import ModelFacts
+    from eosin.runtime.predictor import Predictor
+    from eosin.scanning.job import Asked
+    from eosin.scanning.many import Row
+    from eosin.slides.slide import Slide
+    from eosin.slides.tissue import Tissue
+
+
+def scan(
+    model: options.Model,
+    slides: Annotated[list[Path], typer.Argument()],
+    out: Annotated[Path, typer.Option("--output", "-o")],
+    stride_um: Annotated[float | None, typer.Option(min=0.1)] = None,
+    point: options.Point = None,
+    model_mpp: Annotated[float | None, typer.Option(min=0.01, max=100)] = None,
+    mpp: Annotated[float | None, typer.Option()] = None,
+    scales: Annotated[Path | None, typer.Option()] = None,
+    masks: Annotated[Path | None, typer.Option()] = None,
+    qc: Annotated[str, typer.Option()] = "",
+    least_tissue: Annotated[float, typer.Option(min=0, max=1)] = 0.25,
+    reader: Annotated[str | None, typer.Option()] = None,
+    precision: options.Precision = "fp32",
+    shard: Annotated[str | None, typer.Option()] = None,
+    json_: options.Json = False,
+) -> None:
+    """Scan whole slides: a heatmap, files for QuPath, tables, and one page of all slides.
+
+    Patches of the model's size and scale lie on a grid where there is tissue. Results of a slide
+    are in OUT/NAME, whole or not at all. Slides that are finished are skipped, an interrupted one
+    goes on with the first patches that were not answered; several processes may work on one OUT and
+    share the slides. A slide that cannot be read is recorded with its cause, the others go on, and
+    the exit code is 1.
+
+    Options:
+        slides: Slide files, folders of slides, or a DICOM folder.
+        out: Folder of the results; an earlier scan there is continued.
+        stride_um: Micrometers from one patch to the next; by default patches touch each other.
+        model_mpp: Micrometers a pixel of the model's training patches, where the model does not
+            know (the IDC archive's patches: 4).
+        mpp: Micrometers a pixel of the slides, where their files do not tell or are wrong.
+        scales: A CSV with the columns slide and mpp, for --mpp slide by slide.
+        masks: A mask (GeoJSON, OME-TIFF, PNG) or a folder with one of each slide's name, instead of
+            finding the tissue.
+        qc: Flaws to scan as tissue all the same, with commas: pen, fold, focus,
+            bubble, or all.
+        least_tissue: Share of a patch that has to be tissue.
+        reader: The reader to use (eosin, openslide, wsidicom, flat); by default the first that
+            opens a slide rightly.
+        shard: i/n: only the slides of this one of n machines.
+
+    Example: eosin scan run slide.svs -o scans
+    """
+    from eosin.inference.predictor import load
+    from eosin.scanning.slides import named, slides_in
+    from eosin.scanning.slides import shard as shard_of
+    from eosin.scanning.summary import write_summary
+
+    chosen = named(slides_in(slides))
+    if shard:
+        chosen = {name: chosen[name] for name in shard_of(list(chosen), shard)}
+    predictor = load(model, precision=precision)
+    facts = predictor.facts
+    asked = _asked(
+        predictor, precision, point=point, stride_um=stride_um, model_mpp=model_mpp, masks=masks,
+        qc=qc, least=least_tissue, reader=reader,
+    )  # fmt: skip
+    for mark in facts.all_marks:
+        output.warn(str(mark))
+    output.note(f"decided by {asked.decision.point.words()}")
+    rows = _scan_all(chosen, asked, predictor, out, _scales(scales, mpp, chosen))
+    failed = [row for row in rows if row.status == "failed"]
+    page = write_summary(out)
+    if json_:
+        output.result(
+            {
+                "model": str(model), "out": str(out), "point": asked.decision.point.name,
+                "slides": [row.to_json() for row in rows], "failed": len(failed),
+                "summary": str(page),
+                "intended_use": facts.intended_use,
+            }
+        )  # fmt: skip
+    else:
+        _show(rows, page)
+        output.note(facts.intended_use)
+    if failed:
+        if json_:
+            raise typer.Exit(1)
+        raise FailureError(
+            f"{len(failed)} of {len(rows)} slide(s) could not be scanned; their causes are above "
+            f"and in {page}"
+        )
+
+
+def _asked(
+    predictor: Predictor,
+    precision: str,
+    *,
+    point: str | None,
+    stride_um: float | None,
+    model_mpp: float | None,
+    masks: Path | None,
+    qc: str,
+    least: float,
+    reader: str | None,
+) -> Asked:
+    """What is asked of every slide, from the options and what is known of the model."""
+    from eosin.scanning.grid import Lens
+    from eosin.scanning.identity import model_identity
+    from eosin.scanning.job import Asked
+
+    facts = predictor.facts
+    height, width = facts.patch_size
+    lens = Lens((width, height), _model_mpp(facts, model_mpp), stride_um)
+    keep, find, known = _tissue(masks, qc)
+    return Asked(
+        lens, facts.decision(point), model_identity(predictor) | {"precision": precision},
+        keep=keep, least=least, reader=reader, find=find, tissue=known,
+        more={"classes": list(facts.classes), "marks": [str(mark) for mark in facts.all_marks]},
+    )  # fmt: skip
+
+
+def _model_mpp(facts: ModelFacts, given: float | None) -> float:
+    """Micrometers a pixel of the model's patches; a wrong scale is worse than none."""
+    if given is None and facts.mpp is None:
+        raise UserError(
+            "the model does not know the scale of its training patches (its store was packed "
+            "without --mpp); give it with --model-mpp MPP (micrometers a pixel; the IDC archive's "
+            "patches: 4)"
+        )
+    if given and facts.mpp and abs(given / facts.mpp - 1) > 0.01:
+        output.warn(
+            f"--model-mpp {given:g}, but the model was trained at {facts.mpp:g} micrometers a pixel"
+        )
+    return given or facts.mpp or 0.0
+
+
+def _tissue(masks: Path | None, qc: str) -> tuple[set[int], Callable[[Slide], Tissue], Any]:
+    """The numbers that are scanned, what finds the tissue, and what that depends on."""
+    from eosin.errors import closest
+    from eosin.slides.tissue import FLAWS, TISSUE
+
+    words = [word.strip() for word in qc.split(",") if word.strip()]
+    for word in words:
+        if word not in (*FLAWS, "all"):
+            raise UserError(f"--qc {word}: choose of {', '.join(FLAWS)}, all; {closest(word, FLAWS)}")
+    keep = {TISSUE, *(FLAWS[word] for word in words if word != "all")}
+    keep |= set(FLAWS.values()) if "all" in words else set()
+    if masks is None:
+        from eosin.slides.find import TissueSettings, find_tissue
+
+        return keep, find_tissue, asdict(TissueSettings())
+    from eosin.scanning.identity import fingerprint
+    from eosin.slides.masks import read_mask
+
+    if not masks.exists():
+        raise UserError(f"--masks {masks} does not exist")
+
+    def mask_of(slide: Slide) -> Tissue:
+        return read_mask(_mask_file(masks, slide.path), slide)
+
+    return keep, mask_of, {"masks": fingerprint(masks)}
+
+
+def _mask_file(masks: Path, slide: Path) -> Path:
+    """The mask of a slide: the one that was given, or that of its name in the folder."""
+    from eosin.errors import SlideError
+
+    if not masks.is_dir():
+        return masks
+    stem = slide.name if slide.is_dir() else slide.stem
+    found = sorted(
+        path for path in masks.iterdir() if path.is_file() and path.name.startswith(f"{stem}.")
+    )
+    if len(found) != 1:
+        many = f"{len(found)} fit" if found else "none"
+        raise SlideError(f"--masks {masks}: it should have one mask named {stem}.*, and has {many}")
+    return found[0]
+
+
+def _scales(scales: Path | None, mpp: float | None, slides: dict[str, Path]) -> dict[str, float]:
+    """Micrometers a pixel of the slides whose files do not tell, by name."""
+    from eosin.slides.scale import given, read_scales, scale_of
+
+    if mpp is not None:
+        given(mpp)
+    known = {} if scales is None else read_scales(scales)
+    found = {name: scale_of(path, known) or mpp for name, path in slides.items()}
+    return {name: value for name, value in found.items() if value}
+
+
+def _scan_all(
+    chosen: dict[str, Path],
+    asked: Asked,
+    predictor: Predictor,
+    out: Path,
+    scales: dict[str, float],
+) -> list[Row]:
+    """Scan with progress: rate and time left of the slide that is scanned."""
+    from eosin.scanning.many import scan_many
+    from eosin.stopping import asked_to_stop
+
+    def told() -> None:
+        output.note("stopping; what is answered is kept, and the same command goes on from there")
+
+    with output.progress() as bar, asked_to_stop(told) as stop:
+        tasks: dict[str, TaskID] = {}
+
+        def show(name: str, done: int, total: int) -> None:
+            if name not in tasks:
+                for task in tasks.values():
+                    bar.update(task, visible=False)
+                place = f"{list(chosen).index(name) + 1} of {len(chosen)}: {name}"
+                tasks[name] = bar.add_task(place, total=total, completed=done, rate="patches")
+            bar.update(tasks[name], completed=done)
+
+        return scan_many(
+            chosen, asked, predictor, out, scales=scales, show=show, stop=stop
+        )
+
+
+def _show(rows: list[Row], page: Path) -> None:
+    """The slides in a table for people."""
+    cells = []
+    for row in rows:
+        rate = f"{row.patches / row.seconds:,.0f}/s" if row.patches and row.seconds else ""
+        what = row.error or (f"{row.resumed:,} were answered before" if row.resumed else "")
+        seconds = f"{row.seconds:.1f} s" if row.seconds else ""
+        cells.append((row.name, row.status, f"{row.patches:,}", seconds, rate, what))
+    output.table(
+        "", ["slide", "status", "patches", "time", "rate", ""], cells,
+        right=["patches", "time", "rate"],
+    )  # fmt: skip
+    output.say(f"open {page}")

@@ -142,6 +142,11 @@ def without_scale(power: float | None) -> str:
     )
 
 
+def notes_of(scale: Scale | None, power: float | None, note: str) -> list[str]:
+    """What a reader of results should know of a slide's scale: a sentence, or nothing."""
+    return [note] if note else [without_scale(power)] if scale is None else []
+
+
 def resolution(
     pixels: tuple[tuple[int, int], tuple[int, int]] | None, unit: int
 ) -> tuple[Scale | None, str]:

@@ -177,5 +177,7 @@ def _compression(path: Path, found: dict[str, str]) -> str:
 
 
 def _icc(slide: Any) -> str:
-    profile = slide.color_profile
-    return icc_digest(b"" if profile is None else profile.tobytes())
+    from openslide import lowlevel
+
+    # slide.color_profile has Pillow parse it, which fails for a damaged one and may write another.
+    return icc_digest(lowlevel.read_icc_profile(slide._osr) or b"")

@@ -34,6 +34,7 @@ FORMS: dict[str, dict[str, Any]] = {
     "JPEG, 4:2:2": JPEG | {"subsampling": (2, 1)},
     "JPEG, 4:2:0, quality 75": JPEG | {"subsampling": (2, 2), "compressionargs": {"level": 75}},
     "big TIFF": JPEG | {"bigtiff": True},
+    "big-endian big TIFF": {"compression": "lzw", "byteorder": ">", "bigtiff": True},
     "wide tiles": {"compression": "zlib", "tile": (64, 256)},
 }
 
@@ -54,9 +55,7 @@ def same(mine: Slide, other: Slide) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_generic(
-    tmp_path: Path, picture: Any, write_tiff: Any, reduced_by: Any, form: str
-) -> None:
+def test_generic(tmp_path: Path, picture: Any, write_tiff: Any, reduced_by: Any, form: str) -> None:
     base = picture(700, 500)
     path = write_tiff(tmp_path / "s.tif", base, reduced_by(base), **FORMS[form])
     mine, other = TiffSlide(path), VendorSlide(path)

@@ -70,8 +70,8 @@ class Page:
 
     @property
     def grid(self) -> tuple[int, int]:
-        """Columns and rows of tiles; (0, 0) for a picture in strips."""
-        if self.tile_px is None:
+        """Columns and rows of tiles; (0, 0) for a picture in strips, or in tiles of no size."""
+        if self.tile_px is None or min(self.tile_px) < 1:
             return 0, 0
         return -(-self.width_px // self.tile_px[0]), -(-self.height_px // self.tile_px[1])
 

@@ -50,6 +50,9 @@ STAGES: dict[str, dict[str, str]] = {
         "export": "Write a run as ONNX, OpenVINO or torch files, each verified.",
         "explain": "Show which parts of an image decide its class.",
     },
+    "Slides": {
+        "slide": "Show what is in a slide file: size, scale, levels, pictures.",
+    },
     "Many runs": {
         "runs": "List, sort and compare the runs below a folder.",
         "compare": "Compare runs on the same patches, with paired intervals.",

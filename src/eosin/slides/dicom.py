@@ -71,11 +71,8 @@ class DicomSlide:
         sides = [None, None] if spacing is None else [spacing.width, spacing.height]
         x, y = (None if each is None else float(Fraction(str(each)) * 1000) for each in sides)
         self.scale, note = scales.plausible(x, y, "DICOM PixelSpacing")
-        notes = [note] if note else []
         path = (getattr(data, "OpticalPathSequence", None) or [None])[0]
         power = scales.number(getattr(path, "ObjectiveLensPower", None))
-        if self.scale is None and not notes:
-            notes.append(scales.without_scale(power))
         tile = stored[0].tile_size
         self.info = SlideInfo(
             format="DICOM", compression=str(data.file_meta.TransferSyntaxUID.name),
@@ -83,7 +80,7 @@ class DicomSlide:
             icc=icc_digest(getattr(path, "ICCProfile", b"") or b""),
             associated=tuple(
                 name for name in _PICTURES if getattr(slide, f"{name}s", None)
-            ), notes=tuple(notes),
+            ), notes=tuple(scales.notes_of(self.scale, power, note)),
         )  # fmt: skip
 
     def region(self, level: int, x: int, y: int, width: int, height: int) -> tuple[Pixels, Known]:

@@ -11,8 +11,9 @@ import numpy.typing as npt
 from eosin.errors import ImageError, SlideError
 from eosin.slides import scale as scales
 from eosin.slides.associated import unknown
+from eosin.slides.pyramid import scale_of
 from eosin.slides.slide import WHITE, Box, Known, Level, Pixels, Scale, SlideInfo
-from eosin.slides.tags import is_tiff
+from eosin.slides.tags import is_tiff, read_pages
 
 #: A picture is kept whole in memory, 3 bytes a pixel; a larger one should be a pyramid.
 MOST_PX = 1 << 28
@@ -28,14 +29,11 @@ class FlatSlide:
 
         self.path = path
         self.reader = f"Pillow {PIL.__version__}"
-        pixels, known, kind, resolution, icc, notes = _read(path)
+        pixels, self._known, self.scale, self.info = _read(path)
         self._pixels: Pixels | None = pixels
-        self._known = known
         self.height_px, self.width_px = pixels.shape[:2]
         self.levels: tuple[Level, ...] = (Level(self.width_px, self.height_px),)
         self.bounds = Box(0, 0, self.width_px, self.height_px)
-        self.scale = resolution
-        self.info = SlideInfo(format=f"flat {kind}", icc=icc, notes=notes)
 
     def region(self, level: int, x: int, y: int, width: int, height: int) -> tuple[Pixels, Known]:
         """A region in pixels: uint8 [height, width, 3], and bool of what is there."""
@@ -72,9 +70,7 @@ def pasted(
     return pixels, known
 
 
-def _read(
-    path: Path,
-) -> tuple[Pixels, Known | None, str, Scale | None, str, tuple[str, ...]]:
+def _read(path: Path) -> tuple[Pixels, Known | None, Scale | None, SlideInfo]:
     from PIL import Image
 
     from eosin.data.decode import STRICT, decode
@@ -92,23 +88,32 @@ def _read(
         raise SlideError(str(error)) from None
     known: Known | None = None
     with STRICT, Image.open(path) as image:
+        image.load()
         kind = str(image.format)
+        # Pillow turns a TIFF itself when it loads it, and no other picture.
         turn = image.getexif().get(_ORIENTATION, 1)
         icc = icc_digest(image.info.get("icc_profile") or b"")
         pages = getattr(image, "n_frames", 1)
         if image.has_transparency_data:
             known = np.asarray(image.convert("RGBA"))[..., 3] > 0
     notes = [] if pages == 1 else [f"of {pages} pictures in the file, the first is used"]
-    scale, note = _tiff_scale(path)
-    notes += [note] if note else []
-    if scale is None and not note:
-        notes.append(scales.without_scale(None))
+    scale, power, note = None, None, ""
+    if is_tiff(path):
+        page = read_pages(path)[0]
+        if page.orientation != 1 and set(page.bits) != {8}:
+            raise SlideError(f"a turned TIFF of {page.bits[0]} bits; save it unturned")
+        scale, power, note = scale_of(page)
+        turn = 1
+        if page.orientation != 1:
+            notes.append(f"turned as its Orientation {page.orientation} says")
+        if scale is not None and page.orientation >= 5:
+            scale = scale._replace(x_um=scale.y_um, y_um=scale.x_um)
+    notes += scales.notes_of(scale, power, note)
     if turn in range(2, 9):
         pixels, known = turned(pixels, turn), None if known is None else turned(known, turn)
         notes.append(f"turned as its Orientation {turn} says")
-        if scale is not None and turn >= 5:
-            scale = scale._replace(x_um=scale.y_um, y_um=scale.x_um)
-    return pixels, known, kind, scale, icc, tuple(notes)
+    info = SlideInfo(format=f"flat {kind}", objective=power, icc=icc, notes=tuple(notes))
+    return pixels, known, scale, info
 
 
 def turned(pixels: npt.NDArray[Kind], orientation: int) -> npt.NDArray[Kind]:
@@ -124,12 +129,3 @@ def turned(pixels: npt.NDArray[Kind], orientation: int) -> npt.NDArray[Kind]:
     if orientation in (3, 4, 7, 8):
         pixels = pixels[::-1]
     return np.ascontiguousarray(pixels)
-
-
-def _tiff_scale(path: Path) -> tuple[Scale | None, str]:
-    if not is_tiff(path):
-        return None, ""
-    from eosin.slides.tags import read_pages
-
-    page = read_pages(path)[0]
-    return scales.resolution(page.resolution, page.unit)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from eosin.errors import MissingExtraError, SlideError, UserError, closest, first_line
@@ -85,6 +86,9 @@ def open_slide(
             continue
         if given is not None:
             slide.scale = given
+            # What the file says of its scale no longer matters.
+            notes = tuple(note for note in slide.info.notes if "micrometers" not in note)
+            slide.info = replace(slide.info, notes=notes)
         return slide
     raise SlideError(f"{path} cannot be opened as a slide ({'; '.join(reasons)})")
 

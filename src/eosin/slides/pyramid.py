@@ -11,10 +11,11 @@ from eosin.slides.slide import Scale
 from eosin.slides.tags import Page
 
 #: Signs of vendors whose files have rules of their own, which OpenSlide knows.
-_VENDOR_TAGS = {65420: "Hamamatsu NDPI", 65426: "Hamamatsu NDPI"}
+_VENDOR_TAGS = {65420: "Hamamatsu NDPI", 65000: "Argos"}
 _VENDOR_WORDS = {
     "<scn": "Leica SCN", "DPUfsImport": "Philips TIFF", "Trestle": "Trestle", "MedScan": "Trestle",
     "<iScan": "Ventana BIF", "<EncodeInfo": "Ventana BIF", "Philips": "Philips TIFF",
+    "Huron": "Huron",
 }  # fmt: skip
 
 
@@ -38,7 +39,7 @@ def pyramid_of(pages: tuple[Page, ...]) -> Pyramid:
         for code, vendor in _VENDOR_TAGS.items():
             if code in page.codes:
                 raise SlideError(f"{vendor} has rules of its own")
-        text = page.description[:4000] + page.software + page.xmp[:4000]
+        text = page.description[:4000] + page.software + page.make + page.xmp[:4000]
         for word, vendor in _VENDOR_WORDS.items():
             if word in text:
                 raise SlideError(f"{vendor} has rules of its own")
@@ -46,6 +47,24 @@ def pyramid_of(pages: tuple[Page, ...]) -> Pyramid:
         return _aperio(pages)
     root = scales.ome_root(pages[0].description)
     return _generic(pages) if root is None else _ome(pages, scales.ome_pixels(root))
+
+
+def scale_of(page: Page) -> tuple[Scale | None, float | None, str]:
+    """Scale, objective power and a note, from the texts of a directory or its resolution.
+
+    The resolution of an OME-TIFF means nothing, and Aperio's text is believed first.
+    """
+    root = scales.ome_root(page.description)
+    if root is not None:
+        images = scales.ome_pixels(root)
+        scale, note = scales.ome(images[0][1]) if images else (None, "")
+        return scale, None, note
+    scale, power, note = None, None, ""
+    if page.description.startswith("Aperio"):
+        scale, power, note = scales.aperio(page.description)
+    if scale is None and not note:
+        scale, note = scales.resolution(page.resolution, page.unit)
+    return scale, power, note
 
 
 def fits(level: Page, base: Page) -> bool:
@@ -93,12 +112,10 @@ def _aperio(pages: tuple[Page, ...]) -> Pyramid:
     levels = _levels(tiled, "Aperio")
     if levels[0] is not pages[0]:
         raise SlideError("Aperio text, but the first picture is not the largest")
-    found, power, note = scales.aperio(pages[0].description)
-    if found is None and not note:
-        found, note = scales.resolution(pages[0].resolution, pages[0].unit)
+    found, power, note = scale_of(pages[0])
     return Pyramid(
         "Aperio SVS", levels, _aperio_pictures(pages), found, power,
-        (*_order_note(tiled, levels), *([note] if note else [])),
+        (*_order_note(tiled, levels), *scales.notes_of(found, power, note)),
     )  # fmt: skip
 
 
@@ -136,10 +153,15 @@ def _generic(pages: tuple[Page, ...]) -> Pyramid:
             f"pictures {', '.join(unmarked)} are not marked as reduced; they are taken for levels "
             "by their shape"
         )
-    found, note = scales.resolution(levels[0].resolution, levels[0].unit)
+    found, _, note = scale_of(levels[0])
     rest = {f"page {page.name}": page for page in everything if page not in levels}
     return Pyramid(
-        "generic tiled TIFF", levels, rest, found, None, (*notes, *([note] if note else []))
+        "generic tiled TIFF",
+        levels,
+        rest,
+        found,
+        None,
+        (*notes, *scales.notes_of(found, None, note)),
     )
 
 
@@ -173,8 +195,8 @@ def _ome(
             raise SlideError("its OME-XML has several images of the size of the first")
         name = names.get(number) or f"page {number}"
         rest[name if name not in rest else f"{name} (page {number})"] = page
-    found, note = scales.ome(pixels)
+    found, _, note = scale_of(pages[0])
     return Pyramid(
         "OME-TIFF", levels, rest, found, None,
-        (*_order_note(own, levels), *([note] if note else [])),
+        (*_order_note(own, levels), *scales.notes_of(found, None, note)),
     )  # fmt: skip

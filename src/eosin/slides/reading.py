@@ -7,10 +7,12 @@ from fractions import Fraction
 
 import numpy as np
 
-from eosin.slides.slide import Level, Pixels, Slide
+from eosin.slides.slide import WHITE, Box, Known, Level, Pixels, Slide
 
 #: A level this much coarser than asked for still counts as the scale that was asked for.
 SAME = Fraction(1, 100)
+#: The side of what is read at once, in pixels of a level: 50 MB.
+BLOCK_PX = 4096
 
 
 def factors(slide: Slide, level: Level) -> tuple[Fraction, Fraction]:
@@ -80,3 +82,31 @@ def read(
     top, down = span(Fraction(y), height, step[1], tall)
     pixels, _ = slide.region(level, left, top, across, down)
     return fitted(pixels, width, height)
+
+
+def overview(slide: Slide, longest_px: int, box: Box | None = None) -> tuple[Pixels, Known]:
+    """A picture of the whole slide, or of a box of it, that is never enlarged.
+
+    longest_px: the most pixels on a side. Returns uint8 [h, w, 3], and bool [h, w]: where the slide
+    has pixels (at least half of what a pixel shows). It is read in blocks, so that memory does not
+    grow with the slide.
+    """
+    box = box or Box(0, 0, slide.width_px, slide.height_px)
+    factor = max(Fraction(max(box.width, box.height), longest_px), Fraction(1))
+    width, height = (max(1, round(side / factor)) for side in (box.width, box.height))
+    step = (Fraction(box.width, width), Fraction(box.height, height))
+    level = best_level(slide, step)
+    wide, tall = factors(slide, slide.levels[level])
+    pixels = np.empty((height, width, 3), np.uint8)
+    known = np.empty((height, width), np.bool_)
+    across, down = (max(1, int(BLOCK_PX * f / s)) for f, s in zip((wide, tall), step, strict=True))
+    for y in range(0, height, down):
+        for x in range(0, width, across):
+            w, h = min(across, width - x), min(down, height - y)
+            left, cut = span(box.x + x * step[0], w, step[0], wide)
+            top, deep = span(box.y + y * step[1], h, step[1], tall)
+            block, there = slide.region(level, left, top, cut, deep)
+            pixels[y : y + h, x : x + w] = fitted(block, w, h)
+            share = fitted(there.astype(np.uint8) * WHITE, w, h)
+            known[y : y + h, x : x + w] = share > WHITE // 2
+    return pixels, known

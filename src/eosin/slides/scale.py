@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -142,6 +142,11 @@ def without_scale(power: float | None) -> str:
     )
 
 
+def notes_of(scale: Scale | None, power: float | None, note: str) -> list[str]:
+    """What a reader of results should know of a slide's scale: a sentence, or nothing."""
+    return [note] if note else [without_scale(power)] if scale is None else []
+
+
 def resolution(
     pixels: tuple[tuple[int, int], tuple[int, int]] | None, unit: int
 ) -> tuple[Scale | None, str]:
@@ -204,3 +209,27 @@ def ome(pixels: Mapping[str, str]) -> tuple[Scale | None, str]:
 def _named(element: ElementTree.Element, name: str) -> list[ElementTree.Element]:
     """The children of that name, in any namespace."""
     return [child for child in element if child.tag.rpartition("}")[2] == name]
+
+
+def asked(text: str | None) -> Callable[[Path], float | None]:
+    """What ``--mpp`` asks for: micrometers a pixel for all slides, or a CSV of slide,mpp.
+
+    Returns a function from a slide's path to micrometers a pixel, None where the file's own are to
+    be used. Raises UserError for what is neither.
+
+    >>> asked("0,25")(Path("a.svs")), asked(None)(Path("a.svs"))
+    (0.25, None)
+    """
+    if text is None:
+        return lambda path: None
+    value = number(text)
+    if value is not None:
+        x_um = given(value).x_um
+        return lambda path: x_um
+    if not text.lower().endswith((".csv", ".tsv", ".txt")):
+        raise UserError(
+            f"--mpp {text}: give micrometers a pixel, such as 0.25, or a CSV file with the columns "
+            "slide,mpp"
+        )
+    scales = read_scales(Path(text))
+    return lambda path: scale_of(path, scales)

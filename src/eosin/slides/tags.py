@@ -54,6 +54,7 @@ class Page:
     icc: bytes
     description: str
     software: str
+    make: str
     xmp: str
     #: Numerator and denominator of pixels a unit, along x and y; None where a tag is missing.
     resolution: tuple[tuple[int, int], tuple[int, int]] | None
@@ -69,8 +70,8 @@ class Page:
 
     @property
     def grid(self) -> tuple[int, int]:
-        """Columns and rows of tiles; (0, 0) for a picture in strips."""
-        if self.tile_px is None:
+        """Columns and rows of tiles; (0, 0) for a picture in strips, or in tiles of no size."""
+        if self.tile_px is None or min(self.tile_px) < 1:
             return 0, 0
         return -(-self.width_px // self.tile_px[0]), -(-self.height_px // self.tile_px[1])
 
@@ -137,7 +138,7 @@ def _page(page: Any, name: str) -> Page:
         counts=np.asarray(_ints(value(325 if tiled else 279, ())), np.int64),
         jpeg_tables=_bytes(value(347, b"")), icc=_bytes(value(34675, b"")),
         description=_text(value(270, "")), software=_text(value(305, "")),
-        xmp=_text(value(700, "")),
+        make=_text(value(271, "")), xmp=_text(value(700, "")),
         resolution=_resolution(value(282, None), value(283, None)), unit=number(296, 2),
         codes=frozenset(tag.code for tag in tags), subs=sub,
     )  # fmt: skip

@@ -180,13 +180,10 @@ def _bounds(page: Page) -> Box:
 
 def _info(pyramid: Pyramid) -> SlideInfo:
     from eosin.slides.opening import icc_digest
-    from eosin.slides.scale import without_scale
 
-    page, notes = pyramid.levels[0], list(pyramid.notes)
-    if pyramid.scale is None and not any("micrometers" in note for note in notes):
-        notes.append(without_scale(pyramid.objective))
+    page = pyramid.levels[0]
     return SlideInfo(
         format=pyramid.format, compression=NAMES[page.compression], tile_px=page.tile_px,
         objective=pyramid.objective, icc=icc_digest(page.icc),
-        associated=tuple(pyramid.associated), notes=tuple(notes),
+        associated=tuple(pyramid.associated), notes=pyramid.notes,
     )  # fmt: skip

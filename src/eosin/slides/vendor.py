@@ -12,7 +12,8 @@ from eosin.slides import scale as scales
 from eosin.slides.codecs import on_white
 from eosin.slides.handles import Handles
 from eosin.slides.opening import icc_digest
-from eosin.slides.slide import WHITE, Box, Known, Level, Pixels, SlideInfo
+from eosin.slides.pyramid import scale_of
+from eosin.slides.slide import WHITE, Box, Known, Level, Pixels, Scale, SlideInfo
 from eosin.slides.tags import Page, is_tiff, read_pages
 
 #: OpenSlide reads larger regions in pieces of its own, whose starts it rounds to level 0.
@@ -70,10 +71,11 @@ class VendorSlide:
         box = [found.get(f"openslide.bounds-{name}", "") for name in names]
         whole = Box(0, 0, self.width_px, self.height_px)
         self.bounds = Box(*(int(each) for each in box)) if all(box) else whole
-        self.scale, notes = _scale(found, pages)
+        self.scale, note = _scale(found, pages)
         power = scales.number(found.get("openslide.objective-power"))
-        if self.scale is None and not notes:
-            notes.append(scales.without_scale(power))
+        notes = scales.notes_of(self.scale, power, note)
+        if len(pages) > len(self.levels):
+            notes.append(f"of {len(pages)} pictures in the file, {len(self.levels)} are used")
         if pages and set(pages[0].bits) == {16}:
             notes.append("16 bits a sample are cut to 8: divided by 257 and rounded")
         level = "openslide.level[0].tile-"
@@ -152,18 +154,14 @@ def _check_generic(pages: tuple[Page, ...], size: tuple[int, int]) -> None:
         )
 
 
-def _scale(found: dict[str, str], pages: tuple[Page, ...]) -> tuple[Any, list[str]]:
+def _scale(found: dict[str, str], pages: tuple[Page, ...]) -> tuple[Scale | None, str]:
     if pages:
         base = max(pages, key=lambda page: page.width_px * page.height_px)
-        root = scales.ome_root(base.description)
-        images = [] if root is None else scales.ome_pixels(root)
-        scale, note = (
-            scales.ome(images[0][1]) if images else scales.resolution(base.resolution, base.unit)
-        )
+        scale, _, note = scale_of(base)
     else:
         sides = [scales.number(found.get(f"openslide.mpp-{side}")) for side in "xy"]
         scale, note = scales.plausible(sides[0], sides[1], "openslide.mpp-x, openslide.mpp-y")
-    return scale, [note] if note else []
+    return scale, note
 
 
 def _compression(path: Path, found: dict[str, str]) -> str:
@@ -179,5 +177,7 @@ def _compression(path: Path, found: dict[str, str]) -> str:
 
 
 def _icc(slide: Any) -> str:
-    profile = slide.color_profile
-    return icc_digest(b"" if profile is None else profile.tobytes())
+    from openslide import lowlevel
+
+    # slide.color_profile has Pillow parse it, which fails for a damaged one and may write another.
+    return icc_digest(lowlevel.read_icc_profile(slide._osr) or b"")

@@ -114,9 +114,10 @@ def make_scan() -> Callable[..., Scan]:
             patch_px=(50, 50),
             mpp=None if slide.scale is None else 4.0,
         )
-        thumbnail = tissue_picture((slide.width_px // 10, slide.height_px // 10))
+        less = max(10, max(slide.width_px, slide.height_px) / 2400)
+        thumbnail = tissue_picture((int(slide.width_px / less), int(slide.height_px / less)))
         labels = np.where((thumbnail < 240).any(axis=2), TISSUE, GLASS).astype(np.uint8)
-        mpp = None if slide.scale is None else (10 * slide.scale.x_um, 10 * slide.scale.y_um)
+        mpp = None if slide.scale is None else (less * slide.scale.x_um, less * slide.scale.y_um)
         return Scan(
             slide=slide,  # type: ignore[arg-type]
             grid=grid,

@@ -8,9 +8,7 @@ polygons and multi-polygons, valid ones.
 from __future__ import annotations
 
 import gzip
-import hashlib
 import json
-import uuid
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -23,6 +21,7 @@ from eosin.records.decision import OUT_OF_SCOPE, REFERRED
 from eosin.records.points import OUTSIDE, REFER
 from eosin.scanning.areas import mm2
 from eosin.scanning.cells import boxes, foci, positive
+from eosin.scanning.ids import id_of, key_of
 from eosin.scanning.scan import Ints, Scan
 
 if TYPE_CHECKING:
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
 
 Feature = dict[str, Any]
 
-#: Of all ids that eosin makes: the same slide and settings give the same ids.
-_SPACE = uuid.UUID("6f2e2d3c-8d0b-5a55-9d0e-0f9b6a3c1e77")
 #: Colors of what has no class.
 REFER_COLOR, OUTSIDE_COLOR = "#e0b000", "#6b7280"
 _KINDS = ("Polygon", "MultiPolygon")
@@ -64,7 +61,7 @@ def regions(scan: Scan, name: str) -> Iterator[Feature]:
     """The annotations: a focus each, with area, number of patches and probabilities."""
     import shapely
 
-    one, key = positive(scan), _key(scan, name)
+    one, key = positive(scan), key_of(scan, name)
     decided, placed = scan.decided, _placed(scan)
     for number in range(len(scan.decision.classes)) if one is None else (one,):
         numbers = foci(scan.grid, decided == number)
@@ -84,7 +81,7 @@ def regions(scan: Scan, name: str) -> Iterator[Feature]:
                 measured = {"Area mm2": area, **measured}
             shown = scan.decision.classes[number]
             yield _feature(
-                f"{key}\0region\0{number}\0{focus}", "annotation", shape, number, scan, measured,
+                id_of(key, "region", number, focus), "annotation", shape, number, scan, measured,
                 label=f"{class_name(shown)} {focus}",
             )  # fmt: skip
 
@@ -93,7 +90,7 @@ def tiles(scan: Scan, name: str) -> Iterator[Feature]:
     """The patches in their order; those that lie outside the slide are left out."""
     import shapely
 
-    decided, placed, grid, key = scan.decided, _placed(scan), scan.grid, _key(scan, name)
+    decided, placed, grid, key = scan.decided, _placed(scan), scan.grid, key_of(scan, name)
     names = [f"Probability {class_name(each)}" for each in scan.decision.classes]
     for row, (left, top, right, bottom) in enumerate(placed.tolist()):
         if left == right or top == bottom:
@@ -101,23 +98,11 @@ def tiles(scan: Scan, name: str) -> Iterator[Feature]:
         measured = dict(zip(names, scan.probabilities[row].tolist(), strict=True))
         if scan.distances is not None:
             measured["Distance"] = float(scan.distances[row])
-        place = f"{int(grid.column[row])},{int(grid.row[row])}"
+        place = (int(grid.column[row]), int(grid.row[row]))
         yield _feature(
-            f"{key}\0tile\0{place}", "tile", shapely.box(left, top, right, bottom),
+            id_of(key, "tile", *place), "tile", shapely.box(left, top, right, bottom),
             int(decided[row]), scan, measured,
         )  # fmt: skip
-
-
-def _key(scan: Scan, name: str) -> str:
-    """What ids are made of: the slide's name and the answers.
-
-    The same scan gives the same ids, wherever it is made, and two models on one slide other ones,
-    so that the objects of both can be in one QuPath image.
-    """
-    digest = hashlib.blake2b(name.encode("utf-8", "replace"), digest_size=16)
-    for values in (scan.grid.column, scan.grid.row, scan.decided, scan.probabilities):
-        digest.update(np.ascontiguousarray(values).tobytes())
-    return digest.hexdigest()
 
 
 def class_name(text: str) -> str:
@@ -131,7 +116,7 @@ def class_name(text: str) -> str:
 
 
 def _feature(
-    key: str, kind: str, shape: BaseGeometry, decided: int, scan: Scan,
+    number: str, kind: str, shape: BaseGeometry, decided: int, scan: Scan,
     measured: dict[str, float], *, label: str = "",
 ) -> Feature:  # fmt: skip
     from shapely.geometry import mapping
@@ -144,7 +129,7 @@ def _feature(
     known = {name: round(value, 6) for name, value in measured.items() if np.isfinite(value)}
     return {
         "type": "Feature",
-        "id": str(uuid.uuid5(_SPACE, key)),
+        "id": number,
         "geometry": _plain(mapping(shape)),
         "properties": {
             "objectType": kind,

@@ -101,8 +101,8 @@ def script(scan: Scan, planned: Raster, name: str) -> str:
     shown = "; ".join(f"{k} {each}" for k, each in enumerate(planned.channels[:-1]))
     values: dict[str, object] = {
         "@use": INTENDED_USE,
-        # In a comment a \\u of a name would be read as a letter, and end the line.
-        "@channels": shown.encode("ascii", "replace").decode().replace("\\", "/"),
+        # A line or a \\u of a name would end the comment.
+        "@channels": " ".join(shown.split()).encode("ascii", "replace").decode().replace("\\", "/"),
         "@name": quoted(f"{name}.heatmap.ome.tif"),
         "@folder": quoted(name),
         "@count": count,

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from eosin.records.model import INTENDED_USE
 from eosin.records.points import OUTSIDE, REFER
 from eosin.scanning.cells import positive, raster, sides
+from eosin.scanning.ids import id_of, key_of
 from eosin.scanning.scan import Ints, Scan
 
 Channels = npt.NDArray[np.uint8]
@@ -93,8 +94,8 @@ def _off(scan: Scan, axis: int, pixel: Fraction) -> float:
     return float(np.abs(places - np.rint(places / step) * step).max())
 
 
-def write_heatmap(scan: Scan, path: Path) -> Raster:
-    """Write the pyramid; returns what its pixels are.
+def write_heatmap(scan: Scan, name: str, path: Path) -> Raster:
+    """Write the pyramid; returns what its pixels are. name: of the slide's files.
 
     uint8 [C, H, W] in tiles: a channel with the probability of the positive class (of each class
     where there are more than two), and one with what was answered. The scale is in the OME metadata
@@ -106,6 +107,8 @@ def write_heatmap(scan: Scan, path: Path) -> Raster:
     levels = _pyramid(_pixels(scan, planned))
     about: dict[str, object] = {
         "axes": "CYX",
+        # Left to tifffile, it would tell this machine's network address and the time.
+        "UUID": f"urn:uuid:{id_of(key_of(scan, name), 'heatmap')}",
         "Name": "heatmap",
         "Description": planned.words(),
         "Channel": {"Name": list(planned.channels)},

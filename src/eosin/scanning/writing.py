@@ -62,7 +62,7 @@ def write(scan: Scan, folder: str | os.PathLike[str], name: str, *, force: bool 
         write_pictures(
             scan, figures, scan.slide.path.name, path(".heatmap.png"), path(".thumbnail.jpg")
         )
-        planned = write_heatmap(scan, path(".heatmap.ome.tif"))
+        planned = write_heatmap(scan, name, path(".heatmap.ome.tif"))
         write_regions(scan, name, path(".geojson"))
         write_tiles(scan, name, path(".tiles.geojson.gz"))
         write_script(scan, planned, name, path(".heatmap.groovy"))

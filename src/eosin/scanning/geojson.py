@@ -8,6 +8,7 @@ polygons and multi-polygons, valid ones.
 from __future__ import annotations
 
 import gzip
+import io
 import json
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
@@ -40,7 +41,8 @@ def write_regions(scan: Scan, name: str, path: Path) -> int:
     Two classes: each focus of patches that were called positive. More classes: the foci of every
     class. name: of the slide's files, of which the ids are made.
     """
-    features = list(regions(scan, name))
+    # ASCII alone: some versions of QuPath read in the encoding of the system.
+    features = [json.dumps(each, allow_nan=False) for each in regions(scan, name)]
     with open(path, "w", encoding="utf-8") as file:
         file.writelines(_collection(features))
     return len(features)
@@ -51,15 +53,16 @@ def write_tiles(scan: Scan, name: str, path: Path) -> None:
     with (
         open(path, "wb") as raw,
         # Neither a name nor a time in the file: the same scan gives the same bytes.
-        gzip.GzipFile("", "wb", compresslevel=6, fileobj=raw, mtime=0) as file,
+        gzip.GzipFile("", "wb", compresslevel=4, fileobj=raw, mtime=0) as file,
+        io.BufferedWriter(file, 1 << 20) as buffer,
     ):
         for text in _collection(tiles(scan, name)):
-            file.write(text.encode())
+            buffer.write(text.encode())
 
 
 def regions(scan: Scan, name: str) -> Iterator[Feature]:
     """The annotations: a focus each, with area, number of patches and probabilities."""
-    import shapely
+    import shapely.geometry
 
     one, key = positive(scan), key_of(scan, name)
     decided, placed = scan.decided, _placed(scan)
@@ -79,30 +82,47 @@ def regions(scan: Scan, name: str) -> Iterator[Feature]:
             area = mm2(scan, shape.area).value
             if area is not None:
                 measured = {"Area mm2": area, **measured}
-            shown = scan.decision.classes[number]
-            yield _feature(
-                id_of(key, "region", number, focus), "annotation", shape, number, scan, measured,
-                label=f"{class_name(shown)} {focus}",
-            )  # fmt: skip
+            properties = {
+                "objectType": "annotation",
+                "name": f"{class_name(scan.decision.classes[number])} {focus}",
+                "classification": _classification(scan, number),
+                "measurements": {k: round(v, 6) for k, v in measured.items() if np.isfinite(v)},
+            }
+            yield {
+                "type": "Feature",
+                "id": id_of(key, "region", number, focus),
+                "geometry": _plain(shapely.geometry.mapping(shape)),
+                "properties": properties,
+            }
 
 
-def tiles(scan: Scan, name: str) -> Iterator[Feature]:
-    """The patches in their order; those that lie outside the slide are left out."""
-    import shapely
+def tiles(scan: Scan, name: str) -> Iterator[str]:
+    """The patches in their order, as JSON; those that lie outside the slide are left out.
 
-    decided, placed, grid, key = scan.decided, _placed(scan), scan.grid, key_of(scan, name)
+    There can be a million, so the text of each is put together here.
+    """
+    decided, placed, key = scan.decided.tolist(), _placed(scan), key_of(scan, name)
     names = [f"Probability {class_name(each)}" for each in scan.decision.classes]
-    for row, (left, top, right, bottom) in enumerate(placed.tolist()):
-        if left == right or top == bottom:
+    values = np.asarray(scan.probabilities, np.float64)
+    if scan.distances is not None:
+        names.append("Distance")
+        values = np.column_stack([values, scan.distances])
+    keys = [f"{json.dumps(each)}: " for each in names]
+    said = {each: json.dumps(_classification(scan, each)) for each in set(decided)}
+    rows = zip(
+        placed.tolist(), decided, values.round(6).tolist(), np.isfinite(values).tolist(),
+        scan.grid.column.tolist(), scan.grid.row.tolist(), strict=True,
+    )  # fmt: skip
+    for (x0, y0, x1, y1), number, measured, known, column, row in rows:
+        if x0 == x1 or y0 == y1:
             continue
-        measured = dict(zip(names, scan.probabilities[row].tolist(), strict=True))
-        if scan.distances is not None:
-            measured["Distance"] = float(scan.distances[row])
-        place = (int(grid.column[row]), int(grid.row[row]))
-        yield _feature(
-            id_of(key, "tile", *place), "tile", shapely.box(left, top, right, bottom),
-            int(decided[row]), scan, measured,
-        )  # fmt: skip
+        each = (k + repr(v) for k, v, there in zip(keys, measured, known, strict=True) if there)
+        yield (
+            f'{{"type": "Feature", "id": "{id_of(key, "tile", column, row)}", "geometry": '
+            f'{{"type": "Polygon", "coordinates": [[[{x0}, {y0}], [{x1}, {y0}], [{x1}, {y1}], '
+            f'[{x0}, {y1}], [{x0}, {y0}]]]}}, "properties": {{"objectType": "tile", '
+            f'"classification": {said[number]}, "measurements": {{{", ".join(each)}}}}}}}'
+        )
 
 
 def class_name(text: str) -> str:
@@ -115,29 +135,14 @@ def class_name(text: str) -> str:
     return words or "unnamed"
 
 
-def _feature(
-    number: str, kind: str, shape: BaseGeometry, decided: int, scan: Scan,
-    measured: dict[str, float], *, label: str = "",
-) -> Feature:  # fmt: skip
-    from shapely.geometry import mapping
-
-    names = {REFER: (REFERRED, REFER_COLOR), OUTSIDE: (OUT_OF_SCOPE, OUTSIDE_COLOR)}
-    shown, color = names.get(decided) or (
+def _classification(scan: Scan, decided: int) -> dict[str, Any]:
+    """The classification of a class number, ``REFER`` or ``OUTSIDE``, with its color."""
+    others = {REFER: (REFERRED, REFER_COLOR), OUTSIDE: (OUT_OF_SCOPE, OUTSIDE_COLOR)}
+    shown, color = others.get(decided) or (
         class_name(scan.decision.classes[decided]),
         CLASS_COLORS[decided % len(CLASS_COLORS)],
     )
-    known = {name: round(value, 6) for name, value in measured.items() if np.isfinite(value)}
-    return {
-        "type": "Feature",
-        "id": number,
-        "geometry": _plain(mapping(shape)),
-        "properties": {
-            "objectType": kind,
-            **({"name": label} if label else {}),
-            "classification": {"name": shown, "color": list(rgb(color))},
-            "measurements": known,
-        },
-    }
+    return {"name": shown, "color": list(rgb(color))}
 
 
 def _plain(geometry: dict[str, Any]) -> dict[str, Any]:
@@ -186,12 +191,11 @@ def _valid(shape: BaseGeometry) -> BaseGeometry | None:
     return None if shape.is_empty else shape
 
 
-def _collection(features: Iterable[Feature]) -> Iterator[str]:
+def _collection(features: Iterable[str]) -> Iterator[str]:
     """A FeatureCollection as text, one object a line."""
     yield '{"type": "FeatureCollection", "features": ['
     between = "\n"
     for feature in features:
-        # ASCII alone: some versions of QuPath read in the encoding of the system.
-        yield between + json.dumps(feature, allow_nan=False)
+        yield between + feature
         between = ",\n"
     yield "\n]}\n"

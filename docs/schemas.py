@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from eosin.records.evaluation import Evaluation
 from eosin.records.export import ExportFacts
 from eosin.records.model import Fitted, ModelFacts
+from eosin.records.scan import ScanFacts
 
 FOLDER = Path(__file__).parent / "reference" / "schemas"
 
@@ -25,6 +26,7 @@ def schemas() -> dict[str, str]:
         "model.json": _of(ModelFacts, "fitted"),
         "fitted.json": _of(Fitted),
         "export.json": _of(ExportFacts),
+        "scan.json": _of(ScanFacts),
     }
     return {name: json.dumps(each, indent=1) + "\n" for name, each in schema.items()}
 

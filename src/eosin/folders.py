@@ -279,9 +279,9 @@ def kind_of(path: Path_) -> str:
 
 
 def set_mark(folder: Path, kind: str, **more: str) -> None:
-    """Mark a folder as made by eosin."""
+    """Mark a folder as made by eosin; more: what the mark has beside that, such as ``name``."""
     with whole_file(folder / MARK) as temporary:
-        text = json.dumps({"kind": kind, "made_by": "eosin", **more})
+        text = json.dumps({**_mark_of(folder), "kind": kind, "made_by": "eosin", **more})
         temporary.write_text(text + "\n", "utf-8")
 
 
@@ -348,11 +348,11 @@ def _put_away(leftover: Path, target: Path) -> None:
 
 def _sorted_out(folder: Path, kind: str) -> tuple[list[Path], list[str]]:
     """What eosin made in a folder of this kind, and the names of all else."""
-    removed, kept = [], []
+    removed, kept, own = [], [], str(_mark_of(folder).get("name", ""))
     for entry in sorted(folder.iterdir()):
         if entry.name in (MARK, LOCK):
             continue
-        owned = belongs(entry.name, kind)
+        owned = belongs(entry.name, kind, own)
         if entry.is_dir() and not entry.is_symlink():
             owned = matches(entry.name, KINDS[kind].plain_folders)
             if matches(entry.name, KINDS[kind].folders) and (inner := kind_of(entry)):

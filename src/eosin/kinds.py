@@ -1,6 +1,7 @@
 """The kinds of folders that eosin makes, and the files that belong to each.
 
 ``--force`` removes these files and no others, so a name that a user may choose does not go here.
+``{name}`` in a pattern stands for the name that the folder's mark has, letter by letter.
 """
 
 from __future__ import annotations
@@ -81,20 +82,38 @@ KINDS: dict[str, Kind] = {
         folders=("made-up.store", "runs"),
     ),
     "runs": Kind("the runs of a demo", (), folders=_DEMO_RUNS),
+    "scan": Kind(
+        "a scan of a slide",
+        (
+            "{name}.parquet", "{name}.geojson", "{name}.tiles.geojson.gz", "{name}.json",
+            "{name}.heatmap.png", "{name}.heatmap.ome.tif", "{name}.heatmap.groovy",
+            "{name}.thumbnail.jpg",
+        ),
+    ),
+    "scans": Kind("scans of slides", ("summary.csv", "summary.html"), folders=("*",)),
 }  # fmt: skip
 
 
-def matches(name: str, patterns: tuple[str, ...]) -> bool:
-    """Whether a name fits one of the patterns.
+def matches(name: str, patterns: tuple[str, ...], own: str = "") -> bool:
+    """Whether a name fits one of the patterns. own: what ``{name}`` stands for.
 
     >>> matches("model-int8.onnx", KINDS["export"].files), matches("a.onnx", ("model*.onnx",))
     (True, False)
+    >>> matches("a[1].json", ("{name}.json",), "a[1]"), matches("b.json", ("{name}.json",), "a")
+    (True, False)
     """
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
+    return any(
+        own != "" and name == pattern.replace("{name}", own)
+        if "{name}" in pattern
+        else fnmatchcase(name, pattern)
+        for pattern in patterns
+    )
 
 
-def belongs(name: str, kind: str) -> bool:
+def belongs(name: str, kind: str, own: str = "") -> bool:
     """Whether a file of this name belongs to a folder of this kind, a temporary one included.
+
+    own: the name that the folder's mark has.
 
     >>> belongs("store.json", "store"), belongs(".store.json.17-ab.partial", "store")
     (True, True)
@@ -103,10 +122,10 @@ def belongs(name: str, kind: str) -> bool:
     """
     files = (*KINDS[kind].files, MARK, LOCK)
     if not (name.startswith(".") and name.endswith(ENDING)):
-        return matches(name, files)
+        return matches(name, files, own)
     # Of this version and of earlier ones, which had one temporary name a file.
     stem = name[1:].removesuffix(ENDING)
-    return matches(stem, files) or matches(stem.rpartition(".")[0], files)
+    return matches(stem, files, own) or matches(stem.rpartition(".")[0], files, own)
 
 
 def recognize(folder: Path) -> str:

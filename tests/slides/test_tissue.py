@@ -265,5 +265,5 @@ def test_cover_is_the_exact_share_of_a_box() -> None:
     # The slide has 30 x 20 pixels, so a pixel of the mask is 10 x 10 of them.
     x, y = np.array([0, 15, 5, 25, -10]), np.array([0, 0, 5, 0, 0])
     assert found.cover((30, 20), x, y, (10, 10)).tolist() == [1, 0.5, 0.5, 0, 0]
-    assert found.cover((30, 20), x, y, (10, 10), ()).tolist() == [1, 0.5, 0.75, 0, 0]
+    assert found.cover((30, 20), x, y, (10, 10), (TISSUE, PEN)).tolist() == [1, 0.5, 0.75, 0, 0]
     assert found.cover((30, 20), np.array([0]), np.array([0]), (30, 20)).tolist() == [2 / 6]

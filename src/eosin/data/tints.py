@@ -91,8 +91,16 @@ def scale_bar(
     """
     if store.mpp is None or store.mpp <= 0:
         return None
-    um_a_px = store.mpp * mosaic.reduced
-    longest = mosaic.image.shape[1] * most
+    return bar_of(store.mpp * mosaic.reduced, mosaic.image.shape[1], most=most)
+
+
+def bar_of(um_a_px: float, width_px: float, *, most: float = 1 / 3) -> tuple[float, str] | None:
+    """``scale_bar`` for a picture of this width, with as many micrometers a pixel.
+
+    >>> bar_of(10.0, 900)
+    (200.0, '2 mm')
+    """
+    longest = width_px * most
     length = next((um for um in _LENGTHS_UM if um / um_a_px <= longest), None)
     if length is None:
         return None

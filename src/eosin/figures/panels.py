@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from eosin.data.tints import Image, probability_colors
-from eosin.figures.letters import font_with, lacking, own_font, spelled
+from eosin.figures.canvas import MARK
+from eosin.figures.letters import font_with, lacking, note_on, own_font, spelled
+from eosin.records.model import INTENDED_USE
 
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
@@ -23,6 +26,7 @@ INK, QUIET, EDGE = "#1d2430", "#4d5766", "#9aa3ad"
 #: about a quarter of this size.
 PANEL_PX = 780
 _GAP, _TITLE, _LETTERS, _LINE, _SWATCH, _RAMP = 40, 46, 40, 56, 36, 320
+_MARGIN_PX = 34
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,8 @@ class Key:
     stripes: str = ""
     #: Whether the color is a line around a place, not its tint.
     line: bool = False
+    #: Whether the stripes run in both directions.
+    crossed: bool = False
 
 
 @dataclass(frozen=True)
@@ -115,18 +121,65 @@ def _foot(draw: ImageDraw, panel: Panel, left: int, top: int, scale: float) -> i
         else:
             draw.rectangle(box, fill=key.color, outline=EDGE, width=2)
         if key.stripes:
-            _stripes(draw, box, key.stripes)
+            _stripes(draw, box, key.stripes, key.crossed)
         draw.text((at + _SWATCH + 14, middle), text, INK, letters, anchor="lm")
         at += width + 36
     return top + (_LINE if panel.keys else 0) - start
 
 
-def _stripes(draw: ImageDraw, box: tuple[float, float, float, float], color: str) -> None:
+def _stripes(
+    draw: ImageDraw, box: tuple[float, float, float, float], color: str, crossed: bool
+) -> None:
     x0, y0, x1, y1 = (int(side) for side in box)
-    for x in range(x0 + 2, x1 - 1):
-        for y in range(y0 + 2, y1 - 1):
-            if (x + y) % 11 < 4:
-                draw.point((x, y), fill=color)
+    places = np.argwhere(striped((y1 - y0 - 3, x1 - x0 - 3), crossed=crossed)).tolist()
+    draw.point([(x0 + 2 + x, y0 + 2 + y) for y, x in places], fill=color)
+
+
+def striped(shape: tuple[int, int], *, crossed: bool = False) -> npt.NDArray[np.bool_]:
+    """Where diagonal stripes run in a picture of this height and width: bool [H, W].
+
+    >>> striped((2, 12))[0].astype(int).tolist()
+    [1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 1]
+    """
+    y, x = np.indices(shape)
+    if crossed:
+        return np.asarray(((x + y) % 11 < 2) | ((x - y) % 11 < 2))
+    return np.asarray((x + y) % 11 < 4)
+
+
+def headed(
+    image: Image,
+    title: str,
+    subtitle: str,
+    *,
+    marks: Iterable[str] = (),
+    names: Iterable[str] = (),
+) -> Image:
+    """A picture with its heading, and the intended use below it: uint8 [H, W, 3].
+
+    marks: words in red above the title; names: those in the picture, for a note where letters of
+    them cannot be drawn.
+    """
+    from PIL import Image as Pillow
+    from PIL import ImageDraw
+
+    lines = [
+        *((mark, MARK, 24, True) for mark in marks),
+        (title, INK, 44, True),
+        (subtitle, QUIET, 22, False),
+    ]
+    high, wide = image.shape[:2]
+    head = _MARGIN_PX + sum(size + 18 for _, _, size, _ in lines)
+    page = Pillow.new("RGB", (wide + 2 * _MARGIN_PX, head + high + 60), "#ffffff")
+    draw = ImageDraw.Draw(page)
+    top = _MARGIN_PX
+    for text, color, size, bold in lines:
+        write(draw, (_MARGIN_PX, top), text, size, color, bold=bold, room=wide)
+        top += size + 18
+    page.paste(Pillow.fromarray(image), (_MARGIN_PX, head))
+    foot = " ".join(filter(None, [INTENDED_USE, note_on(names)]))
+    write(draw, (_MARGIN_PX, head + high + 22), foot, 18, QUIET, room=wide)
+    return np.asarray(page, np.uint8)
 
 
 def resized(image: Image, scale: float) -> Image:

@@ -7,7 +7,6 @@ color vision and in gray.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,17 +26,14 @@ from eosin.data.tints import (
     shortened,
 )
 from eosin.errors import StoreError
-from eosin.figures.canvas import INK, MARK, QUIET
-from eosin.figures.letters import note_on
-from eosin.figures.panels import Key, Panel, compose, write
+from eosin.figures.panels import Key, Panel, compose, headed, write
 from eosin.folders import whole_file
-from eosin.records.model import INTENDED_USE
 
 PathLike = str | os.PathLike[str]
 
 MADE_UP = "MADE-UP DATA"
 
-_ACROSS, _TILE_PX, _GAP_PX, _MARGIN_PX = 8, 176, 12, 34
+_ACROSS, _TILE_PX, _GAP_PX = 8, 176, 12
 _MOST_CLASSES = 12
 #: Most pixels of a mosaic; more would only take time.
 _MOSAIC_PX = 3_000_000
@@ -170,25 +166,10 @@ def _patch(store: PatchStore) -> str:
 def _save(store: PatchStore, path: PathLike, title: str, subtitle: str, image: Image) -> Path:
     """Write a picture with its heading as PNG; a failure leaves nothing behind."""
     from PIL import Image as Pillow
-    from PIL import ImageDraw
 
-    lines: Sequence[tuple[str, str, int, bool]] = [
-        *([(MADE_UP, MARK, 24, True)] if store.made_up else []),
-        (title, INK, 44, True),
-        (subtitle, QUIET, 22, False),
-    ]
-    high, wide = image.shape[:2]
-    head = _MARGIN_PX + sum(size + 18 for _, _, size, _ in lines)
-    page = Pillow.new("RGB", (wide + 2 * _MARGIN_PX, head + high + 60), "#ffffff")
-    draw = ImageDraw.Draw(page)
-    top = _MARGIN_PX
-    for text, color, size, bold in lines:
-        write(draw, (_MARGIN_PX, top), text, size, color, bold=bold, room=wide)
-        top += size + 18
-    page.paste(Pillow.fromarray(image), (_MARGIN_PX, head))
-    note = note_on([*store.classes, *np.unique(store.cases).tolist()])
-    foot = " ".join(filter(None, [INTENDED_USE, note]))
-    write(draw, (_MARGIN_PX, head + high + 22), foot, 18, QUIET, room=wide)
+    names = [*store.classes, *np.unique(store.cases).tolist()]
+    marks = [MADE_UP] if store.made_up else []
+    page = Pillow.fromarray(headed(image, title, subtitle, marks=marks, names=names))
     target = Path(path)
     try:
         with whole_file(target) as temporary:

@@ -29,7 +29,7 @@ class Tissue:
     """A mask of a slide: uint8 [h, w] with the numbers above, stretched over the whole slide.
 
     >>> found = Tissue(np.array([[TISSUE, PEN], [GLASS, GLASS]], np.uint8), (10.0, 10.0), "drawn")
-    >>> found.areas_mm2()["pen"], found.used({PEN}).tolist()
+    >>> found.areas_mm2()["pen"], found.used().tolist()
     (0.0001, [[True, False], [False, False]])
     """
 
@@ -41,9 +41,9 @@ class Tissue:
     #: What a reader of the results should know, a sentence each.
     notes: tuple[str, ...] = ()
 
-    def used(self, left_out: Collection[int] = tuple(FLAWS.values())) -> Mask:
-        """What is looked at, bool [h, w]: tissue, and the flaws that are not left out."""
-        return np.isin(self.labels, [k for k in range(1, len(NAMES)) if k not in left_out])
+    def used(self, keep: Collection[int] = (TISSUE,)) -> Mask:
+        """What is looked at, bool [h, w]: the places with one of the numbers in ``keep``."""
+        return np.isin(self.labels, list(keep))
 
     def shares(self) -> dict[str, float]:
         """The share of the slide that each kind covers, by its name."""
@@ -59,12 +59,13 @@ class Tissue:
 
     def cover(
         self, size_px: tuple[int, int], x: Ints, y: Ints, field_px: tuple[float, float],
-        left_out: Collection[int] = tuple(FLAWS.values()),
+        keep: Collection[int] = (TISSUE,),
     ) -> Floats:  # fmt: skip
         """The share of boxes on the slide that is used: float64 [n], exact to the mask's pixels.
 
         size_px: width and height of the slide; x, y: upper left corners int64 [n] and field_px:
-        width and height of the boxes, all in level-0 pixels. What is outside of the slide is glass.
+        width and height of the boxes, all in level-0 pixels; keep: as ``used`` has it. What is
+        outside of the slide is glass.
 
         >>> found = Tissue(np.array([[1, 0]], np.uint8), None, "drawn")
         >>> found.cover((20, 10), np.array([0, 5]), np.array([0, 0]), (10, 10)).tolist()
@@ -72,7 +73,7 @@ class Tissue:
         """
         height, width = self.labels.shape
         summed = np.zeros((height + 1, width + 1))
-        np.cumsum(self.used(left_out), axis=0, out=summed[1:, 1:])
+        np.cumsum(self.used(keep), axis=0, out=summed[1:, 1:])
         np.cumsum(summed, axis=1, out=summed)
         scale = width / size_px[0], height / size_px[1]
         left, top = x * scale[0], y * scale[1]
@@ -96,18 +97,18 @@ def _at(summed: Floats, y: Floats, x: Floats) -> Floats:
 
 
 def parse_qc(text: str) -> frozenset[int]:
-    """The flaws that ``--qc`` leaves out: "all", "none", or some of ``FLAWS`` with commas.
+    """The numbers that count as tissue by ``--qc``, which has the flaws that are left out.
 
-    Raises UserError for another word.
+    text: "all", "none", or some of ``FLAWS`` with commas. Raises UserError for another word.
 
-    >>> sorted(parse_qc("pen,fold")), len(parse_qc("all")), len(parse_qc("none"))
-    ([2, 3], 4, 0)
+    >>> sorted(parse_qc("all")), sorted(parse_qc("none")), sorted(parse_qc("pen,fold"))
+    ([1], [1, 2, 3, 4, 5], [1, 4, 5])
     """
-    if text in ("all", "none"):
-        return frozenset(FLAWS.values() if text == "all" else ())
     words = [word.strip() for word in text.split(",") if word.strip()]
+    if words == ["all"] or words == ["none"]:
+        words = list(FLAWS) if words == ["all"] else []
     for word in words:
         if word not in FLAWS:
             known = (*FLAWS, "all", "none")
             raise UserError(f"--qc {word}: {closest(word, known)} (use {', '.join(known)})")
-    return frozenset(FLAWS[word] for word in words)
+    return frozenset({TISSUE, *FLAWS.values()} - {FLAWS[word] for word in words})

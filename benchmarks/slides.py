@@ -3,12 +3,13 @@
     python benchmarks/slides.py --model exported/model-int8.xml --run run
     python benchmarks/slides.py --model exported/model.onnx --run run --side 8192   # shorter
 
-A slide of --side pixels a side at 0.25 micrometers is made once, of real tissue (CMU-1-Small-Region,
-mirrored), as a pyramid of JPEG tiles with levels of 1, 4 and 16, and kept in the cache folder. Parts are
-timed on it and on the small slide itself: decoding alone, decoding and cutting, the network alone
-on patches that are in memory, and the whole of `eosin scan`. The reference reads each patch by
-itself: OpenSlide, Pillow, a DataLoader of two workers, torch eager fp32 with the same weights
-(--run). It reads --plain patches evenly over the grid, and its time for all is reckoned from them.
+A slide of --side pixels a side at 0.25 micrometers is made once, of real tissue
+(CMU-1-Small-Region, mirrored), as a pyramid of JPEG tiles with levels of 1, 4 and 16, and kept in
+the cache folder. Parts are timed on it and on the small slide itself: decoding alone, decoding and
+cutting, the network alone on patches that are in memory, and the whole of `eosin scan`. The
+reference reads each patch by itself: OpenSlide, Pillow, a DataLoader of two workers, torch eager
+fp32 with the same weights (--run). It reads --plain patches evenly over the grid, and its time for
+all is reckoned from them.
 Every part runs in a process of its own, in turn.
 """
 

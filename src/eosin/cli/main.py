@@ -47,6 +47,7 @@ STAGES: dict[str, dict[str, str]] = {
     },
     "Use": {
         "predict": "Classify images with a run or an exported file.",
+        "scan": "Scan whole slides: heatmaps, tables, and files for QuPath.",
         "export": "Write a run as ONNX, OpenVINO or torch files, each verified.",
         "explain": "Show which parts of an image decide its class.",
     },

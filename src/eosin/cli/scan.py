@@ -33,7 +33,7 @@ def scan(
     mpp: Annotated[float | None, typer.Option()] = None,
     scales: Annotated[Path | None, typer.Option()] = None,
     masks: Annotated[Path | None, typer.Option()] = None,
-    qc: Annotated[str, typer.Option()] = "",
+    qc: Annotated[str, typer.Option()] = "all",
     least_tissue: Annotated[float, typer.Option(min=0, max=1)] = 0.25,
     reader: Annotated[str | None, typer.Option()] = None,
     precision: options.Precision = "fp32",
@@ -58,8 +58,7 @@ def scan(
         scales: A CSV with the columns slide and mpp, for --mpp slide by slide.
         masks: A mask (GeoJSON, OME-TIFF, PNG) or a folder with one of each slide's name, instead of
             finding the tissue.
-        qc: Flaws to scan as tissue all the same, with commas: pen, fold, focus,
-            bubble, or all.
+        qc: Flaws that are left out: all, none, or some of pen, fold, focus, bubble with commas.
         least_tissue: Share of a patch that has to be tissue.
         reader: The reader to use (eosin, openslide, wsidicom, flat); by default the first that
             opens a slide rightly.
@@ -68,9 +67,8 @@ def scan(
     Example: eosin scan run slide.svs -o scans
     """
     from eosin.inference.predictor import load
-    from eosin.scanning.slides import named, slides_in
+    from eosin.scanning.slides import named, slides_in, summarize
     from eosin.scanning.slides import shard as shard_of
-    from eosin.scanning.summary import write_summary
 
     chosen = named(slides_in(slides))
     if shard:
@@ -86,7 +84,7 @@ def scan(
     output.note(f"decided by {asked.decision.point.words()}")
     rows = _scan_all(chosen, asked, predictor, out, _scales(scales, mpp, chosen))
     failed = [row for row in rows if row.status == "failed"]
-    page = write_summary(out)
+    page = summarize(out)
     if json_:
         output.result(
             {
@@ -151,17 +149,11 @@ def _model_mpp(facts: ModelFacts, given: float | None) -> float:
     return given or facts.mpp or 0.0
 
 
-def _tissue(masks: Path | None, qc: str) -> tuple[set[int], Callable[[Slide], Tissue], Any]:
+def _tissue(masks: Path | None, qc: str) -> tuple[frozenset[int], Callable[[Slide], Tissue], Any]:
     """The numbers that are scanned, what finds the tissue, and what that depends on."""
-    from eosin.errors import closest
-    from eosin.slides.tissue import FLAWS, TISSUE
+    from eosin.slides.tissue import parse_qc
 
-    words = [word.strip() for word in qc.split(",") if word.strip()]
-    for word in words:
-        if word not in (*FLAWS, "all"):
-            raise UserError(f"--qc {word}: choose of {', '.join(FLAWS)}, all; {closest(word, FLAWS)}")
-    keep = {TISSUE, *(FLAWS[word] for word in words if word != "all")}
-    keep |= set(FLAWS.values()) if "all" in words else set()
+    keep = parse_qc(qc)
     if masks is None:
         from eosin.slides.find import TissueSettings, find_tissue
 
@@ -230,9 +222,7 @@ def _scan_all(
                 tasks[name] = bar.add_task(place, total=total, completed=done, rate="patches")
             bar.update(tasks[name], completed=done)
 
-        return scan_many(
-            chosen, asked, predictor, out, scales=scales, show=show, stop=stop
-        )
+        return scan_many(chosen, asked, predictor, out, scales=scales, show=show, stop=stop)
 
 
 def _show(rows: list[Row], page: Path) -> None:

@@ -1,4 +1,4 @@
-"""The engine: the patches of a grid through a predictor, in batches that are the same every time."""
+"""The engine: patches of a grid through a predictor, in batches that are the same every time."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ def answer(
                 progress(len(answers), total)
                 if stop() and len(answers) < total:
                     raise StoppedError(
-                        f"stopped in {slide.path.name} after {len(answers):,} of {total:,} patches, "
-                        "which are kept: the same command goes on from there"
+                        f"stopped in {slide.path.name} after {len(answers):,} of {total:,} "
+                        "patches, which are kept: the same command goes on from there"
                     )
         rows = np.empty((total, classes + 1), np.float32)
         rows[plan.order] = answers.read()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from eosin.errors import SlideError
 from eosin.scanning.scan import Grid, Ints
@@ -17,7 +17,7 @@ from eosin.slides.tissue import TISSUE, Tissue
 #: Share of a patch that has to be tissue.
 LEAST_TISSUE = 0.25
 #: The most cells of a grid: more are a stride that nobody means.
-MOST_CELLS = 1 << 26
+MOST_CELLS = 1 << 25
 
 
 class Lens(NamedTuple):
@@ -67,44 +67,21 @@ def grid_of(
         )
     if columns * rows > MOST_CELLS:
         raise SlideError(
-            f"{slide.path}: {columns:,} x {rows:,} patches are too many; choose a larger --stride-um"
+            f"{slide.path}: {columns:,} x {rows:,} patches are too many; choose a larger "
+            "--stride-um"
         )
-    empty = np.zeros(0, np.int64)
+    column = np.tile(np.arange(columns, dtype=np.int64), rows)
+    row = np.repeat(np.arange(rows, dtype=np.int64), columns)
     grid = Grid(
         (slide.bounds.x, slide.bounds.y), (steps[0], steps[1]), (fields[0], fields[1]),
-        columns, rows, empty, empty, lens.patch_px, lens.mpp,
+        columns, rows, column, row, lens.patch_px, lens.mpp,
     )  # fmt: skip
-    share = tissue_share(slide, tissue, grid, keep)
-    row, column = (
-        np.nonzero(share >= least) if least > 0 else np.indices(share.shape).reshape(2, -1)
-    )
-    return Grid(
-        grid.origin_px, grid.step_px, grid.field_px, columns, rows,
-        column.astype(np.int64), row.astype(np.int64), lens.patch_px, lens.mpp,
-    )  # fmt: skip
-
-
-def tissue_share(
-    slide: Slide, tissue: Tissue, grid: Grid, keep: Collection[int] = (TISSUE,)
-) -> npt.NDArray[np.float64]:
-    """How much of every cell's field is tissue, 0 to 1: float [rows, columns]."""
-    kept = np.isin(tissue.labels, list(keep))
-    sums = np.zeros((kept.shape[0] + 1, kept.shape[1] + 1), np.int64)
-    np.cumsum(np.cumsum(kept, 0), 1, out=sums[1:, 1:])
-    sides = []
-    for axis, (count, whole, length) in enumerate(
-        ((grid.columns, slide.width_px, kept.shape[1]), (grid.rows, slide.height_px, kept.shape[0]))
-    ):
-        start = grid.origin_px[axis] + np.arange(count) * float(grid.step_px[axis])
-        first = np.floor(start * length / whole + 1e-6).astype(np.int64)
-        stop = np.ceil((start + float(grid.field_px[axis])) * length / whole - 1e-6)
-        first = first.clip(0, length - 1)
-        sides.append((first, stop.astype(np.int64).clip(first + 1, length)))
-    (left, right), (top, bottom) = sides
-    inside = sums[bottom][:, right] - sums[top][:, right] - sums[bottom][:, left]
-    inside += sums[top][:, left]
-    area = np.outer(bottom - top, right - left)
-    return np.asarray(inside / area, np.float64)
+    if least <= 0:
+        return grid
+    x, y = grid.corners()
+    size, field = (slide.width_px, slide.height_px), (float(fields[0]), float(fields[1]))
+    enough = tissue.cover(size, x, y, field, keep) >= least
+    return replace(grid, column=column[enough], row=row[enough])
 
 
 def starts(origin: int, step: Fraction, count: int, factor: Fraction) -> Ints:

@@ -12,7 +12,7 @@ from typing import Any
 from eosin.records.agreement import fitted_digest
 from eosin.runtime.predictor import FilePredictor, Predictor
 
-#: How many pieces of a file are looked at, and their bytes. A whole slide takes a second a gigabyte.
+#: How many pieces of a file are looked at, and their bytes: all of it would take seconds.
 PIECES, PIECE_BYTES = 64, 1 << 16
 
 

@@ -5,11 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from eosin.records.decision import Decision
 from eosin.runtime.predictor import Predictor
@@ -19,7 +16,8 @@ from eosin.scanning.grid import LEAST_TISSUE, Lens, grid_of
 from eosin.scanning.identity import fingerprint, key_of
 from eosin.scanning.scan import Grid, Scan
 from eosin.slides.opening import open_slide
-from eosin.slides.reading import best_level, factors, fitted
+from eosin.slides.reading import overview
+from eosin.slides.reduced import with_reduced
 from eosin.slides.slide import Pixels, Slide
 from eosin.slides.tissue import TISSUE, Tissue
 
@@ -93,7 +91,7 @@ def result_key(path: Path, asked: Asked, mpp: float | None) -> str:
 def prepare(path: Path, asked: Asked, *, mpp: float | None = None) -> Prepared:
     """Open a slide, find its tissue and lay the grid. Raises SlideError with the reason if not."""
     begun = time.monotonic()
-    slide = open_slide(path, reader=asked.reader, mpp=mpp)
+    slide = with_reduced(open_slide(path, reader=asked.reader, mpp=mpp))
     try:
         tissue = asked.find(slide)
         grid = grid_of(slide, tissue, asked.lens, keep=asked.keep, least=asked.least)
@@ -105,7 +103,7 @@ def prepare(path: Path, asked: Asked, *, mpp: float | None = None) -> Prepared:
             | {"slide": mark, "scale": list(slide.scale[:2]), "opened_by": slide.reader}
             | {"level": plan.level, "cells": len(grid), "bounds": list(slide.bounds)}
         )
-        picture = thumbnail(slide)
+        picture, _ = overview(slide, THUMBNAIL_PX)
         return Prepared(slide, tissue, grid, plan, picture, mark, key, time.monotonic() - begun)
     except BaseException:
         slide.close()
@@ -142,21 +140,3 @@ def answered(
         prepared.tissue, prepared.thumbnail, settings,
     )  # fmt: skip
     return scan, got.resumed
-
-
-def thumbnail(slide: Slide, longest_px: int = THUMBNAIL_PX) -> Pixels:
-    """The whole slide small: uint8 [h, w, 3], read in strips, so that memory stays bounded."""
-    scale = max(Fraction(max(slide.width_px, slide.height_px), longest_px), Fraction(1))
-    width, height = (max(1, round(side / scale)) for side in (slide.width_px, slide.height_px))
-    step = (Fraction(slide.width_px, width), Fraction(slide.height_px, height))
-    level = best_level(slide, step)
-    factor = factors(slide, slide.levels[level])
-    wide = slide.levels[level].width_px
-    out = np.empty((height, width, 3), np.uint8)
-    rows = max(1, int((1 << 24) / max(1, wide * float(step[1] / factor[1]))))
-    for top in range(0, height, rows):
-        some = min(rows, height - top)
-        first, stop = (round(y * step[1] / factor[1]) for y in (top, top + some))
-        pixels, _ = slide.region(level, 0, first, wide, max(1, stop - first))
-        out[top : top + some] = fitted(pixels, width, some)
-    return out

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -60,118 +62,94 @@ def scan_many(
     DiskError where the results have no room: both concern all slides.
     """
     rows: dict[str, Row] = {}
-    with ThreadPoolExecutor(1, thread_name_prefix="eosin-open") as pool:
-        for _ in range(2):
-            left = [name for name in slides if name not in rows or rows[name].status == "elsewhere"]
-            with contextlib.closing(_opened(left, slides, asked, out, scales or {}, pool)) as opened:
+    for _ in range(2):
+        left = [name for name in slides if name not in rows or rows[name].status == "elsewhere"]
+        with ThreadPoolExecutor(1, thread_name_prefix="eosin-open") as pool:
+            work = _Work(slides, asked, predictor, out, scales or {}, pool, show, stop)
+            with contextlib.closing(work.opened(left)) as opened:
                 for name, ready in opened:
-                    rows[name] = _one(name, slides[name], ready, asked, predictor, out, show, stop)
+                    rows[name] = work.one(name, ready)
     return [rows[name] for name in slides]
 
 
-Ready = Row | tuple["Future[Prepared]", str]
+Ready = Row | tuple[Future[Prepared], str]
 
 
-def _opened(
-    names: list[str],
-    slides: Mapping[str, Path],
-    asked: Asked,
-    out: Path,
-    scales: Mapping[str, float],
-    pool: ThreadPoolExecutor,
-) -> Iterator[tuple[str, Ready]]:
-    """Each slide while it is this process's, with the next one being opened meanwhile."""
-    waiting: list[tuple[str, Ready, contextlib.ExitStack]] = []
-    try:
-        for name in [*names, None]:
-            if name is not None:
-                stack = contextlib.ExitStack()
-                waiting.append((name, _begin(name, slides[name], asked, out, scales, pool, stack), stack))
-            if len(waiting) > 1 or (name is None and waiting):
-                first, ready, held = waiting[0]
-                yield first, ready
-                waiting.pop(0)
-                held.close()
-    finally:
-        for _, ready, held in waiting:
-            if not isinstance(ready, Row):
-                with contextlib.suppress(Exception):
-                    ready[0].result().slide.close()
-            held.close()
+@dataclass(frozen=True)
+class _Work:
+    """What every slide needs."""
 
+    slides: Mapping[str, Path]
+    asked: Asked
+    predictor: Predictor
+    out: Path
+    scales: Mapping[str, float]
+    pool: ThreadPoolExecutor
+    show: Show
+    stop: Callable[[], bool]
 
-def _begin(
-    name: str,
-    path: Path,
-    asked: Asked,
-    out: Path,
-    scales: Mapping[str, float],
-    pool: ThreadPoolExecutor,
-    stack: contextlib.ExitStack,
-) -> Ready:
-    mpp = scales.get(name)
-    if not stack.enter_context(taken(out, name)):
-        return Row(name, path, "elsewhere")
-    try:
-        key = result_key(path, asked, mpp)
-    except OSError as error:
-        return Row(name, path, "failed", f"{path} cannot be read: {error.strerror}")
-    if key_written(out, name) == key:
-        return Row(name, path, "skipped")
-    return pool.submit(prepare, path, asked, mpp=mpp), key
-
-
-def _one(
-    name: str,
-    path: Path,
-    ready: Ready,
-    asked: Asked,
-    predictor: Predictor,
-    out: Path,
-    show: Show,
-    stop: Callable[[], bool],
-) -> Row:
-    begun = time.monotonic()
-    row = ready if isinstance(ready, Row) else None
-    if row is None:
-        assert not isinstance(ready, Row)
+    def opened(self, names: list[str]) -> Generator[tuple[str, Ready]]:
+        """Each slide while it is this process's, with the next one being opened meanwhile."""
+        waiting: deque[tuple[str, Ready, contextlib.ExitStack]] = deque()
+        left = iter(names)
         try:
-            row = _scan(name, path, *ready, asked, predictor, out, show, stop)
-            row = row._replace(seconds=time.monotonic() - begun)
-        except (StoppedError, DiskError):
-            raise
-        except (EosinError, MemoryError, OSError) as error:
-            row = Row(name, path, "failed", str(error) or type(error).__name__)
-    if row.status == "failed":
-        set_failed(out, name, path, row.error)
-    elif row.status != "elsewhere":
-        forget_failed(out, name)
-    return row
+            while True:
+                while len(waiting) < 2 and (name := next(left, None)) is not None:
+                    stack = contextlib.ExitStack()
+                    waiting.append((name, self._begin(name, stack), stack))
+                if not waiting:
+                    return
+                yield waiting[0][:2]
+                waiting.popleft()[2].close()
+        finally:
+            for _, ready, stack in waiting:
+                if not isinstance(ready, Row):
+                    with contextlib.suppress(Exception):
+                        ready[0].result().slide.close()
+                stack.close()
 
+    def _begin(self, name: str, stack: contextlib.ExitStack) -> Ready:
+        path, mpp = self.slides[name], self.scales.get(name)
+        if not stack.enter_context(taken(self.out, name)):
+            return Row(name, path, "elsewhere")
+        try:
+            key = result_key(path, self.asked, mpp)
+        except OSError as error:
+            return Row(name, path, "failed", f"{path} cannot be read: {error.strerror}")
+        if key_written(self.out, name) == key:
+            return Row(name, path, "skipped")
+        return self.pool.submit(prepare, path, self.asked, mpp=mpp), key
 
-def _scan(
-    name: str,
-    path: Path,
-    opening: Future[Prepared],
-    key: str,
-    asked: Asked,
-    predictor: Predictor,
-    out: Path,
-    show: Show,
-    stop: Callable[[], bool],
-) -> Row:
-    prepared = opening.result()
-    try:
-        log = answers_of(out, name)
+    def one(self, name: str, ready: Ready) -> Row:
+        """The end of a slide; what failed is kept with its cause."""
+        path, begun = self.slides[name], time.monotonic()
+        if isinstance(ready, Row):
+            row = ready
+        else:
+            try:
+                row = self._scanned(name, path, *ready)
+                row = row._replace(seconds=time.monotonic() - begun)
+            except (StoppedError, DiskError):
+                raise
+            except (EosinError, MemoryError, OSError) as error:
+                row = Row(name, path, "failed", str(error) or type(error).__name__)
+        if row.status == "failed":
+            set_failed(self.out, name, path, row.error)
+        elif row.status != "elsewhere":
+            forget_failed(self.out, name)
+        return row
+
+    def _scanned(self, name: str, path: Path, opening: Future[Prepared], key: str) -> Row:
+        prepared, log = opening.result(), answers_of(self.out, name)
 
         def progress(done: int, total: int) -> None:
-            show(name, done, total)
+            self.show(name, done, total)
 
-        scan, resumed = answered(
-            prepared, asked, predictor, log, key=key, progress=progress, stop=stop
-        )
-        write(scan, out, name)
+        with contextlib.closing(prepared.slide):
+            scan, resumed = answered(
+                prepared, self.asked, self.predictor, log,
+                key=key, progress=progress, stop=self.stop,
+            )  # fmt: skip
+            write(scan, self.out, name, force=True)
         log.unlink(missing_ok=True)
         return Row(name, path, "scanned", patches=len(scan.grid), resumed=resumed)
-    finally:
-        prepared.slide.close()

@@ -9,10 +9,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from eosin.disks import writing
-from eosin.errors import SourceError, UserError
+from eosin.errors import EosinError, SourceError, UserError
 from eosin.folders import whole_file
-from eosin.locks import Lock
+from eosin.locks import Lock, waiting_for
 from eosin.scanning.job import WORK
+from eosin.scanning.summary import Failed, write_summary
+from eosin.scanning.writing import name_of, read_result
 from eosin.sources.members import is_left_behind, is_slide
 from eosin.texts import from_json, read_text
 
@@ -37,15 +39,16 @@ def slides_in(places: Sequence[Path]) -> list[Path]:
         inside = sorted(path for path in place.rglob("*") if path.is_file())
         inside = [path for path in inside if not is_left_behind(path.relative_to(place).as_posix())]
         dicom = sorted({path.parent for path in inside if path.suffix.lower() == ".dcm"})
-        slides = [
-            path
-            for path in inside
-            if path.suffix.lower() != ".dcm" and (is_slide(path.name) or path.suffix.lower() in _ALSO)
-        ]
+        slides = [path for path in inside if _is_slide(path)]
         if not slides and not dicom:
             raise SourceError(f"{place} has no slide in it; give slide files or folders of slides")
         found += sorted([*slides, *dicom])
     return list(dict.fromkeys(found))
+
+
+def _is_slide(path: Path) -> bool:
+    ending = path.suffix.lower()
+    return ending != ".dcm" and (is_slide(path.name) or ending in _ALSO)
 
 
 def named(paths: Sequence[Path]) -> dict[str, Path]:
@@ -56,26 +59,18 @@ def named(paths: Sequence[Path]) -> dict[str, Path]:
     """
     names: dict[str, Path] = {}
     for path in paths:
-        same = [other for other in paths if _stem(other) == _stem(path)]
-        parts = [_stem(path)]
+        same = [other for other in paths if name_of(other) == name_of(path)]
+        parts = [name_of(path)]
         for above in path.absolute().parents:
             if len(same) < 2 or not above.name:
                 break
             parts.insert(0, above.name)
             depth = len(parts) - 1
-            same = [o for o in same if [*_above(o, depth), _stem(o)] == parts]
+            same = [o for o in same if [*_above(o, depth), name_of(o)] == parts]
         name = "_".join(parts)
         # One stem, two formats in one folder.
         names[name if name not in names else path.name] = path
     return names
-
-
-def _stem(path: Path) -> str:
-    name = path.name
-    for ending in (".ome.tiff", ".ome.tif"):
-        if name.lower().endswith(ending):
-            return name[: -len(ending)]
-    return name if path.is_dir() else path.stem
 
 
 def _above(path: Path, depth: int) -> list[str]:
@@ -88,13 +83,14 @@ def shard(names: Sequence[str], part: str) -> list[str]:
     part: "i/n" with i from 1. Raises UserError for anything else.
 
     >>> shard(["a", "b", "c"], "1/2") + shard(["a", "b", "c"], "2/2")
-    ['b', 'a', 'c']
+    ['a', 'b', 'c']
     """
     number, slash, count = part.partition("/")
     sound = slash and number.isascii() and number.isdigit() and count.isascii() and count.isdigit()
     if not sound or not 1 <= int(number) <= int(count):
         raise UserError(f"--shard {part}: write i/n, such as 1/4 for the first of four machines")
-    return [n for n in names if zlib.crc32(n.encode("utf-8", "replace")) % int(count) + 1 == int(number)]
+    numbers = {name: zlib.crc32(name.encode("utf-8", "replace")) % int(count) for name in names}
+    return [name for name in names if numbers[name] + 1 == int(number)]
 
 
 @contextlib.contextmanager
@@ -117,9 +113,10 @@ def answers_of(out: Path, name: str) -> Path:
 
 def key_written(out: Path, name: str) -> str:
     """The key of the results that are there, or ""."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        return str(from_json(read_text(out / name / f"{name}.json")).get("key") or "")
-    return ""
+    try:
+        return str(read_result(out / name).facts.settings.get("key", ""))
+    except EosinError:
+        return ""
 
 
 def set_failed(out: Path, name: str, path: Path, cause: str) -> None:
@@ -131,3 +128,22 @@ def set_failed(out: Path, name: str, path: Path, cause: str) -> None:
 def forget_failed(out: Path, name: str) -> None:
     """A slide that failed before and does so no more."""
     (out / f"{name}{FAILED}").unlink(missing_ok=True)
+
+
+def summarize(out: Path) -> Path:
+    """Write the summary of all slides of a folder, also of those that other processes scanned.
+
+    Returns the path of its page. One process at a time writes it.
+    """
+    with writing(out):
+        (out / WORK).mkdir(parents=True, exist_ok=True)
+    with waiting_for(out / WORK / "summary.lock"):
+        results, failed = [], []
+        for path in sorted(out.iterdir()):
+            with contextlib.suppress(EosinError, OSError, ValueError):
+                if path.name.endswith(FAILED):
+                    known = from_json(read_text(path))
+                    failed.append(Failed(str(known["slide"]), str(known["error"])))
+                elif path.is_dir() and path.name != WORK:
+                    results.append(read_result(path))
+        return write_summary(out, results, failed)

@@ -128,7 +128,9 @@ def _read(path: Path) -> dict[str, Listed]:
             _scale(path, place, present(columns["mpp"][k])) if columns["mpp"] else None,
         )  # fmt: skip
         if rows.setdefault(name, row) != row:
-            raise SourceError(f"{path}: {place} has {plainly(name)} a second time, with other values")
+            raise SourceError(
+                f"{path}: {place} has {plainly(name)} a second time, with other values"
+            )
     return rows
 
 

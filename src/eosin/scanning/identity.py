@@ -33,7 +33,9 @@ def fingerprint(path: Path) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for file in _files(path):
         size = file.stat().st_size
-        digest.update(f"{size}\n".encode())
+        # The name of the file itself is no part of a slide; those in a folder tell them apart.
+        name = file.relative_to(path).as_posix() if path.is_dir() else ""
+        digest.update(f"{name}\0{size}\n".encode("utf-8", "surrogateescape"))
         with open(file, "rb") as opened:
             for place in _places(size):
                 opened.seek(place)

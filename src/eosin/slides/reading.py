@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 
 import numpy as np
@@ -13,11 +14,17 @@ SAME = Fraction(1, 100)
 
 
 def factors(slide: Slide, level: Level) -> tuple[Fraction, Fraction]:
-    """Level-0 pixels for each pixel of a level, along x and y, exactly."""
-    return (
-        Fraction(slide.width_px, level.width_px),
-        Fraction(slide.height_px, level.height_px),
-    )
+    """Level-0 pixels for each pixel of a level, along x and y, exactly.
+
+    A level's sides are rounded when it is made, so their ratio is not its scale: of 8191 x 1023
+    pixels the fifth half has 255 x 31, and each of them is 32 wide and high. So a power of two that
+    both sides fit to two pixels is the factor (QuPath's rule), else each side's own ratio.
+    """
+    sides = ((slide.width_px, level.width_px), (slide.height_px, level.height_px))
+    whole = Fraction(2) ** max(0, round(math.log2(max(sides)[0] / max(sides)[1])))
+    if all(abs(full / whole - own) < 2 for full, own in sides):
+        return whole, whole
+    return Fraction(*sides[0]), Fraction(*sides[1])
 
 
 def best_level(slide: Slide, step: tuple[Fraction, Fraction]) -> int:

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from eosin.scanning.summary import Failed, write_summary
+from eosin.scanning.summary import Failed, found_in, write_summary
 from eosin.scanning.writing import read_result, write
 
 HOT = {(x, 2): 0.9 for x in range(5)}
@@ -88,6 +88,15 @@ def test_more_classes_have_a_column_each(make_scan, tmp_path):
     assert (row["share_a"], row["share_b"], row["share_c"]) == ("0.5", "0.5", "0.0")
     assert "positive_share" not in row
     assert text.count('data-value="0.5"') == 2
+
+
+def test_all_scans_of_a_folder_are_found_and_the_damaged_ones_named(folder):
+    (folder / "slide 10" / "slide 10.json").write_text("{")
+    (folder / "other").mkdir()
+    results, failed = found_in(folder)
+    assert [each.name for each in results] == ["no scale", "slide 2 <b>&%20"]
+    assert [each.slide for each in failed] == ["slide 10"]
+    assert "is damaged" in failed[0].cause
 
 
 def test_an_empty_folder_has_a_summary_too(tmp_path):

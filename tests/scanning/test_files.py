@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import uuid
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from eosin.scanning.geojson import _valid, regions
 from eosin.scanning.groovy import script
 from eosin.scanning.ometiff import plan
 from eosin.scanning.writing import read_result, write
+from eosin.slides.opening import open_slide
 from eosin.slides.slide import Box, Scale
 
 SCHEMA = json.loads((Path(__file__).parent / "qupath.schema.json").read_text("utf-8"))
@@ -114,6 +116,24 @@ def test_openslide_and_tifffile_agree_on_the_pyramid(tumor, tmp_path):
     empty[row, column] = False
     assert empty.any()
     assert not levels[0][:, empty].any()
+
+
+def test_eosin_finds_the_scale_of_its_own_pyramid(tumor, tmp_path):
+    scan = tumor(slide={"scale": Scale(0.5, 0.25, "made up")}, step=40, size=(6000, 3000))
+    slide = open_slide(write(scan, tmp_path, "s") / "s.heatmap.ome.tif")
+    try:
+        assert slide.scale[:2] == pytest.approx((20.0, 10.0))
+        assert (slide.width_px, slide.height_px) == (150, 75)
+    finally:
+        slide.close()
+
+
+def test_the_pyramid_tells_nothing_of_this_machine(make_scan, tmp_path):
+    data = (write(make_scan(CELLS), tmp_path, "s") / "s.heatmap.ome.tif").read_bytes()
+    number = uuid.UUID(re.search(rb"urn:uuid:([0-9a-f-]+)", data)[1].decode())
+    assert number.version == 5
+    assert b"/somewhere" not in data
+    assert b"tifffile" not in data.split(b"</OME>")[-1]
 
 
 def test_a_reduced_level_is_the_mean_of_the_patches_that_are_there(make_scan, tmp_path):

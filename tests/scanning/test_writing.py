@@ -9,8 +9,9 @@ import polars as pl
 import pytest
 
 from eosin.errors import SlideError, UserError
-from eosin.folders import kind_of, others
+from eosin.folders import kind_of, make_folder, others
 from eosin.scanning import writing
+from eosin.scanning.summary import found_in, write_summary
 from eosin.scanning.writing import name_of, read_result, write
 
 NAMES = (
@@ -114,6 +115,27 @@ def test_the_same_scan_gives_the_same_bytes(make_scan, tmp_path):
     one, two = (write(scan, tmp_path / name, "s") for name in "ab")
     for ending in ENDINGS:
         assert (one / f"s{ending}").read_bytes() == (two / f"s{ending}").read_bytes(), ending
+
+
+def test_a_renamed_folder_is_read(make_scan, tmp_path):
+    folder = write(make_scan({(1, 1): 0.9}), tmp_path, "a.b")
+    assert read_result(folder.rename(tmp_path / "c")).name == "a.b"
+
+
+def test_what_eosin_made_in_a_folder_of_scans_goes_and_nothing_else(make_scan, tmp_path):
+    out = tmp_path / "out"
+    make_folder(out, "scans")
+    one, two = (write(make_scan({(1, 1): 0.9}), out, name) for name in ("one", "two"))
+    write_summary(out, found_in(out)[0])
+    (two / "mine.geojson").write_text("mine")
+    (out / "notes.txt").write_text("mine")
+    (out / "other").mkdir()
+    assert others(out, "scans") == ["notes.txt", "other", "two"]
+    make_folder(out, "scans", force=True)
+    assert not one.exists()
+    assert {entry.name for entry in two.iterdir()} == {".eosin.json", "mine.geojson"}
+    assert found_in(out) == ([], [])
+    assert {entry.name for entry in out.iterdir()} == {".eosin.json", "notes.txt", "other", "two"}
 
 
 def test_what_is_no_scan_is_a_sentence(make_scan, tmp_path):

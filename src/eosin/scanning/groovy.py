@@ -49,7 +49,7 @@ if (path.isEmpty()) {
         return
     path = found.getAbsolutePath()
 }
-def heatmap = ImageServers.buildServer(path)
+def heatmap = ImageServers.buildServer(new File(path).toURI())
 if (heatmap.nChannels() != @count) {
     println 'This script needs the Bio-Formats extension, which reads all channels of ' + name
     return

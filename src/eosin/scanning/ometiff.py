@@ -23,7 +23,7 @@ NO_PATCH, IS_OUTSIDE, IS_REFERRED, IS_ANSWERED = 0, 85, 170, 255
 TILE_PX = 256
 #: Pixels a step that are tried, so that the sides of patches fall on sides of pixels.
 _PARTS = (1, 2, 3, 4, 6, 8)
-#: More parts are not taken where a channel would have more pixels than this.
+#: More parts are not taken where all channels would have more pixels than this.
 _MOST_PX = 1 << 25
 
 
@@ -59,12 +59,15 @@ def plan(scan: Scan) -> Raster:
     picture begins at (0, 0). So a step is divided into up to 8 pixels.
     """
     grid, slide = scan.grid, scan.slide
+    one, classes = positive(scan), scan.decision.classes
+    names = [f"probability of {each}" for each in (classes if one is None else (classes[one],))]
+    names.append("answer")
     near = max(1.0, float(max(grid.step_px)) / 64)
     best: tuple[float, int] | None = None
     for parts in _PARTS:
         pixel = (grid.step_px[0] / parts, grid.step_px[1] / parts)
         size = math.ceil(slide.width_px / pixel[0]) * math.ceil(slide.height_px / pixel[1])
-        if parts > 1 and size > _MOST_PX:
+        if parts > 1 and size * len(names) > _MOST_PX:
             break
         off = max(_off(scan, axis, pixel[axis]) for axis in (0, 1))
         if best is None or off < best[0]:
@@ -74,14 +77,12 @@ def plan(scan: Scan) -> Raster:
     assert best is not None
     off, parts = best
     pixel = (grid.step_px[0] / parts, grid.step_px[1] / parts)
-    one, classes = positive(scan), scan.decision.classes
-    names = classes if one is None else (classes[one],)
     return Raster(
         pixel_px=pixel,
         width=max(1, math.ceil(slide.width_px / pixel[0])),
         height=max(1, math.ceil(slide.height_px / pixel[1])),
         off_px=off,
-        channels=(*(f"probability of {name}" for name in names), "answer"),
+        channels=tuple(names),
     )
 
 

@@ -32,8 +32,8 @@ from eosin.scanning.scan import Scan
 #: The tint of what is out of scope, and of what was referred in a legend.
 _UNTINTED, _MIDDLE = "#eceef1", "#f4f0ea"
 _STRENGTH, _DEPTH = 0.68, 0.7
-#: A line around what was called positive is drawn from this many pixels a patch on.
-_LINE_FROM_PX = 6
+#: From this many pixels a patch on, a line is around what was called positive; and a thick one.
+_LINE_FROM_PX, _THICK_FROM_PX = 4, 10
 _MOST_KEYS = 6
 _THUMBNAIL_PX = (360, 240)
 
@@ -65,7 +65,7 @@ def write_pictures(scan: Scan, areas: Areas, title: str, heatmap: Path, thumbnai
         Panel(
             _heading(scan),
             _framed(painted),
-            _keys(scan, areas),
+            _keys(scan, areas, view),
             ramp=None if positive(scan) is None else ("0", "1"),
         ),
     ]
@@ -133,8 +133,8 @@ def _painted(scan: Scan, view: View) -> Image:
     out[where] = 0.25 * out[where] + 0.75 * np.array(rgb(INK))
     where = there & (states == OUTSIDE) & striped(at.shape, crossed=True)
     out[where] = 0.35 * out[where] + 0.65 * np.array(rgb(INK))
-    if _lined(scan, view):
-        out[_edge(there & (states == positive(scan)))] = rgb(INK)
+    if width := _line_px(scan, view):
+        out[_edge(there & (states == positive(scan)), width)] = rgb(INK)
     return np.asarray(np.rint(out), np.uint8)
 
 
@@ -152,17 +152,20 @@ def _tints(scan: Scan) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]
     return colors, strength
 
 
-def _lined(scan: Scan, view: View) -> bool:
-    step = scan.grid.step_px
-    large = min(float(step[0]) / view.step[0], float(step[1]) / view.step[1]) >= _LINE_FROM_PX
-    return large and positive(scan) is not None
+def _line_px(scan: Scan, view: View) -> int:
+    """How wide the line around positive patches is; 0 where they are too small for one."""
+    if positive(scan) is None:
+        return 0
+    patch = min(float(s) / px for s, px in zip(scan.grid.step_px, view.step, strict=True))
+    return (patch >= _LINE_FROM_PX) + (patch >= _THICK_FROM_PX)
 
 
-def _edge(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """The border of a mask, two pixels wide and inside of it."""
+def _edge(mask: npt.NDArray[np.bool_], width: int) -> npt.NDArray[np.bool_]:
+    """The border of a mask, inside of it."""
     from scipy import ndimage
 
-    return np.asarray(mask & ~ndimage.binary_erosion(mask, iterations=2, border_value=1), np.bool_)
+    inner = ndimage.binary_erosion(mask, iterations=width, border_value=1)
+    return np.asarray(mask & ~inner, np.bool_)
 
 
 def _framed(image: Image) -> Image:
@@ -184,11 +187,11 @@ def _bar(scan: Scan, view: View) -> tuple[float, str] | None:
 def _heading(scan: Scan) -> str:
     one = positive(scan)
     if one is None:
-        return "Decided class, stronger is surer"
+        return "Decided class"
     return f"Probability of {shortened(scan.decision.classes[one], 22)}"
 
 
-def _keys(scan: Scan, areas: Areas) -> list[Key]:
+def _keys(scan: Scan, areas: Areas, view: View) -> list[Key]:
     """The legend: what was called, referred and out of scope, with its share."""
     one = positive(scan)
     keys = []
@@ -197,7 +200,7 @@ def _keys(scan: Scan, areas: Areas) -> list[Key]:
         for k in sorted(order[:_MOST_KEYS]):
             words = f"{shortened(areas.classes[k].name, 30)}{_percent(areas.classes[k].share)}"
             keys.append(Key(CLASS_COLORS[k % len(CLASS_COLORS)], words))
-    else:
+    elif _line_px(scan, view):
         called = f"called {shortened(areas.classes[one].name, 24)}"
         keys.append(Key(INK, called + _percent(areas.positive_share), line=True))
     keys.append(Key(_MIDDLE, "refer" + _percent(areas.refer_share), stripes=INK))
@@ -220,6 +223,15 @@ def _words(scan: Scan, areas: Areas) -> str:
     else:
         field = f"{across * scale.x_um:.3g} × {down * scale.y_um:.3g} µm"
     words = f"{areas.patches:,} patches of {field}"
+    if grid.step_px != grid.field_px:
+        unit = (1.0, "level-0 px") if scale is None else (scale.x_um, "µm")
+        words += f", {float(grid.step_px[0]) * unit[0]:.3g} {unit[1]} apart"
     if areas.scanned_mm2.value is not None:
         words += f", {areas.scanned_mm2.value:.3g} mm² in all"
-    return words if areas.patches else "no patch was scanned: no tissue was found"
+    if not areas.patches:
+        return "no patch was scanned: no tissue was found"
+    one = positive(scan)
+    if one is None:
+        return f"{words}; the stronger the color, the surer the class"
+    called = shortened(scan.decision.classes[one], 24)
+    return f"{words}; called {called}{_percent(areas.positive_share)}"

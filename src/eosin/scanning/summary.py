@@ -13,11 +13,12 @@ from urllib.parse import quote
 
 from eosin import __version__
 from eosin.data.sheets import sheet
+from eosin.errors import SlideError
 from eosin.folders import whole_files
 from eosin.records.model import INTENDED_USE
 from eosin.records.scan import Amount
 from eosin.scanning.facts import unlike_training
-from eosin.scanning.writing import Result
+from eosin.scanning.writing import Result, is_result, read_result
 
 CSV, HTML = "summary.csv", "summary.html"
 
@@ -88,6 +89,19 @@ def write_summary(
         for name, text in texts.items():
             new(name).write_text(text, "utf-8")
     return place / HTML
+
+
+def found_in(out: str | os.PathLike[str]) -> tuple[list[Result], list[Failed]]:
+    """The scans in a folder, by whatever command they were made, and those that are damaged."""
+    results, failed = [], []
+    for folder in sorted(Path(out).iterdir()):
+        if not is_result(folder):
+            continue
+        try:
+            results.append(read_result(folder))
+        except SlideError as error:
+            failed.append(Failed(folder.name, str(error)))
+    return results, failed
 
 
 def columns(results: Sequence[Result]) -> list[Column]:
@@ -162,11 +176,10 @@ def _sheet(chosen: Sequence[Column], results: Sequence[Result], failed: Sequence
 
 
 def _row(out: Path, chosen: Sequence[Column], result: Result) -> Row:
-    # As it is in the folder, which may have been renamed.
     inside = os.path.relpath(result.folder, out)
 
     def address(ending: str) -> str:
-        path = Path(inside) / f"{result.folder.name}{ending}"
+        path = Path(inside) / f"{result.name}{ending}"
         return quote(path.as_posix().encode("utf-8", "surrogateescape"))
 
     areas = result.facts.areas

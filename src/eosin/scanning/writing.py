@@ -59,9 +59,7 @@ def write(scan: Scan, folder: str | os.PathLike[str], name: str, *, force: bool 
 
         figures = areas(scan)
         write_table(scan, path(".parquet"))
-        write_pictures(
-            scan, figures, scan.slide.path.name, path(".heatmap.png"), path(".thumbnail.jpg")
-        )
+        write_pictures(scan, figures, name, path(".heatmap.png"), path(".thumbnail.jpg"))
         planned = write_heatmap(scan, name, path(".heatmap.ome.tif"))
         write_regions(scan, name, path(".geojson"))
         write_tiles(scan, name, path(".tiles.geojson.gz"))
@@ -112,6 +110,16 @@ def _odd(letter: str) -> bool:
     return letter in "/\\" or ord(letter) < 32 or 0xD800 <= ord(letter) < 0xE000
 
 
+def is_result(folder: str | os.PathLike[str]) -> bool:
+    """Whether a folder has the results of a slide; one where only a user's files are left has not.
+
+    >>> is_result("a folder that does not exist")
+    False
+    """
+    place = Path(folder)
+    return place.is_dir() and kind_of(place) == KIND and _record_in(place).is_file()
+
+
 def read_result(folder: str | os.PathLike[str]) -> Result:
     """What a slide's folder contains, from its NAME.json.
 
@@ -120,13 +128,21 @@ def read_result(folder: str | os.PathLike[str]) -> Result:
     place = Path(folder)
     if kind_of(place) != KIND:
         raise SlideError(f"{place} is no scan of a slide; scan it with: eosin scan MODEL SLIDE")
-    path = place / f"{place.name}.json"
+    path = _record_in(place)
     try:
         return Result(place, ScanFacts.model_validate(from_json(read_text(path))))
     except (OSError, ValueError) as error:
         problem = f"is missing ({error.strerror})" if isinstance(error, OSError) else "is damaged"
         detail = "" if isinstance(error, OSError) else f" ({first_problem(error)})"
         raise SlideError(f"{path} {problem}{detail}; scan the slide again with --force") from None
+
+
+def _record_in(folder: Path) -> Path:
+    """NAME.json, also where the folder has another name by now: beside NAME.parquet."""
+    found = [each.with_suffix("") for each in sorted(folder.glob("*.parquet"))]
+    names = [folder.name, *(each.name for each in found)]
+    paths = [folder / f"{name}.json" for name in names]
+    return next((path for path in paths if path.is_file()), paths[0])
 
 
 def _written(path: Path) -> WrittenFile:

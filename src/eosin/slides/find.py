@@ -89,7 +89,9 @@ def found_in(absorbed: Floats, known: Known, um: float, settings: TissueSettings
     strength = spread(absorbed)
     mask = strength > threshold_of(strength[known], settings)
     closed = cv2.morphologyEx(mask.view(np.uint8), cv2.MORPH_CLOSE, disk(settings.gap_um / 2, um))
-    mask = without_small(closed.view(bool), settings.speck_um2 / um**2)
+    # On a small picture the only piece of tissue is no speck.
+    least_px = min(settings.speck_um2 / um**2, mask.size / 100)
+    mask = without_small(closed.view(bool), least_px)
     mask = filled(mask, settings.hole_um2 / um**2)
     return np.where(mask & known, np.uint8(TISSUE), np.uint8(0))
 

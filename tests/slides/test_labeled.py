@@ -174,7 +174,8 @@ ASAP = """<?xml version="1.0"?>
 </Coordinates></Annotation>
 <Annotation Name="Stroma" Type="Rectangle" PartOfGroup="None" Color="#F4FA58"><Coordinates>
 <Coordinate Order="0" X="50" Y="0"/><Coordinate Order="1" X="90" Y="0"/>
-<Coordinate Order="2" X="90" Y="10"/><Coordinate Order="3" X="50" Y="10"/></Coordinates></Annotation>
+<Coordinate Order="2" X="90" Y="10"/><Coordinate Order="3" X="50" Y="10"/>
+</Coordinates></Annotation>
 <Annotation Name="d" Type="Dot" PartOfGroup="Tumor"><Coordinates>
 <Coordinate Order="0" X="5" Y="5"/></Coordinates></Annotation>
 </Annotations><AnnotationGroups><Group Name="Tumor" PartOfGroup="None" Color="#64FE2E"/>

@@ -45,16 +45,19 @@ class TissueSettings:
     flaws: bool = True
 
 
-def find_tissue(slide: Slide, settings: TissueSettings | None = None) -> Tissue:
+def find_tissue(
+    slide: Slide, settings: TissueSettings | None = None, picture: LowPower | None = None
+) -> Tissue:
     """The mask of a slide, with its flaws; memory does not grow with the file's resolution.
 
-    A slide without a scale is taken for one that is read at 10 micrometers a pixel, and a note
-    says so. Raises SlideError where the file is damaged.
+    picture: the slide at ``settings.um``, where it has been read already. A slide without a scale
+    is taken for one that is read at 10 micrometers a pixel, and a note says so. Raises SlideError
+    where the file is damaged.
     """
     from eosin.slides.quality import blurred, flaws
 
     settings = settings or TissueSettings()
-    picture = low_power(slide, settings.um)
+    picture = picture or low_power(slide, settings.um)
     um = UNSCALED_UM if picture.mpp is None else (picture.mpp[0] * picture.mpp[1]) ** 0.5
     absorbed = density(picture)
     labels = found_in(absorbed, picture.known, um, settings)

@@ -45,13 +45,13 @@ STAGES: dict[str, dict[str, str]] = {
         "report": "Write the report and the model card of a run again.",
         "baselines": "Measure what a network must beat: color, texture, neighbors.",
     },
-    "Slides": {
-        "tissue": "Find the tissue of a slide and its flaws, as a picture or mask.",
-    },
     "Use": {
         "predict": "Classify images with a run or an exported file.",
         "export": "Write a run as ONNX, OpenVINO or torch files, each verified.",
         "explain": "Show which parts of an image decide its class.",
+    },
+    "Slides": {
+        "tissue": "Find the tissue of a slide and its flaws, as a picture or mask.",
     },
     "Many runs": {
         "runs": "List, sort and compare the runs below a folder.",

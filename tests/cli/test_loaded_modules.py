@@ -39,6 +39,10 @@ WORK: dict[tuple[str, ...], set[str]] = {
     ("inspect", "{store}", "-o", "{folder}/pictures"): {
         "numpy", "polars", "scipy", "cv2", "PIL", "matplotlib",
     },
+    # A flat picture and no file but the PNG: no library of slides is needed.
+    ("tissue", "{image}", "--mpp", "0.5", "-o", "{folder}/tissue.png"): {
+        "numpy", "polars", "cv2", "PIL", "matplotlib",
+    },
     ("predict", "{model}", "{image}"): {"numpy", "cv2", "PIL", "onnxruntime"},
     ("evaluate", "{model}", "--store", "{store}", "-o", "{folder}/evaluation", "--replicates",
      "20", "--no-report"): {

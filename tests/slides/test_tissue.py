@@ -87,6 +87,12 @@ def test_specks_go_and_holes_are_filled_by_area() -> None:
     assert (labels_of(image, hole_um2=10_000)[85:95, 45:55] == GLASS).all()
 
 
+def test_a_small_picture_of_tissue_is_no_speck() -> None:
+    image = blank(12, 12)
+    stained(image, np.s_[:, :8], EOSIN)
+    assert (labels_of(image)[:, :8] == TISSUE).all()
+
+
 def test_gray_dust_and_shadows_are_no_tissue() -> None:
     image = blank()
     image[40:120, 40:120] = 190

@@ -47,12 +47,13 @@ STAGES: dict[str, dict[str, str]] = {
     },
     "Use": {
         "predict": "Classify images with a run or an exported file.",
-        "scan": "Scan whole slides: heatmaps, tables, and files for QuPath.",
         "export": "Write a run as ONNX, OpenVINO or torch files, each verified.",
         "explain": "Show which parts of an image decide its class.",
     },
     "Slides": {
+        "scan": "Scan whole slides: heatmaps, tables, and files for QuPath.",
         "slide": "Show what is in a slide file: size, scale, levels, pictures.",
+        "tissue": "Find the tissue of a slide and its flaws, as a picture or mask.",
     },
     "Many runs": {
         "runs": "List, sort and compare the runs below a folder.",

@@ -13,6 +13,7 @@ from eosin.errors import SourceError
 
 if TYPE_CHECKING:
     from eosin.data.store import PatchStore
+    from eosin.slides.labeled import Cut
 
 
 def pack(
@@ -30,6 +31,11 @@ def pack(
     max_pixels: Annotated[int, typer.Option(min=1)] = 16_777_216,
     mpp: float | None = None,
     positive: Annotated[str | None, typer.Option(metavar="CLASS")] = None,
+    annotations: Annotated[Path | None, typer.Option(metavar="FOLDER")] = None,
+    class_: Annotated[list[str] | None, typer.Option("--class", metavar="NAME=CLASS")] = None,
+    background: Annotated[str | None, typer.Option(metavar="CLASS")] = None,
+    overlap: Annotated[float | None, typer.Option(min=0.01, max=1)] = None,
+    stride_um: Annotated[float | None, typer.Option(min=0.1)] = None,
     workers: Annotated[int | None, typer.Option(min=1, max=64)] = None,
     force: options.Force = False,
     json_: options.Json = False,
@@ -45,8 +51,12 @@ def pack(
     that cannot be used are listed with their reasons in store.json; with more than --max-rejects of
     them the command fails, and a command that fails leaves no store.
 
+    With --annotations the source is a slide or a folder of slides, and patches of --size at --mpp
+    are cut from them on a grid and labeled by what people drew in QuPath or ASAP.
+
     Options:
-        source: Zip or tar (read in place), folder, CSV, Parquet, npz, IDX or HDF5 file.
+        source: Zip or tar (read in place), folder, CSV, Parquet, npz, IDX or HDF5 file; with
+            --annotations a slide or a folder of slides.
         store: The folder to make.
         layout: How files are named: idc, breakhis, nct-crc, folders, manifest, parquet, webdataset,
             idx, medmnist, pcam, hdf5; detected by default.
@@ -65,9 +75,18 @@ def pack(
             '^(P\d+)_'. With a slash in it, it is searched in the whole path.
         max_rejects: Unusable images that are accepted: a share (1% or 0.01) or a number (20).
         max_pixels: The most pixels an image may declare.
-        mpp: Micrometers a pixel, if the layout does not have it or is wrong.
+        mpp: Micrometers a pixel, if the layout does not have it or is wrong; with --annotations
+            that of the patches to cut.
         positive: Which of two classes the figures are about; else known from the class names, or
             guessed, which the output then tells.
+        annotations: A folder of QuPath's GeoJSON or ASAP's XML, each file named as its slide. The
+            case of a slide is by --case-pattern, or by a --table with the columns slide and case
+            (and mpp for a slide without a scale), else the slide's name.
+        class_: A class of the annotations and the one it becomes; nothing after the sign cuts it
+            out; repeatable. By default every class is taken, and those that end with * are cut out.
+        background: The class of tissue that is in no annotation; by default it is not packed.
+        overlap: The share of a patch that has to be in a class for its label. [default: 0.5]
+        stride_um: From one patch to the next in micrometers; by default they touch.
         workers: Decoding threads; all cores by default.
 
     Example: eosin pack archive.zip idc.store
@@ -79,13 +98,31 @@ def pack(
     if mpp is not None and not (math.isfinite(mpp) and mpp > 0):
         raise SourceError(f"--mpp {mpp} is not a size; use micrometers a pixel, such as 0.5")
     patch_size, allowed = parse_size(size), parse_share(max_rejects)
-    columns = parse_columns(column or ())
+    cut = None
+    if annotations is not None:
+        unused = {
+            "--layout": layout, "--column": column, "--include": include, "--levels": levels,
+            "--fit": fit if fit != "pad" else None,
+        }  # fmt: skip
+        cut = _cut(patch_size, mpp, stride_um, overlap, class_, background, unused)
+    elif class_ or background or overlap or stride_um:
+        raise SourceError(
+            "--class, --background, --overlap and --stride-um are about --annotations; give the "
+            "folder of the annotations as well"
+        )
+    common = {"case_pattern": case_pattern, "positive": positive, "max_rejects": allowed}
+    common |= {"force": force, "workers": workers}
     with output.replacing(store, "store", force=force):
-        made, seconds = _pack(
-            source, store, layout=layout, table=table, columns=columns, size=patch_size, fit=fit,
-            include=include, levels=levels, case_pattern=case_pattern, positive=positive,
-            max_rejects=allowed, max_pixels=max_pixels, mpp=mpp, force=force, workers=workers,
-        )  # fmt: skip
+        if cut is not None and annotations is not None:
+            made, seconds = _pack_slides(
+                source, annotations, store, cut=cut, table=Path(table) if table else None, **common
+            )
+        else:
+            made, seconds = _pack(
+                source, store, layout=layout, table=table, columns=parse_columns(column or ()),
+                size=patch_size, fit=fit, include=include, levels=levels, max_pixels=max_pixels,
+                mpp=mpp, **common,
+            )  # fmt: skip
     if json_:
         output.note(positive_sentence(made.classes, made.positive_by))
         output.result(
@@ -133,6 +170,66 @@ def _pack(source: Path, store: Path, **options: Any) -> tuple[PatchStore, float]
 
         made = pack_patches(source, store, progress=show, **options)
     return made, perf_counter() - started
+
+
+def _pack_slides(source: Path, annotations: Path, store: Path, **options: Any) -> Any:
+    """The store of annotated slides, and the seconds that it took."""
+    from time import perf_counter
+
+    from eosin.slides.packing import pack_slides
+
+    started = perf_counter()
+    with output.progress() as bar:
+        looking = bar.add_task("looking at slides", total=None, rate="")
+        packing = bar.add_task("packing", total=None, rate="", visible=False)
+
+        def show(done: int, total: int) -> None:
+            rate = done / max(perf_counter() - started, 1e-9)
+            bar.update(packing, completed=done, total=total, rate=f"{rate:,.0f}/s", visible=True)
+
+        made = pack_slides(
+            source, annotations, store, progress=show,
+            looking=lambda done, total: bar.update(looking, completed=done, total=total), **options,
+        )  # fmt: skip
+    return made, perf_counter() - started
+
+
+def _cut(
+    size: tuple[int, int] | None, mpp: float | None, stride_um: float | None,
+    overlap: float | None, classes: Sequence[str] | None, background: str | None,
+    unused: dict[str, Any],
+) -> Cut:  # fmt: skip
+    """Which patches are cut from slides; SourceError for options that do not fit."""
+    from eosin.slides.labeled import Cut
+
+    if wrong := [option for option, value in unused.items() if value]:
+        raise SourceError(f"{wrong[0]} is about patches in files, not about --annotations")
+    if size is None or mpp is None:
+        raise SourceError(
+            "--annotations needs the size and the scale of the patches to cut, such as --size 224 "
+            "--mpp 0.5; those of a model to retrain are in its model.json"
+        )
+    return Cut(
+        size, mpp, stride_um, overlap=0.5 if overlap is None else overlap,
+        classes=parse_classes(classes or ()), background=(background or "").strip(),
+    )  # fmt: skip
+
+
+def parse_classes(texts: Sequence[str]) -> dict[str, str]:
+    """``NAME=CLASS`` of each option -> class of the annotations -> class of the store.
+
+    >>> parse_classes(["Tumor=positive", "Artefact="])
+    {'Tumor': 'positive', 'Artefact': ''}
+    """
+    classes: dict[str, str] = {}
+    for text in texts:
+        name, sign, target = text.rpartition("=")
+        if not sign or name.strip() in classes:
+            raise SourceError(
+                f"--class {text!r}: use NAME=CLASS, such as Tumor=positive, once a name"
+            )
+        classes[name.strip()] = target.strip()
+    return classes
 
 
 def parse_size(text: str | None) -> tuple[int, int] | None:

@@ -172,7 +172,7 @@ def _convert(block: Block, rule: PictureRule) -> Chunk:
     images = block.images[..., None] if block.images.ndim == 3 else block.images
     columns: dict[str, Any] = dict(block.columns)
     height, width = images.shape[1:3]
-    rejects, deep = [], []
+    rejects, deep = list(block.rejects), []
     try:
         deep = [deep_of(images)._replace(images=len(images))] if is_deep(images) else []
         pixels = to_rgb(images, rule.white)
@@ -180,9 +180,10 @@ def _convert(block: Block, rule: PictureRule) -> Chunk:
             pixels = np.stack([rule.patch(image) for image in pixels])
     except ImageError as error:
         # All images of a block have one size, so one is refused where all are.
-        rejects = [(source, str(error)) for source in columns["source"]]
+        rejects += [(source, str(error)) for source in columns["source"]]
         pixels = np.empty((0, *rule.size, 3), np.uint8)
         columns = dict.fromkeys(columns, ())
     n = len(pixels)
     columns |= {"height": [height] * n, "width": [width] * n, "digest": pixel_digests(pixels)}
-    return Chunk(len(images), pixels, columns, [], rejects, deep=deep)
+    seen = len(images) + len(block.rejects)
+    return Chunk(seen, pixels, columns, [], rejects, deep=deep)

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +26,13 @@ _READ = (
 )  # fmt: skip
 
 
-def origin_of(source: Path) -> dict[str, Any]:
+def origin_of(source: Path, files: Iterable[Path] | None = None) -> dict[str, Any]:
     """Place, size and time of a source, and a digest of what it lists.
 
     Of a zip its central directory is digested (names, sizes and checksums of all entries), of a
     folder the names, sizes and times of its files, without the folders that eosin made there; of a
-    manifest those of the files that it lists, of arrays in pairs those of the other files.
-    Raises SourceError for what cannot be read.
+    manifest those of the files that it lists, of arrays in pairs those of the other files. files:
+    those of any other source. Raises SourceError for what cannot be read.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -48,10 +48,10 @@ def origin_of(source: Path) -> dict[str, Any]:
     except OSError as error:
         raise SourceError(f"{source} cannot be read: {error.strerror}") from None
     listing = hashlib.blake2b(digest_size=16)
-    if not place.is_dir() and (directory := _directory(place)):
+    if files is None and not place.is_dir() and (directory := _directory(place)):
         listing.update(directory)
     else:
-        for path in _files(place):
+        for path in _files(place) if files is None else files:
             size = modified_ns = -1
             with contextlib.suppress(OSError, ValueError):  # ValueError: a path with a null byte
                 entry = path.stat()

@@ -90,37 +90,57 @@ def pack(
     check_target(target, "store", force=force, inputs={"SOURCE": source})
     # Before it is read: a source that changes meanwhile is not taken for the one that was packed.
     origin = origin_of(source) if source.exists() else {}
+    with STRICT, closing(
+        _plan(
+            source,
+            layout=layout,
+            include=patterns,
+            table=table,
+            columns=columns,
+            levels=levels,
+            case_pattern=case_pattern,
+            scratch=target.parent,
+        )
+    ) as plan:  # fmt: skip
+        rule = PictureRule(size or _common_size(source, plan, max_pixels), fit, max_pixels)
+        return pack_plan(
+            plan, source, target, origin=origin, rule=rule, max_rejects=max_rejects, mpp=mpp,
+            positive=positive, force=force, workers=workers, progress=progress,
+        )  # fmt: skip
+
+
+def pack_plan(
+    plan: Plan | ArrayPlan,
+    source: Path,
+    store: Path,
+    *,
+    origin: Mapping[str, Any],
+    rule: PictureRule,
+    max_rejects: float | int = 0.01,
+    mpp: float | None = None,
+    positive: str | None = None,
+    force: bool = False,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> PatchStore:
+    """Pack what a plan lists, which stays open; arguments and errors as ``pack`` has them.
+
+    source: what it was planned from, for messages; origin: what that is (``identity.origin_of``);
+    rule: how an image becomes a patch.
+    """
     # OpenCV's own threads would compete with ours.
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
-        with (
-            STRICT,
-            closing(
-                _plan(
-                    source,
-                    layout=layout,
-                    include=patterns,
-                    table=table,
-                    columns=columns,
-                    levels=levels,
-                    case_pattern=case_pattern,
-                    scratch=target.parent,
-                )
-            ) as plan,
-        ):
-            chosen = size or _common_size(source, plan, max_pixels)
-            rule = PictureRule(chosen, fit, max_pixels)
-            chosen_class = choose_positive(
-                plan.classes, positive, fixed=plan.layout.classes is not None
-            )
-            more = max_rejects, mpp, chosen_class, force, workers, progress
+        with STRICT:
+            chosen = choose_positive(plan.classes, positive, fixed=plan.layout.classes is not None)
+            more = max_rejects, mpp, chosen, force, workers, progress
             try:
-                return _write(source, origin, target, plan, rule, *more)
+                return _write(source, origin, store, plan, rule, *more)
             except _OtherWhiteError as error:
                 # What is white is known when all images are read; nearly always it is right.
                 rule = rule._replace(white=error.white)
-                return _write(source, origin, target, plan, rule, *more)
+                return _write(source, origin, store, plan, rule, *more)
     finally:
         cv2.setNumThreads(threads)
 
@@ -156,7 +176,7 @@ def _write(
     workers: int | None,
     progress: Progress | None,
 ) -> PatchStore:
-    rejects = list(plan.rejects) if isinstance(plan, Plan) else []
+    rejects = list(plan.rejects)
     total = len(plan) + len(rejects)
     twins = plan.twins if isinstance(plan, Plan) else {}
     leaders = set(twins.values())
@@ -240,7 +260,7 @@ def _write(
             white=white,
             deep_images=sum(one.images for one in deep),
             layout=plan.layout.name,
-            reading=plan.reading if isinstance(plan, Plan) else None,
+            reading=plan.reading,
             source=source.name,
             origin=origin,
             fit=rule.fit,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
@@ -54,43 +55,75 @@ def file_for(slide: Path, folder: Path) -> Path | None:
     return found[0] if found else None
 
 
-def by_class(
-    areas: Sequence[Area], names: Mapping[str, str]
-) -> tuple[dict[str, BaseGeometry], list[str]]:
-    """Class -> one valid shape of all its areas, and the classes of the file that are in no map.
+@dataclass(frozen=True)
+class Classes:
+    """Where each class is; shapes are valid, and no two of the classes overlap."""
+
+    shapes: dict[str, BaseGeometry]
+    #: What is cut out of all classes, and what has a class that nobody asked for.
+    out: BaseGeometry
+    unknown: BaseGeometry
+    unknown_names: tuple[str, ...] = ()
+
+
+def by_class(areas: Sequence[Area], names: Mapping[str, str]) -> Classes:
+    """One shape for all areas of a class.
 
     names: class of the file -> class of the store, or "" for one that is cut out; compared without
-    case. Empty: every class keeps its name. An area without a class is known as "".
+    case. Empty: every class keeps its name. Where areas of two classes overlap the smaller one
+    decides, as an area that is drawn inside another does in QuPath.
 
     >>> from shapely import box
-    >>> areas = [Area("Tumor: grade 3", box(0, 0, 4, 4)), Area("Ignore*", box(2, 0, 9, 9))]
-    >>> shapes, unknown = by_class(areas, {"tumor": "positive"})
-    >>> shapes["positive"].bounds, unknown
-    ((0.0, 0.0, 2.0, 4.0), [])
+    >>> areas = [Area("Tumor: grade 3", box(0, 0, 4, 4)), Area("Ignore*", box(2, 0, 9, 9)),
+    ...          Area("Stroma", box(0, 0, 9, 9))]
+    >>> found = by_class(areas, {"tumor": "positive", "stroma": "negative"})
+    >>> {name: shape.area for name, shape in sorted(found.shapes.items())}
+    {'negative': 10.0, 'positive': 8.0}
     """
     with needing("slides", "reading annotations"):
         import shapely
 
     chosen = {folded(name): target for name, target in names.items()}
-    parts: dict[str, list[BaseGeometry]] = {}
-    unknown: dict[str, None] = {}
+    named: list[tuple[str, BaseGeometry]] = []
+    out: list[BaseGeometry] = []
+    unknown: list[Area] = []
     for area in areas:
-        # A derived class, "Tumor: grade 3", belongs to its first name unless it is listed itself.
-        first = area.name.partition(":")[0]
-        target = next((chosen[n] for n in map(folded, (area.name, first)) if n in chosen), None)
-        if target is None and first.strip().endswith("*"):
-            target = ""
-        if target is None and not names and area.name:
-            target = area.name
+        target = _target(area.name, chosen)
         if target is None:
-            unknown[area.name] = None
+            unknown.append(area)
+        elif target:
+            named.append((target, area.shape))
         else:
-            parts.setdefault(target, []).append(area.shape)
-    shapes = {name: valid(shapely.union_all(each)) for name, each in parts.items()}
-    if (out := shapes.pop("", None)) is not None:
-        shapes = {name: valid(shapely.difference(each, out)) for name, each in shapes.items()}
-        shapes[""] = out
-    return shapes, list(unknown)
+            out.append(area.shape)
+    left_out = valid(shapely.union_all(out))
+    parts: dict[str, list[BaseGeometry]] = {}
+    sizes = [shape.area for _, shape in named]
+    tree = shapely.STRtree([shape for _, shape in named])
+    for k, (name, shape) in enumerate(named):
+        inner = [
+            named[j][1]
+            for j in tree.query(shape, "intersects").tolist()
+            if named[j][0] != name and (sizes[j], -j) < (sizes[k], -k)
+        ]
+        own = shapely.difference(shape, shapely.union_all([left_out, *inner]))
+        parts.setdefault(name, []).append(own)
+    return Classes(
+        {name: valid(shapely.union_all(each)) for name, each in parts.items()},
+        left_out, valid(shapely.union_all([area.shape for area in unknown])),
+        tuple(dict.fromkeys(area.name for area in unknown)),
+    )  # fmt: skip
+
+
+def _target(name: str, chosen: Mapping[str, str]) -> str | None:
+    """The class of the store, "" for what is cut out, None for a class that nobody asked for."""
+    # A derived class, "Tumor: grade 3", belongs to its first name unless it is listed itself.
+    first = name.partition(":")[0].strip()
+    for each in (name, first):
+        if folded(each) in chosen:
+            return chosen[folded(each)]
+    if first.endswith("*"):
+        return ""
+    return None if chosen or not name else name
 
 
 def _read_asap(path: Path) -> Areas:

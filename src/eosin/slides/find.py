@@ -45,16 +45,19 @@ class TissueSettings:
     flaws: bool = True
 
 
-def find_tissue(slide: Slide, settings: TissueSettings | None = None) -> Tissue:
+def find_tissue(
+    slide: Slide, settings: TissueSettings | None = None, picture: LowPower | None = None
+) -> Tissue:
     """The mask of a slide, with its flaws; memory does not grow with the file's resolution.
 
-    A slide without a scale is taken for one that is read at 10 micrometers a pixel, and a note
-    says so. Raises SlideError where the file is damaged.
+    picture: the slide at ``settings.um``, where it has been read already. A slide without a scale
+    is taken for one that is read at 10 micrometers a pixel, and a note says so. Raises SlideError
+    where the file is damaged.
     """
     from eosin.slides.quality import blurred, flaws
 
     settings = settings or TissueSettings()
-    picture = low_power(slide, settings.um)
+    picture = picture or low_power(slide, settings.um)
     um = UNSCALED_UM if picture.mpp is None else (picture.mpp[0] * picture.mpp[1]) ** 0.5
     absorbed = density(picture)
     labels = found_in(absorbed, picture.known, um, settings)
@@ -89,7 +92,9 @@ def found_in(absorbed: Floats, known: Known, um: float, settings: TissueSettings
     strength = spread(absorbed)
     mask = strength > threshold_of(strength[known], settings)
     closed = cv2.morphologyEx(mask.view(np.uint8), cv2.MORPH_CLOSE, disk(settings.gap_um / 2, um))
-    mask = without_small(closed.view(bool), settings.speck_um2 / um**2)
+    # On a small picture the only piece of tissue is no speck.
+    least_px = min(settings.speck_um2 / um**2, mask.size / 100)
+    mask = without_small(closed.view(bool), least_px)
     mask = filled(mask, settings.hole_um2 / um**2)
     return np.where(mask & known, np.uint8(TISSUE), np.uint8(0))
 

@@ -13,7 +13,7 @@ from eosin.sources.archives import read_file
 from eosin.sources.layouts import PARTS, plainly
 from eosin.sources.members import is_left_behind, is_slide
 from eosin.sources.names import CasePattern, patient
-from eosin.sources.tables import ROLES, parse_table, present, squeezed
+from eosin.sources.tables import ROLES, parse_table, squeezed
 
 #: Files that are slides where a folder was given; a flat picture has to be named itself.
 _ALSO = (".tif", ".tiff", ".qptiff")
@@ -101,6 +101,8 @@ def _read(path: Path) -> dict[str, Listed]:
         table = parse_table(path.name, read_file(path))
     except ImageError as error:
         raise SourceError(f"{path} cannot be read ({error})") from None
+    if table.damaged:
+        raise SourceError(f"{path}: {next(iter(table.damaged.values()))}")
     names = {squeezed(name): name for name in table.columns}
     wanted = {
         "slide": ("slide", *ROLES["slide"], "file", "filename", "path", "name", "image"),
@@ -118,14 +120,13 @@ def _read(path: Path) -> dict[str, Listed]:
         )
     rows: dict[str, Listed] = {}
     for k, place in enumerate(table.places):
-        name = present(slide[k])
-        name = name.replace("\\", "/").rpartition("/")[2]
+        name = slide[k].replace("\\", "/").rpartition("/")[2]
         if not name:
             continue
-        part = present(columns["part"][k]) if columns["part"] else ""
+        part = columns["part"][k] if columns["part"] else ""
         row = Listed(
-            present(case[k]) if case else "", PARTS.get(part.lower(), part),
-            _scale(path, place, present(columns["mpp"][k])) if columns["mpp"] else None,
+            case[k] if case else "", PARTS.get(part.lower(), part),
+            _scale(path, place, columns["mpp"][k]) if columns["mpp"] else None,
         )  # fmt: skip
         if rows.setdefault(name, row) != row:
             raise SourceError(

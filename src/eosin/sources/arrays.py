@@ -42,6 +42,8 @@ class Block:
     #: uint8, uint16 or floating point, [n, H, W] or [n, H, W, C].
     images: npt.NDArray[Any]
     columns: dict[str, list[Any]]
+    #: Images that could not be read, with the reason.
+    rejects: list[tuple[str, str]] = field(default_factory=list)
 
 
 @dataclass
@@ -56,6 +58,10 @@ class ArrayPlan:
     blocks: Callable[[], Generator[Block]]
     made_up: bool = False
     notes: list[str] = field(default_factory=list)
+    #: What was found unusable before any image was read, with the reason.
+    rejects: list[tuple[str, str]] = field(default_factory=list)
+    #: How the source was read, where the layout alone does not tell.
+    reading: dict[str, Any] | None = None
 
     def __len__(self) -> int:
         return self.count

@@ -327,7 +327,7 @@ def _from_paths(
     if slides:
         notes.append(
             f"whole slides are not read (here {len(slides):,}, such as {plainly(slides[0])}): "
-            "export their tiles"
+            "export their tiles, or label patches of them with --annotations"
         )
     if not candidates and not rejects:
         hint = f"{excluded} left out by --include" if excluded else f"{ignored} other files"

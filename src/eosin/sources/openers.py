@@ -94,7 +94,7 @@ def _check_zip(source: Path) -> None:
     if source.suffix.lower() in (".gz", ".7z", ".rar", ".bz2", ".xz", ".zst"):
         raise SourceError(f"{source}: {source.suffix} is not read; unpack it and pack the folder")
     raise SourceError(
-        f"{source} is a whole slide, and those are not read: export its tiles"
+        f"{source} is a whole slide: export its tiles, or label patches of it with --annotations"
         if is_slide(source.name)
         else f"{source} begins with {start!r}: neither a zip, a tar nor a folder, CSV, Parquet, "
         "npz, IDX or HDF5 file"

@@ -25,12 +25,12 @@ class DicomSlide:
     """
 
     def __init__(self, path: Path) -> None:
+        if path.is_file() and not is_dicom(path):
+            raise SlideError("it is not DICOM")
         with needing("slides", "reading slides"):
             import wsidicom
         self.path = path
         self.reader = f"wsidicom {wsidicom.__version__}"
-        if path.is_file() and not is_dicom(path):
-            raise SlideError("it is not DICOM")
         self._handles: Handles[Any] = Handles(str(path), self._open, lambda slide: slide.close())
         slide = self._called(self._handles.get)
         try:

@@ -72,3 +72,12 @@ def reduced_by() -> Callable[..., Pixels]:
 def aperio() -> Callable[..., str]:
     """A function (width, height) -> Aperio's text of a slide of that size."""
     return lambda width, height: APERIO.format(w=width, h=height)
+
+
+@pytest.fixture
+def real_wsi() -> Path:
+    """The folder of real slides beside the project; the test is skipped where it is not there."""
+    folder = Path(__file__).parents[3] / "shared" / "data" / "wsi"
+    if not folder.is_dir():
+        pytest.skip("the real slides are not beside the project")
+    return folder

@@ -111,7 +111,5 @@ def test_directories_in_a_circle(tmp_path: Path, picture: Any, write_tiff: Any) 
     at = second + 2 + 12 * count
     data[at : at + 4] = second.to_bytes(4, "little")
     path.write_bytes(data)
-    try:
-        assert len(TiffSlide(path).levels) == 2
-    except SlideError:
-        pass
+    with pytest.raises(SlideError, match="more than 256 TIFF directories"):
+        TiffSlide(path)

@@ -16,8 +16,6 @@ from eosin.slides.slide import Slide
 from eosin.slides.tiff import TiffSlide
 from eosin.slides.vendor import VendorSlide
 
-REAL = Path(__file__).parents[3] / "shared" / "data" / "wsi"
-
 JPEG: dict[str, Any] = {"compression": "jpeg", "photometric": "ycbcr"}
 #: What is written -> options for tifffile.
 FORMS: dict[str, dict[str, Any]] = {
@@ -231,10 +229,8 @@ def test_alpha_is_on_white_and_what_is_clear_is_not_there(
 
 
 @pytest.mark.real
-def test_the_real_slide() -> None:
-    path = REAL / "CMU-1-Small-Region.svs"
-    if not path.exists():
-        pytest.skip("the real slide is not beside the project")
+def test_the_real_slide(real_wsi: Path) -> None:
+    path = real_wsi / "CMU-1-Small-Region.svs"
     mine, other = TiffSlide(path), VendorSlide(path)
     same(mine, other)
     assert mine.info.associated == other.info.associated == ("label", "macro", "thumbnail")
@@ -243,8 +239,6 @@ def test_the_real_slide() -> None:
 
 
 @pytest.mark.real
-def test_the_real_pyramid() -> None:
-    path = REAL / "openslide-python-boxes.tiff"
-    if not path.exists():
-        pytest.skip("the real pyramid is not beside the project")
+def test_the_real_pyramid(real_wsi: Path) -> None:
+    path = real_wsi / "openslide-python-boxes.tiff"
     same(TiffSlide(path), VendorSlide(path))

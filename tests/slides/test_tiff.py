@@ -107,7 +107,7 @@ def test_openslide_is_not_used_where_it_loses_the_full_page(
 @pytest.mark.parametrize("other", [(500, 700), (700, 500), (351, 200)])
 def test_pages_that_are_no_levels(tmp_path: Path, picture: Any, other: tuple[int, int]) -> None:
     path = pages(tmp_path / "s.tif", (picture(700, 500), 0), (picture(*other), 0))
-    with pytest.raises(SlideError, match="no levels of one slide|not the shape|of one size"):
+    with pytest.raises(SlideError, match=r"no levels of one slide|not the shape"):
         TiffSlide(path)
 
 

@@ -13,6 +13,7 @@ from eosin.slides import scale as scales
 from eosin.slides.associated import unknown
 from eosin.slides.handles import Handles
 from eosin.slides.opening import icc_digest
+from eosin.slides.series import is_dicom, series_of
 from eosin.slides.slide import WHITE, Box, Known, Level, Pixels, SlideInfo
 
 _PICTURES = ("label", "overview", "thumbnail")
@@ -25,12 +26,13 @@ class DicomSlide:
     """
 
     def __init__(self, path: Path) -> None:
+        if path.is_file() and not is_dicom(path):
+            raise SlideError("it is not DICOM")
         with needing("slides", "reading slides"):
             import wsidicom
         self.path = path
+        self._files = series_of(path)
         self.reader = f"wsidicom {wsidicom.__version__}"
-        if path.is_file() and not is_dicom(path):
-            raise SlideError("it is not DICOM")
         self._handles: Handles[Any] = Handles(str(path), self._open, lambda slide: slide.close())
         slide = self._called(self._handles.get)
         try:
@@ -43,9 +45,7 @@ class DicomSlide:
     def _open(self) -> Any:
         from wsidicom import WsiDicom
 
-        if self.path.is_dir():
-            return WsiDicom.open(self.path)
-        return WsiDicom.open(sorted(each for each in self.path.parent.iterdir() if is_dicom(each)))
+        return WsiDicom.open(self._files)
 
     def _called(self, ask: Any) -> Any:
         """What the library gives; whatever it raises for a damaged file is a SlideError."""
@@ -66,18 +66,17 @@ class DicomSlide:
         )
         self.width_px, self.height_px = self.levels[0].width_px, self.levels[0].height_px
         self.bounds = Box(0, 0, self.width_px, self.height_px)
-        data = stored[0].datasets[0]
         spacing = stored[0].pixel_spacing
         sides = [None, None] if spacing is None else [spacing.width, spacing.height]
         x, y = (None if each is None else float(Fraction(str(each)) * 1000) for each in sides)
         self.scale, note = scales.plausible(x, y, "DICOM PixelSpacing")
-        path = (getattr(data, "OpticalPathSequence", None) or [None])[0]
-        power = scales.number(getattr(path, "ObjectiveLensPower", None))
+        path = _optical_path(self._files[0])
+        power = scales.number(path.get("ObjectiveLensPower"))
         tile = stored[0].tile_size
         self.info = SlideInfo(
-            format="DICOM", compression=str(data.file_meta.TransferSyntaxUID.name),
+            format="DICOM", compression=str(stored[0].default_instance.image_data.transfer_syntax.name),
             tile_px=(tile.width, tile.height), objective=power,
-            icc=icc_digest(getattr(path, "ICCProfile", b"") or b""),
+            icc=icc_digest(bytes(path.get("ICCProfile") or b"")),
             associated=tuple(
                 name for name in _PICTURES if getattr(slide, f"{name}s", None)
             ), notes=tuple(scales.notes_of(self.scale, power, note)),
@@ -113,10 +112,10 @@ class DicomSlide:
         self._handles.close()
 
 
-def is_dicom(path: Path) -> bool:
-    """Whether a file has DICOM's mark."""
-    try:
-        with open(path, "rb") as file:
-            return file.read(132)[128:] == b"DICM"
-    except OSError:
-        return False
+def _optical_path(file: Path) -> Any:
+    """The first optical path of a DICOM slide, with its objective and its ICC profile."""
+    import pydicom
+
+    tags: list[Any] = ["OpticalPathSequence"]
+    data = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=tags)
+    return (data.get("OpticalPathSequence") or [{}])[0]

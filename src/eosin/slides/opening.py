@@ -101,9 +101,12 @@ def _tried(path: Path) -> list[str]:
 
 
 def icc_digest(profile: bytes) -> str:
-    """BLAKE2 digest of an ICC profile; "" for none.
+    """BLAKE2 digest of an ICC profile; "" for none. What follows its own size is left out.
 
     >>> icc_digest(b""), len(icc_digest(b"profile"))
     ('', 32)
     """
+    size = int.from_bytes(profile[:4], "big")
+    if 0 < size <= len(profile):
+        profile = profile[:size]  # DICOM fills up to an even length
     return hashlib.blake2b(profile, digest_size=16).hexdigest() if profile else ""

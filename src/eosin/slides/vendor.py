@@ -13,6 +13,7 @@ from eosin.slides.codecs import on_white
 from eosin.slides.handles import Handles
 from eosin.slides.opening import icc_digest
 from eosin.slides.pyramid import scale_of
+from eosin.slides.series import series_of
 from eosin.slides.slide import WHITE, Box, Known, Level, Pixels, Scale, SlideInfo
 from eosin.slides.tags import Page, is_tiff, read_pages
 
@@ -36,7 +37,9 @@ class VendorSlide:
             import openslide
         self.path = path
         self.reader = f"OpenSlide {openslide.__library_version__}"
-        vendor = openslide.OpenSlide.detect_format(str(path))
+        # Of a folder, the file of level 0; the others are found beside it.
+        self._place = series_of(path)[0] if path.is_dir() else path
+        vendor = openslide.OpenSlide.detect_format(str(self._place))
         if vendor is None:
             raise SlideError("OpenSlide does not know its format")
         pages = read_pages(path) if vendor == "generic-tiff" else ()
@@ -53,7 +56,7 @@ class VendorSlide:
         import openslide
 
         try:
-            return openslide.OpenSlide(str(self.path))
+            return openslide.OpenSlide(str(self._place))
         except openslide.OpenSlideError as error:
             raise SlideError(first_line(error)) from None
 

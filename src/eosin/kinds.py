@@ -90,7 +90,10 @@ KINDS: dict[str, Kind] = {
             "{name}.thumbnail.jpg",
         ),
     ),
-    "scans": Kind("scans of slides", ("summary.csv", "summary.html"), folders=("*",)),
+    "scans": Kind(
+        "scans of slides", ("summary.csv", "summary.html", "*.failed.json"), folders=("*", ".scan"),
+        plain_folders=(".scan",),
+    ),
 }  # fmt: skip
 
 

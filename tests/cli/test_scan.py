@@ -133,7 +133,7 @@ def test_a_slide_that_fails_is_recorded_and_the_rest_goes_on(
         assert name in summary
     # With its scale the slide is scanned, and what failed is forgotten.
     (tmp_path / "scales.csv").write_text("slide,mpp\nbare.svs,1.0\n")
-    found = eosin("scan", model, folder, "-o", out, "--scales", tmp_path / "scales.csv", "--json")
+    found = eosin("scan", model, folder, "-o", out, "--mpp", tmp_path / "scales.csv", "--json")
     rows = {row["name"]: row["status"] for row in json.loads(found.out)["slides"]}
     assert rows == {"bare": "scanned", "broken": "failed", "empty": "failed", "one": "skipped"}
     assert not (out / "bare.failed.json").exists()
@@ -212,7 +212,7 @@ def test_a_mask_of_others_is_used(eosin: Run, slide: Path, model: Path, tmp_path
         (["--reader", "magic"], "magic"),
         (["--masks", "nowhere"], "nowhere"),
         (["--point", "best"], "best"),
-        (["--scales", "nowhere.csv"], "nowhere.csv"),
+        (["--mpp", "nowhere.csv"], "nowhere.csv"),
     ],
 )
 def test_a_wrong_option_is_a_sentence(

@@ -30,8 +30,7 @@ def scan(
     stride_um: Annotated[float | None, typer.Option(min=0.1)] = None,
     point: options.Point = None,
     model_mpp: Annotated[float | None, typer.Option(min=0.01, max=100)] = None,
-    mpp: Annotated[float | None, typer.Option()] = None,
-    scales: Annotated[Path | None, typer.Option()] = None,
+    mpp: str | None = None,
     masks: Annotated[Path | None, typer.Option()] = None,
     qc: Annotated[str, typer.Option()] = "all",
     least_tissue: Annotated[float, typer.Option(min=0, max=1)] = 0.25,
@@ -54,8 +53,8 @@ def scan(
         stride_um: Micrometers from one patch to the next; by default patches touch each other.
         model_mpp: Micrometers a pixel of the model's training patches, where the model does not
             know (the IDC archive's patches: 4).
-        mpp: Micrometers a pixel of the slides, where their files do not tell or are wrong.
-        scales: A CSV with the columns slide and mpp, for --mpp slide by slide.
+        mpp: Micrometers a pixel of the slides instead of those in their files, or a CSV with
+            slide,mpp.
         masks: A mask (GeoJSON, OME-TIFF, PNG) or a folder with one of each slide's name, instead of
             finding the tissue.
         qc: Flaws that are left out: all, none, or some of pen, fold, focus, bubble with commas.
@@ -69,10 +68,12 @@ def scan(
     from eosin.inference.predictor import load
     from eosin.scanning.slides import named, slides_in, summarize
     from eosin.scanning.slides import shard as shard_of
+    from eosin.slides.scale import asked as scales_asked
 
     chosen = named(slides_in(slides))
     if shard:
         chosen = {name: chosen[name] for name in shard_of(list(chosen), shard)}
+    scale_at = scales_asked(mpp)
     predictor = load(model, precision=precision)
     facts = predictor.facts
     asked = _asked(
@@ -82,7 +83,8 @@ def scan(
     for mark in facts.all_marks:
         output.warn(str(mark))
     output.note(f"decided by {asked.decision.point.words()}")
-    rows = _scan_all(chosen, asked, predictor, out, _scales(scales, mpp, chosen))
+    scales = {name: value for name, path in chosen.items() if (value := scale_at(path))}
+    rows = _scan_all(chosen, asked, predictor, out, scales)
     failed = [row for row in rows if row.status == "failed"]
     page = summarize(out)
     if json_:
@@ -184,17 +186,6 @@ def _mask_file(masks: Path, slide: Path) -> Path:
         many = f"{len(found)} fit" if found else "none"
         raise SlideError(f"--masks {masks}: it should have one mask named {stem}.*, and has {many}")
     return found[0]
-
-
-def _scales(scales: Path | None, mpp: float | None, slides: dict[str, Path]) -> dict[str, float]:
-    """Micrometers a pixel of the slides whose files do not tell, by name."""
-    from eosin.slides.scale import given, read_scales, scale_of
-
-    if mpp is not None:
-        given(mpp)
-    known = {} if scales is None else read_scales(scales)
-    found = {name: scale_of(path, known) or mpp for name, path in slides.items()}
-    return {name: value for name, value in found.items() if value}
 
 
 def _scan_all(

@@ -13,7 +13,7 @@ from eosin.errors import EosinError, SourceError, UserError
 from eosin.folders import whole_file
 from eosin.locks import Lock, waiting_for
 from eosin.scanning.job import WORK
-from eosin.scanning.summary import Failed, write_summary
+from eosin.scanning.summary import Failed, found_in, write_summary
 from eosin.scanning.writing import name_of, read_result
 from eosin.sources.members import is_left_behind, is_slide
 from eosin.texts import from_json, read_text
@@ -138,12 +138,9 @@ def summarize(out: Path) -> Path:
     with writing(out):
         (out / WORK).mkdir(parents=True, exist_ok=True)
     with waiting_for(out / WORK / "summary.lock"):
-        results, failed = [], []
-        for path in sorted(out.iterdir()):
-            with contextlib.suppress(EosinError, OSError, ValueError):
-                if path.name.endswith(FAILED):
-                    known = from_json(read_text(path))
-                    failed.append(Failed(str(known["slide"]), str(known["error"])))
-                elif path.is_dir() and path.name != WORK:
-                    results.append(read_result(path))
+        results, failed = found_in(out)
+        for path in sorted(out.glob(f"*{FAILED}")):
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                known = from_json(read_text(path))
+                failed.append(Failed(str(known["slide"]), str(known["error"])))
         return write_summary(out, results, failed)

@@ -31,7 +31,7 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-from harness import RESULTS, SAMPLE, Row, show, write_csv
+from harness import SAMPLE, Row, show, write_csv
 
 from eosin.data.mosaic import mosaic_image
 from eosin.data.pack import pack
@@ -83,7 +83,6 @@ def main() -> None:
     """Compare the ways and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--short", action="store_true", help="two made-up slides alone")
-    parser.add_argument("--results", type=Path, default=RESULTS)
     words = parser.parse_args()
     rows: list[Row] = []
     for example in examples(short=words.short):
@@ -98,9 +97,8 @@ def main() -> None:
         flawed,
         "flaws: share of what was drawn that is found, share of other tissue that is flagged",
     )
-    versions = ("numpy", "opencv-python-headless")
-    write_csv("tissue", rows, packages=versions, folder=words.results)
-    write_csv("tissue-flaws", flawed, packages=versions, folder=words.results)
+    rows += [{"way": "flaws", **row} for row in flawed]
+    write_csv("tissue", rows, packages=("numpy", "opencv-python-headless"))
 
 
 def gray(picture: LowPower) -> Any:
@@ -301,7 +299,7 @@ def drawn_flaws(count: int) -> Iterator[Row]:
             other = (labels > 0) & ~near
             beside.append((labels[other] > 1).mean())
         share = "" if kind == "none" else round(float(np.mean(found)), 4)
-        yield {"flaw": kind, "slides": f"{count} made-up", "found": share,
+        yield {"flaw": kind, "slide": f"{count} made-up", "found": share,
                "other_tissue_flagged": round(float(np.mean(beside)), 5)}  # fmt: skip
 
 
@@ -321,7 +319,7 @@ def real_flaws() -> Iterator[Row]:
         labels = flagged(example.picture)
         for kind, number in (("pen", PEN), ("fold", FOLD), ("bubble", BUBBLE)):
             share = float((labels == number).sum() / (labels > 0).sum())
-            yield {"flaw": kind, "slides": example.name, "found": "",
+            yield {"flaw": kind, "slide": example.name, "found": "",
                    "other_tissue_flagged": round(share, 5)}  # fmt: skip
     from eosin.slides.opening import open_slide
 
@@ -337,7 +335,7 @@ def real_flaws() -> Iterator[Row]:
             labels = find_tissue(slide).labels
             slide.close()
             share = float((labels == BLUR).sum() / (labels > 0).sum())
-            yield {"flaw": f"blurred by {sigma} um", "slides": "CMU-1-Small-Region",
+            yield {"flaw": f"blurred by {sigma} um", "slide": "CMU-1-Small-Region",
                    "found": round(share, 4), "other_tissue_flagged": ""}  # fmt: skip
 
 

@@ -133,8 +133,8 @@ def flawed() -> tuple[FakeSlide, dict[str, tuple[int, int]]]:
     cv2.line(image, (20, 700), (150, 790), (25, 25, 28), 14)
     cv2.line(image, (560, 20), (680, 40), (200, 30, 50), 14)
     places = {
-        "blue": (38, 50), "red": (15, 310), "green": (365, 420), "black": (372, 42), "fold": (235, 310),
-        "on tissue": (270, 150), "on glass": (45, 450),
+        "blue": (38, 50), "red": (15, 310), "green": (365, 420), "black": (372, 42),
+        "fold": (235, 310), "on tissue": (270, 150), "on glass": (45, 450),
     }  # fmt: skip
     return FakeSlide(image, Scale(4.0, 4.0, "")), places
 
@@ -274,3 +274,11 @@ def test_cover_is_the_exact_share_of_a_box() -> None:
     assert found.cover((30, 20), x, y, (10, 10)).tolist() == [1, 0.5, 0.5, 0, 0]
     assert found.cover((30, 20), x, y, (10, 10), (TISSUE, PEN)).tolist() == [1, 0.5, 0.75, 0, 0]
     assert found.cover((30, 20), np.array([0]), np.array([0]), (30, 20)).tolist() == [2 / 6]
+
+
+@pytest.mark.slow
+def test_the_comparison_of_ways_runs(rows_of_benchmark: Any, tmp_path: Path) -> None:
+    rows = rows_of_benchmark("tissue", tmp_path, "--short")
+    dice = {(row["slide"], row["way"]): float(row["dice"]) for row in rows if row["dice"]}
+    assert dice["drawn 90001", "eosin"] > dice["drawn 90001", "saturation"]
+    assert {row["way"] for row in rows if not row["dice"]} == {"flaws"}

@@ -240,7 +240,12 @@ class Huge(FakeSlide):
 
 def test_a_huge_slide_is_read_in_blocks() -> None:
     slide = Huge()
-    width, height, step = lowpower.steps(slide, 8.0)
+    slide.width_px = 300_000
+    width, height, step = lowpower.whole_steps(slide, 8.0)
+    assert 13e6 < width * height <= lowpower.MOST_PX
+    assert width / height == pytest.approx(3, rel=1e-3)
+    slide.width_px = 100_000
+    width, height, step = lowpower.whole_steps(slide, 8.0)
     places = list(lowpower.blocks(slide, width, height, step))
     assert sum(w * h for *_, w, h in places) == width * height == 3125 * 3125
     assert max(w * h for *_, w, h in places) * 32 * 32 <= 1 << 23

@@ -39,6 +39,7 @@ WORK: dict[tuple[str, ...], set[str]] = {
     ("inspect", "{store}", "-o", "{folder}/pictures"): {
         "numpy", "polars", "scipy", "cv2", "PIL", "matplotlib",
     },
+    ("slide", "{image}"): {"numpy", "cv2", "PIL"},
     ("predict", "{model}", "{image}"): {"numpy", "cv2", "PIL", "onnxruntime"},
     ("evaluate", "{model}", "--store", "{store}", "-o", "{folder}/evaluation", "--replicates",
      "20", "--no-report"): {

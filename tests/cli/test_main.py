@@ -69,7 +69,7 @@ def test_help_groups_the_commands_by_stage_and_cuts_no_line(columns: int) -> Non
 
 
 def test_every_command_is_in_one_stage() -> None:
-    assert list(STAGES) == ["Start", "Data", "Train", "Measure", "Use", "Many runs"]
+    assert list(STAGES) == ["Start", "Data", "Train", "Measure", "Use", "Slides", "Many runs"]
     assert sum(map(len, STAGES.values())) == len(COMMANDS)
     assert all(line.endswith(".") for line in COMMANDS.values())
 

@@ -15,9 +15,10 @@ import cv2
 import numpy as np
 import pytest
 
+from eosin.cli import demo_plan
 from eosin.data.identity import origin_of
 from eosin.data.store import PatchStore
-from eosin.folders import kind_of, others
+from eosin.folders import kind_of, others, set_mark
 from eosin.kinds import KINDS, LOCK, belongs, matches
 from eosin.locks import working_on
 from eosin.splitting.split_file import Split, write_split
@@ -321,15 +322,21 @@ def test_the_table_lists_what_the_commands_write(
 
 
 @pytest.mark.slow
-def test_the_table_lists_what_a_demo_writes(eosin: Run, tmp_path: Path) -> None:
-    words = ["--cases", 8, "--set", "epochs=1", "-o", tmp_path / "d"]
-    assert eosin("demo", *words).code == 0
-    assert unlisted(tmp_path / "d") == []
-    (tmp_path / "d" / "runs" / "mine").mkdir()
-    done = eosin("demo", *words, "--force")
+def test_the_table_lists_what_a_demo_writes_and_the_rest_is_kept(
+    eosin: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "d"
+    (folder / "runs" / "mine").mkdir(parents=True)
+    set_mark(folder, "demo")
+    set_mark(folder / "runs", "runs")
+    assert others(folder, "demo") == ["runs"]
+    monkeypatch.setattr(demo_plan, "measure", lambda folder: demo_plan.Speed(20, 10, 20))
+    done = eosin("demo", "--cases", 8, "--set", "epochs=1", "-o", folder, "--force")
     assert done.code == 0, done.err
     assert "kept runs, which eosin did not make" in done.err
-    assert (tmp_path / "d" / "runs" / "mine").is_dir()
+    assert (folder / "runs" / "mine").is_dir()
+    (folder / "runs" / "mine").rmdir()
+    assert unlisted(folder) == []
 
 
 def test_a_network_that_cannot_be_made_leaves_the_earlier_run(

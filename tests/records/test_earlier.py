@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from eosin.data.store import PatchStore
+from eosin.errors import RunError
 from eosin.inference.predictor import load
 from eosin.models.classifier import load_classifier, save_fitted
 from eosin.records.model import ModelFacts
@@ -87,3 +88,14 @@ def test_what_is_written_now_fits_the_published_schemas() -> None:
     for name, value in written.items():
         schema = json.loads((folder / name).read_text("utf-8"))
         Draft202012Validator(schema).validate(json.loads(json.dumps(value)))
+
+
+@pytest.mark.parametrize("key", ["mean", "deviation"])
+def test_a_scaling_of_other_channels_is_a_damaged_model(tmp_path: Path, key: str) -> None:
+    shutil.copytree(EARLIER / "run", tmp_path / "run")
+    path = tmp_path / "run" / "model.json"
+    known = json.loads(path.read_text("utf-8"))
+    known[key] = known[key][:2]
+    path.write_text(json.dumps(known), "utf-8")
+    with pytest.raises(RunError, match=rf"model\.json is damaged \({key}\.2"):
+        ModelFacts.of_run(tmp_path / "run")

@@ -68,3 +68,10 @@ def test_a_cell_that_can_be_no_path_is_a_reject(tmp_path: Path, cell: str) -> No
     assert len(store) == 8
     assert store.info["rejects_count"] == 1
     assert store.info["table"]["unlisted"] == 0
+
+
+def test_half_of_a_pair_in_json_lines_is_one_sentence(tmp_path: Path) -> None:
+    table = tmp_path / "list.jsonl"
+    table.write_text('{"path": "a.png", "label": "0", "case": "\\ud800"}\n')
+    with pytest.raises(SourceError, match="cannot be read as a table"):
+        pack(table, tmp_path / "s")

@@ -79,8 +79,8 @@ class ModelFacts(Record):
     classes: tuple[str, ...] = Field(min_length=2)
     #: (height_px, width_px)
     patch_size: tuple[Pixels, Pixels]
-    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
-    deviation: tuple[float, ...] = (1.0, 1.0, 1.0)
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    deviation: tuple[float, float, float] = (1.0, 1.0, 1.0)
     views: int = 1
     parameters: int = 0
     #: Micrometers a pixel of the training patches.

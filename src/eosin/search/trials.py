@@ -19,6 +19,7 @@ from eosin.errors import (
     StoreError,
     TrainingError,
 )
+from eosin.records.model import ModelFacts
 from eosin.runs import RunFolder
 from eosin.search.plan import Search
 from eosin.search.space import shown
@@ -146,7 +147,7 @@ def _value(search: Search, trial: Any, run: RunFolder, recipe: Recipe) -> float:
 
 def kept_value(run: RunFolder, metric: str) -> float | None:
     """The metric after the epoch whose weights a finished run kept; None if it is not a number."""
-    kept = run.read_json("model.json").get("kept_epoch")
+    kept = ModelFacts.of_run(run.path).kept_epoch
     rows = [row for row in run.metrics() if metric in row]
     at = [row for row in rows if row["epoch"] == kept] or rows
     value = at[-1][metric] if at else None

@@ -108,7 +108,7 @@ def parse_table(name: str, data: bytes) -> Table:
         source = io.StringIO(text, newline="")
         rows = csv.reader(source, delimiter=separator, skipinitialspace=separator != "\t")
         return _from_rows(name, rows)
-    except (UnicodeDecodeError, csv.Error, ValueError, RecursionError) as error:
+    except (csv.Error, ValueError, RecursionError) as error:
         raise SourceError(
             f"{name} cannot be read as a table; save it as CSV in UTF-8 ({plainly(error)})"
         ) from None
@@ -141,6 +141,9 @@ def _from_json(name: str, text: str) -> Table:
     for number, line in enumerate(text.splitlines(), 1):
         if line.strip():
             record = json.loads(line)
+            if "\\u" in line:
+                # Half of a pair, which has no UTF-8: UnicodeEncodeError is a ValueError.
+                json.dumps(record, ensure_ascii=False).encode()
             if not isinstance(record, dict):
                 raise ValueError(f"line {number} is not an object")
             records.append(record)

@@ -33,7 +33,7 @@ from eosin.errors import (
 )
 from eosin.folders import check_target, clear, make_folder
 from eosin.locks import working_on
-from eosin.records.model import INTENDED_USE
+from eosin.records.model import INTENDED_USE, ModelFacts
 from eosin.runs import RunFolder, environment
 from eosin.splitting.split_file import Split, split_text
 from eosin.studies.plan import PLAN, Plan, differences, earlier_plan, refuse_other
@@ -196,8 +196,7 @@ class Study:
         for number, (job, run) in enumerate(zip(listed, runs, strict=True)):
             try:
                 if run.finished:
-                    taken = run.read_json("model.json").get("train_seconds")
-                    seconds.append(float(taken) if isinstance(taken, int | float) else 0.0)
+                    seconds.append(ModelFacts.of_run(run.path).train_seconds or 0.0)
                     done.finished[job.name] = job.do()
                     continue
                 left = sum(not each.finished for each in runs[number:])
@@ -327,8 +326,9 @@ def train(session: Session, *, resume: bool, watch: Watch = unwatched) -> Sessio
 
 def marks_of(session: Session) -> list[str]:
     """The marks of a run: leaks, made-up data, a network that learned nothing."""
-    diagnoses = session.run.read_json("model.json").get("diagnoses", [])
-    return [*session.marks, *(f"{session.run.path.name}: {each['sentence']}" for each in diagnoses)]
+    run = session.run.path
+    diagnoses = ModelFacts.of_run(run).diagnoses
+    return [*session.marks, *(f"{run.name}: {each.sentence}" for each in diagnoses)]
 
 
 def check_classes(store: PatchStore, nothing: str) -> None:

@@ -91,8 +91,10 @@ class TiffSlide:
                 ]
                 place = np.s_[y0 - y : y1 - y, x0 - x : x1 - x]
                 pixels[place] = WHITE if tile is None else tile.pixels[part]
-                if tile is None or tile.known is not None:
-                    known[place] = False if tile is None else tile.known[part]
+                if tile is None:
+                    known[place] = False
+                elif tile.known is not None:
+                    known[place] = tile.known[part]
         return pixels, known
 
     def tile(self, stored: int, reduce: int, number: int) -> Tile | None:

@@ -165,13 +165,13 @@ def measured(name: str, slide: Path, words: argparse.Namespace, mpp: float) -> R
     own = ["--model", words.model, "--run", words.run, "--plain", words.plain]
     named = "cut" if name == "scan" else name
     done = child([__file__, *map(str, own), "--part", named, str(slide), str(mpp)])
-    row: Row = json.loads(done.out.splitlines()[-1])
+    row: Row = json.loads(done.stdout.splitlines()[-1])
     if name == "scan":
         with tempfile.TemporaryDirectory() as folder:
             command = ["scan", words.model, slide, "-o", folder, "--model-mpp", mpp]
             done = child(["-m", "eosin", *map(str, command)])
         row["seconds"] = done.seconds
-    return row | {"peak_mb": done.peak_mb}
+    return row | {"peak_mb": done.peak_mib}
 
 
 def main() -> None:

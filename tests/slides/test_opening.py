@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import types
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +133,43 @@ def test_importing_the_room_loads_no_reader() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-    assert list(READERS) == ["eosin", "openslide", "wsidicom", "flat"]
+    assert list(READERS) == ["eosin", "openslide", "wsidicom", "flat", "fastslide"]
+
+
+def test_fastslide_is_asked_for_by_name_and_its_output_says_so(
+    tmp_path: Path, picture: Any, write_tiff: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = picture(300, 200)
+    path = write_tiff(tmp_path / "s.tif", base)
+    monkeypatch.setitem(sys.modules, "fastslide", None)
+    with pytest.raises(UserError, match="pip install fastslide"):
+        open_slide(path, reader="fastslide")
+
+    class Made:
+        """As fastslide 0.8.1 answers: in the frame of the level, smaller at the edge."""
+
+        level_dimensions, bounds = ((300, 200),), ((0, 0), (300, 200))
+        mpp, icc_profile, format = (0.0, 0.0), None, "Aperio"
+        properties, associated_images = {"objective_magnification": 20.0}, {}
+
+        def read_region(self, start: Any, level: int, size: Any) -> Any:
+            part = base[start[1] : start[1] + size[1], start[0] : start[0] + size[0]]
+            return types.SimpleNamespace(numpy=lambda: part)
+
+        def close(self) -> None:
+            pass
+
+    made = types.SimpleNamespace(
+        __version__="0.8.1", FastSlide=types.SimpleNamespace(from_file_path=lambda path: Made())
+    )
+    monkeypatch.setitem(sys.modules, "fastslide", made)
+    slide = open_slide(path, reader="fastslide")
+    assert slide.reader == "fastslide 0.8.1, not exact"
+    assert "not exact" in slide.info.notes[0]
+    assert slide.scale is None  # 0.0 is none
+    pixels, known = slide.region(0, 290, -5, 20, 20)
+    np.testing.assert_array_equal(pixels[5:, :10], base[:15, 290:])
+    assert known.sum() == 150
 
 
 @pytest.mark.real

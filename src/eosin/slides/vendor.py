@@ -14,7 +14,7 @@ from eosin.slides.codecs import MOST_TILE_PX, NAMES, on_white
 from eosin.slides.handles import Handles
 from eosin.slides.opening import icc_digest
 from eosin.slides.pyramid import scale_of
-from eosin.slides.series import series_of
+from eosin.slides.series import check_frames, series_of
 from eosin.slides.slide import WHITE, Box, Known, Level, Pixels, Scale, SlideInfo
 from eosin.slides.tags import Page, is_tiff, read_pages
 
@@ -43,6 +43,9 @@ class VendorSlide:
         vendor = openslide.OpenSlide.detect_format(str(self._place))
         if vendor is None:
             raise SlideError("OpenSlide does not know its format")
+        if vendor == "dicom":
+            for file in series_of(path):
+                check_frames(file)
         pages = read_pages(path) if is_tiff(path) else ()
         if any(page.tile_px and max(page.tile_px) > MOST_TILE_PX for page in pages):
             # It would ask for the memory of a tile at once, and end the process without it.
@@ -57,6 +60,10 @@ class VendorSlide:
         except SlideError:
             self._handles.close()
             raise
+        # A damaged file can have names of properties without a value, or numbers that are none.
+        except (openslide.OpenSlideError, KeyError, ValueError) as error:
+            self._handles.close()
+            raise SlideError(f"its properties are damaged ({first_line(error)})") from error
 
     def _open(self) -> Any:
         import openslide

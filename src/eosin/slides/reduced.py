@@ -15,8 +15,8 @@ from eosin.slides.slide import Level, Slide
 from eosin.slides.tiff import TiffSlide
 
 #: The most that tiles decoded small may differ from those reduced by area, in gray levels: the mean
-#: of the differences without their sign, over tissue. RGB gives 0.2 at most, 4:2:0 of a usual quality
-#: 0.7 to 1.2, so that it is decoded whole; 4:2:2 gives 1.2 to 1.6 and is not tried.
+#: of the differences without their sign, over tissue. RGB gives 0.2 at most, 4:2:0 of quality 75
+#: gives 0.7 to 1.2, so that it is decoded whole; 4:2:2 gives 1.2 to 1.6 and is not tried.
 MOST_MEAN = 0.5
 #: Tiles of a level that are compared.
 TILES = 12

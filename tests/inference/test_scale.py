@@ -236,7 +236,7 @@ def test_slides_in_a_folder_are_rows(tumor_model: Predictor, tmp_path: Path) -> 
     (tmp_path / "a.SVS").write_bytes(b"II*")
     cv2.imwrite(str(tmp_path / "b.png"), np.zeros((*tumor_model.patch_size, 3), np.uint8))
     rows = {Path(row.file).name: row.error for row in predict_images(tumor_model, [tmp_path])}
-    assert rows == {"a.SVS": "a whole slide: give its tiles", "b.png": ""}
+    assert rows == {"a.SVS": "a whole slide: use eosin scan", "b.png": ""}
     (tmp_path / "b.png").rename(tmp_path / "store.json")
     (tmp_path / "a.SVS").unlink()
     with pytest.raises(SourceError, match="no image files; of a store use eosin evaluate"):

@@ -39,8 +39,8 @@ def predict(
     was trained on. An image of another size than the model's patches is padded, resized or refused,
     as it would have been when the training data were packed (--fit changes that). Its scale is
     compared with the model's where --mpp gives it. A file that cannot be read or is refused is a
-    row with its reason; the others are classified, and the exit code is 1. Whole slides are not
-    read: give tiles.
+    row with its reason; the others are classified, and the exit code is 1. Whole slides are
+    for eosin scan.
 
     Options:
         strict: Refuse images of another size: --fit reject.

@@ -194,10 +194,7 @@ def _check_patch(path: Path, facts: ModelFacts, rule: PictureRule) -> None:
     tiles = f"tiles of {width}x{height} px"
     if facts.mpp:
         tiles += f" at {facts.mpp:g} micrometers a pixel"
-    advice = (
-        f"Whole slides are not read yet: export {tiles}, for example with QuPath's TileExporter, "
-        "and give their folder"
-    )
+    advice = f"Whole slides are for: eosin scan MODEL SLIDE -o OUT; patches of them are {tiles}"
     if is_slide(path.name):
         raise UserError(f"{path} is a whole slide, and patches are classified. {advice}")
     try:
@@ -227,7 +224,7 @@ def _members(path: Path, files: Files) -> list[ImageFile]:
         for number, name in enumerate(files.names)
         if is_image_name(name) and not (own and name.startswith(own))
     ]
-    slides = [(name, "a whole slide: give its tiles") for name in files.names if is_slide(name)]
+    slides = [(name, "a whole slide: use eosin scan") for name in files.names if is_slide(name)]
     members += [
         ImageFile(f"{path}/{name}", partial(_refuse, why)) for name, why in files.refused + slides
     ]

@@ -13,7 +13,7 @@ from eosin.errors import EosinError, SourceError, UserError
 from eosin.folders import whole_file
 from eosin.locks import Lock, waiting_for
 from eosin.scanning.summary import Failed, found_in, write_summary
-from eosin.scanning.writing import name_of, read_result
+from eosin.scanning.writing import is_result, name_of, read_result
 from eosin.sources.members import is_left_behind, is_slide
 from eosin.texts import from_json, read_text
 
@@ -39,6 +39,9 @@ def slides_in(places: Sequence[Path]) -> list[Path]:
             continue
         inside = sorted(path for path in place.rglob("*") if path.is_file())
         inside = [path for path in inside if not is_left_behind(path.relative_to(place).as_posix())]
+        # Results are pictures and DICOM as well.
+        results = {folder for folder in {path.parent for path in inside} if is_result(folder)}
+        inside = [path for path in inside if path.parent not in results]
         dicom = sorted({path.parent for path in inside if path.suffix.lower() == ".dcm"})
         slides = [path for path in inside if _is_slide(path)]
         if not slides and not dicom:

@@ -1,0 +1,50 @@
+"""DICOM files of a scan, for a slide that is DICOM: heatmap, decisions, and areas as a report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from eosin.errors import MissingExtraError, first_line, needing
+from eosin.records.scan import Areas
+from eosin.scanning.scan import Scan
+
+#: How the names of the files end.
+HEATMAP, DECISIONS, AREAS = ".heatmap.dcm", ".decisions.dcm", ".areas.dcm"
+
+
+def is_dicom_slide(scan: Scan) -> bool:
+    """Whether the slide of a scan is DICOM, whichever library reads it."""
+    return scan.slide.info.format == "DICOM"
+
+
+def write_dicom(scan: Scan, name: str, figures: Areas, folder: Path) -> list[str]:
+    """Write NAME.heatmap.dcm (Parametric Map), .decisions.dcm (Segmentation), .areas.dcm (report).
+
+    Nothing for a slide that is not DICOM. Returns notes, a sentence each: what the slide's DICOM
+    lacks, and what could not be written and why; the other files of the scan do not depend on it.
+    """
+    if not is_dicom_slide(scan):
+        return []
+    left_out = f"{name}{HEATMAP}, {DECISIONS} and {AREAS} were left out"
+    try:
+        with needing("dicom", "writing DICOM"):
+            import highdicom  # noqa: F401
+        from eosin.scanning.dicom_map import decisions, heatmap
+        from eosin.scanning.dicom_report import report
+        from eosin.scanning.dicom_source import source_of
+
+        source = source_of(scan)
+        notes = source.notes()
+        made = [(HEATMAP, heatmap(scan, source)), (DECISIONS, decisions(scan, source))]
+        written, more = report(scan, name, figures, source)
+        made.append((AREAS, written))
+    except MissingExtraError as error:
+        return [f"{left_out}: {error}"]
+    except OSError:
+        raise
+    # What scanners write into DICOM can make a library raise anything.
+    except Exception as error:
+        return [f"{left_out}: {first_line(error)}"]
+    for ending, data in made:
+        data.save_as(folder / f"{name}{ending}")
+    return notes + more

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
 
 from eosin.errors import MissingExtraError, first_line, needing
@@ -10,11 +12,30 @@ from eosin.scanning.scan import Scan
 
 #: How the names of the files end.
 HEATMAP, DECISIONS, AREAS = ".heatmap.dcm", ".decisions.dcm", ".areas.dcm"
+_LEFT_OUT = " were left out: "
 
 
 def is_dicom_slide(scan: Scan) -> bool:
     """Whether the slide of a scan is DICOM, whichever library reads it."""
     return scan.slide.info.format == "DICOM"
+
+
+def left_out(notes: Iterable[str]) -> str:
+    """The note that says which DICOM files were not written, and why; "" where all were.
+
+    >>> left_out(["a note", "1.heatmap.dcm were left out: why"])
+    '1.heatmap.dcm were left out: why'
+    """
+    return next((note for note in notes if _LEFT_OUT in note), "")
+
+
+def is_worth_again(notes: Iterable[str]) -> bool:
+    """Whether DICOM files were left out for lack of the extra, and it is there now.
+
+    >>> is_worth_again(["a note"])
+    False
+    """
+    return "eosin[dicom]" in left_out(notes) and find_spec("highdicom") is not None
 
 
 def write_dicom(scan: Scan, name: str, figures: Areas, folder: Path) -> list[str]:
@@ -25,7 +46,7 @@ def write_dicom(scan: Scan, name: str, figures: Areas, folder: Path) -> list[str
     """
     if not is_dicom_slide(scan):
         return []
-    left_out = f"{name}{HEATMAP}, {DECISIONS} and {AREAS} were left out"
+    without = f"{name}{HEATMAP}, {DECISIONS} and {AREAS}{_LEFT_OUT}"
     try:
         with needing("dicom", "writing DICOM"):
             import highdicom  # noqa: F401
@@ -39,12 +60,12 @@ def write_dicom(scan: Scan, name: str, figures: Areas, folder: Path) -> list[str
         written, more = report(scan, name, figures, source)
         made.append((AREAS, written))
     except MissingExtraError as error:
-        return [f"{left_out}: {error}"]
+        return [f"{without}{error}"]
     except OSError:
         raise
     # What scanners write into DICOM can make a library raise anything.
     except Exception as error:
-        return [f"{left_out}: {first_line(error)}"]
+        return [f"{without}{first_line(error)}"]
     for ending, data in made:
         data.save_as(folder / f"{name}{ending}")
     return notes + more

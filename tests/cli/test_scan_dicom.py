@@ -32,6 +32,7 @@ def slide(tmp_path: Path) -> Path:
     return write_slide(tmp_path / "one", [whole, whole[::2, ::2]], (0.001, 0.001))
 
 
+@pytest.mark.slow
 def test_a_dicom_slide_gets_dicom_files_once_the_extra_is_there(
     eosin: Callable[..., Any], slide: Path, tmp_path: Path, make_exported: Callable[..., Path],
     monkeypatch: pytest.MonkeyPatch,

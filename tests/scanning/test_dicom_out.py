@@ -205,12 +205,12 @@ def test_every_patch_lies_where_it_was_read(
 
 def test_tiles_of_a_large_map_are_put_together_again(of: Any, folder: Path, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    cells = {(c, r): float(rng.random()) / 3 for c in range(350) for r in range(250)}
+    cells = {(c, r): float(rng.random()) / 3 for c in range(350) for r in range(4)}
     scan = of(folder, cells, step=2)
     out = written(scan, tmp_path)
     assert pydicom.dcmread(out / "d.heatmap.dcm").NumberOfFrames == 2
     values = heatmap(out).get_total_pixel_matrix(apply_real_world_transform=True)
-    np.testing.assert_allclose(values.ravel(), scan.probabilities[:, 1], atol=1 / 65535)
+    np.testing.assert_allclose(values[:4].ravel(), scan.probabilities[:, 1], atol=1 / 65535)
 
 
 def test_decisions_are_segments_with_names_and_colors(
@@ -337,6 +337,40 @@ def test_what_the_slide_lacks_stays_empty_and_is_said(
     for name in ("PatientName", "PatientSex", "PatientBirthDate", "StudyDate"):
         assert name in note
     assert "PatientID" not in note
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR:UserWarning")
+def test_values_of_the_patient_are_never_in_the_notes(
+    of: Any, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def edit(data: Any) -> None:
+        data.PatientBirthDate, data.StudyTime = "1950-02-03", "noon"
+
+    change(folder, edit)
+    out = written(of(folder), tmp_path)
+    for ending in ENDINGS:
+        data = pydicom.dcmread(out / f"d{ending}")
+        assert (data.PatientBirthDate, data.StudyTime) == ("", "")
+    notes = " ".join(read_result(out).facts.notes)
+    assert "PatientBirthDate" in notes
+    assert "StudyTime" in notes
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise ValueError("made^up was born in 1950")
+
+    monkeypatch.setattr(highdicom.seg, "Segmentation", refuse)
+    out = write(of(folder), tmp_path / "other", "d")
+    assert not list(out.glob("*.dcm"))
+    notes += " ".join(read_result(out).facts.notes)
+    assert "highdicom refuses the DICOM of the slide (ValueError)" in notes
+    assert "1950" not in notes
+
+
+def test_directions_that_cannot_be_true_are_refused(of: Any, folder: Path, tmp_path: Path) -> None:
+    change(folder, lambda data: setattr(data, "ImageOrientationSlide", [0, 0, 0, 0, 0, 0]))
+    out = written(of(folder), tmp_path)
+    assert not list(out.glob("*.dcm"))
+    assert any("cannot be true" in note for note in read_result(out).facts.notes)
 
 
 def test_without_the_extra_the_rest_is_written_and_the_note_says_how(

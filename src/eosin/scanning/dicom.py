@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 
-from eosin.errors import MissingExtraError, first_line, needing
+from eosin.errors import EosinError, needing
 from eosin.records.scan import Areas
 from eosin.scanning.scan import Scan
 
@@ -59,13 +59,14 @@ def write_dicom(scan: Scan, name: str, figures: Areas, folder: Path) -> list[str
         made = [(HEATMAP, heatmap(scan, source)), (DECISIONS, decisions(scan, source))]
         written, more = report(scan, name, figures, source)
         made.append((AREAS, written))
-    except MissingExtraError as error:
+    except EosinError as error:
         return [f"{without}{error}"]
     except OSError:
         raise
-    # What scanners write into DICOM can make a library raise anything.
+    # What scanners write into DICOM can make a library raise anything. Its message may have values,
+    # of the patient too, and the note stays beside results that name none.
     except Exception as error:
-        return [f"{without}{first_line(error)}"]
+        return [f"{without}highdicom refuses the DICOM of the slide ({type(error).__name__})"]
     for ending, data in made:
         data.save_as(folder / f"{name}{ending}")
     return notes + more

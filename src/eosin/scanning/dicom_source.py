@@ -119,6 +119,9 @@ def source_of(scan: Scan) -> Source:
             raise SlideError(f"the DICOM of the slide has no {what}, so places are not known")
     # Of rows, then of columns.
     tall, wide = (float(each) for each in spacing)
+    directions = np.reshape(np.asarray(orientation, np.float64), (2, 3))
+    if not np.allclose(directions @ directions.T, np.eye(2), atol=1e-3) or min(tall, wide) <= 0:
+        raise SlideError("the DICOM of the slide has directions or a spacing that cannot be true")
     scale = slide.scale
     return Source(
         images=tuple(images),
@@ -148,9 +151,22 @@ def _first(data: Any, name: str) -> Any:
 def _emptied(images: Sequence[Any]) -> list[str]:
     """Give images what DICOM wants and they do not have, empty; returns the names of these."""
     lacking = [name for name in _MAY_BE_EMPTY if not images[0].get(name)]
-    if images[0].get("PatientSex") and images[0].PatientSex not in _SEXES:
-        lacking.append("PatientSex")
+    lacking += [name for name in _MAY_BE_EMPTY if name not in lacking and _odd(images[0][name])]
     for data in images:
         for name in lacking:
             setattr(data, name, None)
     return lacking
+
+
+def _odd(element: Any) -> bool:
+    """Whether DICOM does not know a value: a sex, a date, a time."""
+    from pydicom.valuerep import DA, TM
+
+    kind = {"DA": DA, "TM": TM}.get(element.VR)
+    if kind is None:
+        return element.keyword == "PatientSex" and element.value not in _SEXES
+    try:
+        kind(element.value)
+    except ValueError:
+        return True
+    return False

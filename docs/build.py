@@ -127,7 +127,7 @@ def build(output: Path, work: Path = WORK, *, lessons: int | None = None) -> int
     pages = {name.removesuffix(".md") for name in gather_names(source)}
     for path in output.rglob("*.html"):
         name = path.relative_to(output).with_suffix("").as_posix()
-        if name not in pages and not name.startswith(("_modules/", "genindex", "search", "py-mod")):
+        if name not in pages and not name.startswith(("genindex", "search", "py-mod")):
             path.unlink()
     return code
 

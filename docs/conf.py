@@ -36,7 +36,6 @@ language = "en"
 extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
-    "sphinx.ext.viewcode",
     "sphinx_copybutton",
 ]
 root_doc = "index"
@@ -59,8 +58,6 @@ autodoc_default_options = {
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
-# The source of what is made here, not of what a module takes from elsewhere.
-viewcode_follow_imported_members = False
 add_module_names = False
 python_maximum_signature_line_length = 72
 python_use_unqualified_type_names = True

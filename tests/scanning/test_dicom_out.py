@@ -19,9 +19,9 @@ from eosin.folders import others
 from eosin.scanning import dicom_report
 from eosin.scanning.dicom_report import uid_of
 from eosin.scanning.scan import Scan
-from eosin.scanning.slides import slides_in
 from eosin.scanning.summary import found_in, write_summary
 from eosin.scanning.writing import read_result, write
+from eosin.slides.listing import slides_in
 from eosin.slides.opening import open_slide
 from eosin.slides.slide import Scale
 

@@ -23,11 +23,12 @@ from eosin.records.points import OUTSIDE, REFER
 from eosin.scanning import areas as areas_
 from eosin.scanning.areas import areas
 from eosin.scanning.facts import unlike_training
-from eosin.scanning.geojson import _valid, regions
+from eosin.scanning.geojson import regions
 from eosin.scanning.groovy import script
 from eosin.scanning.ometiff import plan
 from eosin.scanning.writing import read_result, write
 from eosin.slides.opening import open_slide
+from eosin.slides.polygons import valid
 from eosin.slides.slide import Box, Scale
 
 SCHEMA = json.loads((Path(__file__).parent / "qupath.schema.json").read_text("utf-8"))
@@ -249,10 +250,10 @@ def test_patches_outside_the_slide_are_no_objects(make_scan, tmp_path):
 def test_a_ring_that_crosses_itself_is_made_valid():
     bow = shapely.Polygon([(0, 0), (2, 2), (2, 0), (0, 2)])
     assert not bow.is_valid
-    assert _valid(bow).is_valid
-    assert _valid(bow).area == 2.0
+    assert valid(bow).is_valid
+    assert valid(bow).area == 2.0
     line = shapely.Polygon([(0, 0), (1, 0), (0, 0)])
-    assert _valid(line) is None
+    assert valid(line).is_empty
 
 
 # The script

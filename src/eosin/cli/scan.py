@@ -75,8 +75,9 @@ def scan(
     from eosin.inference.predictor import load
     from eosin.scanning.cases import CaseJob, cases_of
     from eosin.scanning.job import SlideJob
-    from eosin.scanning.slides import named, slides_in, summarize
+    from eosin.scanning.slides import named, summarize
     from eosin.scanning.slides import shard as shard_of
+    from eosin.slides.listing import slides_in
     from eosin.slides.scale import asked as scales_asked
 
     chosen: dict[str, Path] = {}

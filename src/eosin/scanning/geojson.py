@@ -24,9 +24,10 @@ from eosin.scanning.areas import mm2
 from eosin.scanning.cells import boxes, foci, positive
 from eosin.scanning.ids import id_of, key_of
 from eosin.scanning.scan import Ints, Scan
+from eosin.slides.polygons import valid
 
 if TYPE_CHECKING:
-    from shapely.geometry.base import BaseGeometry
+    pass
 
 Feature = dict[str, Any]
 
@@ -70,8 +71,8 @@ def regions(scan: Scan, name: str) -> Iterator[Feature]:
         numbers = foci(scan.grid, decided == number)
         for focus, rows in enumerate(_groups(numbers), 1):
             shape = shapely.union_all(shapely.box(*_runs(placed[rows]).T.astype(np.float64)))
-            shape = _valid(shape)
-            if shape is None:
+            shape = valid(shape)
+            if shape.is_empty:
                 continue
             values = scan.probabilities[rows, number].astype(np.float64)
             measured = {
@@ -177,18 +178,6 @@ def _runs(boxes: Ints) -> Ints:
     first = np.flatnonzero(begins)
     last = np.append(first[1:], len(boxes)) - 1
     return np.column_stack([boxes[first, :2], boxes[last, 2:]])
-
-
-def _valid(shape: BaseGeometry) -> BaseGeometry | None:
-    """A valid polygon or multi-polygon with what of the shape has an area; None for nothing."""
-    import shapely
-    from shapely.geometry import MultiPolygon
-
-    shape = shapely.make_valid(shape)
-    if shape.geom_type not in _KINDS:
-        parts = [part for part in shapely.get_parts(shape) if part.geom_type in _KINDS]
-        shape = shapely.union_all(parts) if parts else MultiPolygon()
-    return None if shape.is_empty else shape
 
 
 def _collection(features: Iterable[str]) -> Iterator[str]:

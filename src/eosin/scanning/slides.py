@@ -9,51 +9,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from eosin.disks import writing
-from eosin.errors import EosinError, SourceError, UserError
+from eosin.errors import EosinError, UserError
 from eosin.folders import whole_file
 from eosin.locks import Lock, waiting_for
 from eosin.scanning.dicom import is_worth_again
 from eosin.scanning.summary import Failed, found_in, write_summary
-from eosin.scanning.writing import is_result, name_of, read_result
-from eosin.sources.members import is_left_behind, is_slide
+from eosin.scanning.writing import name_of, read_result
 from eosin.texts import from_json, read_text
 
 #: Folder of locks and answers inside the results.
 WORK = ".scan"
-#: Files that are slides where a folder was given; a flat picture has to be named itself.
-_ALSO = (".tif", ".tiff", ".qptiff")
 #: What a slide that failed leaves, beside the folders of those that did not.
 FAILED = ".failed.json"
-
-
-def slides_in(places: Sequence[Path]) -> list[Path]:
-    """The slides that files and folders name, sorted within a folder; DICOM by its folder.
-
-    Raises SourceError for what is not there, and for a folder without slides.
-    """
-    found: list[Path] = []
-    for place in places:
-        if not place.exists():
-            raise SourceError(f"{place} does not exist; give slide files or folders of slides")
-        if not place.is_dir():
-            found.append(place)
-            continue
-        inside = sorted(path for path in place.rglob("*") if path.is_file())
-        inside = [path for path in inside if not is_left_behind(path.relative_to(place).as_posix())]
-        # Results are pictures and DICOM as well.
-        results = {folder for folder in {path.parent for path in inside} if is_result(folder)}
-        inside = [path for path in inside if path.parent not in results]
-        dicom = sorted({path.parent for path in inside if path.suffix.lower() == ".dcm"})
-        slides = [path for path in inside if _is_slide(path)]
-        if not slides and not dicom:
-            raise SourceError(f"{place} has no slide in it; give slide files or folders of slides")
-        found += sorted([*slides, *dicom])
-    return list(dict.fromkeys(found))
-
-
-def _is_slide(path: Path) -> bool:
-    ending = path.suffix.lower()
-    return ending != ".dcm" and (is_slide(path.name) or ending in _ALSO)
 
 
 def named(paths: Sequence[Path]) -> dict[str, Path]:

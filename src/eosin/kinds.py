@@ -87,7 +87,8 @@ KINDS: dict[str, Kind] = {
         (
             "{name}.parquet", "{name}.geojson", "{name}.tiles.geojson.gz", "{name}.json",
             "{name}.heatmap.png", "{name}.heatmap.ome.tif", "{name}.heatmap.groovy",
-            "{name}.thumbnail.jpg",
+            "{name}.thumbnail.jpg", "{name}.heatmap.dcm", "{name}.decisions.dcm",
+            "{name}.areas.dcm",
         ),
     ),
     "scans": Kind(

@@ -49,7 +49,7 @@ def scan(
     are in OUT/NAME, whole or not at all. Slides that are finished are skipped, an interrupted one
     goes on with the first patches that were not answered; several processes may work on one OUT and
     share the slides. A slide that cannot be read is recorded with its cause, the others go on, and
-    the exit code is 1.
+    the exit code is 1. For a slide that is DICOM, DICOM files are written as well.
 
     Options:
         slides: Slide files, folders of slides, or a DICOM folder.
@@ -106,6 +106,7 @@ def scan(
         else:
             jobs[name] = CaseJob(store, *cases[name], asked, seen)
     rows = _scan_all(jobs, predictor, out)
+    output.warn(*dict.fromkeys(row.left_out for row in rows if row.left_out))
     failed = [row for row in rows if row.status == "failed"]
     page = summarize(out)
     if json_:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -30,9 +30,13 @@ UNLIKE = 0.2
 
 
 def facts(
-    scan: Scan, name: str, areas: Areas, planned: Raster, files: Mapping[str, WrittenFile]
-) -> ScanFacts:
-    """The record of a scan. planned: the heatmap's pixels; files: the others, by name."""
+    scan: Scan, name: str, areas: Areas, planned: Raster, files: Mapping[str, WrittenFile],
+    more: Sequence[str] = (),
+) -> ScanFacts:  # fmt: skip
+    """The record of a scan.
+
+    planned: the heatmap's pixels; files: the others, by name; more: notes about them.
+    """
     return ScanFacts(
         name=name,
         slide=_slide(scan),
@@ -45,7 +49,7 @@ def facts(
         heatmap=planned.words(),
         files=dict(files),
         settings=dict(scan.settings),
-        notes=tuple(notes(scan, areas)),
+        notes=(*notes(scan, areas), *more),
         made_with={"eosin": __version__, "reader": scan.slide.reader},
     )
 

@@ -86,7 +86,7 @@ def regions(scan: Scan, name: str) -> Iterator[Feature]:
             properties = {
                 "objectType": "annotation",
                 "name": f"{class_name(scan.decision.classes[number])} {focus}",
-                "classification": _classification(scan, number),
+                "classification": classification(scan, number),
                 "measurements": {k: round(v, 6) for k, v in measured.items() if np.isfinite(v)},
             }
             yield {
@@ -109,7 +109,7 @@ def tiles(scan: Scan, name: str) -> Iterator[str]:
         names.append("Distance")
         values = np.column_stack([values, scan.distances])
     keys = [f"{json.dumps(each)}: " for each in names]
-    said = {each: json.dumps(_classification(scan, each)) for each in set(decided)}
+    said = {each: json.dumps(classification(scan, each)) for each in set(decided)}
     rows = zip(
         placed.tolist(), decided, values.round(6).tolist(), np.isfinite(values).tolist(),
         scan.grid.column.tolist(), scan.grid.row.tolist(), strict=True,
@@ -136,7 +136,7 @@ def class_name(text: str) -> str:
     return words or "unnamed"
 
 
-def _classification(scan: Scan, decided: int) -> dict[str, Any]:
+def classification(scan: Scan, decided: int) -> dict[str, Any]:
     """The classification of a class number, ``REFER`` or ``OUTSIDE``, with its color."""
     others = {REFER: (REFERRED, REFER_COLOR), OUTSIDE: (OUT_OF_SCOPE, OUTSIDE_COLOR)}
     shown, color = others.get(decided) or (

@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 
 from eosin.errors import DiskError, EosinError, StoppedError
 from eosin.runtime.predictor import Predictor
+from eosin.scanning.dicom import left_out
 from eosin.scanning.job import Job, Log, Prepared
 from eosin.scanning.slides import answers_of, forget_failed, patches_written, set_failed, taken
-from eosin.scanning.writing import write
+from eosin.scanning.writing import read_result, write
 
 #: (name of the slide, patches done, patches in all)
 Show = Callable[[str, int, int], None]
@@ -32,6 +33,8 @@ class Row(NamedTuple):
     seconds: float = 0.0
     patches: int = 0
     resumed: int = 0
+    #: Files that could not be written beside the others, and why.
+    left_out: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """For --json."""
@@ -137,6 +140,9 @@ class _Work:
         with contextlib.closing(prepared.slide):
             log = Log(file, key, progress, self.stop)
             scan, resumed = self.jobs[name].answer(prepared, self.predictor, log)
-            write(scan, self.out, name, force=True)
+            written = read_result(write(scan, self.out, name, force=True))
         file.unlink(missing_ok=True)
-        return Row(name, path, "scanned", patches=len(scan.grid), resumed=resumed)
+        return Row(
+            name, path, "scanned", patches=len(scan.grid), resumed=resumed,
+            left_out=left_out(written.facts.notes),
+        )  # fmt: skip

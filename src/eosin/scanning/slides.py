@@ -12,6 +12,7 @@ from eosin.disks import writing
 from eosin.errors import EosinError, UserError
 from eosin.folders import whole_file
 from eosin.locks import Lock, waiting_for
+from eosin.scanning.dicom import is_worth_again
 from eosin.scanning.summary import Failed, found_in, write_summary
 from eosin.scanning.writing import name_of, read_result
 from eosin.texts import from_json, read_text
@@ -88,7 +89,9 @@ def patches_written(out: Path, name: str, key: str) -> int:
         facts = read_result(out / name).facts
     except EosinError:
         return 0
-    return facts.areas.patches + 1 if facts.settings.get("key") == key else 0
+    if facts.settings.get("key") != key or is_worth_again(facts.notes):
+        return 0
+    return facts.areas.patches + 1
 
 
 def set_failed(out: Path, name: str, path: Path, cause: str) -> None:

@@ -17,6 +17,7 @@ from eosin.errors import SlideError
 from eosin.folders import whole_files
 from eosin.records.model import INTENDED_USE
 from eosin.records.scan import Amount
+from eosin.scanning import dicom as dicoms
 from eosin.scanning.facts import unlike_training
 from eosin.scanning.writing import Result, is_result, read_result
 
@@ -188,6 +189,12 @@ def _row(out: Path, chosen: Sequence[Column], result: Result) -> Row:
         ("tiles", ".tiles.geojson.gz"), ("OME-TIFF", ".heatmap.ome.tif"),
         ("QuPath script", ".heatmap.groovy"), ("figures", ".json"),
     ]  # fmt: skip
+    # Only slides that are DICOM have these.
+    dicom = [
+        ("DICOM heatmap", dicoms.HEATMAP), ("DICOM decisions", dicoms.DECISIONS),
+        ("DICOM report", dicoms.AREAS),
+    ]  # fmt: skip
+    links += [link for link in dicom if f"{result.name}{link[1]}" in result.facts.files]
     return Row(
         name=result.name,
         file=result.facts.slide.file,

@@ -13,6 +13,7 @@ from eosin.kinds import LOCK, MARK
 from eosin.records.record import first_problem
 from eosin.records.scan import ScanFacts, WrittenFile
 from eosin.scanning.areas import areas
+from eosin.scanning.dicom import write_dicom
 from eosin.scanning.facts import facts, text
 from eosin.scanning.geojson import write_regions, write_tiles
 from eosin.scanning.groovy import write_script
@@ -64,12 +65,13 @@ def write(scan: Scan, folder: str | os.PathLike[str], name: str, *, force: bool 
         write_regions(scan, name, path(".geojson"))
         write_tiles(scan, name, path(".tiles.geojson.gz"))
         write_script(scan, planned, name, path(".heatmap.groovy"))
+        more = write_dicom(scan, name, figures, new)
         files = {
             each.name: _written(each)
             for each in sorted(new.iterdir())
             if each.name not in (MARK, LOCK)
         }
-        record = facts(scan, name, figures, planned, files)
+        record = facts(scan, name, figures, planned, files, more)
         path(".json").write_text(text(record), "utf-8")
     return target
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eosin.errors import ImageError, SourceError
+from eosin.folders import kind_of
 from eosin.slides.scale import number
 from eosin.slides.slide import LEAST_MPP, MOST_MPP
 from eosin.sources.archives import read_file
@@ -43,6 +44,11 @@ def slides_in(places: Sequence[Path]) -> list[Path]:
             continue
         inside = sorted(path for path in place.rglob("*") if path.is_file())
         inside = [path for path in inside if not is_left_behind(path.relative_to(place).as_posix())]
+        # Results of a scan are pictures and DICOM as well.
+        results = {
+            folder for folder in {path.parent for path in inside} if kind_of(folder) == "scan"
+        }
+        inside = [path for path in inside if path.parent not in results]
         dicom = sorted({path.parent for path in inside if path.suffix.lower() == ".dcm"})
         slides = [
             path

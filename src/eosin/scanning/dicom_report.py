@@ -20,7 +20,7 @@ from eosin.scanning.scan import Scan
 if TYPE_CHECKING:
     from shapely.geometry import Polygon
 
-#: The largest outlines are kept: each costs highdicom 0.28 about 25 ms.
+#: The largest outlines are kept: highdicom 0.28 is slow on each.
 MOST = 250
 #: Figures of a slide, in mm2 or a share -> their codes and names in the report.
 FIGURES = {

@@ -43,6 +43,8 @@ with app.setup(hide_code=True):
         import tifffile
 
     house_look()
+    #: On pictures of tissue, which are as bright on a dark page.
+    OUTLINE = "#0b3d91"
 
 
 @app.cell(hide_code=True)
@@ -156,7 +158,7 @@ def _(slide, which):
     _whole.imshow(_small, extent=(0, slide.width_px, slide.height_px, 0), interpolation="none")
     _whole.plot(
         _x + np.array([-1, 1, 1, -1, -1]) * _side / 2, _y + np.array([-1, -1, 1, 1, -1]) * _side / 2,
-        color=INK, linewidth=1.6,
+        color=OUTLINE, linewidth=2,
     )  # fmt: skip
     _near.imshow(_patch, interpolation="none")
     for _axes in (_whole, _near):
@@ -259,6 +261,14 @@ def _():
 
 
 @app.cell
+def _(slide):
+    # The drawn section has no folds and no pen, so these are not looked for.
+    tissue = find_tissue(slide, TissueSettings(flaws=False))
+    lens = Lens(patch_px=(50, 50), mpp=4.0)  # how the network looks at a slide
+    return lens, tissue
+
+
+@app.cell
 def _():
     least = mo.ui.slider(0.0, 0.9, 0.05, value=0.25, label="least share of tissue", show_value=True)
     least
@@ -266,12 +276,9 @@ def _():
 
 
 @app.cell
-def _(least, slide):
-    # The drawn section has no folds and no pen, so these are not looked for.
-    tissue = find_tissue(slide, TissueSettings(flaws=False))
-    lens = Lens(patch_px=(50, 50), mpp=4.0)  # how the network looks at a slide
+def _(least, lens, slide, tissue):
     chosen = grid_of(slide, tissue, lens, least=least.value)
-    return chosen, lens, tissue
+    return (chosen,)
 
 
 @app.cell(hide_code=True)
@@ -291,7 +298,7 @@ def _(chosen, least, slide, tissue):
     _axes.plot(
         (_x + np.array([0, _side, _side, 0, 0, np.nan]) * 1.0).ravel(),
         (_y + np.array([0, 0, _side, _side, 0, np.nan]) * 1.0).ravel(),
-        color=BLUE, linewidth=0.9,
+        color=OUTLINE, linewidth=0.9,
     )  # fmt: skip
     _axes.set(xlim=(0, slide.width_px), ylim=(slide.height_px, 0))
     _axes.axis("off")
@@ -369,10 +376,10 @@ def _(section):
         numbers = raster(grid, np.arange(len(grid)), -1, *at)
         return np.where(numbers >= 0, np.append(values, np.nan)[numbers], np.nan)
 
-    def show_heat(axes, heat, title="", cmap="magma_r"):
+    def show_heat(axes, heat, title="", cmap="YlOrRd"):
         """A heatmap with the outline of the drawn tumor."""
         axes.imshow(heat, cmap=cmap, vmin=0, vmax=1, interpolation="none")
-        axes.contour(drawn, [0.5], colors=[BLUE], linewidths=1.3)
+        axes.contour(drawn, [0.5], colors=[OUTLINE], linewidths=1.4)
         axes.set_title(title, color=INK, fontsize=11.5)
         axes.set(xlim=(0, 275), ylim=(220, 0))
         axes.axis("off")
@@ -392,7 +399,7 @@ def _(evaluation, grid, heat_of, probability, show_heat, slide, threshold, truth
     )  # fmt: skip
     _small, _ = slide.region(2, 0, 0, slide.levels[2].width_px, slide.levels[2].height_px)
     show_heat(_left, _small, "slide")
-    show_heat(_right, heat_of(grid, probability), "probability of tumor, pale 0 to dark 1")
+    show_heat(_right, heat_of(grid, probability), "probability of tumor, yellow 0 to red 1")
     _figure
     return
 
@@ -456,7 +463,7 @@ def _(rule, scans, section, threshold):
         both = 0 < truth.sum() < len(truth)
         return (
             len(grid),
-            f"{auroc(truth, found):.2f}" if both else "not defined",
+            f"{auroc(truth, found):.2f}" if both else "none",
             float((found >= threshold).sum() * 0.2**2),
             float((distances > rule.scope_limit).mean()),
         )
@@ -477,13 +484,13 @@ def _(rule, scans, section, threshold):
         else "the check for patches unlike the training data sees a part of it at most"
     )
     mo.md(
-        "| claimed | a patch shows | patches | AUROC | called tumor, mm2 | out of scope |\n"
+        "| claimed | field | patches | AUROC | tumor, mm2 | out of scope |\n"
         "|--:|--:|--:|--:|--:|--:|\n"
         + "\n".join(_rows)
         + f"""
 
-    Drawn are {section.truth.sum() * 0.004**2:.2f} mm2. Nothing warns: the program runs, each heatmap
-    looks like one, and {_check}. The areas are wrong twice, by the answers and because an area goes
+    The drawn tumor has {section.truth.sum() * 0.004**2:.2f} mm2. *Field* is what a patch shows, in micrometers; without a patch of
+    each kind there is no AUROC. Nothing warns: the program runs, each heatmap looks like one, and {_check}. The areas are wrong twice, by the answers and because an area goes
     with the *square* of the scale. So eosin guesses no scale: it names the source, and
     without one it stops and asks for `--mpp`. An objective power ("40x") is not a scale.
 
@@ -547,7 +554,7 @@ def _(drawn, heat_of, overlapping, show_heat, stride, threshold, trained):
         panels=2, width_in=9.6, height_in=4.3, side_in=0.2, foot_in=0.2, head_in=0.36,
     )  # fmt: skip
     show_heat(_left, heat_of(_grid, _found), f"network: {trained.value}")
-    show_heat(_right, heat_of(_grid, np.where(_called, 0.7, np.nan)), "called tumor")
+    show_heat(_right, heat_of(_grid, np.where(_called, 0.6, np.nan)), "called tumor")
     _figure
     return (agreement,)
 
@@ -613,7 +620,7 @@ def _(grid, line, probability, section, threshold, truth_of):
         return chosen.sum() * 0.2**2
 
     _figure, (_axes,) = canvas(
-        f"{area(probability >= line.value):.2f} mm2 at {line.value:.2f}; drawn are {_drawn:.2f} mm2",
+        f"{area(probability >= line.value):.2f} mm2 called tumor at {line.value:.2f}, {_drawn:.2f} mm2 drawn",
         f"The same answers at every threshold; {threshold:.2f} was chosen on validation cases",
         width_in=8.0, height_in=3.9,
     )  # fmt: skip
@@ -661,8 +668,8 @@ def _(network, threshold):
 @app.cell(hide_code=True)
 def _(clean, evaluation):
     _figure, (_axes,) = canvas(
-        f"{min(_s for _s, _ in clean.values()):.0%} to {max(_s for _s, _ in clean.values()):.0%} of the "
-        "tissue is called tumor where there is none",
+        f"{min(_s for _s, _ in clean.values()):.0%} to {max(_s for _s, _ in clean.values()):.0%} of "
+        "patches are called tumor, and none is",
         f"Four slides without tumor; AUROC on test patches {evaluation['auroc']['value']:.3f}",
         width_in=8.0, height_in=2.9, side_in=1.0,
     )  # fmt: skip

@@ -20,7 +20,7 @@ EXERCISES = (
             256: "The same number of pixels would show less than half of the width.",
             102.4: "The fraction is upside down: the slide is finer, so it takes more pixels.",
             128: "That is the width in micrometers.",
-            51.2: "That is the width in micrometers if a pixel had 0.2 of them.",
+            51.2: "That is the width, in micrometers, of 256 of the slide's pixels.",
         },
         tolerance=0.01,
         praise="128 micrometers in both. They are reduced 2.5 times, by area, to 256 pixels.",

@@ -66,14 +66,14 @@ def preload() -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     program.register()
-    for name in ("pack", "train", "evaluate", "export", "report"):
+    for name in ("pack", "train", "evaluate", "export", "report", "scan"):
         importlib.import_module(f"eosin.cli.{name}")
     # What the commands import on the way; half of a tiny training otherwise.
     for name in (
         "torch._dynamo", "torch.export", "torch.onnx", "scipy.spatial", "scipy.optimize",
         "matplotlib.figure", "matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg",
         "rich.progress", "rich.table", "sklearn.linear_model", "sklearn.neighbors", "jinja2",
-        "onnx", "onnxscript", "onnxruntime",
+        "onnx", "onnxscript", "onnxruntime", "tifffile", "imagecodecs", "shapely.geometry",
     ):  # fmt: skip
         with contextlib.suppress(ImportError):
             importlib.import_module(name)

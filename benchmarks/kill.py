@@ -1,4 +1,4 @@
-"""Kill -9 at random moments of pack, train, evaluate, export and --force: nothing may be lost.
+"""Kill -9 at random moments of pack, train, evaluate, export, scan and --force: nothing is lost.
 
     python benchmarks/kill.py
     python benchmarks/kill.py --moments 28 --changes 0
@@ -35,7 +35,7 @@ NOTE = "not made by eosin"
 #: How many of 200 moments a command gets; the slow ones fewer.
 SHARES = {
     "pack": 40, "pack --force": 40, "train": 50, "train --force": 30, "evaluate": 20, "export": 10,
-    "export --force": 10,
+    "export --force": 10, "scan": 50, "scan again": 10,
 }  # fmt: skip
 
 
@@ -79,6 +79,9 @@ class Made:
         other = ["--cost-ratio", 50, "--refer-error", 0.4]
         forked.run([*self.evaluation(self.place / "other"), *other], log)
         forked.run(["export", self.place / "evaluated", "-o", self.place / "exported"], log)
+        forked.ask(partial(write_slide, self.place / "slide.svs"))
+        forked.run(self.scan(self.place / "scanned"), log)
+        forked.run([*self.scan(self.place / "other scan"), "--point", "f1"], log)
 
     def training(self, run: Path) -> list[Any]:
         return ["train", self.place / "t.store", "-o", run, *forked.TINY, "--no-evaluate"]
@@ -86,10 +89,27 @@ class Made:
     def evaluation(self, run: Path) -> list[Any]:
         return ["evaluate", run, "--replicates", 20, "--no-baselines"]
 
+    def scan(self, out: Path) -> list[Any]:
+        return ["scan", self.place / "evaluated", self.place / "slide.svs", "-o", out,
+                "--model-mpp", 1, "--stride-um", 5, "--least-tissue", 0]  # fmt: skip
+
     def copy(self, name: str, target: Path, *, note: bool = False) -> None:
         shutil.copytree(self.place / name, target)
         if note:
             (target / "notes.txt").write_text(NOTE)
+
+
+def write_slide(path: Path) -> int:
+    """A made-up slide of which a scan takes a second."""
+    import tifffile
+
+    from eosin.synthetic.cases import make_case
+
+    picture = make_case("9", 5, width_px=320, height_px=256).image
+    text = "Aperio made up|MPP = 1.0"
+    tifffile.imwrite(path, picture, tile=(128, 128), photometric="rgb", description=text,
+                     metadata=None, compression="jpeg")  # fmt: skip
+    return len(picture)
 
 
 def digest(path: Path) -> str:
@@ -197,6 +217,31 @@ def jobs(made: Made) -> list[Job]:
         assert export_state(folder) == "complete"
         assert same(folder / "e", place / "exported", ["model.onnx", "seen.parquet"])
 
+    def scan_state(folder: Path) -> str:
+        out = folder / "s" / "slide"
+        if not out.exists():
+            return "nothing"
+        record = json.loads((out / "slide.json").read_text())
+        for name, written in record["files"].items():
+            assert digest(out / name) == written["sha256"], name
+        return {"balanced": "new", "f1": "old"}[record["decision"]["point"]]
+
+    def is_scanned(folder: Path) -> None:
+        assert scan_state(folder) == "new"
+        mine, theirs = folder / "s" / "slide", place / "scanned" / "slide"
+        record, other = (json.loads((each / "slide.json").read_text()) for each in (mine, theirs))
+        for name in record["files"]:
+            assert digest(mine / name) == digest(theirs / name), name
+        for each in (record, other):
+            del each["settings"]["seconds"], each["settings"]["resumed"]
+        assert record == other
+        assert "slide.svs" in (folder / "s" / "summary.csv").read_text()
+        assert not list((folder / "s").glob(".scan/*.answers"))
+
+    def old_scan(folder: Path) -> None:
+        made.copy("other scan", folder / "s")
+        (folder / "s" / "slide" / "notes.txt").write_text(NOTE)
+
     def nothing(folder: Path) -> None:
         folder.mkdir()
 
@@ -243,6 +288,10 @@ def jobs(made: Made) -> list[Job]:
         Job("export", nothing, export, export_state, unless_done(export), is_exported),
         Job("export --force", old_export, forced(export), export_state, unless_done(export),
             with_note("e", is_exported)),
+        Job("scan", nothing, lambda f: made.scan(f / "s"), scan_state,
+            lambda f, state: made.scan(f / "s"), is_scanned),
+        Job("scan again", old_scan, lambda f: made.scan(f / "s"), scan_state,
+            lambda f, state: made.scan(f / "s"), with_note("s/slide", is_scanned)),
     ]  # fmt: skip
 
 
@@ -296,7 +345,7 @@ def kill_once(
             if child.kill_after((at or 0.3) * more.random()) == -9:
                 row["kills"] += 1
             state = forked.ask(lambda: job.state(folder))
-        if state != "new" or "--force" in job.name:
+        if state != "new" or "--force" in job.name or job.name.startswith("scan"):
             forked.run(job.again(folder, state), log)
         forked.ask(lambda: job.check(folder))
         left = forked.leftovers(folder)

@@ -17,8 +17,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -26,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from harness import Row, peak_mb, show, write_csv
+from harness import Row, child, show, write_csv
 from platformdirs import user_cache_path
 
 SMALL = Path(__file__).parents[2] / "shared" / "data" / "wsi" / "CMU-1-Small-Region.svs"
@@ -115,17 +113,11 @@ def part(name: str, slide: Path, model: Path, run: Path, mpp: float, plain: int)
         for start in range(0, len(some), 512):
             predictor.examine(patches[start : start + 512])
         row["seconds"] = (time.perf_counter() - begun) * len(grid) / len(some)
-    elif name == "scan":
-        with tempfile.TemporaryDirectory() as folder:
-            words = ["scan", model, slide, "-o", folder, "--model-mpp", mpp]
-            subprocess.run(
-                [sys.executable, "-m", "eosin", *map(str, words)], check=True, capture_output=True
-            )
     else:
         level = 0 if name == "plain level 0" else None
         row["seconds"] = plainly(slide, run, grid, plain, mpp, level) * len(grid)
     row.setdefault("seconds", time.perf_counter() - begun)
-    return row | {"peak_mb": peak_mb()}
+    return row
 
 
 def plainly(path: Path, run: Path, grid: Any, most: int, mpp: float, level: int | None) -> float:
@@ -168,6 +160,20 @@ def plainly(path: Path, run: Path, grid: Any, most: int, mpp: float, level: int 
     return (time.perf_counter() - begun) / len(chosen)
 
 
+def measured(name: str, slide: Path, words: argparse.Namespace, mpp: float) -> Row:
+    """A part in a process of its own, with its peak memory; of a scan all of the command counts."""
+    own = ["--model", words.model, "--run", words.run, "--plain", words.plain]
+    named = "cut" if name == "scan" else name
+    done = child([__file__, *map(str, own), "--part", named, str(slide), str(mpp)])
+    row: Row = json.loads(done.stdout.splitlines()[-1])
+    if name == "scan":
+        with tempfile.TemporaryDirectory() as folder:
+            command = ["scan", words.model, slide, "-o", folder, "--model-mpp", mpp]
+            done = child(["-m", "eosin", *map(str, command)])
+        row["seconds"] = done.seconds
+    return row | {"peak_mb": done.peak_mib}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--model", type=Path, required=True)
@@ -193,13 +199,7 @@ def main() -> None:
         for mpp in words.mpp:
             for turn in range(words.turns):
                 for name in words.parts:
-                    done = subprocess.run(
-                        [sys.executable, __file__, "--model", str(words.model), "--run",
-                         str(words.run), "--plain", str(words.plain), "--part", name, str(slide),
-                         str(mpp)],
-                        check=True, stdout=subprocess.PIPE, text=True,
-                    )  # fmt: skip
-                    row = json.loads(done.stdout.splitlines()[-1])
+                    row = measured(name, slide, words, mpp)
                     seconds = row.pop("seconds")
                     rows.append({
                         "slide": "small" if slide == SMALL else f"{words.side} a side",

@@ -340,3 +340,24 @@ def test_a_file_system_without_locks_is_written_all_the_same(
     with working_on(tmp_path / "run", "eosin train"), whole_file(tmp_path / "a") as temporary:
         temporary.write_text("1")
     assert (tmp_path / "a").read_text() == "1"
+
+
+def test_a_full_disk_does_not_keep_the_folder_that_was_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import eosin.folders as folders
+
+    for content in ("old", "new"):
+        with (
+            monkeypatch.context() as patch,
+            whole_folder(tmp_path / "r", "export", force=True) as made,
+        ):
+            (made / "export.json").write_text(content)
+            if content == "new":
+
+                def full(*words: object, **more: object) -> None:
+                    raise OSError(errno.ENOSPC, "No space left on device")
+
+                patch.setattr(folders, "whole_file", full)
+    assert (tmp_path / "r" / "export.json").read_text() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["r"]

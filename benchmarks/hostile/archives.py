@@ -235,8 +235,9 @@ def hostile_tree(rng: random.Random, folder: Path) -> str:
             os.symlink(target, parent / "loop.png")
             done.append(f"a link to {target}")
         elif draw == 2:
-            if not (parent / "pipe.png").exists():
-                os.mkfifo(parent / rng.choice(("pipe.png", "labels.csv", "store.json", "x.tar")))
+            pipe = parent / rng.choice(("pipe.png", "labels.csv", "store.json", "x.tar"))
+            if not os.path.lexists(pipe):
+                os.mkfifo(pipe)
             done.append("a pipe")
         elif draw == 3:
             deep = parent.joinpath(*["d"] * 60)

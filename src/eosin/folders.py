@@ -339,8 +339,10 @@ def _put_away(leftover: Path, target: Path) -> None:
     elif not target.exists():
         os.rename(leftover, target)
     elif kind := kind_of(leftover):
-        # Without the mark it would not be known any more once its first files are removed.
-        set_mark(leftover, kind)
+        # Without the mark it would not be known any more once its first files are removed. One that
+        # is there is not written again: the disk may be full.
+        if _mark_of(leftover).get("kind") != kind:
+            set_mark(leftover, kind)
         for name in clear(leftover, kind):
             os.rename(leftover / name, _free(target / name))
         shutil.rmtree(leftover, ignore_errors=True)

@@ -43,6 +43,7 @@ WORK: dict[tuple[str, ...], set[str]] = {
     ("tissue", "{image}", "--mpp", "0.5", "-o", "{folder}/tissue.png"): {
         "numpy", "polars", "cv2", "PIL", "matplotlib",
     },
+    ("slide", "{image}"): {"numpy", "cv2", "PIL"},
     ("predict", "{model}", "{image}"): {"numpy", "cv2", "PIL", "onnxruntime"},
     ("evaluate", "{model}", "--store", "{store}", "-o", "{folder}/evaluation", "--replicates",
      "20", "--no-report"): {

@@ -10,6 +10,7 @@ import pytest
 import tifffile
 
 from eosin.errors import SlideError
+from eosin.slides.opening import open_slide
 from eosin.slides.tiff import TiffSlide
 
 
@@ -113,3 +114,31 @@ def test_directories_in_a_circle(tmp_path: Path, picture: Any, write_tiff: Any) 
     path.write_bytes(data)
     with pytest.raises(SlideError, match="more than 256 TIFF directories"):
         TiffSlide(path)
+
+
+@pytest.mark.parametrize("number", [34712, 33005])
+def test_a_jpeg_2000_tile_of_another_size(
+    tmp_path: Path, picture: Any, write_tiff: Any, number: int
+) -> None:
+    """OpenJPEG would decode all of it before it looks at what it is to fill."""
+    path = write_tiff(tmp_path / "s.tif", picture(300, 200), compression=number)
+    data = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as tiff:
+        at = data.index(b"\xff\x4f\xff\x51", tiff.pages[0].dataoffsets[0])
+    data[at + 8 : at + 16] = (30_000).to_bytes(4, "big") * 2
+    path.write_bytes(data)
+    with pytest.raises(SlideError, match="a JPEG 2000 of another size"):
+        TiffSlide(path)
+
+
+def test_openslide_is_not_asked_for_a_tile_that_fills_the_memory(
+    tmp_path: Path, picture: Any, write_tiff: Any
+) -> None:
+    """It ends the whole process where it gets no memory."""
+    path = write_tiff(tmp_path / "s.tif", picture(300, 200))
+    patched(path, 0, TileWidth=65_520, TileLength=65_520)
+    with pytest.raises(SlideError, match=r"eosin: .*; openslide: its tiles are too large"):
+        open_slide(path)
+    path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(SlideError, match="cannot be opened"):
+        open_slide(path)

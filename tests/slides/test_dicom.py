@@ -153,7 +153,7 @@ def test_one_frame_from_a_file_or_the_folder(
     np.testing.assert_array_equal(pixels[:5, 5:], base[495:, :15])
     assert known.sum() == 5 * 15
     assert (pixels[~known] == 255).all()
-    # PixelSpacing is of rows, then of columns; the origin and orientation on the glass mean nothing.
+    # PixelSpacing is of rows, then of columns; the origin on the glass means nothing.
     assert slide.scale is not None
     assert slide.scale[:2] == (0.5, 1.0)
     assert slide.scale.anisotropic
@@ -230,6 +230,19 @@ def test_dicom_that_is_no_slide_or_is_cut(tmp_path: Path, write_series: Any) -> 
     shutil.copy(files[0], tmp_path / "whole.dcm")
     whole = files[0].read_bytes()
     files[0].write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(SlideError):
-        slide = open_slide(folder)
-        slide.region(0, 0, 0, 700, 500)
+    with pytest.raises(SlideError, match="wsidicom"):
+        open_slide(folder)
+
+
+def test_openslide_is_not_asked_for_frames_outside_of_the_file(
+    tmp_path: Path, write_series: Any
+) -> None:
+    """It follows a damaged table of frames anywhere, and the process ends."""
+    folder = write_series(tmp_path / "d", JPEGBaseline8Bit, factors=(1,))
+    file = next(folder.iterdir())
+    data = bytearray(file.read_bytes())
+    at = data.index(b"\xe0\x7f\x10\x00OB\0\0\xff\xff\xff\xff") + 20
+    data[at : at + 4] = (0x7F0000).to_bytes(4, "little")
+    file.write_bytes(data)
+    with pytest.raises(SlideError, match="a table of frames that leads out of the file"):
+        open_slide(file, reader="openslide")

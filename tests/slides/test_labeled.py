@@ -259,6 +259,26 @@ def test_slides_and_annotations_become_a_store(tmp_path: Path) -> None:
     from eosin.data.grid import field_px
 
     assert field_px(made) == 50
+    assert made.info["reading"]["fields_px"] == {"P1_a": 50, "P1_b": 50, "P2_a": 50}
+
+
+def test_the_mosaic_of_a_slide_at_an_odd_scale_has_no_gaps(tmp_path: Path) -> None:
+    from eosin.data.grid import field_px
+    from eosin.data.mosaic import EMPTY, mosaic_image
+
+    write_slide(tmp_path / "slides" / "a.tif", mpp=0.499)
+    write_slide(tmp_path / "slides" / "b.tif", mpp=0.25)
+    for name in "ab":
+        write(tmp_path / "drawn" / f"{name}.geojson", feature("Tumor", [square(0, 0, 200)]))
+    made = pack_slides(
+        tmp_path / "slides", tmp_path / "drawn", tmp_path / "s.store", Cut((20, 20), 1.0)
+    )
+    rows = np.flatnonzero(made.cases == "a")
+    assert (field_px(made, rows), field_px(made)) == (40, 80)
+    assert len(rows) == 15
+    # Patches begin at the nearest pixel, so a column of the picture may stay between two.
+    image = mosaic_image(made, rows).image
+    assert (image == EMPTY).all(axis=2).mean() < 0.06
 
 
 def test_cases_and_scales_come_from_a_table(tmp_path: Path) -> None:
@@ -351,6 +371,10 @@ def test_what_cannot_be_asked_for_is_refused_before_anything_is_made(tmp_path: P
         pack_slides(drawn, drawn, tmp_path / "s.store", cut)
     with pytest.raises(SourceError, match="does not exist"):
         pack_slides(tmp_path / "none", drawn, tmp_path / "s.store", cut)
+    write_slide(slides / "below" / "a.tif")
+    with pytest.raises(SourceError, match="there twice, such as a"):
+        pack_slides(slides, drawn, tmp_path / "s.store", cut)
+    (slides / "below" / "a.tif").unlink()
     with pytest.raises(UserError, match="--annotations"):
         pack_slides(slides, drawn, drawn, cut)
     write(drawn / "a.geojson", feature("Tumor", [square(0, 0, 100)]))

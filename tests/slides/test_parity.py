@@ -16,7 +16,7 @@ from eosin.slides.slide import Slide
 from eosin.slides.tiff import TiffSlide
 from eosin.slides.vendor import VendorSlide
 
-JPEG: dict[str, Any] = {"compression": "jpeg", "photometric": "ycbcr"}
+JPEG: dict[str, Any] = {"compression": "jpeg"}
 #: What is written -> options for tifffile.
 FORMS: dict[str, dict[str, Any]] = {
     "uncompressed": {},
@@ -58,8 +58,9 @@ def test_generic(tmp_path: Path, picture: Any, write_tiff: Any, reduced_by: Any,
     path = write_tiff(tmp_path / "s.tif", base, reduced_by(base), **FORMS[form])
     mine, other = TiffSlide(path), VendorSlide(path)
     same(mine, other)
-    if "JPEG" not in form and "big" not in form:
-        np.testing.assert_array_equal(mine.region(0, 0, 0, 700, 500)[0], base)
+    difference = np.abs(mine.region(0, 0, 0, 700, 500)[0].astype(int) - base)
+    assert difference.mean() < 8
+    assert (difference.max() == 0) == (FORMS[form].get("compression") != "jpeg")
 
 
 @pytest.mark.parametrize("kind", ["gray", "gray JPEG"])

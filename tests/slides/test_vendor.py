@@ -78,9 +78,11 @@ _PHILIPS = """<?xml version="1.0" encoding="UTF-8" ?><DataObject ObjectType="DPU
 <Attribute Name="DICOM_PIXEL_SPACING">&quot;0.00025&quot; &quot;0.00025&quot;</Attribute>
 <Attribute Name="PIIM_PIXEL_DATA_REPRESENTATION_SEQUENCE" PMSVR="IDataObjectArray"><Array>
 <DataObject ObjectType="PixelDataRepresentation">
-<Attribute Name="DICOM_PIXEL_SPACING">&quot;0.00025&quot; &quot;0.00025&quot;</Attribute></DataObject>
+<Attribute Name="DICOM_PIXEL_SPACING">&quot;0.00025&quot; &quot;0.00025&quot;</Attribute>
+</DataObject>
 <DataObject ObjectType="PixelDataRepresentation">
-<Attribute Name="DICOM_PIXEL_SPACING">&quot;0.0005&quot; &quot;0.0005&quot;</Attribute></DataObject>
+<Attribute Name="DICOM_PIXEL_SPACING">&quot;0.0005&quot; &quot;0.0005&quot;</Attribute>
+</DataObject>
 </Array></Attribute></DataObject></Array></Attribute></DataObject>"""
 
 

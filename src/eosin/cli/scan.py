@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,12 +15,14 @@ from eosin.errors import FailureError, UserError
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
+    from eosin.data.store import PatchStore
     from eosin.records.model import ModelFacts
     from eosin.runtime.predictor import Predictor
-    from eosin.scanning.job import Asked
+    from eosin.scanning.job import Asked, Job
     from eosin.scanning.many import Row
     from eosin.slides.slide import Slide
     from eosin.slides.tissue import Tissue
+    from eosin.splitting.seen import Seen
 
 
 def scan(
@@ -37,6 +39,8 @@ def scan(
     reader: Annotated[str | None, typer.Option()] = None,
     precision: options.Precision = "fp32",
     shard: Annotated[str | None, typer.Option()] = None,
+    case: Annotated[list[str] | None, typer.Option()] = None,
+    all_cases: Annotated[bool, typer.Option("--all-cases")] = False,
     json_: options.Json = False,
 ) -> None:
     """Scan whole slides: a heatmap, files for QuPath, tables, and one page of all slides.
@@ -61,21 +65,32 @@ def scan(
         least_tissue: Share of a patch that has to be tissue.
         reader: The reader to use (eosin, openslide, wsidicom, flat); by default the first that
             opens a slide rightly.
+        case: A case of a store (give the store instead of slides): its patches at their places, the
+            heatmap beside the labels, and figures of the case. Repeatable.
+        all_cases: Every case of the store.
         shard: i/n: only the slides of this one of n machines.
 
     Example: eosin scan run slide.svs -o scans
     """
     from eosin.inference.predictor import load
+    from eosin.scanning.cases import CaseJob, cases_of
+    from eosin.scanning.job import SlideJob
     from eosin.scanning.slides import named, slides_in, summarize
     from eosin.scanning.slides import shard as shard_of
     from eosin.slides.scale import asked as scales_asked
 
-    chosen = named(slides_in(slides))
-    if shard:
-        chosen = {name: chosen[name] for name in shard_of(list(chosen), shard)}
+    chosen: dict[str, Path] = {}
+    store = _store(slides, case, all_cases)
+    if store is None:
+        chosen = named(slides_in(slides))
+    cases = {} if store is None else cases_of(store, None if all_cases else case)
+    mine = shard_of([*chosen, *cases], shard) if shard else [*chosen, *cases]
     scale_at = scales_asked(mpp)
     predictor = load(model, precision=precision)
     facts = predictor.facts
+    if store is not None:
+        store, seen = _of_model(model, predictor, store)
+        model_mpp = model_mpp or facts.mpp or store.mpp or 1.0
     asked = _asked(
         predictor, precision, point=point, stride_um=stride_um, model_mpp=model_mpp, masks=masks,
         qc=qc, least=least_tissue, reader=reader,
@@ -83,8 +98,13 @@ def scan(
     for mark in facts.all_marks:
         output.warn(str(mark))
     output.note(f"decided by {asked.decision.point.words()}")
-    scales = {name: value for name, path in chosen.items() if (value := scale_at(path))}
-    rows = _scan_all(chosen, asked, predictor, out, scales)
+    jobs: dict[str, Job] = {}
+    for name in mine:
+        if store is None:
+            jobs[name] = SlideJob(chosen[name], asked, scale_at(chosen[name]))
+        else:
+            jobs[name] = CaseJob(store, *cases[name], asked, seen)
+    rows = _scan_all(jobs, predictor, out)
     failed = [row for row in rows if row.status == "failed"]
     page = summarize(out)
     if json_:
@@ -134,6 +154,41 @@ def _asked(
         keep=keep, least=least, reader=reader, find=find, tissue=known,
         more={"classes": list(facts.classes), "marks": [str(mark) for mark in facts.all_marks]},
     )  # fmt: skip
+
+
+def _store(places: list[Path], case: list[str] | None, all_cases: bool) -> PatchStore | None:
+    """The store whose cases are meant; None where slides are."""
+    from eosin.data.store import PatchStore
+    from eosin.folders import kind_of
+
+    stores = [place for place in places if place.is_dir() and kind_of(place) == "store"]
+    if not stores and not case and not all_cases:
+        return None
+    if case and all_cases:
+        raise UserError("choose one of --case and --all-cases")
+    if len(places) != 1 or not stores:
+        raise UserError("--case and --all-cases want one store: eosin scan MODEL STORE --all-cases")
+    if not case and not all_cases:
+        raise UserError(f"{stores[0]} is a store: add --all-cases, or --case CASE")
+    return PatchStore.open(stores[0])
+
+
+def _of_model(model: Path, predictor: Predictor, store: PatchStore) -> tuple[PatchStore, Seen]:
+    """The store with its classes in the model's order, and what the model has learned from."""
+    from eosin.data.scale import measured_scale, scale_mark
+    from eosin.inference.predictor import FilePredictor
+    from eosin.inference.subject import as_model_names, seen_by
+    from eosin.runs import RunFolder
+    from eosin.splitting.seen import Seen
+
+    if isinstance(predictor, FilePredictor):
+        seen, warnings = seen_by(predictor)
+        output.warn(*warnings)
+    else:
+        seen = Seen.of_run(RunFolder(model))
+    if mark := scale_mark(measured_scale(predictor.facts, store.patch_size, store.mpp)):
+        output.warn(str(mark))
+    return as_model_names(model, predictor, store), seen
 
 
 def _model_mpp(facts: ModelFacts, given: float | None) -> float:
@@ -188,13 +243,7 @@ def _mask_file(masks: Path, slide: Path) -> Path:
     return found[0]
 
 
-def _scan_all(
-    chosen: dict[str, Path],
-    asked: Asked,
-    predictor: Predictor,
-    out: Path,
-    scales: dict[str, float],
-) -> list[Row]:
+def _scan_all(jobs: Mapping[str, Job], predictor: Predictor, out: Path) -> list[Row]:
     """Scan with progress: rate and time left of the slide that is scanned."""
     from eosin.scanning.many import scan_many
     from eosin.stopping import asked_to_stop
@@ -209,11 +258,11 @@ def _scan_all(
             if name not in tasks:
                 for task in tasks.values():
                     bar.update(task, visible=False)
-                place = f"{list(chosen).index(name) + 1} of {len(chosen)}: {name}"
+                place = f"{list(jobs).index(name) + 1} of {len(jobs)}: {name}"
                 tasks[name] = bar.add_task(place, total=total, completed=done, rate="patches")
             bar.update(tasks[name], completed=done)
 
-        return scan_many(chosen, asked, predictor, out, scales=scales, show=show, stop=stop)
+        return scan_many(jobs, predictor, out, show=show, stop=stop)
 
 
 def _show(rows: list[Row], page: Path) -> None:

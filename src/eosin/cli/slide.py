@@ -35,8 +35,8 @@ def slide(
     Options:
         file: A slide (SVS, TIFF, NDPI, MRXS, SCN, CZI, DICOM and others), a folder of DICOM files,
             or a plain picture.
-        reader: What reads it: eosin, openslide, wsidicom or flat; by default the first that opens
-            it rightly.
+        reader: What reads it: eosin, openslide, wsidicom or flat, by default the first that opens
+            it rightly; or fastslide, whose pixels are not exact.
         mpp: Micrometers a pixel instead of the file's, or a CSV with slide,mpp.
         thumbnail: Write a picture of the whole slide to this file.
         size: The most pixels on a side of the thumbnail.

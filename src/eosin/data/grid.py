@@ -60,13 +60,18 @@ def step_px(slides: Rows, x: Rows, y: Rows) -> int:
     return step
 
 
-def field_px(store: PatchStore) -> int:
-    """The width, in level-0 pixels, of the field that a patch shows.
+def field_px(store: PatchStore, rows: Rows | None = None) -> int:
+    """The width, in level-0 pixels, of the field that a patch shows; of these rows or of all.
 
-    It is the patch's own width, unless the grid's step is larger: then the patch was reduced from a
-    field that wide.
+    A store that was cut from slides knows it, and the widest counts. Else it is the patch's own
+    width, unless the grid's step is larger: then the patch was reduced from a field that wide.
     """
-    x, y, known = positions(store)
+    if fields := (store.info.get("reading") or {}).get("fields_px"):
+        index = store.index if rows is None else store.index[rows]
+        known = [fields.get(name) for name in index["slide"].unique().to_list()]
+        if known and all(isinstance(value, int) and value > 0 for value in known):
+            return int(max(known))
+    x, y, known_places = positions(store)
     wide = max(store.patch_size)
-    step = step_px(slide_numbers(store)[known], x[known], y[known])
+    step = step_px(slide_numbers(store)[known_places], x[known_places], y[known_places])
     return step if wide < step <= _MAX_STEP * wide else wide

@@ -46,7 +46,7 @@ def mosaic_image(store: PatchStore, rows: Rows, *, max_px: int = MAX_PX) -> Mosa
     import cv2
 
     rows, x, y = _placed(store, rows)
-    field = field_px(store)
+    field = field_px(store, rows)
     height, width = store.patch_size
     natural = max(height, width) / field
     left, top = int(x.min()), int(y.min())

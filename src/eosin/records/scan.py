@@ -117,6 +117,20 @@ class Areas(Record):
     classes: tuple[ClassArea, ...]
 
 
+class Agreement(Record):
+    """The answers beside the labels, of one slide; figures of one case have no interval."""
+
+    #: With a label; of these, with a class as answer.
+    patches: int
+    answered: int
+    #: Of the labels.
+    positive_share: Amount
+    auroc: Amount
+    accuracy: Amount
+    sensitivity: Amount
+    specificity: Amount
+
+
 class TissueFacts(Record):
     """The tissue mask."""
 
@@ -144,6 +158,8 @@ class ScanFacts(Record):
     decision: DecisionFacts
     tissue: TissueFacts
     areas: Areas
+    #: Where labels are known: of the cases of a store.
+    agreement: Agreement | None = None
     #: What the heatmap's pixels are, in words.
     heatmap: str = ""
     #: Name of each other file -> what it was when it was written.

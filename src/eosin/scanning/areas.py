@@ -11,6 +11,8 @@ from eosin.scanning.scan import Ints, Scan
 from eosin.slides.tissue import TISSUE
 
 NO_SCALE = "the slide has no scale: micrometers a pixel are unknown"
+NO_BAND = "the operating point has no refer band: nothing is referred"
+NO_SCOPE = "the model has no out-of-scope check; eosin evaluate makes one"
 NO_PATCH = "no patch was scanned"
 MORE_CLASSES = "the model has more than two classes: see classes"
 
@@ -35,8 +37,12 @@ def areas(scan: Scan) -> Areas:
         positive_mm2=none if one is None else classes[one].area_mm2,
         positive_share=none if one is None else classes[one].share,
         largest_focus_mm2=none if one is None else classes[one].largest_focus_mm2,
-        refer_share=_share(pixels, decided == REFER),
-        out_of_scope_share=_share(pixels, decided == OUTSIDE),
+        refer_share=_share(pixels, decided == REFER)
+        if scan.decision.point.band
+        else Amount(value=None, note=NO_BAND),
+        out_of_scope_share=_share(pixels, decided == OUTSIDE)
+        if scan.decision.scope_limit is not None and scan.distances is not None
+        else Amount(value=None, note=NO_SCOPE),
         classes=classes,
     )
 

@@ -18,6 +18,7 @@ from eosin.records.scan import (
     TissueFacts,
     WrittenFile,
 )
+from eosin.scanning.agreement import agreement
 from eosin.scanning.cells import positive
 from eosin.scanning.ometiff import Raster
 from eosin.scanning.scan import Scan
@@ -40,6 +41,7 @@ def facts(
         decision=_decision(scan),
         tissue=_tissue(scan),
         areas=areas,
+        agreement=agreement(scan),
         heatmap=planned.words(),
         files=dict(files),
         settings=dict(scan.settings),
@@ -56,7 +58,8 @@ def text(record: ScanFacts) -> str:
 
 def notes(scan: Scan, areas: Areas) -> list[str]:
     """What a reader of the figures should know, a sentence each."""
-    found = list(scan.slide.info.notes)
+    marks = scan.settings.get("marks", ())
+    found = [*scan.slide.info.notes, *(str(mark) for mark in marks)]  # type: ignore[attr-defined]
     if not areas.patches:
         found.append("No patch was scanned: no tissue was found on the slide.")
     scale = scan.slide.scale

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from eosin.records.decision import Decision
 from eosin.runtime.predictor import Predictor
-from eosin.scanning.blocks import Plan, plan_of
-from eosin.scanning.engine import Progress, answer
+from eosin.scanning.blocks import plan_of
+from eosin.scanning.engine import Answered, Progress, answer
 from eosin.scanning.grid import LEAST_TISSUE, Lens, grid_of
 from eosin.scanning.identity import fingerprint, key_of
 from eosin.scanning.scan import Grid, Scan
@@ -25,8 +25,6 @@ from eosin.slides.tissue import TISSUE, Tissue
 THUMBNAIL_PX = 1600
 #: Raised when a scan of the same settings would give other numbers or files.
 VERSION = 1
-#: Folder of locks and answers inside the results.
-WORK = ".scan"
 
 
 @dataclass(frozen=True)
@@ -70,73 +68,115 @@ class Prepared(NamedTuple):
     slide: Slide
     tissue: Tissue
     grid: Grid
-    plan: Plan
     thumbnail: Pixels
-    #: Digest of the file, and of all that answers depend on.
-    fingerprint: str
-    key: str
+    #: What the answers depend on besides what was asked, for the key of the answers.
+    known: Mapping[str, Any]
     seconds: float
 
 
-def result_key(path: Path, asked: Asked, mpp: float | None) -> str:
-    """The digest that the results of a slide carry: the same again would be the same files."""
-    point = asked.decision.point
-    return key_of(
-        asked.settings()
-        | {"slide": fingerprint(path), "name": path.name, "slide_mpp": mpp}
-        | {"point": point.to_json(), "scope": asked.decision.scope_limit}
-    )
+class Job(Protocol):
+    """One slide to be scanned, whatever it is made of."""
+
+    @property
+    def path(self) -> Path:
+        """The slide's file, or the store."""
+        ...
+
+    def key(self) -> str:
+        """The digest that the results carry: the same again would be the same files.
+
+        Raises OSError where the slide cannot be read.
+        """
+        ...
+
+    def prepare(self) -> Prepared:
+        """Open the slide and lay the grid; raises EosinError with the reason if not."""
+        ...
+
+    def answer(self, prepared: Prepared, predictor: Predictor, log: Log) -> Scanned:
+        """Ask the model for every patch. Raises as ``engine.answer``."""
+        ...
 
 
-def prepare(path: Path, asked: Asked, *, mpp: float | None = None) -> Prepared:
-    """Open a slide, find its tissue and lay the grid. Raises SlideError with the reason if not."""
-    begun = time.monotonic()
-    slide = with_reduced(open_slide(path, reader=asked.reader, mpp=mpp))
-    try:
-        tissue = asked.find(slide)
-        grid = grid_of(slide, tissue, asked.lens, keep=asked.keep, least=asked.least)
-        plan = plan_of(slide, grid)
-        mark = fingerprint(path)
-        assert slide.scale is not None
-        key = key_of(
-            asked.settings()
-            | {"slide": mark, "scale": list(slide.scale[:2]), "opened_by": slide.reader}
-            | {"level": plan.level, "cells": len(grid), "bounds": list(slide.bounds)}
-        )
-        picture, _ = overview(slide, THUMBNAIL_PX)
-        return Prepared(slide, tissue, grid, plan, picture, mark, key, time.monotonic() - begun)
-    except BaseException:
-        slide.close()
-        raise
+class Scanned(NamedTuple):
+    """A scan, and how many of its patches an earlier one had answered."""
+
+    scan: Scan
+    resumed: int
 
 
-def answered(
-    prepared: Prepared,
-    asked: Asked,
-    predictor: Predictor,
-    log: Path,
-    *,
-    key: str,
-    progress: Progress = lambda done, total: None,
-    stop: Callable[[], bool] = lambda: False,
-) -> tuple[Scan, int]:
-    """Ask the model for every patch of a slide; also how many an earlier scan had answered.
+@dataclass(frozen=True)
+class Log:
+    """Where answers are kept, the key of the results, and how progress is told."""
 
-    key: what the results will carry (``result_key``). Raises as ``engine.answer``.
-    """
-    begun = time.monotonic()
-    got = answer(
-        prepared.slide, prepared.grid, prepared.plan, predictor,
-        log=log, key=prepared.key, progress=progress, stop=stop,
-    )  # fmt: skip
-    seconds = time.monotonic() - begun
-    settings = asked.settings() | dict(asked.more) | {
-        "slide": prepared.fingerprint, "key": key, "level": prepared.plan.level,
+    file: Path
+    key: str
+    progress: Progress = lambda done, total: None
+    stop: Callable[[], bool] = lambda: False
+
+
+def key_of_results(asked: Asked, known: Mapping[str, Any]) -> str:
+    """The digest of what was asked, the rule that decides included, and of a slide."""
+    point = {"point": asked.decision.point.to_json(), "scope": asked.decision.scope_limit}
+    return key_of(asked.settings() | point | dict(known))
+
+
+def scan_of(
+    prepared: Prepared, asked: Asked, got: Answered, key: str, seconds: float, **more: Any
+) -> Scan:
+    """The scan of a slide, with its settings. more: keys of the settings, and ``truth``."""
+    truth = more.pop("truth", None)
+    settings = asked.settings() | dict(asked.more) | more | {
+        "slide": prepared.known["slide"], "key": key,
         "seconds": {"prepare": round(prepared.seconds, 2), "answer": round(seconds, 2)},
         "resumed": got.resumed,
     }  # fmt: skip
-    scan = Scan(
+    return Scan(
         prepared.slide, prepared.grid, asked.decision, got.probabilities, got.distances,
-        prepared.tissue, prepared.thumbnail, settings,
+        prepared.tissue, prepared.thumbnail, settings, truth,
     )  # fmt: skip
-    return scan, got.resumed
+
+
+@dataclass(frozen=True)
+class SlideJob:
+    """A slide file. mpp: micrometers a pixel instead of those in the file."""
+
+    path: Path
+    asked: Asked
+    mpp: float | None = None
+
+    def key(self) -> str:
+        """See ``Job``."""
+        slide = {"slide": fingerprint(self.path), "name": self.path.name, "slide_mpp": self.mpp}
+        return key_of_results(self.asked, slide)
+
+    def prepare(self) -> Prepared:
+        """See ``Job``."""
+        begun, asked = time.monotonic(), self.asked
+        slide = with_reduced(open_slide(self.path, reader=asked.reader, mpp=self.mpp))
+        try:
+            tissue = asked.find(slide)
+            grid = grid_of(slide, tissue, asked.lens, keep=asked.keep, least=asked.least)
+            assert slide.scale is not None
+            known = {
+                "slide": fingerprint(self.path), "scale": list(slide.scale[:2]),
+                "opened_by": slide.reader, "cells": len(grid), "bounds": list(slide.bounds),
+            }  # fmt: skip
+            picture, _ = overview(slide, THUMBNAIL_PX)
+            return Prepared(slide, tissue, grid, picture, known, time.monotonic() - begun)
+        except BaseException:
+            slide.close()
+            raise
+
+    def answer(self, prepared: Prepared, predictor: Predictor, log: Log) -> Scanned:
+        """See ``Job``."""
+        begun, plan = time.monotonic(), plan_of(prepared.slide, prepared.grid)
+        key = key_of(self.asked.settings() | dict(prepared.known) | {"level": plan.level})
+        got = answer(
+            prepared.slide, prepared.grid, plan, predictor,
+            log=log.file, key=key, progress=log.progress, stop=log.stop,
+        )  # fmt: skip
+        seconds = time.monotonic() - begun
+        level = asdict(prepared.slide.levels[plan.level])
+        scan = scan_of(prepared, self.asked, got, log.key, seconds, level=level)
+        return Scanned(scan, got.resumed)

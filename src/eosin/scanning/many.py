@@ -13,14 +13,8 @@ from typing import Any, NamedTuple
 
 from eosin.errors import DiskError, EosinError, StoppedError
 from eosin.runtime.predictor import Predictor
-from eosin.scanning.job import Asked, Prepared, answered, prepare, result_key
-from eosin.scanning.slides import (
-    answers_of,
-    forget_failed,
-    key_written,
-    set_failed,
-    taken,
-)
+from eosin.scanning.job import Job, Log, Prepared
+from eosin.scanning.slides import answers_of, forget_failed, patches_written, set_failed, taken
 from eosin.scanning.writing import write
 
 #: (name of the slide, patches done, patches in all)
@@ -45,31 +39,28 @@ class Row(NamedTuple):
 
 
 def scan_many(
-    slides: Mapping[str, Path],
-    asked: Asked,
+    jobs: Mapping[str, Job],
     predictor: Predictor,
     out: Path,
     *,
-    scales: Mapping[str, float] | None = None,
     show: Show = lambda name, done, total: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> list[Row]:
     """Scan slides into a folder; what failed is a row with its cause.
 
-    slides: name -> file; scales: name -> micrometers a pixel, for slides whose file does not tell.
-    A slide of which the same results are there is skipped; one that another process works on is
-    left to it, and looked at again in the end. Raises StoppedError where ``stop`` says so, and
-    DiskError where the results have no room: both concern all slides.
+    jobs: by the name of their results. A slide of which the same results are there is skipped; one
+    that another process works on is left to it, and looked at again in the end. Raises StoppedError
+    where ``stop`` says so, and DiskError where the results have no room: both concern all slides.
     """
     rows: dict[str, Row] = {}
     for _ in range(2):
-        left = [name for name in slides if name not in rows or rows[name].status == "elsewhere"]
+        left = [name for name in jobs if name not in rows or rows[name].status == "elsewhere"]
         with ThreadPoolExecutor(1, thread_name_prefix="eosin-open") as pool:
-            work = _Work(slides, asked, predictor, out, scales or {}, pool, show, stop)
+            work = _Work(jobs, predictor, out, pool, show, stop)
             with contextlib.closing(work.opened(left)) as opened:
                 for name, ready in opened:
                     rows[name] = work.one(name, ready)
-    return [rows[name] for name in slides]
+    return [rows[name] for name in jobs]
 
 
 Ready = Row | tuple[Future[Prepared], str]
@@ -79,11 +70,9 @@ Ready = Row | tuple[Future[Prepared], str]
 class _Work:
     """What every slide needs."""
 
-    slides: Mapping[str, Path]
-    asked: Asked
+    jobs: Mapping[str, Job]
     predictor: Predictor
     out: Path
-    scales: Mapping[str, float]
     pool: ThreadPoolExecutor
     show: Show
     stop: Callable[[], bool]
@@ -109,20 +98,20 @@ class _Work:
                 stack.close()
 
     def _begin(self, name: str, stack: contextlib.ExitStack) -> Ready:
-        path, mpp = self.slides[name], self.scales.get(name)
+        job = self.jobs[name]
         if not stack.enter_context(taken(self.out, name)):
-            return Row(name, path, "elsewhere")
+            return Row(name, job.path, "elsewhere")
         try:
-            key = result_key(path, self.asked, mpp)
+            key = job.key()
         except OSError as error:
-            return Row(name, path, "failed", f"{path} cannot be read: {error.strerror}")
-        if key_written(self.out, name) == key:
-            return Row(name, path, "skipped")
-        return self.pool.submit(prepare, path, self.asked, mpp=mpp), key
+            return Row(name, job.path, "failed", f"{job.path} cannot be read: {error.strerror}")
+        if count := patches_written(self.out, name, key):
+            return Row(name, job.path, "skipped", patches=count - 1)
+        return self.pool.submit(job.prepare), key
 
     def one(self, name: str, ready: Ready) -> Row:
         """The end of a slide; what failed is kept with its cause."""
-        path, begun = self.slides[name], time.monotonic()
+        path, begun = self.jobs[name].path, time.monotonic()
         if isinstance(ready, Row):
             row = ready
         else:
@@ -140,16 +129,14 @@ class _Work:
         return row
 
     def _scanned(self, name: str, path: Path, opening: Future[Prepared], key: str) -> Row:
-        prepared, log = opening.result(), answers_of(self.out, name)
+        prepared, file = opening.result(), answers_of(self.out, name)
 
         def progress(done: int, total: int) -> None:
             self.show(name, done, total)
 
         with contextlib.closing(prepared.slide):
-            scan, resumed = answered(
-                prepared, self.asked, self.predictor, log,
-                key=key, progress=progress, stop=self.stop,
-            )  # fmt: skip
+            log = Log(file, key, progress, self.stop)
+            scan, resumed = self.jobs[name].answer(prepared, self.predictor, log)
             write(scan, self.out, name, force=True)
-        log.unlink(missing_ok=True)
+        file.unlink(missing_ok=True)
         return Row(name, path, "scanned", patches=len(scan.grid), resumed=resumed)

@@ -27,7 +27,7 @@ from eosin.figures.panels import PANEL_PX, Key, Panel, compose, headed, resized,
 from eosin.records.points import OUTSIDE, REFER
 from eosin.records.scan import Amount, Areas
 from eosin.scanning.cells import positive, raster, shown
-from eosin.scanning.scan import Scan
+from eosin.scanning.scan import Ints, Scan
 
 #: The tint of what is out of scope, and of what was referred in a legend.
 _UNTINTED, _MIDDLE = "#eceef1", "#f4f0ea"
@@ -69,10 +69,12 @@ def write_pictures(scan: Scan, areas: Areas, title: str, heatmap: Path, thumbnai
             ramp=None if positive(scan) is None else ("0", "1"),
         ),
     ]
+    if scan.truth is not None:
+        panels.append(Panel("Labels", _framed(_labeled(scan, scan.truth, view)), _classes(scan)))
     tall, wide = view.image.shape[:2]
     # A slide much wider than tall is read better one above the other.
     sheet = headed(
-        compose(panels, columns=1 if wide > 2 * tall else 2),
+        compose(panels, columns=1 if wide > 2 * tall else len(panels)),
         shortened(title, 60),
         _words(scan, areas),
         names=[title, *scan.decision.classes],
@@ -136,6 +138,31 @@ def _painted(scan: Scan, view: View) -> Image:
     if width := _line_px(scan, view):
         out[_edge(there & (states == positive(scan)), width)] = rgb(INK)
     return np.asarray(np.rint(out), np.uint8)
+
+
+def _labeled(scan: Scan, truth: Ints, view: View) -> Image:
+    """The picture in light gray, with a color for the label of each patch."""
+    light = 255 - _DEPTH * (255 - view.image.mean(axis=2, keepdims=True))
+    out = np.broadcast_to(light, view.image.shape).copy()
+    at = raster(scan.grid, truth, -1, view.x, view.y)
+    there = at >= 0
+    out[there] = (1 - _STRENGTH) * out[there] + _STRENGTH * _label_tints(scan, at[there])
+    return np.asarray(np.rint(out), np.uint8)
+
+
+def _label_tints(scan: Scan, numbers: Ints) -> npt.NDArray[np.float64]:
+    """The colors of classes, 0 to 255: as the ends of the ramp where there are two."""
+    one = positive(scan)
+    return label_colors(numbers) if one is None else probability_colors((numbers == one) * 1.0)
+
+
+def _classes(scan: Scan) -> list[Key]:
+    """The legend of the labels."""
+    tints = _label_tints(scan, np.arange(min(len(scan.decision.classes), _MOST_KEYS)))
+    return [
+        Key("#" + "".join(f"{round(part):02x}" for part in tint), shortened(name, 30))
+        for tint, name in zip(tints.tolist(), scan.decision.classes, strict=False)
+    ]
 
 
 def _tints(scan: Scan) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
@@ -203,7 +230,8 @@ def _keys(scan: Scan, areas: Areas, view: View) -> list[Key]:
     elif _line_px(scan, view):
         called = f"called {shortened(areas.classes[one].name, 24)}"
         keys.append(Key(INK, called + _percent(areas.positive_share), line=True))
-    keys.append(Key(_MIDDLE, "refer" + _percent(areas.refer_share), stripes=INK))
+    if scan.decision.point.band:
+        keys.append(Key(_MIDDLE, "refer" + _percent(areas.refer_share), stripes=INK))
     if scan.decision.scope_limit is not None:
         words = "out of scope" + _percent(areas.out_of_scope_share)
         keys.append(Key(_UNTINTED, words, stripes=INK, crossed=True))

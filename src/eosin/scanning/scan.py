@@ -75,6 +75,8 @@ class Scan:
     thumbnail: Pixels
     #: What was asked for, the model, digests, seconds: kept in NAME.json as it is.
     settings: Mapping[str, object] = field(default_factory=dict)
+    #: Class numbers of the labels, int64 [n], where they are known (a case of a store).
+    truth: Ints | None = None
 
     @property
     def decided(self) -> Ints:

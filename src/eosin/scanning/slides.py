@@ -12,12 +12,13 @@ from eosin.disks import writing
 from eosin.errors import EosinError, SourceError, UserError
 from eosin.folders import whole_file
 from eosin.locks import Lock, waiting_for
-from eosin.scanning.job import WORK
 from eosin.scanning.summary import Failed, found_in, write_summary
 from eosin.scanning.writing import name_of, read_result
 from eosin.sources.members import is_left_behind, is_slide
 from eosin.texts import from_json, read_text
 
+#: Folder of locks and answers inside the results.
+WORK = ".scan"
 #: Files that are slides where a folder was given; a flat picture has to be named itself.
 _ALSO = (".tif", ".tiff", ".qptiff")
 #: What a slide that failed leaves, beside the folders of those that did not.
@@ -111,12 +112,13 @@ def answers_of(out: Path, name: str) -> Path:
     return out / WORK / f"{name}.answers"
 
 
-def key_written(out: Path, name: str) -> str:
-    """The key of the results that are there, or ""."""
+def patches_written(out: Path, name: str, key: str) -> int:
+    """Patches of the results of this key that are there, and 1; else 0."""
     try:
-        return str(read_result(out / name).facts.settings.get("key", ""))
+        facts = read_result(out / name).facts
     except EosinError:
-        return ""
+        return 0
+    return facts.areas.patches + 1 if facts.settings.get("key") == key else 0
 
 
 def set_failed(out: Path, name: str, path: Path, cause: str) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from eosin.records.model import INTENDED_USE
 from eosin.records.points import OUTSIDE, REFER
-from eosin.scanning.scan import Scan
+from eosin.scanning.scan import Ints, Scan
 
 #: Before the name of a class.
 PROBABILITY = "p_"
@@ -21,7 +22,7 @@ def write_table(scan: Scan, path: Path) -> None:
     Columns: x, y, width, height in level-0 pixels (int32), the field that the patch shows; x_um,
     y_um (float64), the same corner in micrometers, null without a scale; p_CLASS (float32);
     decision: a class, "refer" or "out of scope"; refer, out_of_scope (bool); distance (float32)
-    where the model checks its scope; column, row (int32) in the grid.
+    where the model checks its scope; label where it is known; column, row (int32) in the grid.
     """
     import polars as pl
 
@@ -43,6 +44,7 @@ def write_table(scan: Scan, path: Path) -> None:
             for k, name in enumerate(scan.decision.classes)
         ),
         pl.Series("decision", scan.decision.names(decided), pl.String),
+        *([] if scan.truth is None else [_labels(scan, scan.truth)]),
         pl.Series("refer", decided == REFER, pl.Boolean),
         pl.Series("out_of_scope", decided == OUTSIDE, pl.Boolean),
         *([] if scan.distances is None else [pl.Series("distance", scan.distances, pl.Float32)]),
@@ -57,3 +59,11 @@ def write_table(scan: Scan, path: Path) -> None:
     }
     with open(path, "wb") as file:  # polars takes some names for patterns
         pl.DataFrame(columns).write_parquet(file, metadata={"eosin": json.dumps(about)})
+
+
+def _labels(scan: Scan, truth: Ints) -> Any:
+    """The class of each label, null where it is none of the model's."""
+    import polars as pl
+
+    names = [*scan.decision.classes, None]
+    return pl.Series("label", [names[number] for number in truth.tolist()], pl.String)

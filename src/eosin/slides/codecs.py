@@ -100,21 +100,43 @@ def decoder(page: Page) -> Decode:
 
         return inflate
     picture = getattr(imagecodecs, f"{_PICTURES[page.compression]}_decode")
+    sides = shape[:2] if shape[2] == 1 else shape
 
     def decode(data: bytes, _: int) -> tuple[Pixels, Known | None]:
-        found = np.asarray(_called(lambda: picture(data)))
-        if found.ndim == 3 and found.shape[2] == 3 and shape[2] == 4:
-            clear = np.full((*found.shape[:2], 1), 255, np.uint8)
-            found = np.concatenate([found, clear], axis=2)
-        return _colors(_shaped(found, shape), page.extra)
+        if page.compression in (33005, 34712) and jpeg2k_size(data) != page.tile_px:
+            # OpenJPEG decodes all before it looks at what it is to fill.
+            raise SlideError("a tile is damaged (a JPEG 2000 of another size)")
+        try:
+            found = picture(data, out=np.empty(sides, np.uint8))
+        except Exception:
+            if shape[2] != 4 or page.compression != 50001:
+                raise
+            # A WebP that has no clear pixel has no alpha.
+            found = picture(data, out=np.empty((*shape[:2], 3), np.uint8))
+            found = np.concatenate([found, np.full((*shape[:2], 1), WHITE, np.uint8)], axis=2)
+        return _colors(_shaped(np.asarray(found), shape), page.extra)
 
-    return decode
+    return lambda data, reduce: _called(lambda: decode(data, reduce))
+
+
+def jpeg2k_size(data: bytes) -> tuple[int, int] | None:
+    """Width and height in pixels that a JPEG 2000 declares; None where it declares none.
+
+    >>> jpeg2k_size(b"no codestream")
+    """
+    at = data.find(b"\xff\x4f\xff\x51")
+    if at < 0 or len(data) < at + 24:
+        return None
+    x, y, left, top = struct.unpack_from(">4I", data, at + 8)
+    return x - left, y - top
 
 
 def _called(decode: Callable[[], Any]) -> Any:
     """What a decoder gives; whatever it raises for damaged bytes is a SlideError."""
     try:
         return decode()
+    except SlideError:
+        raise
     except Exception as error:
         raise SlideError(f"a tile is damaged ({str(error)[:80] or type(error).__name__})") from None
 

@@ -72,9 +72,9 @@ class DicomSlide:
         self.scale, note = scales.plausible(x, y, "DICOM PixelSpacing")
         path = _optical_path(self._files[0])
         power = scales.number(path.get("ObjectiveLensPower"))
-        tile = stored[0].tile_size
+        tile, data = stored[0].tile_size, stored[0].default_instance.image_data
         self.info = SlideInfo(
-            format="DICOM", compression=str(stored[0].default_instance.image_data.transfer_syntax.name),
+            format="DICOM", compression=str(data.transfer_syntax.name),
             tile_px=(tile.width, tile.height), objective=power,
             icc=icc_digest(bytes(path.get("ICCProfile") or b"")),
             associated=tuple(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from eosin.errors import ImageError, SlideError
+from eosin.errors import ImageError, SlideError, first_line
+from eosin.memory import fits
 from eosin.slides import scale as scales
 from eosin.slides.associated import unknown
 from eosin.slides.pyramid import scale_of
@@ -17,7 +18,15 @@ from eosin.slides.tags import is_tiff, read_pages
 
 #: A picture is kept whole in memory, 3 bytes a pixel; a larger one should be a pyramid.
 MOST_PX = 1 << 28
+#: Bytes a pixel while it is decoded: Pillow's four, and three or four more.
+_BYTES = 8
+_PYRAMID = (
+    "a tiled pyramid of it, for example with: vips tiffsave IN OUT.tif --tile --pyramid "
+    "--compression jpeg"
+)
 _ORIENTATION = 0x0112
+#: TIFF's compressions that Pillow reads: none, CCITT, LZW, JPEG, deflate, PackBits, LZMA, zstd.
+_IN_TIFF = (1, 2, 3, 4, 5, 6, 7, 8, 32773, 32946, 34925, 50000)
 Kind = TypeVar("Kind", np.uint8, np.bool_)
 
 
@@ -71,49 +80,76 @@ def pasted(
 
 
 def _read(path: Path) -> tuple[Pixels, Known | None, Scale | None, SlideInfo]:
-    from PIL import Image
-
-    from eosin.data.decode import STRICT, decode
+    from eosin.data.decode import decode, image_size
     from eosin.slides.opening import icc_digest
 
+    page = read_pages(path)[0] if is_tiff(path) else None
+    if page is not None and page.compression not in _IN_TIFF:
+        raise SlideError(f"compression {page.compression} in a TIFF is not one of Pillow's")
+    if page is not None and page.orientation != 1 and set(page.bits) != {8}:
+        raise SlideError(f"a turned TIFF of {page.bits[0]} bits; save it unturned")
     try:
         data = path.read_bytes()
+        high, wide = image_size(data, MOST_PX)
+        if not fits(high * wide * _BYTES):
+            raise SlideError(
+                f"a flat picture of {wide}x{high} px needs {high * wide * _BYTES >> 20:,} MB; make "
+                f"{_PYRAMID}"
+            )
         pixels = decode(data, max_pixels=MOST_PX)
     except ImageError as error:
         if str(error).startswith("too many pixels"):
             raise SlideError(
-                f"a flat picture of more than {MOST_PX:,} pixels; make a tiled pyramid of it, for "
-                "example with: vips tiffsave IN OUT.tif --tile --pyramid --compression jpeg"
+                f"a flat picture of more than {MOST_PX:,} pixels; make {_PYRAMID}"
             ) from None
         raise SlideError(str(error)) from None
-    known: Known | None = None
-    with STRICT, Image.open(path) as image:
-        image.load()
-        kind = str(image.format)
+    about = _about(path)
+    scale, power, note = (None, None, "") if page is None else scale_of(page)
+    known, turn, notes = about.known, about.turn, []
+    if about.pages > 1:
+        notes.append(f"of {about.pages} pictures in the file, the first is used")
+    if page is not None and page.orientation != 1:
         # Pillow turns a TIFF itself when it loads it, and no other picture.
-        turn = image.getexif().get(_ORIENTATION, 1)
-        icc = icc_digest(image.info.get("icc_profile") or b"")
-        pages = getattr(image, "n_frames", 1)
-        if image.has_transparency_data:
-            known = np.asarray(image.convert("RGBA"))[..., 3] > 0
-    notes = [] if pages == 1 else [f"of {pages} pictures in the file, the first is used"]
-    scale, power, note = None, None, ""
-    if is_tiff(path):
-        page = read_pages(path)[0]
-        if page.orientation != 1 and set(page.bits) != {8}:
-            raise SlideError(f"a turned TIFF of {page.bits[0]} bits; save it unturned")
-        scale, power, note = scale_of(page)
-        turn = 1
-        if page.orientation != 1:
-            notes.append(f"turned as its Orientation {page.orientation} says")
+        notes.append(f"turned as its Orientation {page.orientation} says")
         if scale is not None and page.orientation >= 5:
             scale = scale._replace(x_um=scale.y_um, y_um=scale.x_um)
-    notes += scales.notes_of(scale, power, note)
-    if turn in range(2, 9):
+    elif page is None and turn in range(2, 9):
         pixels, known = turned(pixels, turn), None if known is None else turned(known, turn)
         notes.append(f"turned as its Orientation {turn} says")
-    info = SlideInfo(format=f"flat {kind}", objective=power, icc=icc, notes=tuple(notes))
+    notes += scales.notes_of(scale, power, note)
+    info = SlideInfo(
+        format=f"flat {about.kind}", objective=power, icc=icc_digest(about.icc), notes=tuple(notes)
+    )
     return pixels, known, scale, info
+
+
+class _About(NamedTuple):
+    """What Pillow knows of a picture besides its colors."""
+
+    kind: str
+    turn: int
+    icc: bytes
+    pages: int
+    known: Known | None
+
+
+def _about(path: Path) -> _About:
+    from PIL import Image
+
+    from eosin.data.decode import STRICT
+
+    try:
+        with STRICT, Image.open(path) as image:
+            known = None
+            if image.has_transparency_data:
+                known = np.asarray(image.convert("RGBA"))[..., 3] > 0
+            return _About(
+                str(image.format), int(image.getexif().get(_ORIENTATION, 1)),
+                image.info.get("icc_profile") or b"", getattr(image, "n_frames", 1), known,
+            )  # fmt: skip
+    # Hostile bytes can make a parser raise anything.
+    except Exception as error:
+        raise SlideError(f"corrupt: {first_line(error)}") from error
 
 
 def turned(pixels: npt.NDArray[Kind], orientation: int) -> npt.NDArray[Kind]:

@@ -15,6 +15,8 @@ from eosin.slides.slide import Known, Pixels, Slide
 _BLOCK_PX, _SIDE_PX = 1 << 23, 4096
 #: Longest side of the picture of a slide without a scale.
 UNSCALED_PX = 2048
+#: The most pixels of a whole slide in memory: 8 micrometers a pixel of 3 by 3 centimeters.
+MOST_PX = 14_000_000
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,15 @@ def steps(slide: Slide, um: float) -> tuple[int, int, tuple[Fraction, Fraction]]
         wanted = max(1.0, um / slide.scale.x_um), max(1.0, um / slide.scale.y_um)
     width, height = (max(1, round(side / step)) for side, step in zip(size, wanted, strict=True))
     return width, height, (Fraction(size[0], width), Fraction(size[1], height))
+
+
+def whole_steps(slide: Slide, um: float) -> tuple[int, int, tuple[Fraction, Fraction]]:
+    """``steps`` for a picture of the whole slide, which has at most ``MOST_PX`` pixels."""
+    found = steps(slide, um)
+    while found[0] * found[1] > MOST_PX:
+        um *= max(1.01, (found[0] * found[1] / MOST_PX) ** 0.5)
+        found = steps(slide, um)
+    return found
 
 
 def mpp_of(slide: Slide, step: tuple[Fraction, Fraction]) -> tuple[float, float] | None:
@@ -84,12 +95,12 @@ def blocks(
 
 
 def low_power(slide: Slide, um: float) -> LowPower:
-    """The whole slide at about ``um`` micrometers a pixel.
+    """The whole slide at about ``um`` micrometers a pixel, more where it would be too many pixels.
 
     Memory is that of the result and of one block of a level, whatever the slide's size. Raises
     SlideError where the file is damaged.
     """
-    width, height, step = steps(slide, um)
+    width, height, step = whole_steps(slide, um)
     pixels = np.empty((height, width, 3), np.uint8)
     known = np.empty((height, width), bool)
     for left, top, across, down in blocks(slide, width, height, step):

@@ -16,7 +16,7 @@ from eosin.data.tints import rgb
 from eosin.errors import SourceError, UserError, first_line, needing
 from eosin.folders import whole_file
 from eosin.slides.geojson import Area, read_geojson, write_geojson
-from eosin.slides.lowpower import mpp_of, steps
+from eosin.slides.lowpower import mpp_of, whole_steps
 from eosin.slides.polygons import inside, outline
 from eosin.slides.slide import Box, Slide
 from eosin.slides.tissue import (
@@ -129,7 +129,7 @@ def _from_outlines(path: Path, slide: Slide) -> Tissue:
     if other:
         shown = ", ".join(name or "(no class)" for name in other[:4]) + ", ..." * (len(other) > 4)
         notes.append(f"{path.name}: {shown} {'taken for tissue' if rest else 'not used'}")
-    width, height, step = steps(slide, _OUTLINE_UM)
+    width, height, step = whole_steps(slide, _OUTLINE_UM)
     labels = np.zeros((height, width), np.uint8)
     for wanted in (TISSUE, PEN, FOLD, BLUR, BUBBLE, GLASS):
         for area, number in pairs:

@@ -61,7 +61,7 @@ class CaseMosaic:
                 f"{store.path}: case {case} has places from {min(*first):,} to "
                 f"{max(self.width_px, self.height_px):,} pixels, which no slide has"
             )
-        self.levels = (Level(self.width_px, self.height_px),)
+        self.levels: tuple[Level, ...] = (Level(self.width_px, self.height_px),)
         self.bounds = Box(first[0], first[1], self.width_px - first[0], self.height_px - first[1])
         self.scale, note = plausible(store.mpp, store.mpp, "the store")
         notes = [note] if note else []

@@ -39,12 +39,19 @@ def _flat(path: Path) -> Slide:
     return FlatSlide(path)
 
 
-#: The readers in the order in which they are tried.
+def _fastslide(path: Path) -> Slide:
+    from eosin.slides.fast import FastSlide
+
+    return FastSlide(path)
+
+
+#: The readers in the order in which they are tried; the last is used where it is asked for only.
 READERS: dict[str, Callable[[Path], Slide]] = {
     "eosin": _eosin,
     "openslide": _openslide,
     "wsidicom": _wsidicom,
     "flat": _flat,
+    "fastslide": _fastslide,
 }
 
 
@@ -97,7 +104,7 @@ def _tried(path: Path) -> list[str]:
     """The readers that can know such a file."""
     if path.is_dir():
         return ["openslide", "wsidicom"]
-    return ["flat"] if path.suffix.lower() in _FLAT_ENDINGS else list(READERS)
+    return ["flat"] if path.suffix.lower() in _FLAT_ENDINGS else list(READERS)[:4]
 
 
 def icc_digest(profile: bytes) -> str:

@@ -38,6 +38,8 @@ class _Source:
     path: Path
     about: Listed
     places: Places
+    #: The width of the field that a patch shows, in level-0 pixels.
+    field_px: int
 
 
 def plan_slides(
@@ -62,6 +64,11 @@ def plan_slides(
 
     if not annotations.is_dir():
         raise SourceError(f"--annotations {annotations} is no folder; give that of the annotations")
+    if twice := [stem for stem, n in Counter(path.stem for path in slides).items() if n > 1]:
+        raise SourceError(
+            f"{len(twice):,} names of slides are there twice, such as {plainly(twice[0])}: "
+            "annotations are found by the slide's name; pack the folders one by one, or rename them"
+        )
     pattern = None if case_pattern is None else CasePattern(case_pattern)
     known, notes, bad = listed(slides, table, pattern)
     rejects = [(path.name, reason) for path, reason in bad]
@@ -80,6 +87,8 @@ def plan_slides(
                 classes = by_class(found.areas, cut.classes)
                 tissue = find_tissue(slide, TissueSettings(focus_um=0))
                 places = place_patches(slide, classes, tissue, cut)
+                side = steps_of(slide, cut)[1]
+                field_px = round(max(side[0] * cut.size_px[1], side[1] * cut.size_px[0]))
         except (SlideError, SourceError) as error:
             rejects.append((path.name, f"unusable slide: {error}"))
             continue
@@ -89,7 +98,7 @@ def plan_slides(
         notes += found.notes
         unknown |= dict.fromkeys(classes.unknown_names)
         left_out.update(places.left_out)
-        sources.append(_Source(path, about, places))
+        sources.append(_Source(path, about, places, field_px))
     count = sum(len(source.places.x) for source in sources)
     if not count:
         reasons = [f"{name}: {reason}" for name, reason in rejects[:3]]
@@ -104,8 +113,9 @@ def plan_slides(
     names = {name for source in sources for name in source.places.names}
     ordered = sorted(names, key=natural_key)
     asked = ", ".join(f"{a or '(no class)'}={b}" for a, b in cut.classes.items())
+    slides_ = f"{len(sources):,} slide{'s' * (len(sources) != 1)}"
     text = (
-        f"slides: {count:,} patches of {len(sources):,} slides, labeled where at least "
+        f"slides: {count:,} patches of {slides_}, labeled where at least "
         f"{100 * cut.overlap:g} % of a patch is in areas of a class"
         + (f", else {cut.background}" if cut.background else "")
         + (f"; classes {asked}" if asked else "")
@@ -114,7 +124,10 @@ def plan_slides(
         Layout("slides", "slides and annotations", None, None, cut.mpp), ordered, cut.size_px,
         count, lambda: _blocks(sources, ordered, cut, reader, workers), notes=notes,
         rejects=rejects,
-        reading={"levels": None, "case_pattern": case_pattern, "text": text},
+        reading={
+            "levels": None, "case_pattern": case_pattern, "text": text,
+            "fields_px": {source.path.stem: source.field_px for source in sources},
+        },
     )  # fmt: skip
 
 

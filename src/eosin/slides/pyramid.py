@@ -33,8 +33,6 @@ class Pyramid:
 
 def pyramid_of(pages: tuple[Page, ...]) -> Pyramid:
     """The slide in these directories; raises SlideError where it is not certain what is what."""
-    if not pages:
-        raise SlideError("it has no picture")
     for page in pages:
         for code, vendor in _VENDOR_TAGS.items():
             if code in page.codes:

@@ -100,6 +100,8 @@ def read_pages(path: Path) -> tuple[Page, ...]:
     # Hostile bytes can make a parser raise anything.
     except Exception as error:
         raise SlideError(f"its TIFF directories cannot be read ({first_line(error)})") from error
+    if not pages:
+        raise SlideError("it has no picture")
     if len(pages) > MOST_PAGES:
         raise SlideError(f"it has more than {MOST_PAGES} TIFF directories")
     return pages

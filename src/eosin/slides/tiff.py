@@ -72,16 +72,17 @@ class TiffSlide:
         wide, high = (side // wanted.reduce for side in page.tile_px)
         left, right = max(x, 0), min(x + width, wanted.width_px)
         top, bottom = max(y, 0), min(y + height, wanted.height_px)
-        pixels = np.full((height, width, 3), WHITE, np.uint8)
-        known = np.zeros((height, width), np.bool_)
+        pixels = np.empty((height, width, 3), np.uint8)
+        known = np.empty((height, width), np.bool_)
+        if (left, right, top, bottom) != (x, x + width, y, y + height):
+            pixels[:], known[:] = WHITE, False
         if left >= right or top >= bottom:
             return pixels, known
+        known[top - y : bottom - y, left - x : right - x] = True
         columns = page.grid[0]
         for row in range(top // high, -(-bottom // high)):
             for column in range(left // wide, -(-right // wide)):
                 tile = self.tile(wanted.stored, wanted.reduce, row * columns + column)
-                if tile is None:
-                    continue
                 # The part of the tile that is asked for, and where it goes.
                 x0, x1 = max(left, column * wide), min(right, (column + 1) * wide)
                 y0, y1 = max(top, row * high), min(bottom, (row + 1) * high)
@@ -89,8 +90,11 @@ class TiffSlide:
                     y0 - row * high : y1 - row * high, x0 - column * wide : x1 - column * wide
                 ]
                 place = np.s_[y0 - y : y1 - y, x0 - x : x1 - x]
-                pixels[place] = tile.pixels[part]
-                known[place] = True if tile.known is None else tile.known[part]
+                pixels[place] = WHITE if tile is None else tile.pixels[part]
+                if tile is None:
+                    known[place] = False
+                elif tile.known is not None:
+                    known[place] = tile.known[part]
         return pixels, known
 
     def tile(self, stored: int, reduce: int, number: int) -> Tile | None:

@@ -9,11 +9,12 @@ import numpy as np
 
 from eosin.errors import SlideError, first_line, needing
 from eosin.slides import scale as scales
-from eosin.slides.codecs import on_white
+from eosin.slides.associated import MOST_PX, unknown
+from eosin.slides.codecs import MOST_TILE_PX, NAMES, on_white
 from eosin.slides.handles import Handles
 from eosin.slides.opening import icc_digest
 from eosin.slides.pyramid import scale_of
-from eosin.slides.series import series_of
+from eosin.slides.series import check_frames, series_of
 from eosin.slides.slide import WHITE, Box, Known, Level, Pixels, Scale, SlideInfo
 from eosin.slides.tags import Page, is_tiff, read_pages
 
@@ -42,15 +43,27 @@ class VendorSlide:
         vendor = openslide.OpenSlide.detect_format(str(self._place))
         if vendor is None:
             raise SlideError("OpenSlide does not know its format")
-        pages = read_pages(path) if vendor == "generic-tiff" else ()
+        if vendor == "dicom":
+            for file in series_of(path):
+                check_frames(file)
+        pages = read_pages(path) if is_tiff(path) else ()
+        if any(page.tile_px and max(page.tile_px) > MOST_TILE_PX for page in pages):
+            # It would ask for the memory of a tile at once, and end the process without it.
+            raise SlideError("its tiles are too large")
+        compression = next((page.compression for page in pages if page.tile_px), 0)
+        pages = pages if vendor == "generic-tiff" else ()
         self._handles: Handles[Any] = Handles(str(path), self._open, lambda slide: slide.close())
         try:
             slide = self._handles.get()
-            self._describe(slide, vendor, pages)
+            self._describe(slide, vendor, pages, compression)
             self._probe()
         except SlideError:
             self._handles.close()
             raise
+        # A damaged file can have names of properties without a value, or numbers that are none.
+        except (openslide.OpenSlideError, KeyError, ValueError) as error:
+            self._handles.close()
+            raise SlideError(f"its properties are damaged ({first_line(error)})") from error
 
     def _open(self) -> Any:
         import openslide
@@ -60,7 +73,7 @@ class VendorSlide:
         except openslide.OpenSlideError as error:
             raise SlideError(first_line(error)) from None
 
-    def _describe(self, slide: Any, vendor: str, pages: tuple[Page, ...]) -> None:
+    def _describe(self, slide: Any, vendor: str, pages: tuple[Page, ...], compression: int) -> None:
         found: dict[str, str] = dict(slide.properties)
         self.levels = tuple(
             Level(width, height, number)
@@ -84,7 +97,8 @@ class VendorSlide:
         level = "openslide.level[0].tile-"
         tile = [found.get(f"{level}{side}", "") for side in ("width", "height")]
         self.info = SlideInfo(
-            format=_FORMATS.get(vendor, vendor), compression=_compression(self.path, found),
+            format=_FORMATS.get(vendor, vendor),
+            compression=NAMES.get(compression, str(compression or "")),
             tile_px=(int(tile[0]), int(tile[1])) if all(tile) else None, objective=power,
             icc=_icc(slide), associated=tuple(sorted(slide.associated_images)), notes=tuple(notes),
         )  # fmt: skip
@@ -129,12 +143,15 @@ class VendorSlide:
         """Another picture of the file, uint8 [h, w, 3]; raises SlideError for an unknown name."""
         import openslide
 
-        from eosin.slides.associated import unknown
-
         if name not in self.info.associated:
             raise unknown(self.path, name, self.info.associated)
+        slide = self._handles.get()
+        sides = [slide.properties.get(f"openslide.associated.{name}.{side}", "0")
+                 for side in ("width", "height")]  # fmt: skip
+        if int(sides[0]) * int(sides[1]) > MOST_PX:
+            raise SlideError(f"{self.path}: {name} has more than {MOST_PX:,} pixels")
         try:
-            found = np.asarray(self._handles.get().associated_images[name].convert("RGBA"))
+            found = np.asarray(slide.associated_images[name].convert("RGBA"))
         except openslide.OpenSlideError as error:
             raise SlideError(f"{self.path}: {name} cannot be read ({first_line(error)})") from None
         return on_white(found[..., :3], found[..., 3:], multiplied=False)[0]
@@ -165,18 +182,6 @@ def _scale(found: dict[str, str], pages: tuple[Page, ...]) -> tuple[Scale | None
         sides = [scales.number(found.get(f"openslide.mpp-{side}")) for side in "xy"]
         scale, note = scales.plausible(sides[0], sides[1], "openslide.mpp-x, openslide.mpp-y")
     return scale, note
-
-
-def _compression(path: Path, found: dict[str, str]) -> str:
-    from eosin.slides.codecs import NAMES
-
-    if not is_tiff(path):
-        return ""
-    try:
-        tiled = [page for page in read_pages(path) if page.tile_px]
-    except SlideError:
-        return ""
-    return NAMES.get(tiled[0].compression, str(tiled[0].compression)) if tiled else ""
 
 
 def _icc(slide: Any) -> str:

@@ -304,8 +304,9 @@ def _():
       interval.
     - Choose on validation. Test once.
 
-    You have come from one perceptron to a classifier whose figures you can defend. Lessons on whole
-    slides and on deployment follow when those parts of eosin exist.
+    You have come from one perceptron to a classifier whose figures you can defend.
+
+    **Next:** lesson 17, from patch to slide. `eosin learn 17`
     """)
     return
 

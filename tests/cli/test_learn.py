@@ -65,6 +65,22 @@ def test_without_marimo_the_line_to_install_is_said(
     assert eosin("learn").code == 0
 
 
+@pytest.mark.parametrize("form", [[], ["--text"]])
+def test_without_the_slide_readers_lesson_17_says_the_line_to_install(
+    eosin: Run, form: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("marimo")
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *a: None if name == "tifffile" else find(name, *a)
+    )
+    done = eosin("learn", "17", *form)
+    assert done.code == 2
+    said = 'lesson 17 needs an optional part; install it with: pip install "eosin[slides]"'
+    assert said in " ".join(done.err.split())
+    assert "Traceback" not in done.err
+
+
 def test_a_notebook_for_jupyter(eosin: Run, tmp_path: Path) -> None:
     pytest.importorskip("marimo")
     path = tmp_path / "one.ipynb"

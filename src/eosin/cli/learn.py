@@ -57,7 +57,7 @@ def learn(
     chosen = find_lesson(lesson)
     if text and jupyter is not None:
         raise UserError("--text and --jupyter exclude each other; omit one of them")
-    from eosin.guide.browser import open_lesson, require_marimo
+    from eosin.guide.browser import open_lesson, require_marimo, require_parts
 
     require_marimo()
     if jupyter is not None:
@@ -70,6 +70,7 @@ def learn(
     from eosin.guide.patches import check_named
 
     # Before anything opens: a page would show the reason as a fault of the lesson.
+    require_parts(chosen)
     check_named(chosen.path)
     if text:
         _in_terminal(chosen, pictures, json_=json_)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import html
 import importlib.util
@@ -33,6 +34,26 @@ def require_marimo() -> None:
     """Raises MissingExtraError with the line to install where marimo is missing."""
     if importlib.util.find_spec("marimo") is None:
         raise MissingExtraError("guide", "a lesson")
+
+
+def require_parts(lesson: Lesson) -> None:
+    """Raises MissingExtraError where an extra that the lesson itself asks for is missing.
+
+    Read from its ``with needing(extra, purpose):`` and the imports inside; none of it runs.
+    """
+    for node in ast.walk(ast.parse(lesson.path.read_text("utf-8"))):
+        match node:
+            case ast.With(
+                items=[ast.withitem(ast.Call(ast.Name("needing"), [extra, purpose]))], body=body
+            ):
+                names = [
+                    each.name
+                    for line in body
+                    if isinstance(line, ast.Import)
+                    for each in line.names
+                ]
+                if any(importlib.util.find_spec(name) is None for name in names):
+                    raise MissingExtraError(ast.literal_eval(extra), ast.literal_eval(purpose))
 
 
 @contextmanager

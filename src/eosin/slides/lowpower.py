@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TypeVar
 
 import numpy as np
 
+from eosin.cores import usable_cores
 from eosin.slides.reading import best_level, factors, fitted, span
 from eosin.slides.slide import Known, Pixels, Slide
 
@@ -15,8 +18,13 @@ from eosin.slides.slide import Known, Pixels, Slide
 _BLOCK_PX, _SIDE_PX = 1 << 23, 4096
 #: Longest side of the picture of a slide without a scale.
 UNSCALED_PX = 2048
+#: Threads that read at a time, each with a block.
+_READERS = 4
 #: The most pixels of a whole slide in memory: 8 micrometers a pixel of 3 by 3 centimeters.
 MOST_PX = 14_000_000
+
+
+Part = TypeVar("Part")
 
 
 @dataclass(frozen=True)
@@ -94,6 +102,23 @@ def blocks(
             yield left, top, min(across, width - left), min(down, height - top)
 
 
+def together(work: Callable[[Part], None], parts: Iterable[Part]) -> None:
+    """Do the parts in a few threads; the first error is raised, and what has not begun is left.
+
+    >>> found = []
+    >>> together(found.append, [1, 2, 3])
+    >>> sorted(found)
+    [1, 2, 3]
+    """
+    with ThreadPoolExecutor(min(_READERS, usable_cores()[0]), "eosin-read") as pool:
+        try:
+            for done in [pool.submit(work, part) for part in parts]:
+                done.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
 def low_power(slide: Slide, um: float) -> LowPower:
     """The whole slide at about ``um`` micrometers a pixel, more where it would be too many pixels.
 
@@ -103,7 +128,11 @@ def low_power(slide: Slide, um: float) -> LowPower:
     width, height, step = whole_steps(slide, um)
     pixels = np.empty((height, width, 3), np.uint8)
     known = np.empty((height, width), bool)
-    for left, top, across, down in blocks(slide, width, height, step):
+
+    def read(part: tuple[int, int, int, int]) -> None:
+        left, top, across, down = part
         place = np.s_[top : top + down, left : left + across]
         pixels[place], known[place] = read_block(slide, left, top, across, down, step)
+
+    together(read, blocks(slide, width, height, step))
     return LowPower(pixels, known, mpp_of(slide, step))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from eosin.slides.find import Floats, disk, spread, without_small
-from eosin.slides.lowpower import blocks, read_block, steps
+from eosin.slides.lowpower import blocks, read_block, steps, together
 from eosin.slides.slide import Known, Pixels, Slide
 from eosin.slides.tissue import BLUR, BUBBLE, FOLD, GLASS, PEN, TISSUE, Ints, Labels, Mask
 
@@ -161,18 +161,25 @@ def blurred(slide: Slide, labels: Labels, focus_um: float) -> bool:
     tissue = _cell_means(labels == TISSUE, to_row, to_column)
     soft = np.zeros((rows, columns), np.float32)
     side = 16
-    for row in range(0, rows, side):
-        for column in range(0, columns, side):
-            part = np.s_[row : row + side, column : column + side]
-            if (tissue[part] < 0.5).all():
-                continue
-            high, wide = tissue[part].shape
-            pixels = np.empty((high * cell, wide * cell, 3), np.uint8)
-            for left, top, across, down in blocks(slide, wide * cell, high * cell, step):
-                pixels[top : top + down, left : left + across] = read_block(
-                    slide, column * cell + left, row * cell + top, across, down, step
-                )[0]
-            soft[part] = sharpness(pixels, cell) < SHARP
+
+    def judge(corner: tuple[int, int]) -> None:
+        row, column = corner
+        part = np.s_[row : row + side, column : column + side]
+        high, wide = tissue[part].shape
+        pixels = np.empty((high * cell, wide * cell, 3), np.uint8)
+        for left, top, across, down in blocks(slide, wide * cell, high * cell, step):
+            pixels[top : top + down, left : left + across] = read_block(
+                slide, column * cell + left, row * cell + top, across, down, step
+            )[0]
+        soft[part] = sharpness(pixels, cell) < SHARP
+
+    corners = [
+        (row, column)
+        for row in range(0, rows, side)
+        for column in range(0, columns, side)
+        if (tissue[row : row + side, column : column + side] >= 0.5).any()
+    ]
+    together(judge, corners)
     # A single cell decides nothing: most of its neighbors with tissue have to agree.
     judged = (tissue >= 0.5).astype(np.float32)
     agree = cv2.blur(soft * judged, (3, 3)) / np.maximum(cv2.blur(judged, (3, 3)), 1e-6)

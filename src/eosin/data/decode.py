@@ -5,7 +5,7 @@ Pixel rules, the same for every format:
 - gray is replicated to three channels; a palette is expanded;
 - more than 8 bits are scaled to 8 by one rule for a whole source (``eosin.data.depth``);
 - alpha is composited over white; CMYK, YCbCr and the like go through Pillow's ``convert``;
-- the EXIF orientation is ignored: pixels stay as they are stored;
+- the orientation tag is ignored, but for TIFF, which Pillow turns by it;
 - of several frames or pages the first is taken.
 
 8-bit RGB PNGs, the common case, are checked and inflated here; OpenCV undoes their row filters,

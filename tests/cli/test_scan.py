@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -263,3 +264,19 @@ def test_killed_at_any_moment_the_results_are_the_same(
     rows = rows_of_benchmark("kill", tmp_path, *words)
     assert {row["command"] for row in rows} == {"scan", "scan again"}
     assert [row["problem"] for row in rows] == [""] * len(rows)
+
+
+@pytest.mark.parametrize("missing", ["tifffile", "shapely"])
+def test_without_the_extra_the_first_line_says_so(
+    eosin: Run,
+    slide: Path,
+    model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    missing: str,
+) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+    found = eosin("scan", model, slide, "-o", tmp_path / "out")
+    assert found.code == 2
+    assert 'pip install "eosin[slides]"' in found.err
+    assert not (tmp_path / "out").exists()

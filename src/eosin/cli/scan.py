@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from eosin.cli import options, output
-from eosin.errors import FailureError, UserError
+from eosin.errors import FailureError, UserError, needing
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -72,6 +72,10 @@ def scan(
 
     Example: eosin scan run slide.svs -o scans
     """
+    with needing("slides", "eosin scan"):
+        # Before hours of answers, not when the first file is written.
+        import shapely  # noqa: F401
+        import tifffile  # noqa: F401
     from eosin.inference.predictor import load
     from eosin.scanning.cases import CaseJob, cases_of
     from eosin.scanning.job import SlideJob

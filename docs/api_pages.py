@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from house import PACKAGE, about, docstring, levels, path_of
 
 #: Left out: its functions are the commands, which have a page of their own.
@@ -10,9 +12,13 @@ _OTHERWISE = ("cli",)
 MARK = "<!-- rooms -->"
 
 
-def pages() -> tuple[str, dict[str, str]]:
-    """The list of rooms, and the pages: path below reference/python -> Markdown."""
+def pages(rooms: Collection[str] = ()) -> tuple[str, dict[str, str]]:
+    """The list of rooms, and the pages: path below reference/python -> Markdown.
+
+    rooms: these alone; none means all.
+    """
     named = [name for names in levels() for name in names if name not in _OTHERWISE]
+    named = [name for name in named if not rooms or name in rooms]
     order = [name for name in named if path_of(name).is_dir()]
     base = sorted(name for name in named if name not in order)
     found: dict[str, str] = {}

@@ -1,6 +1,6 @@
 """Builds the site from docs/, the lessons and the docstrings: `make docs`.
 
-    python docs/build.py [--output site] [--work build/site] [--lessons N] [--fresh]
+    python docs/build.py [--output site] [--work build/site] [--lessons N] [--rooms A,B] [--fresh]
 
 1. Pages are brought together in build/site/source: docs/ as it is, one page a lesson (executed;
    kept in build/site/lessons until the lesson changes), one a module, and the tables of contents,
@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 import api_pages
@@ -29,7 +30,9 @@ _OUTSIDE = {"CHANGELOG.md": "changes.md", "CONTRIBUTING.md": "contributing.md"}
 _KEPT = (".md", ".png", ".webp", ".svg", ".json")
 
 
-def gather(work: Path, *, lessons: int | None = None) -> dict[str, bytes]:
+def gather(
+    work: Path, *, lessons: int | None = None, rooms: Collection[str] = ()
+) -> dict[str, bytes]:
     """Path of a page or picture in the site -> its content."""
     found: dict[str, bytes] = {}
     for path in sorted(DOCS.rglob("*")):
@@ -37,9 +40,9 @@ def gather(work: Path, *, lessons: int | None = None) -> dict[str, bytes]:
             found[path.relative_to(DOCS).as_posix()] = _linked(path)
     for name, page in _OUTSIDE.items():
         found[page] = _linked(ROOT / name)
-    rooms, modules = api_pages.pages()
+    listed, modules = api_pages.pages(rooms)
     found |= {f"reference/python/{name}": text.encode() for name, text in modules.items()}
-    _fill(found, "reference/python.md", api_pages.MARK, rooms)
+    _fill(found, "reference/python.md", api_pages.MARK, listed)
     decisions = [name for name in found if name.startswith("decisions/")]
     found["decisions/index.md"] = _decisions(decisions, found).encode()
     guide = lesson_pages.pages(work / "lessons", most=lessons)
@@ -117,10 +120,12 @@ def bring(files: dict[str, bytes], folder: Path) -> None:
             path.unlink()
 
 
-def build(output: Path, work: Path = WORK, *, lessons: int | None = None) -> int:
+def build(
+    output: Path, work: Path = WORK, *, lessons: int | None = None, rooms: Collection[str] = ()
+) -> int:
     """Build the site; returns Sphinx's exit code. ``work`` is where pages are brought together."""
     source = work / "source"
-    bring(gather(work, lessons=lessons), source)
+    bring(gather(work, lessons=lessons, rooms=rooms), source)
     command = [sys.executable, "-m", "sphinx", "-b", "html", "-c", str(DOCS), "-n", "-W"]
     command += ["--keep-going", "-q", "-j", "2", "-d", str(work / "doctrees")]
     code = subprocess.run([*command, str(source), str(output)], cwd=ROOT).returncode
@@ -142,6 +147,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--output", type=Path, default=ROOT / "site")
     parser.add_argument("--work", type=Path, default=WORK, help="for pages on their way")
     parser.add_argument("--lessons", type=int, metavar="N", help="only the first N lessons")
+    parser.add_argument("--rooms", default="", help="only the modules of these, with commas")
     parser.add_argument("--fresh", action="store_true", help="keep nothing of an earlier build")
     chosen = parser.parse_args(arguments)
     if chosen.fresh:
@@ -149,7 +155,10 @@ def main(arguments: list[str]) -> int:
         shutil.rmtree(chosen.output, ignore_errors=True)
     begun = time.perf_counter()
     try:
-        code = build(chosen.output.resolve(), chosen.work.resolve(), lessons=chosen.lessons)
+        code = build(
+            chosen.output.resolve(), chosen.work.resolve(), lessons=chosen.lessons,
+            rooms=tuple(filter(None, chosen.rooms.split(","))),
+        )  # fmt: skip
     except lesson_pages.LessonError as error:
         print(error, file=sys.stderr)
         return 1

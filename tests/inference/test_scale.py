@@ -208,7 +208,7 @@ def test_slides_and_large_pictures_are_refused(
             refused = eosin("predict", tmp_path / "run", small, path, "--fit", fit)
             assert refused.code == 2
             assert "tiles of 20x20 px at 4 micrometers a pixel" in refused.err
-            assert "QuPath" in refused.err
+            assert "eosin scan MODEL SLIDE" in refused.err
     # Among the files of a folder it is a row.
     rows = list(predict_images(tumor_model, [tmp_path / "i"]))
     assert [bool(row.error) for row in rows] == [True, False]
@@ -228,7 +228,7 @@ def test_a_real_slide_is_refused(tumor_model: Predictor, tmp_path: Path) -> None
     copy.write_bytes(WSI.read_bytes())
     with pytest.raises(UserError, match="is a whole slide"):
         list(predict_images(tumor_model, [WSI]))
-    with pytest.raises(UserError, match=r"no patch: 2220x2967 px .* export tiles"):
+    with pytest.raises(UserError, match=r"no patch: 2220x2967 px .* eosin scan MODEL SLIDE"):
         list(predict_images(tumor_model, [copy]))
 
 

@@ -222,7 +222,7 @@ def test_a_wrong_option_is_a_sentence(
     eosin: Run, slide: Path, model: Path, tmp_path: Path, words: list[str], said: str
 ) -> None:
     found = eosin("scan", model, slide, "-o", tmp_path / "out", *words)
-    assert found.code in (1, 2) if words[0] == "--reader" else found.code == 2
+    assert found.code == 2
     assert said in found.err + found.out
     assert "internal error" not in found.err
 
@@ -280,3 +280,36 @@ def test_without_the_extra_the_first_line_says_so(
     assert found.code == 2
     assert 'pip install "eosin[slides]"' in found.err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_scale_that_is_not_the_models_is_a_mark_of_the_results(
+    eosin: Run, slide: Path, model: Path, tmp_path: Path
+) -> None:
+    found = eosin("scan", model, slide, "-o", tmp_path, "--model-mpp", "2")
+    assert found.code == 0, found.err
+    facts = json.loads((tmp_path / "one" / "one.json").read_text())
+    assert any("trained at 4" in note for note in facts["notes"])
+    assert "trained at 4" in found.err
+
+
+def test_a_fault_inside_one_slide_does_not_stop_the_others(
+    eosin: Run, slide: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import eosin.scanning.job as job
+
+    whole = job.overview
+
+    def torn(opened: Any, *words: Any) -> Any:
+        if opened.path.name == "a.svs":
+            raise IndexError("what no one thought of")
+        return whole(opened, *words)
+
+    monkeypatch.setattr(job, "overview", torn)
+    (tmp_path / "slides").mkdir()
+    for name in ("a", "b"):
+        shutil.copy(slide, tmp_path / "slides" / f"{name}.svs")
+    found = eosin("scan", model, tmp_path / "slides", "-o", tmp_path / "out", "--json")
+    assert found.code == 1
+    rows = {row["name"]: row for row in json.loads(found.out)["slides"]}
+    assert rows["b"]["status"] == "scanned"
+    assert "IndexError: what no one thought of" in rows["a"]["error"]

@@ -118,6 +118,8 @@ def test_a_case_that_was_trained_on_has_a_mark(
         ([], "--all-cases"),
         (["--case", "nobody"], "no such case"),
         (["--case", "90001", "--all-cases"], "choose one"),
+        (["--all-cases", "--stride-um", "100"], "--stride-um is for slides"),
+        (["--all-cases", "--qc", "none"], "--qc is for slides"),
     ],
 )
 def test_what_is_meant_is_asked(

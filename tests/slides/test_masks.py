@@ -256,3 +256,17 @@ def test_a_ring_that_crosses_itself_keeps_all_of_its_parts() -> None:
     assert bow.area == 50
     # What is beyond the mask is cut.
     assert inside(shapely.box(-5, -5, 2, 99), (3, 3)).sum() == 6
+
+
+def test_a_small_file_that_unpacks_to_more_than_is_allowed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import gzip
+
+    import eosin.slides.geojson as geojson
+
+    monkeypatch.setattr(geojson, "MOST_BYTES", 10_000)
+    path = tmp_path / "a.geojson.gz"
+    path.write_bytes(gzip.compress(b" " * 20_000))
+    with pytest.raises(SourceError, match="too many bytes: more than 10,000 when unpacked"):
+        geojson.read_geojson(path, Box(0, 0, 10, 10))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from eosin.cli import options, output
-from eosin.errors import FailureError, UserError, needing
+from eosin.errors import FailureError, UserError, closest, needing
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -78,30 +78,45 @@ def scan(
         import tifffile  # noqa: F401
     from eosin.inference.predictor import load
     from eosin.scanning.cases import CaseJob, cases_of
+    from eosin.scanning.grid import LEAST_TISSUE
     from eosin.scanning.job import SlideJob
     from eosin.scanning.slides import named, summarize
     from eosin.scanning.slides import shard as shard_of
     from eosin.slides.listing import slides_in
+    from eosin.slides.opening import READERS
     from eosin.slides.scale import asked as scales_asked
 
     chosen: dict[str, Path] = {}
+    if reader is not None and reader not in READERS:
+        raise UserError(f"--reader {reader}: {closest(reader, READERS)}")
     store = _store(slides, case, all_cases)
     if store is None:
         chosen = named(slides_in(slides))
+    else:
+        _refuse_for_cases(
+            {
+                "--stride-um": stride_um, "--model-mpp": model_mpp, "--mpp": mpp,
+                "--masks": masks, "--reader": reader, "--qc": qc != "all" or None,
+                "--least-tissue": least_tissue != LEAST_TISSUE or None,
+            }
+        )  # fmt: skip
     cases = {} if store is None else cases_of(store, None if all_cases else case)
     mine = shard_of([*chosen, *cases], shard) if shard else [*chosen, *cases]
     scale_at = scales_asked(mpp)
     predictor = load(model, precision=precision)
     facts = predictor.facts
-    if store is not None:
-        store, seen = _of_model(model, predictor, store)
-        model_mpp = model_mpp or facts.mpp or store.mpp or 1.0
+    marks = [str(mark) for mark in facts.all_marks]
+    if store is None:
+        lens_mpp, more = _model_mpp(facts, model_mpp)
+    else:
+        store, seen, more = _of_model(model, predictor, store)
+        lens_mpp = facts.mpp or store.mpp or 1.0  # of no use: no grid is laid
+    marks += more
     asked = _asked(
-        predictor, precision, point=point, stride_um=stride_um, model_mpp=model_mpp, masks=masks,
+        predictor, precision, marks, point=point, stride_um=stride_um, mpp=lens_mpp, masks=masks,
         qc=qc, least=least_tissue, reader=reader,
     )  # fmt: skip
-    for mark in facts.all_marks:
-        output.warn(str(mark))
+    output.warn(*marks)
     output.note(f"decided by {asked.decision.point.words()}")
     jobs: dict[str, Job] = {}
     for name in mine:
@@ -137,10 +152,11 @@ def scan(
 def _asked(
     predictor: Predictor,
     precision: str,
+    marks: Sequence[str],
     *,
     point: str | None,
     stride_um: float | None,
-    model_mpp: float | None,
+    mpp: float,
     masks: Path | None,
     qc: str,
     least: float,
@@ -153,12 +169,12 @@ def _asked(
 
     facts = predictor.facts
     height, width = facts.patch_size
-    lens = Lens((width, height), _model_mpp(facts, model_mpp), stride_um)
+    lens = Lens((width, height), mpp, stride_um)
     keep, find, known = _tissue(masks, qc)
     return Asked(
         lens, facts.decision(point), model_identity(predictor) | {"precision": precision},
         keep=keep, least=least, reader=reader, find=find, tissue=known,
-        more={"classes": list(facts.classes), "marks": [str(mark) for mark in facts.all_marks]},
+        more={"classes": list(facts.classes), "marks": list(marks)},
     )  # fmt: skip
 
 
@@ -179,8 +195,19 @@ def _store(places: list[Path], case: list[str] | None, all_cases: bool) -> Patch
     return PatchStore.open(stores[0])
 
 
-def _of_model(model: Path, predictor: Predictor, store: PatchStore) -> tuple[PatchStore, Seen]:
-    """The store with its classes in the model's order, and what the model has learned from."""
+def _refuse_for_cases(options: Mapping[str, object]) -> None:
+    """Raise UserError for an option that would change nothing: None is one that was not given."""
+    for name, value in options.items():
+        if value is not None:
+            raise UserError(
+                f"{name} is for slides: the patches of a case are asked as they are in the store"
+            )
+
+
+def _of_model(
+    model: Path, predictor: Predictor, store: PatchStore
+) -> tuple[PatchStore, Seen, list[str]]:
+    """The store with its classes in the model's order, what the model has learned from, marks."""
     from eosin.data.scale import measured_scale, scale_mark
     from eosin.inference.predictor import FilePredictor
     from eosin.inference.subject import as_model_names, seen_by
@@ -192,13 +219,12 @@ def _of_model(model: Path, predictor: Predictor, store: PatchStore) -> tuple[Pat
         output.warn(*warnings)
     else:
         seen = Seen.of_run(RunFolder(model))
-    if mark := scale_mark(measured_scale(predictor.facts, store.patch_size, store.mpp)):
-        output.warn(str(mark))
-    return as_model_names(model, predictor, store), seen
+    mark = scale_mark(measured_scale(predictor.facts, store.patch_size, store.mpp))
+    return as_model_names(model, predictor, store), seen, [str(mark)] if mark else []
 
 
-def _model_mpp(facts: ModelFacts, given: float | None) -> float:
-    """Micrometers a pixel of the model's patches; a wrong scale is worse than none."""
+def _model_mpp(facts: ModelFacts, given: float | None) -> tuple[float, list[str]]:
+    """Micrometers a pixel of the model's patches, and a mark where they are not its own."""
     if given is None and facts.mpp is None:
         raise UserError(
             "the model does not know the scale of its training patches (its store was packed "
@@ -206,10 +232,9 @@ def _model_mpp(facts: ModelFacts, given: float | None) -> float:
             "patches: 4)"
         )
     if given and facts.mpp and abs(given / facts.mpp - 1) > 0.01:
-        output.warn(
-            f"--model-mpp {given:g}, but the model was trained at {facts.mpp:g} micrometers a pixel"
-        )
-    return given or facts.mpp or 0.0
+        sentence = f"another scale: scanned at {given:g} micrometers a pixel (--model-mpp), but "
+        return given, [f"{sentence}the model was trained at {facts.mpp:g}"]
+    return given or facts.mpp or 0.0, []
 
 
 def _tissue(masks: Path | None, qc: str) -> tuple[frozenset[int], Callable[[Slide], Tissue], Any]:

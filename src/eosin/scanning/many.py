@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Mapping
@@ -125,6 +126,12 @@ class _Work:
                 raise
             except (EosinError, MemoryError, OSError) as error:
                 row = Row(name, path, "failed", str(error) or type(error).__name__)
+            except Exception as error:
+                # A fault of eosin or of a library: the other slides are scanned all the same.
+                if os.environ.get("EOSIN_DEBUG"):
+                    raise
+                cause = f"internal error, please report it: {type(error).__name__}: {error}"
+                row = Row(name, path, "failed", f"{cause} (EOSIN_DEBUG=1 shows where)")
         if row.status == "failed":
             set_failed(self.out, name, path, row.error)
         elif row.status != "elsewhere":

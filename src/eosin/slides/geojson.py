@@ -7,6 +7,7 @@ in memory everything counts from the corner of level 0.
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import uuid
 import zlib
@@ -94,7 +95,10 @@ def read_geojson(path: Path, bounds: Box) -> Areas:
     try:
         data = read_file(path, MOST_BYTES)
         if path.suffix.lower() == ".gz":
-            data = gzip.decompress(data)
+            with gzip.GzipFile(fileobj=io.BytesIO(data)) as packed:
+                data = packed.read(MOST_BYTES + 1)
+            if len(data) > MOST_BYTES:
+                raise ImageError(f"too many bytes: more than {MOST_BYTES:,} when unpacked")
         content = from_json(data)
     except ImageError as error:
         raise SourceError(f"{path} cannot be read ({error})") from None
